@@ -1,0 +1,205 @@
+"""The Charter v1.0 envelope: seven fields around a payload, created, checked, encoded, decoded."""
+
+import math
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any, TypedDict
+
+import msgspec
+
+from charter_otel.charter.catalog import CATALOG, Entry
+
+VERSION = "1.0"
+"""The Charter version that the envelope follows."""
+
+_ID = re.compile(r"evt_(metrics|telemetry)_[0-9]{13}_[0-9a-z]{6,}")
+_CORRELATION_ID = re.compile(r"[0-9a-f]{32}")
+
+
+class InvalidEvent(ValueError):  # noqa: N818 - the name says what the event is
+    """An event breaks the Charter; the text names the field and what would be right."""
+
+
+class EventMeta(TypedDict):
+    """The envelope's ``meta``: exactly these two."""
+
+    correlation_id: str | None
+    """Trace id of the unit of work, or None where there is none."""
+    version: str
+    """The Charter version, "1.0"."""
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A Charter v1.0 event, in the field order of the specification.
+
+    Make one with `create`, which checks it; `decode` reads one that somebody else wrote.
+    """
+
+    id: str
+    """``evt_<module>_<milliseconds>_<random>``."""
+    type: str
+    """``<module>.<event>``; one of the catalog's."""
+    source: str
+    """``metrics_service`` or ``telemetry_service``."""
+    target: None = None
+    """Always None: events are broadcast."""
+    timestamp: float
+    """Creation time, in Unix seconds."""
+    payload: dict[str, Any]
+    """Fields of the event type, see `charter_otel.charter.payloads`."""
+    meta: EventMeta
+    """Correlation id and version."""
+
+
+def new_id(event_type: str, milliseconds: int) -> str:
+    """Give an event id that is unique among all instances."""
+    return f"evt_{event_type.partition('.')[0]}_{milliseconds:013d}_{secrets.token_hex(6)}"
+
+
+def create(
+    event_type: str,
+    payload: Mapping[str, Any],
+    *,
+    correlation_id: str | None = None,
+    timestamp_ns: int | None = None,
+) -> Event:
+    """Make a checked event.
+
+    Args:
+        event_type: One of the catalog's types.
+        payload: The type's fields. Text is made encodable: a lone surrogate becomes U+FFFD.
+        correlation_id: Trace id of the unit of work, 32 lower-case hexadecimal digits.
+        timestamp_ns: Creation time in Unix nanoseconds; now, unless given.
+
+    Raises:
+        InvalidEvent: The type is unknown, or a field is missing, unknown, of the wrong type or
+            out of range.
+    """
+    entry = _entry(event_type)
+    now = time.time_ns() if timestamp_ns is None else timestamp_ns
+    event = Event(
+        id=new_id(event_type, now // 1_000_000),
+        type=entry.name.value,
+        source=entry.source,
+        timestamp=now / 1e9,
+        payload=_conform(entry, payload),
+        meta={"correlation_id": correlation_id, "version": VERSION},
+    )
+    _check_envelope(event, entry)
+    return event
+
+
+def encode(event: Event) -> bytes:
+    """Give the event as JSON, the same bytes for every sink.
+
+    Raises:
+        InvalidEvent: A text cannot be encoded.
+    """
+    try:
+        return _ENCODER.encode(event)
+    except (UnicodeEncodeError, OverflowError, TypeError) as error:
+        raise InvalidEvent(f"{event.type} cannot be encoded: {error}") from error
+
+
+def decode(data: bytes | str) -> Event:
+    """Read and check an event. Payload fields that this version does not know are kept.
+
+    Raises:
+        InvalidEvent: It is not JSON, or not a Charter v1.0 event.
+    """
+    try:
+        event = _DECODER.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InvalidEvent(f"not a Charter event: {error}") from error
+    validate(event)
+    return event
+
+
+def validate(event: Event) -> None:
+    """Check envelope and payload against the catalog.
+
+    Raises:
+        InvalidEvent: The text names the field.
+    """
+    entry = _entry(event.type)
+    _check_envelope(event, entry)
+    _convert(entry, event.payload)
+
+
+def _entry(event_type: str) -> Entry:
+    entry = CATALOG.get(event_type)
+    if entry is None:
+        known = ", ".join(CATALOG)
+        raise InvalidEvent(f"type: {event_type!r} is no Charter event type; use one of {known}")
+    return entry
+
+
+def _check_envelope(event: Event, entry: Entry) -> None:
+    module = entry.name.partition(".")[0]
+    meta = event.meta
+    if not _ID.fullmatch(event.id) or not event.id.startswith(f"evt_{module}_"):
+        raise InvalidEvent(
+            f"id: {event.id!r} is not evt_{module}_<13 digits>_<6 or more of 0-9a-z>"
+        )
+    if event.source != entry.source:
+        raise InvalidEvent(
+            f"source: {event.source!r} does not emit {entry.name}; {entry.source} does"
+        )
+    if not math.isfinite(event.timestamp) or event.timestamp < 0:
+        raise InvalidEvent(f"timestamp: {event.timestamp} is no Unix time in seconds")
+    if meta.keys() != {"correlation_id", "version"}:
+        raise InvalidEvent(f"meta: has {sorted(meta)}, not exactly correlation_id and version")
+    if meta["version"] != VERSION:
+        raise InvalidEvent(f"meta.version: {meta['version']!r} is not {VERSION!r}")
+    correlation_id = meta["correlation_id"]
+    if correlation_id is not None and not _CORRELATION_ID.fullmatch(correlation_id):
+        raise InvalidEvent("meta.correlation_id: is neither null nor 32 lower-case hex digits")
+
+
+def _conform(entry: Entry, payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the payload in the type's own fields, number types and order."""
+    conformed: dict[str, Any] = msgspec.to_builtins(_convert(entry, payload))
+    if unknown := _unknown(payload, conformed):
+        raise InvalidEvent(f"payload.{unknown}: {entry.name} has no such field")
+    return {name: _encodable(value) for name, value in conformed.items()}
+
+
+def _convert(entry: Entry, payload: Mapping[str, Any]) -> msgspec.Struct:
+    try:
+        struct = msgspec.convert(payload, entry.payload)
+    except (msgspec.ValidationError, OverflowError) as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        field = f"payload.{path.rstrip('`')}" if path else "payload"
+        raise InvalidEvent(f"{field}: {reason} ({entry.name})") from error
+    _check_finite(entry, "payload", struct)
+    return struct
+
+
+def _check_finite(entry: Entry, path: str, struct: msgspec.Struct) -> None:
+    for name in struct.__struct_fields__:
+        value = getattr(struct, name)
+        if isinstance(value, msgspec.Struct):
+            _check_finite(entry, f"{path}.{name}", value)
+        elif isinstance(value, float) and not math.isfinite(value):
+            raise InvalidEvent(f"{path}.{name}: {value} is no finite number ({entry.name})")
+
+
+def _unknown(given: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
+    for name, value in given.items():
+        if name not in known:
+            return str(name)
+        if isinstance(value, Mapping) and (inner := _unknown(value, known[name])):
+            return f"{name}.{inner}"
+    return None
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str) and not value.isascii():
+        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+    return value
+
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder(Event)

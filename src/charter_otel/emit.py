@@ -1,0 +1,276 @@
+"""One event to its five sinks: log record with span event, JSON line, metrics, event stream.
+
+Emitting is synchronous, takes microseconds, waits for nothing and never raises. Each sink is
+isolated from the others: one that fails is logged and counted, and the rest goes on.
+"""
+
+import asyncio
+import contextlib
+import inspect
+import time
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import structlog
+
+from charter_otel.charter import Event, InvalidEvent, create, encode
+from charter_otel.otel.instrumentation import SCOPE, Instrumentation
+from charter_otel.otel.logs import Envelope
+from charter_otel.otel.records import emit_record, severity
+from charter_otel.otel.trace_context import correlation_id, current, traceparent
+from charter_otel.streams import EventStream
+
+FOREIGN_STREAM_TIMEOUT = 0.25
+"""Seconds that `_emit_event_safe` waits for the ``publish`` of a stream that is not ours."""
+
+_DURATIONS_KEPT = 4_096
+
+log = structlog.get_logger(__name__)
+
+
+class ForeignStream(Protocol):
+    """Any object with the specification's ``publish``."""
+
+    def publish(self, event: Event) -> Awaitable[Any] | None:
+        """Publish the event."""
+
+
+AnyStream = EventStream | ForeignStream
+SetEventStream = Callable[[AnyStream | None], None]
+
+
+class EmitEvent(Protocol):
+    """The specification's helper, as `event_seam` gives it."""
+
+    async def __call__(self, event_type: str, payload: Mapping[str, Any]) -> None:
+        """Emit an event; never raises."""
+
+
+class Emission(NamedTuple):
+    """An event on its way to the sinks."""
+
+    event: Event
+    encoded: bytes
+    severity: str
+    timestamp_ns: int
+    traceparent: str | None
+    stream: EventStream | None
+
+
+class EmitStatistics(NamedTuple):
+    """What an emitter did. Durations are of the latest emissions, in seconds."""
+
+    emitted: dict[str, int]
+    """Events by type."""
+    failed: dict[str, int]
+    """Failures by sink."""
+    median: float
+    p99: float
+
+
+class Emitter:
+    """Brings events to the sinks.
+
+    Args:
+        instrumentation: Tracer, logger and instruments; by default those of the global providers.
+        clock: Gives Unix nanoseconds.
+    """
+
+    def __init__(
+        self,
+        instrumentation: Instrumentation | None = None,
+        *,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.instrumentation = instrumentation or Instrumentation()
+        self._clock = clock
+        self._sinks: tuple[tuple[str, Callable[[Emission], None]], ...] = (
+            ("log", self._to_record),
+            ("line", self._to_line),
+            ("metrics", self._to_metrics),
+            ("stream", self._to_stream),
+        )
+        self._emitted: Counter[str] = Counter()
+        self._failed: Counter[str] = Counter()
+        self._durations: deque[int] = deque(maxlen=_DURATIONS_KEPT)
+        self.on_failure: Callable[[str, BaseException], None] | None = None
+        """Told of each sink that failed; `charter_otel.testing` fails the test with it."""
+
+    def emit(
+        self, event_type: str, payload: Mapping[str, Any], *, stream: EventStream | None = None
+    ) -> Event | None:
+        """Emit an event; never raises.
+
+        Args:
+            event_type: One of the catalog's types.
+            payload: The type's fields.
+            stream: Where the event is published, beside what OpenTelemetry and the log get.
+
+        Returns:
+            The event, or None where the payload breaks the contract.
+        """
+        started = time.perf_counter_ns()
+        emission = self._prepare(event_type, payload, stream)
+        if emission is None:
+            return None
+        for sink, deliver in self._sinks:
+            try:
+                deliver(emission)
+            except Exception as error:  # noqa: BLE001 - the contract: emitting never raises
+                self._swallow(sink, "error", error)
+        self._emitted[event_type] += 1
+        self._durations.append(time.perf_counter_ns() - started)
+        return emission.event
+
+    def statistics(self) -> EmitStatistics:
+        """Tell what was emitted, what failed and how long emitting took."""
+        durations = sorted(self._durations) or [0]
+        return EmitStatistics(
+            emitted=dict(self._emitted),
+            failed=dict(self._failed),
+            median=durations[len(durations) // 2] / 1e9,
+            p99=durations[min(len(durations) - 1, len(durations) * 99 // 100)] / 1e9,
+        )
+
+    async def emit_to_foreign(
+        self, event_type: str, payload: Mapping[str, Any], stream: ForeignStream
+    ) -> None:
+        """Emit an event and publish it to a stream that is not ours, within 0.25 s; never raises."""
+        event = self.emit(event_type, payload)
+        if event is None:
+            return
+        try:
+            await _publish(stream, event)
+        except TimeoutError as error:
+            self._swallow("stream", "timeout", error)
+        except Exception as error:  # noqa: BLE001 - the contract: emitting never raises
+            self._swallow("stream", "error", error)
+
+    def _prepare(
+        self, event_type: str, payload: Mapping[str, Any], stream: EventStream | None
+    ) -> Emission | None:
+        context = current()
+        now = self._clock()
+        try:
+            event = create(
+                event_type, payload, correlation_id=correlation_id(context), timestamp_ns=now
+            )
+            return Emission(
+                event, encode(event), severity(event), now, traceparent(context), stream
+            )
+        except InvalidEvent as error:
+            self._swallow("validation", "invalid", error)
+        except Exception as error:  # noqa: BLE001 - the contract: emitting never raises
+            self._swallow("validation", "error", error)
+        return None
+
+    def _to_record(self, emission: Emission) -> None:
+        emit_record(
+            self._logger, emission.event, emission.severity, emission.timestamp_ns
+        )
+
+    def _to_line(self, emission: Emission) -> None:
+        event = emission.event
+        write = getattr(self._line_logger, emission.severity)
+        write(event.type, timestamp=event.timestamp, charter=Envelope(event, emission.encoded))
+
+    def _to_metrics(self, emission: Emission) -> None:
+        self.instrumentation.instruments.record(emission.event)
+
+    def _to_stream(self, emission: Emission) -> None:
+        if emission.stream is None:
+            log.debug("event not published: there is no event stream", type=emission.event.type)
+            return
+        emission.stream.publish_nowait(
+            emission.event, encoded=emission.encoded, traceparent=emission.traceparent
+        )
+
+    @cached_property
+    def _logger(self) -> Any:
+        return self.instrumentation.logger
+
+    @cached_property
+    def _line_logger(self) -> Any:
+        return structlog.get_logger(SCOPE)
+
+    def _swallow(self, sink: str, reason: str, error: BaseException) -> None:
+        """Log and count a failure, with nothing that could fail in turn reaching the caller."""
+        self._failed[sink] += 1
+        with contextlib.suppress(Exception):
+            self.instrumentation.instruments.dropped(sink, reason)
+        with contextlib.suppress(Exception):
+            log.error("event did not reach a sink", sink=sink, reason=reason, error=repr(error))
+        if self.on_failure is not None:
+            self.on_failure(sink, error)
+
+
+_emitter = Emitter()
+
+
+def get_emitter() -> Emitter:
+    """Give the emitter that `emit` and the modules use."""
+    return _emitter
+
+
+def set_emitter(emitter: Emitter) -> None:
+    """Have `emit` and the modules use another emitter; the service does at its start."""
+    global _emitter  # noqa: PLW0603 - one process, one emitter, as with the global providers
+    _emitter = emitter
+
+
+def emit(
+    event_type: str, payload: Mapping[str, Any], *, stream: EventStream | None = None
+) -> Event | None:
+    """Emit an event with the process's emitter; never raises. See `Emitter.emit`."""
+    return _emitter.emit(event_type, payload, stream=stream)
+
+
+def event_seam(module: dict[str, Any]) -> tuple[SetEventStream, EmitEvent]:
+    """Give a module its ``set_event_stream`` and ``_emit_event_safe``, the specification's seams.
+
+    Both work on that module's own ``_event_stream`` global, so a test may replace it like any
+    other attribute, and the next event sees the change.
+
+    Args:
+        module: The module's ``globals()``.
+    """
+
+    def set_event_stream(stream: AnyStream | None) -> None:
+        """Publish this module's events to ``stream``, or to none."""
+        module["_event_stream"] = stream
+
+    async def emit_event_safe(event_type: str, payload: Mapping[str, Any]) -> None:
+        """Emit an event; never raises, and waits 0.25 s at most, for a foreign stream only."""
+        stream: AnyStream | None = module["_event_stream"]
+        if stream is None or isinstance(stream, EventStream):
+            _emitter.emit(event_type, payload, stream=stream)
+        else:
+            await _emitter.emit_to_foreign(event_type, payload, stream)
+
+    return set_event_stream, emit_event_safe
+
+
+async def _publish(stream: ForeignStream, event: Event) -> None:
+    """Publish within the timeout; a publish that resists its cancellation is left behind."""
+    task = asyncio.ensure_future(_published(stream, event))
+    _foreign.add(task)
+    task.add_done_callback(_foreign.discard)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=FOREIGN_STREAM_TIMEOUT)
+    finally:
+        task.cancel()
+    if not done:
+        raise TimeoutError(f"publish() took longer than {FOREIGN_STREAM_TIMEOUT} s")
+    task.result()
+
+
+async def _published(stream: ForeignStream, event: Event) -> None:
+    result = stream.publish(event)
+    if inspect.isawaitable(result):
+        await result
+
+
+_foreign: set[asyncio.Future[None]] = set()
+"""Publishes under way; asyncio itself keeps only weak references to tasks."""

@@ -1,0 +1,52 @@
+"""One scope, three signals: the tracer, logger and instruments that the rooms share."""
+
+from functools import cached_property
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import Logger, LoggerProvider, get_logger_provider
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.trace import Tracer, TracerProvider
+
+from charter_otel.otel import semconv
+from charter_otel.otel.instruments import Instruments
+
+SCOPE = "charter_otel"
+"""Name of the instrumentation scope of everything that this package records."""
+
+
+class Instrumentation:
+    """The tracer, the logger and the instruments of this package.
+
+    Args:
+        tracer_provider: By default the global one, also if it is set later.
+        meter_provider: By default the global one.
+        logger_provider: By default the global one.
+    """
+
+    def __init__(
+        self,
+        tracer_provider: TracerProvider | None = None,
+        meter_provider: MeterProvider | None = None,
+        logger_provider: LoggerProvider | None = None,
+    ) -> None:
+        self.tracer_provider = tracer_provider
+        self.meter_provider = meter_provider
+        self.logger_provider = logger_provider
+
+    @cached_property
+    def tracer(self) -> Tracer:
+        """The tracer of this package's spans."""
+        provider = self.tracer_provider or trace.get_tracer_provider()
+        return provider.get_tracer(SCOPE, schema_url=semconv.SCHEMA_URL)
+
+    @cached_property
+    def logger(self) -> Logger:
+        """The logger of this package's event records."""
+        provider = self.logger_provider or get_logger_provider()
+        return provider.get_logger(SCOPE, schema_url=semconv.SCHEMA_URL)
+
+    @cached_property
+    def instruments(self) -> Instruments:
+        """The instruments of this package's metrics."""
+        provider = self.meter_provider or metrics.get_meter_provider()
+        return Instruments(provider.get_meter(SCOPE, schema_url=semconv.SCHEMA_URL))

@@ -1,0 +1,109 @@
+"""The instruments behind the registry's metrics, and what each event implies for them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from opentelemetry.metrics import (
+    CallbackOptions,
+    Counter,
+    Histogram,
+    Meter,
+    Observation,
+    ObservableCounter,
+    ObservableGauge,
+    ObservableUpDownCounter,
+)
+
+from charter_otel.charter import CloseReason, Event, EventType
+from charter_otel.otel import semconv
+from charter_otel.otel.semconv import Metric
+
+Reading = Callable[[], Iterable[tuple[float, dict[str, str]]]]
+"""What an observable metric asks at each collection: values with their attributes."""
+
+_CLOSE_REASONS = frozenset(CloseReason)
+
+
+class Instruments:
+    """One instrument for each metric that is recorded as things happen.
+
+    Args:
+        meter: Where the instruments are made; a no-op meter makes them cost next to nothing.
+    """
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self.events_emitted = self.counter(semconv.CHARTER_EVENT_EMITTED)
+        self.events_dropped = self.counter(semconv.CHARTER_EVENT_DROPPED)
+        self.job_duration = self.histogram(semconv.CHARTER_JOB_RUN_DURATION)
+        self.job_skipped = self.counter(semconv.CHARTER_JOB_RUN_SKIPPED)
+        self.mission_entries = self.counter(semconv.CHARTER_MISSION_ENTRIES)
+        self.mission_rejected = self.counter(semconv.CHARTER_MISSION_REJECTED)
+        self.connection_duration = self.histogram(semconv.CHARTER_CONNECTION_DURATION)
+        self.handshake_duration = self.histogram(semconv.CHARTER_HANDSHAKE_DURATION)
+        self.critical_time = self.histogram(semconv.CHARTER_SUBSCRIBER_CRITICAL_TIME)
+        self.redelivered = self.counter(semconv.CHARTER_SUBSCRIBER_REDELIVERED)
+        self.dead_lettered = self.counter(semconv.CHARTER_SUBSCRIBER_DEAD_LETTERED)
+        self.request_duration = self.histogram(semconv.HTTP_SERVER_REQUEST_DURATION)
+        self.operation_duration = self.histogram(semconv.MESSAGING_CLIENT_OPERATION_DURATION)
+        self.sent_messages = self.counter(semconv.MESSAGING_CLIENT_SENT_MESSAGES)
+        self.process_duration = self.histogram(semconv.MESSAGING_PROCESS_DURATION)
+        self._implied: dict[str, Callable[[dict[str, Any]], None]] = {
+            EventType.METRICS_AGGREGATION_COMPLETED: self._job_completed,
+            EventType.TELEMETRY_CONNECTION_CLOSED: self._connection_closed,
+        }
+        self._emitted = {str(t): {semconv.CHARTER_EVENT_TYPE: str(t)} for t in EventType}
+
+    def counter(self, metric: Metric) -> Counter:
+        """Make the metric's counter."""
+        return self._meter.create_counter(metric.name, metric.unit, metric.description)
+
+    def histogram(self, metric: Metric) -> Histogram:
+        """Make the metric's histogram, with the registry's boundaries."""
+        return self._meter.create_histogram(
+            metric.name,
+            metric.unit,
+            metric.description,
+            explicit_bucket_boundaries_advisory=metric.boundaries,
+        )
+
+    def observe(
+        self, metric: Metric, reading: Reading
+    ) -> ObservableCounter | ObservableUpDownCounter | ObservableGauge:
+        """Have an observable metric read at each collection, so that it cannot drift."""
+        create: Callable[..., Any] = {
+            "counter": self._meter.create_observable_counter,
+            "updowncounter": self._meter.create_observable_up_down_counter,
+            "gauge": self._meter.create_observable_gauge,
+        }[metric.instrument]
+
+        def callback(_: CallbackOptions) -> Iterable[Observation]:
+            return [Observation(value, attributes) for value, attributes in reading()]
+
+        instrument: ObservableCounter | ObservableUpDownCounter | ObservableGauge = create(
+            metric.name, [callback], metric.unit, metric.description
+        )
+        return instrument
+
+    def record(self, event: Event) -> None:
+        """Record the metrics that the event implies."""
+        self.events_emitted.add(1, self._emitted[event.type])
+        if implied := self._implied.get(event.type):
+            implied(event.payload)
+
+    def dropped(self, sink: str, reason: str, count: int = 1) -> None:
+        """Count events that did not reach a sink."""
+        self.events_dropped.add(
+            count, {semconv.CHARTER_SINK: sink, semconv.CHARTER_DROP_REASON: reason}
+        )
+
+    def _job_completed(self, payload: dict[str, Any]) -> None:
+        attributes = {semconv.CHARTER_JOB_ID: payload["job_id"]}
+        self.job_duration.record(payload["duration_ms"] / 1000, attributes)
+
+    def _connection_closed(self, payload: dict[str, Any]) -> None:
+        # A payload's reason is any text; a metric attribute is one of a closed list.
+        reason = payload.get("reason")
+        reason = reason if reason in _CLOSE_REASONS else "other"
+        attributes = {semconv.CHARTER_CONNECTION_CLOSE_REASON: reason}
+        self.connection_duration.record(payload["duration_seconds"], attributes)

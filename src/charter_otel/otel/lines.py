@@ -1,0 +1,78 @@
+"""Lines on stdout that never wait: written at once where it is ready, queued where it is not."""
+
+import os
+import select
+import threading
+from collections import deque
+
+PIPE_BUF = select.PIPE_BUF
+"""Bytes that a pipe takes without waiting once it says that it is ready (POSIX: at least 512)."""
+
+
+class LineWriter:
+    """Writes whole lines to a file descriptor without ever blocking the caller.
+
+    A reader that stalls would otherwise stall the event loop. Lines that the descriptor does not
+    take wait in a bounded queue, which a thread empties; when that is full, the oldest line goes
+    and is counted.
+
+    Args:
+        descriptor: Where the lines go; stdout, unless given.
+        capacity: Lines that wait at most.
+    """
+
+    def __init__(self, descriptor: int = 1, capacity: int = 10_000) -> None:
+        self._descriptor = descriptor
+        self._capacity = capacity
+        self._waiting: deque[bytes] = deque()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+        self.dropped = 0
+
+    def write(self, line: bytes) -> None:
+        """Write the line, which ends with a newline, now or soon."""
+        with self._lock:
+            if self._thread or len(line) > PIPE_BUF or not self._poll.poll(0):
+                self._enqueue(line)
+            else:
+                self._write(line)
+
+    def flush(self, timeout: float = 1.0) -> bool:
+        """Wait until no line waits any more, for ``timeout`` seconds at most.
+
+        Returns:
+            Whether all lines were written.
+        """
+        thread = self._thread
+        if thread:
+            thread.join(timeout)
+        return self._thread is None
+
+    def _enqueue(self, line: bytes) -> None:
+        if len(self._waiting) >= self._capacity:
+            self._waiting.popleft()
+            self.dropped += 1
+        self._waiting.append(line)
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._drain, name="charter-lines", daemon=True)
+            self._thread.start()
+
+    def _drain(self) -> None:
+        while True:
+            with self._lock:
+                if not self._waiting:
+                    self._thread = None
+                    return
+                line = self._waiting.popleft()
+            self._write(line)
+
+    def _write(self, line: bytes) -> None:
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            # Nobody reads any more, and there is nowhere left to say so.
+            self.dropped += 1

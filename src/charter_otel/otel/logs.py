@@ -1,0 +1,246 @@
+"""structlog for the whole process: one JSON object a line, or a console form on a terminal."""
+
+import logging
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, Literal, TextIO
+
+import msgspec
+import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from charter_otel.charter import Event
+from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.trace_context import current
+
+LogFormat = Literal["json", "console"]
+
+_FIRST_KEYS = (
+    "timestamp",
+    "level",
+    "event",
+    "logger",
+    "service.name",
+    "trace_id",
+    "span_id",
+    "trace_flags",
+)
+_STACK_LIMIT = 30
+"""Frames of a traceback that a line carries: the innermost tell what happened."""
+
+
+def configure_logs(
+    *,
+    service_name: str,
+    log_format: LogFormat | None = None,
+    level: str = "INFO",
+    writer: LineWriter | None = None,
+) -> LineWriter:
+    """Send structlog's and the standard library's lines through one renderer to stdout.
+
+    Args:
+        service_name: What each line names as ``service.name``.
+        log_format: JSON lines or the console form; unless given, by whether stdout is a terminal.
+        level: The lowest level that is written.
+        writer: Where the lines go.
+
+    Returns:
+        The writer; flush it before the process ends.
+    """
+    writer = writer or LineWriter()
+    log_format = log_format or default_format(sys.stdout)
+    shared = [
+        structlog.contextvars.merge_contextvars,
+        _add_service_name(service_name),
+        add_trace_context,
+        _add_exception,
+        *(_console() if log_format == "console" else _json()),
+    ]
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, _add_name_and_time, *shared],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
+        logger_factory=_LoggerFactory(writer),
+        cache_logger_on_first_use=False,
+    )
+    _configure_standard_library(writer, level, shared)
+    return writer
+
+
+def default_format(stream: TextIO) -> LogFormat:
+    """Give the console form for a terminal and JSON for everything else."""
+    return "console" if stream.isatty() else "json"
+
+
+def add_trace_context(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    """Add ``trace_id``, ``span_id`` and ``trace_flags`` of the current span, recording or not."""
+    context = current()
+    if context.is_valid:
+        event_dict["trace_id"] = f"{context.trace_id:032x}"
+        event_dict["span_id"] = f"{context.span_id:016x}"
+        event_dict["trace_flags"] = f"{context.trace_flags:02x}"
+    return event_dict
+
+
+def timestamp(seconds: float) -> str:
+    """Give Unix seconds as RFC 3339 in UTC, with microseconds."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+class Envelope(dict[str, Any]):
+    """A Charter event as the ``charter`` field of a line, for any renderer.
+
+    Ours takes the JSON that the event stream gets too, instead of making it again.
+    """
+
+    def __init__(self, event: Event, encoded: bytes) -> None:
+        super().__init__({name: getattr(event, name) for name in event.__struct_fields__})
+        self.encoded = encoded
+
+
+class _LineLogger:
+    """The innermost logger: takes rendered bytes and knows its name."""
+
+    def __init__(self, name: str, writer: LineWriter) -> None:
+        self.name = name
+        self._write = writer.write
+
+    def msg(self, line: bytes) -> None:
+        self._write(line)
+
+    debug = info = warning = warn = error = critical = exception = log = fatal = msg
+
+
+class _LoggerFactory:
+    def __init__(self, writer: LineWriter) -> None:
+        self._writer = writer
+
+    def __call__(self, *names: Any) -> _LineLogger:
+        return _LineLogger(names[0] if names else "root", self._writer)
+
+
+class _LineHandler(logging.Handler):
+    """Brings the standard library's records through the same processors to the same writer."""
+
+    def __init__(self, writer: LineWriter, processors: list[Processor]) -> None:
+        super().__init__()
+        self._writer = writer
+        self._processors = processors
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            line: Any = {
+                "event": record.getMessage(),
+                "logger": record.name,
+                "level": record.levelname.lower(),
+                "timestamp": timestamp(record.created),
+                "exc_info": record.exc_info,
+            }
+            for processor in self._processors:
+                line = processor(None, record.levelname.lower(), line)
+            self._writer.write(line)
+        except Exception:  # noqa: BLE001 - logging's contract: a handler never raises
+            self.handleError(record)
+
+
+def _configure_standard_library(
+    writer: LineWriter, level: str, processors: list[Processor]
+) -> None:
+    root = logging.getLogger()
+    for old in [h for h in root.handlers if isinstance(h, _LineHandler)]:
+        root.removeHandler(old)
+    root.addHandler(_LineHandler(writer, processors))
+    root.setLevel(level)
+    # At DEBUG the exporters' HTTP client logs its own requests, which are then exported.
+    for name in ("urllib3", "opentelemetry", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def _add_name_and_time(logger: Any, _: str, event_dict: EventDict) -> EventDict:
+    event_dict["logger"] = logger.name
+    event_dict["timestamp"] = timestamp(event_dict.get("timestamp") or time.time())
+    return event_dict
+
+
+def _add_service_name(name: str) -> Callable[[WrappedLogger, str, EventDict], EventDict]:
+    def add(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+        event_dict["service.name"] = name
+        return event_dict
+
+    return add
+
+
+def _add_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    """Put an exception into the conventions' three fields; the traceback module is fast enough."""
+    error = _exception(event_dict.pop("exc_info", None))
+    if error is not None:
+        event_dict["exception.type"] = type(error).__qualname__
+        event_dict["exception.message"] = str(error)
+        event_dict["exception.stacktrace"] = "".join(
+            traceback.format_exception(error, limit=-_STACK_LIMIT)
+        )
+    return event_dict
+
+
+def _exception(exc_info: Any) -> BaseException | None:
+    if isinstance(exc_info, BaseException):
+        return exc_info
+    if isinstance(exc_info, tuple):
+        return exc_info[1] if isinstance(exc_info[1], BaseException) else None
+    return sys.exception() if exc_info else None
+
+
+def _json() -> list[Any]:
+    encoder = msgspec.json.Encoder(enc_hook=repr)
+
+    def render(_: WrappedLogger, __: str, event_dict: EventDict) -> bytes:
+        line = {key: event_dict.pop(key) for key in _FIRST_KEYS if key in event_dict}
+        line.update(event_dict)
+        if isinstance(charter := line.get("charter"), Envelope):
+            line["charter"] = msgspec.Raw(charter.encoded)
+        try:
+            return encoder.encode(line) + b"\n"
+        except (UnicodeEncodeError, OverflowError, TypeError, RecursionError):
+            return encoder.encode(_made_safe(line)) + b"\n"
+
+    return [render]
+
+
+def _made_safe(line: dict[str, Any]) -> dict[str, str]:
+    """Give every key and value as text that can be encoded, for lines that otherwise could not."""
+    return {
+        str(key).encode("utf-8", "replace").decode(): (
+            value if isinstance(value, str) else repr(value)
+        )
+        .encode("utf-8", "backslashreplace")
+        .decode()
+        for key, value in line.items()
+    }
+
+
+def _console() -> list[Any]:
+    console = structlog.dev.ConsoleRenderer(
+        exception_formatter=structlog.dev.plain_traceback, pad_event_to=36
+    )
+
+    def shorten(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+        """Show what a person reads: the time of day, the payload, the beginning of the trace id."""
+        event_dict["timestamp"] = event_dict["timestamp"][11:23]
+        for key in ("logger", "service.name", "span_id", "trace_flags"):
+            event_dict.pop(key, None)
+        if trace_id := event_dict.pop("trace_id", None):
+            event_dict["trace"] = trace_id[:8]
+        if (charter := event_dict.pop("charter", None)) is not None:
+            event_dict.update(charter["payload"])
+        if stacktrace := event_dict.pop("exception.stacktrace", None):
+            event_dict["exception"] = stacktrace
+        return event_dict
+
+    def render(logger: WrappedLogger, name: str, event_dict: EventDict) -> bytes:
+        line = str(console(logger, name, event_dict))
+        return line.encode("utf-8", "backslashreplace") + b"\n"
+
+    return [shorten, render]

@@ -1,0 +1,183 @@
+"""The SDK's three providers, from the standard `OTEL_*` variables, and their bounded shutdown."""
+
+import asyncio
+import os
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
+from opentelemetry.util.types import AttributeValue
+
+from charter_otel.otel import exporters
+from charter_otel.otel.instrumentation import Instrumentation
+from charter_otel.otel.span_events import EventToSpanEventBridge
+
+ROBOT_SERIES = 2_000
+"""Series that each per-robot metric has at most; the rest folds into the overflow series."""
+
+LOG_QUEUE = 8_192
+"""Event records that wait for the exporter at most: 8 s at 1,000 events a second."""
+
+
+@dataclass(frozen=True)
+class Providers:
+    """The three providers of one process; build them in each worker, never before a fork."""
+
+    tracer_provider: TracerProvider
+    meter_provider: MeterProvider
+    logger_provider: LoggerProvider
+
+    def instrumentation(self) -> Instrumentation:
+        """Give the tracer, logger and instruments that these providers back."""
+        return Instrumentation(self.tracer_provider, self.meter_provider, self.logger_provider)
+
+    async def shutdown(self, budget: float = 3.0) -> bool:
+        """Export what waits and release everything, within ``budget`` seconds.
+
+        The SDK's own shutdown blocks for as long as the Collector lets it. So it runs in threads
+        that the process does not wait for: traces and logs first, then metrics, which count them.
+
+        Returns:
+            Whether all of it ended in time.
+        """
+        try:
+            await asyncio.wait_for(self._shutdown(), budget)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _shutdown(self) -> None:
+        await asyncio.gather(
+            _in_thread(self.tracer_provider.shutdown), _in_thread(self.logger_provider.shutdown)
+        )
+        await _in_thread(self.meter_provider.shutdown)
+
+
+def build(
+    *,
+    service_name: str = "charter-otel",
+    service_version: str | None = None,
+    span_processors: Sequence[SpanProcessor] = (),
+    metric_readers: Sequence[MetricReader] = (),
+    log_processors: Sequence[LogRecordProcessor] = (),
+) -> Providers:
+    """Build the providers that the standard variables ask for.
+
+    Where no variable names an endpoint or an exporter for a signal, that signal is not exported:
+    events still have trace ids, and the calls cost next to nothing.
+
+    Args:
+        service_name: ``service.name``, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES`
+            say otherwise.
+        service_version: ``service.version``.
+        span_processors: Processors beside the exporter's.
+        metric_readers: Readers beside the exporter's.
+        log_processors: Processors beside the exporter's and the span event bridge.
+
+    Raises:
+        ValueError: A variable names a protocol or an exporter that there is none of.
+    """
+    os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
+    resource = _resource(service_name, service_version)
+    meter_provider = _meter_provider(resource, metric_readers)
+    return Providers(
+        _tracer_provider(resource, span_processors, meter_provider),
+        meter_provider,
+        _logger_provider(resource, log_processors, meter_provider),
+    )
+
+
+def _resource(service_name: str, service_version: str | None) -> Resource:
+    attributes: dict[str, AttributeValue] = {}
+    if not _named_by_environment():
+        attributes["service.name"] = service_name
+    if service_version:
+        attributes["service.version"] = service_version
+    return Resource.create(attributes)
+
+
+def _named_by_environment() -> bool:
+    attributes = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return bool(os.environ.get("OTEL_SERVICE_NAME")) or "service.name=" in attributes
+
+
+def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> MeterProvider:
+    exporter = exporters.metric_exporter()
+    if exporter is not None:
+        readers = [*readers, PeriodicExportingMetricReader(exporter)]
+    return MeterProvider(
+        metric_readers=readers,
+        resource=resource,
+        shutdown_on_exit=False,
+        views=[View(instrument_name="charter.robot.*", aggregation_cardinality_limit=ROBOT_SERIES)],
+    )
+
+
+def _tracer_provider(
+    resource: Resource, processors: Sequence[SpanProcessor], meter_provider: MeterProvider
+) -> TracerProvider:
+    exporter = exporters.span_exporter()
+    if exporter is not None:
+        processors = [*processors, BatchSpanProcessor(exporter, meter_provider=meter_provider)]
+    provider = TracerProvider(
+        sampler=_sampler(bool(processors)),
+        resource=resource,
+        shutdown_on_exit=False,
+        meter_provider=meter_provider,
+    )
+    for processor in processors:
+        provider.add_span_processor(processor)
+    return provider
+
+
+def _sampler(somebody_looks: bool) -> Sampler | None:
+    """Give None for the standard variables' choice; record nothing where nobody looks."""
+    if somebody_looks or os.environ.get("OTEL_TRACES_SAMPLER"):
+        return None
+    return ParentBased(ALWAYS_OFF)
+
+
+def _logger_provider(
+    resource: Resource, processors: Sequence[LogRecordProcessor], meter_provider: MeterProvider
+) -> LoggerProvider:
+    exporter = exporters.log_exporter()
+    if exporter is not None:
+        processors = [
+            *processors,
+            BatchLogRecordProcessor(
+                exporter, max_queue_size=LOG_QUEUE, meter_provider=meter_provider
+            ),
+        ]
+    provider = LoggerProvider(
+        resource=resource, shutdown_on_exit=False, meter_provider=meter_provider
+    )
+    if processors or exporters.traces_wanted():
+        provider.add_log_record_processor(EventToSpanEventBridge())
+    for processor in processors:
+        provider.add_log_record_processor(processor)
+    return provider
+
+
+async def _in_thread(function: Callable[[], object]) -> None:
+    """Run the function in a daemon thread: unlike an executor's, it cannot hold up the exit."""
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        try:
+            function()
+        finally:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(done.set)
+
+    threading.Thread(target=run, name="charter-shutdown", daemon=True).start()
+    await done.wait()

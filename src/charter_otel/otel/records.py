@@ -1,0 +1,70 @@
+"""A Charter event as an OpenTelemetry log record: name, time, severity, flat attributes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from opentelemetry._logs import Logger, SeverityNumber
+
+from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, Event
+from charter_otel.otel import semconv
+
+_SEVERITY_NUMBERS = {
+    "info": SeverityNumber.INFO,
+    "warn": SeverityNumber.WARN,
+    "error": SeverityNumber.ERROR,
+}
+_PATHS = {
+    event_type: tuple((path.split("."), key) for path, key in fields)
+    for event_type, fields in semconv.EVENTS.items()
+}
+
+
+def severity(event: Event) -> str:
+    """Give the severity by outcome: ``info``, ``warn`` or ``error``."""
+    entry = CATALOG[event.type]
+    expected = event.payload.get("reason") in {None, *EXPECTED_CLOSE_REASONS}
+    return entry.severity if expected else entry.severity_unexpected
+
+
+def attributes(event: Event) -> dict[str, Any]:
+    """Give envelope and payload as flat attributes; what is null or absent stays out."""
+    flat: dict[str, Any] = {
+        semconv.CHARTER_EVENT_ID: event.id,
+        semconv.CHARTER_EVENT_TYPE: event.type,
+        semconv.CHARTER_EVENT_SOURCE: event.source,
+        semconv.CHARTER_EVENT_TIMESTAMP: event.timestamp,
+        semconv.CHARTER_EVENT_VERSION: event.meta["version"],
+    }
+    if correlation_id := event.meta["correlation_id"]:
+        flat[semconv.CHARTER_EVENT_CORRELATION_ID] = correlation_id
+    for path, key in _PATHS[event.type]:
+        value = _value(event.payload, path)
+        if value is not None:
+            flat[key] = value
+    return flat
+
+
+def emit_record(logger: Logger, event: Event, severity_text: str, timestamp_ns: int) -> None:
+    """Emit the event's log record, where anybody takes it.
+
+    The record has no body: conventions leave it to display strings, and a map there costs the
+    exporter more than all the rest.
+    """
+    number = _SEVERITY_NUMBERS[severity_text]
+    if logger.enabled(severity_number=number, event_name=event.type):
+        logger.emit(
+            timestamp=timestamp_ns,
+            observed_timestamp=timestamp_ns,
+            severity_number=number,
+            event_name=event.type,
+            attributes=attributes(event),
+        )
+
+
+def _value(payload: Mapping[str, Any], path: list[str]) -> Any:
+    value: Any = payload
+    for name in path:
+        value = value.get(name)
+        if value is None:
+            return None
+    return value

@@ -1,0 +1,42 @@
+"""The event to span event bridge of the OpenTelemetry specification, which no Python SDK has."""
+
+from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
+from opentelemetry.trace import get_current_span
+
+
+class EventToSpanEventBridge(LogRecordProcessor):
+    """Adds a span event for each event record that belongs to the current span.
+
+    A span event is added if and only if the record has an event name, its trace id and span id are
+    valid, the current span of the record's context is recording, and both have the same ids. It
+    has the record's event name, its timestamp (the observed one where there is none) and all its
+    attributes. The body is not copied, and the record itself stays as it is.
+
+    Install it beside the processor that exports the records; the order does not matter::
+
+        provider.add_log_record_processor(EventToSpanEventBridge())
+
+    Source: OpenTelemetry specification, Logs SDK, "Event to span event bridge" (Development).
+    """
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Add the span event, where one is due."""
+        record = log_record.log_record
+        if not record.event_name or not record.trace_id or not record.span_id:
+            return
+        span = get_current_span(record.context)
+        if not span.is_recording():
+            return
+        context = span.get_span_context()
+        if context.trace_id != record.trace_id or context.span_id != record.span_id:
+            return
+        timestamp = record.timestamp if record.timestamp is not None else record.observed_timestamp
+        span.add_event(record.event_name, record.attributes, timestamp)
+
+    def shutdown(self) -> None:
+        """Nothing is held, so nothing is released."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is held, so all is flushed."""
+        del timeout_millis
+        return True

@@ -1,0 +1,271 @@
+"""What follows from the registry, as text: Python modules and a page of tables."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from charter_otel.registry.model import Attribute, Metric, Reference, Registry, Signal
+
+NOTICE = "Generated from registry/charter.yaml by `make generate`; do not edit."
+
+_PYTHON_TYPES = {"string": "str", "int": "int", "double": "float"}
+_LIMITS = {"minimum": "ge", "maximum": "le"}
+
+
+def payloads(registry: Registry) -> str:
+    """``charter/payloads.py``: one Struct for each event's payload, and the close reasons."""
+    parts = [
+        f'"""The payloads of the six events, as the specification has them.\n\n{NOTICE}\n"""',
+        "from enum import StrEnum\nfrom typing import Annotated",
+        "from msgspec import UNSET, Meta, Struct, UnsetType",
+        _close_reason(registry.attributes["charter.connection.close_reason"]),
+    ]
+    for event in registry.events:
+        parts.extend(_structs(registry, event))
+    names = ", ".join(event.hints["payload"] for event in registry.events)
+    parts.append(f"ALL = ({names})\n" + '"""The payload types, in the order of the registry."""')
+    return "\n\n".join(parts) + "\n"
+
+
+def catalog(registry: Registry) -> str:
+    """``charter/catalog.py``: type → payload, source, priority, severity."""
+    entries = "\n".join(_entry(event) for event in registry.events)
+    types = "\n".join(
+        f'    {event.constant} = "{event.name}"\n    """{event.brief}"""'
+        for event in registry.events
+    )
+    return f'''"""The catalog: what is known of each event type.
+
+{NOTICE}
+"""
+
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from charter_otel.charter import payloads
+
+Severity = Literal["info", "warn", "error"]
+
+
+class EventType(StrEnum):
+    """The six event types of Charter v1.0."""
+
+{types}
+
+
+class Entry(NamedTuple):
+    """What the catalog knows of an event type."""
+
+    name: EventType
+    payload: type[Struct]
+    source: str
+    priority: Literal["low", "medium"]
+    severity: Severity
+    severity_unexpected: Severity
+    """Severity where the payload's ``reason`` is not an expected one."""
+    brief: str
+
+
+CATALOG: dict[str, Entry] = {{
+{entries}
+}}
+"""Event type → entry; the only list of the six."""
+'''
+
+
+def semconv(registry: Registry) -> str:
+    """``otel/semconv.py``: the names of attributes, events and spans, and the metrics."""
+    attributes = "\n".join(_attribute_constant(a) for a in sorted_attributes(registry))
+    spans = "\n".join(
+        f'SPAN_{span.constant} = "{span.name}"\n"""{span.brief}"""'
+        for span in registry.spans
+        if span.name.startswith("charter.")
+    )
+    metrics = "\n".join(_metric(metric) for metric in registry.metrics)
+    names = ", ".join(f"{metric.constant}" for metric in registry.metrics)
+    events = "\n".join(_event_attributes(event) for event in registry.events)
+    return f'''"""Names that OpenTelemetry sees: attributes, spans, metrics, and the events' fields.
+
+{NOTICE}
+"""
+
+from typing import Literal, NamedTuple
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+"""Version of the semantic conventions that the names follow."""
+
+# -- attributes
+
+{attributes}
+
+# -- spans
+
+{spans}
+
+# -- metrics
+
+
+class Metric(NamedTuple):
+    """The declaration of a metric."""
+
+    name: str
+    instrument: Literal["counter", "updowncounter", "gauge", "histogram"]
+    unit: str
+    description: str
+    attributes: tuple[str, ...] = ()
+    observable: bool = False
+    boundaries: tuple[float, ...] = ()
+
+
+{metrics}
+
+METRICS: tuple[Metric, ...] = ({names})
+"""All metrics, in the order of the registry."""
+
+# -- events
+
+EVENTS: dict[str, tuple[tuple[str, str], ...]] = {{
+{events}
+}}
+"""Event type → (path of the value in the payload, attribute)."""
+'''
+
+
+def tables(registry: Registry) -> str:
+    """``registry/README.md``: the registry for people."""
+    lines = [
+        "# What charter-otel tells",
+        "",
+        f"{NOTICE}",
+        "",
+        "The semantic conventions name what they define; everything else starts with `charter.`.",
+        "",
+        "## Events",
+        "",
+    ]
+    for event in registry.events:
+        lines += [f"### `{event.name}`", "", event.brief, ""]
+        lines += ["| payload field | attribute | meaning |", "|---|---|---|"]
+        lines += [_field_row(registry, reference) for reference in event.attributes]
+        lines.append("")
+    lines += ["Every event carries the envelope too:", "", "| attribute | meaning |", "|---|---|"]
+    lines += [
+        f"| `{a.key}` | {a.brief} |"
+        for a in registry.attributes.values()
+        if a.key.startswith("charter.event.")
+    ]
+    lines += ["", "## Metrics", "", "| metric | instrument | unit | attributes | meaning |"]
+    lines.append("|---|---|---|---|---|")
+    lines += [
+        f"| `{m.name}` | {m.instrument} | `{m.unit}` | {_keys(m)} | {m.brief} |"
+        for m in registry.metrics
+    ]
+    lines += ["", "## Spans", "", "| span | kind | name | attributes |", "|---|---|---|---|"]
+    lines += [f"| `{s.name}` | {s.kind} | `{s.span_name}` | {_keys(s)} |" for s in registry.spans]
+    lines += ["", "## Values", "", "| attribute | value | meaning |", "|---|---|---|"]
+    for attribute in registry.attributes.values():
+        lines += [f"| `{attribute.key}` | `{m.value}` | {m.brief} |" for m in attribute.members]
+    return "\n".join(lines) + "\n"
+
+
+def sorted_attributes(registry: Registry) -> list[Attribute]:
+    """Our own attributes in the order of the file, then those of the conventions by name."""
+    own = [a for a in registry.attributes.values() if a.type]
+    return own + sorted(
+        (a for a in registry.attributes.values() if not a.type), key=lambda a: a.key
+    )
+
+
+def _close_reason(attribute: Attribute) -> str:
+    members = "\n".join(
+        f'    {m.id.upper()} = "{m.value}"\n    """{m.brief}"""' for m in attribute.members
+    )
+    expected = ", ".join(f"CloseReason.{m.id.upper()}" for m in attribute.members if m.expected)
+    return (
+        f'class CloseReason(StrEnum):\n    """{attribute.brief}"""\n\n{members}\n\n\n'
+        f"EXPECTED_CLOSE_REASONS = frozenset({{{expected}}})\n"
+        '"""Reasons that nobody needs to be woken for."""'
+    )
+
+
+def _structs(registry: Registry, event: Signal) -> Iterator[str]:
+    fields = [r for r in event.attributes if r.field]
+    nested = [r for r in fields if "." in (r.field or "")]
+    if nested:
+        lines = [_field(registry, r, str(r.field).split(".")[1]) for r in nested]
+        yield _struct("Readings", "The last readings of a robot.", lines)
+    lines, seen = [], set()
+    for reference in fields:
+        name, _, inner = str(reference.field).partition(".")
+        if inner and name not in seen:
+            lines.append(f'    {name}: Readings\n    """The readings."""')
+        elif not inner:
+            lines.append(_field(registry, reference, name))
+        seen.add(name)
+    yield _struct(event.hints["payload"], event.brief, lines)
+
+
+def _struct(name: str, brief: str, lines: list[str]) -> str:
+    body = "\n".join(lines)
+    return f'class {name}(Struct, frozen=True, kw_only=True):\n    """{brief}"""\n\n{body}'
+
+
+def _field(registry: Registry, reference: Reference, name: str) -> str:
+    attribute = registry.attributes[reference.key]
+    meta: dict[str, Any] = {
+        _LIMITS.get(limit, limit): value for limit, value in attribute.limits.items()
+    } | {"description": attribute.brief}
+    arguments = ", ".join(f"{key}={value!r}" for key, value in meta.items())
+    kind = f"Annotated[{_PYTHON_TYPES[attribute.type or '']}, Meta({arguments})]"
+    default = "" if reference.required else " | UnsetType = UNSET"
+    return f"    {name}: {kind}{default}"
+
+
+def _entry(event: Signal) -> str:
+    hints = event.hints
+    member = f"EventType.{event.constant}"
+    unexpected = hints.get("severity_unexpected", hints["severity"])
+    return (
+        f"    {member}: Entry({member}, payloads.{hints['payload']}, {hints['source']!r}, "
+        f"{hints['priority']!r}, {hints['severity']!r}, {unexpected!r}, {event.brief!r}),"
+    )
+
+
+def _attribute_constant(attribute: Attribute) -> str:
+    line = f'{attribute.constant} = "{attribute.key}"'
+    return f'{line}\n"""{attribute.brief}"""' if attribute.brief else line
+
+
+def _metric(metric: Metric) -> str:
+    attributes = ", ".join(
+        reference.key.upper().replace(".", "_") for reference in metric.attributes
+    )
+    arguments = [repr(metric.name), repr(metric.instrument), repr(metric.unit), repr(metric.brief)]
+    if attributes:
+        arguments.append(f"attributes=({attributes},)")
+    if metric.hints.get("observable"):
+        arguments.append("observable=True")
+    if boundaries := metric.hints.get("boundaries"):
+        arguments.append(f"boundaries={tuple(boundaries)!r}")
+    return f"{metric.constant} = Metric({', '.join(arguments)})"
+
+
+def _event_attributes(event: Signal) -> str:
+    fields = {r.key: r.field for r in event.attributes}
+    pairs = [
+        (r.field or fields[str(r.same_as)], r.key.upper().replace(".", "_"))
+        for r in event.attributes
+    ]
+    body = ", ".join(f"({field!r}, {constant})" for field, constant in pairs)
+    return f"    {event.name!r}: ({body},),"
+
+
+def _field_row(registry: Registry, reference: Reference) -> str:
+    brief = registry.attributes[reference.key].brief
+    field = f"`{reference.field}`" if reference.field else f"as `{reference.same_as}`"
+    return f"| {field} | `{reference.key}` | {brief} |"
+
+
+def _keys(signal: Signal) -> str:
+    return ", ".join(f"`{reference.key}`" for reference in signal.attributes) or "none"

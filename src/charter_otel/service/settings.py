@@ -1,0 +1,83 @@
+"""The service's settings: read from the environment once, typed, checked, with errors that help."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+from platformdirs import user_state_path
+
+PREFIX = "CHARTER_"
+"""What the name of each variable starts with."""
+
+
+class SettingError(ValueError):
+    """A variable has a wrong value; the text names the variable, the value and what is right."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings. Each comes from the variable ``CHARTER_<NAME>``, and has a default."""
+
+    event_stream: str = "memory://"
+    """Where events are published: ``memory://``, ``redis://host:port/0`` or ``none``."""
+    aggregation_interval: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
+    """Seconds between two runs of the aggregation job."""
+    metrics_published: bool = True
+    """Whether reading a robot's metrics emits ``telemetry.metrics_published``."""
+    heartbeat_timeout: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
+    """Seconds without any frame after which a connection is closed."""
+    max_frame_bytes: Annotated[int, Meta(ge=64, le=16_777_216)] = 65_536
+    """Bytes that a robot's frame has at most."""
+    max_frames_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    """Frames that a robot sends in a second at most."""
+    max_connections: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
+    """Connections that the instance holds at most."""
+    state_dir: Path = msgspec.field(default_factory=lambda: user_state_path("charter-otel"))
+    """Where the spool and the audit log live."""
+    auth_secret: str | None = None
+    """Secret that robots' tokens are signed with; None leaves the service open, on loopback only."""
+    log_format: Literal["json", "console"] | None = None
+    """Form of the lines on stdout; None goes by whether stdout is a terminal."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Lowest level that is written."""
+
+    def __repr__(self) -> str:
+        """Show all but the secret."""
+        shown = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown["auth_secret"] = "***" if self.auth_secret else None
+        return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingError: A value is wrong.
+    """
+    environment = os.environ if environment is None else environment
+    values = {
+        field.name: _convert(field, environment[variable])
+        for field in msgspec.structs.fields(Settings)
+        if environment.get(variable := PREFIX + field.name.upper(), "") != ""
+    }
+    return Settings(**values)
+
+
+def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
+    try:
+        return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
+    except msgspec.ValidationError as error:
+        name = PREFIX + field.name.upper()
+        shown = "***" if field.name == "auth_secret" else repr(text)
+        raise SettingError(f"{name}={shown}: {_in_words(error)}") from error
+
+
+def _path(expected: type, value: Any) -> Any:
+    return expected(value)
+
+
+def _in_words(error: msgspec.ValidationError) -> str:
+    text = str(error)
+    return text[0].lower() + text[1:]
