@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import structlog
 
 from charter_otel.charter import Event, InvalidEvent, create, encode
+from charter_otel.charter.envelope import random_suffix
 from charter_otel.otel.instrumentation import SCOPE, Instrumentation
 from charter_otel.otel.logs import Envelope
 from charter_otel.otel.records import emit_record, severity
@@ -24,6 +25,9 @@ from charter_otel.streams import EventStream
 
 FOREIGN_STREAM_TIMEOUT = 0.25
 """Seconds that `_emit_event_safe` waits for the ``publish`` of a stream that is not ours."""
+
+FOREIGN_PUBLISHES = 1_000
+"""Publishes to foreign streams under way at most, those that outlive their timeout included."""
 
 _DURATIONS_KEPT = 4_096
 
@@ -76,16 +80,22 @@ class Emitter:
     Args:
         instrumentation: Tracer, logger and instruments; by default those of the global providers.
         clock: Gives Unix nanoseconds.
+        suffix: Gives the last part of an event's id.
     """
+
+    on_failure: Callable[[str, BaseException], None] | None = None
+    """Told the sink and the error of each failure; with it `charter_otel.testing` fails a test."""
 
     def __init__(
         self,
         instrumentation: Instrumentation | None = None,
         *,
         clock: Callable[[], int] = time.time_ns,
+        suffix: Callable[[], str] = random_suffix,
     ) -> None:
         self.instrumentation = instrumentation or Instrumentation()
         self._clock = clock
+        self._suffix = suffix
         self._sinks: tuple[tuple[str, Callable[[Emission], None]], ...] = (
             ("log", self._to_record),
             ("line", self._to_line),
@@ -95,8 +105,6 @@ class Emitter:
         self._emitted: Counter[str] = Counter()
         self._failed: Counter[str] = Counter()
         self._durations: deque[int] = deque(maxlen=_DURATIONS_KEPT)
-        self.on_failure: Callable[[str, BaseException], None] | None = None
-        """Told of each sink that failed; `charter_otel.testing` fails the test with it."""
 
     def emit(
         self, event_type: str, payload: Mapping[str, Any], *, stream: EventStream | None = None
@@ -137,7 +145,7 @@ class Emitter:
     async def emit_to_foreign(
         self, event_type: str, payload: Mapping[str, Any], stream: ForeignStream
     ) -> None:
-        """Emit an event and publish it to a stream that is not ours, within 0.25 s; never raises."""
+        """Emit an event and publish it to a stream not ours, within 0.25 s; never raises."""
         event = self.emit(event_type, payload)
         if event is None:
             return
@@ -151,11 +159,15 @@ class Emitter:
     def _prepare(
         self, event_type: str, payload: Mapping[str, Any], stream: EventStream | None
     ) -> Emission | None:
-        context = current()
-        now = self._clock()
         try:
+            context = current()
+            now = self._clock()
             event = create(
-                event_type, payload, correlation_id=correlation_id(context), timestamp_ns=now
+                event_type,
+                payload,
+                correlation_id=correlation_id(context),
+                timestamp_ns=now,
+                suffix=self._suffix(),
             )
             return Emission(
                 event, encode(event), severity(event), now, traceparent(context), stream
@@ -167,9 +179,7 @@ class Emitter:
         return None
 
     def _to_record(self, emission: Emission) -> None:
-        emit_record(
-            self._logger, emission.event, emission.severity, emission.timestamp_ns
-        )
+        emit_record(self._logger, emission.event, emission.severity, emission.timestamp_ns)
 
     def _to_line(self, emission: Emission) -> None:
         event = emission.event
@@ -201,9 +211,10 @@ class Emitter:
         with contextlib.suppress(Exception):
             self.instrumentation.instruments.dropped(sink, reason)
         with contextlib.suppress(Exception):
-            log.error("event did not reach a sink", sink=sink, reason=reason, error=repr(error))
-        if self.on_failure is not None:
-            self.on_failure(sink, error)
+            log.error("event did not reach a sink", sink=sink, reason=reason, error=f"{type(error).__name__}: {error}")
+        with contextlib.suppress(Exception):
+            if self.on_failure is not None:
+                self.on_failure(sink, error)
 
 
 _emitter = Emitter()
@@ -254,15 +265,19 @@ def event_seam(module: dict[str, Any]) -> tuple[SetEventStream, EmitEvent]:
 
 async def _publish(stream: ForeignStream, event: Event) -> None:
     """Publish within the timeout; a publish that resists its cancellation is left behind."""
-    task = asyncio.ensure_future(_published(stream, event))
+    if len(_foreign) >= FOREIGN_PUBLISHES:
+        raise TimeoutError(f"{len(_foreign)} earlier publishes have not ended")
+    task = asyncio.create_task(_published(stream, event), name="charter-foreign-publish")
     _foreign.add(task)
-    task.add_done_callback(_foreign.discard)
+    task.add_done_callback(_forget)
     try:
         done, _ = await asyncio.wait({task}, timeout=FOREIGN_STREAM_TIMEOUT)
     finally:
         task.cancel()
     if not done:
         raise TimeoutError(f"publish() took longer than {FOREIGN_STREAM_TIMEOUT} s")
+    if task.cancelled():
+        raise RuntimeError("publish() cancelled itself")
     task.result()
 
 
@@ -272,5 +287,11 @@ async def _published(stream: ForeignStream, event: Event) -> None:
         await result
 
 
-_foreign: set[asyncio.Future[None]] = set()
+def _forget(task: asyncio.Task[None]) -> None:
+    _foreign.discard(task)
+    if not task.cancelled():
+        task.exception()  # looked at, so that asyncio does not report it a second time
+
+
+_foreign: set[asyncio.Task[None]] = set()
 """Publishes under way; asyncio itself keeps only weak references to tasks."""

@@ -4,7 +4,6 @@ from charter_otel.charter.catalog import CATALOG, Entry, EventType
 from charter_otel.charter.envelope import (
     VERSION,
     Event,
-    EventMeta,
     InvalidEvent,
     create,
     decode,
@@ -21,7 +20,6 @@ __all__ = [
     "CloseReason",
     "Entry",
     "Event",
-    "EventMeta",
     "EventType",
     "InvalidEvent",
     "create",

@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 
@@ -22,15 +22,6 @@ class InvalidEvent(ValueError):  # noqa: N818 - the name says what the event is
     """An event breaks the Charter; the text names the field and what would be right."""
 
 
-class EventMeta(TypedDict):
-    """The envelope's ``meta``: exactly these two."""
-
-    correlation_id: str | None
-    """Trace id of the unit of work, or None where there is none."""
-    version: str
-    """The Charter version, "1.0"."""
-
-
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Charter v1.0 event, in the field order of the specification.
 
@@ -43,19 +34,19 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """``<module>.<event>``; one of the catalog's."""
     source: str
     """``metrics_service`` or ``telemetry_service``."""
-    target: None = None
+    target: None
     """Always None: events are broadcast."""
     timestamp: float
     """Creation time, in Unix seconds."""
     payload: dict[str, Any]
     """Fields of the event type, see `charter_otel.charter.payloads`."""
-    meta: EventMeta
-    """Correlation id and version."""
+    meta: dict[str, str | None]
+    """``correlation_id``, the trace id of the unit of work or None, and ``version``, "1.0"."""
 
 
-def new_id(event_type: str, milliseconds: int) -> str:
-    """Give an event id that is unique among all instances."""
-    return f"evt_{event_type.partition('.')[0]}_{milliseconds:013d}_{secrets.token_hex(6)}"
+def random_suffix() -> str:
+    """Give what makes an event id unique among all instances: 48 random bits."""
+    return secrets.token_hex(6)
 
 
 def create(
@@ -64,6 +55,7 @@ def create(
     *,
     correlation_id: str | None = None,
     timestamp_ns: int | None = None,
+    suffix: str | None = None,
 ) -> Event:
     """Make a checked event.
 
@@ -72,6 +64,7 @@ def create(
         payload: The type's fields. Text is made encodable: a lone surrogate becomes U+FFFD.
         correlation_id: Trace id of the unit of work, 32 lower-case hexadecimal digits.
         timestamp_ns: Creation time in Unix nanoseconds; now, unless given.
+        suffix: Last part of the id, six or more of ``0-9a-z``; random, unless given.
 
     Raises:
         InvalidEvent: The type is unknown, or a field is missing, unknown, of the wrong type or
@@ -80,10 +73,11 @@ def create(
     entry = _entry(event_type)
     now = time.time_ns() if timestamp_ns is None else timestamp_ns
     event = Event(
-        id=new_id(event_type, now // 1_000_000),
+        id=_id(entry, now // 1_000_000, suffix or random_suffix()),
         type=entry.name.value,
         source=entry.source,
-        timestamp=now / 1e9,
+        target=None,
+        timestamp=now // 1_000 / 1e6,
         payload=_conform(entry, payload),
         meta={"correlation_id": correlation_id, "version": VERSION},
     )
@@ -99,30 +93,49 @@ def encode(event: Event) -> bytes:
     """
     try:
         return _ENCODER.encode(event)
-    except (UnicodeEncodeError, OverflowError, TypeError) as error:
+    except (UnicodeEncodeError, OverflowError, TypeError, RecursionError) as error:
         raise InvalidEvent(f"{event.type} cannot be encoded: {error}") from error
 
 
 def decode(data: bytes | str) -> Event:
-    """Read and check an event. Payload fields that this version does not know are kept.
+    """Read and check an event; `encode` takes what this gives.
+
+    Payload fields that this version does not know are kept.
 
     Raises:
         InvalidEvent: It is not JSON, or not a Charter v1.0 event.
     """
     try:
         event = _DECODER.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidEvent(f"not a Charter event: {error}") from error
-    validate(event)
+    _check(event)
+    encode(event)
     return event
 
 
 def validate(event: Event) -> None:
-    """Check envelope and payload against the catalog.
+    """Check an event that somebody built by hand: types, envelope and payload.
 
     Raises:
         InvalidEvent: The text names the field.
     """
+    try:
+        msgspec.convert(msgspec.structs.asdict(event), Event)
+    except msgspec.ValidationError as error:
+        raise InvalidEvent(f"not a Charter event: {error}") from error
+    _check(event)
+
+
+def _id(entry: Entry, milliseconds: int, suffix: str) -> str:
+    return f"evt_{_module(entry)}_{milliseconds:013d}_{suffix}"
+
+
+def _module(entry: Entry) -> str:
+    return entry.name.partition(".")[0]
+
+
+def _check(event: Event) -> None:
     entry = _entry(event.type)
     _check_envelope(event, entry)
     _convert(entry, event.payload)
@@ -137,7 +150,7 @@ def _entry(event_type: str) -> Entry:
 
 
 def _check_envelope(event: Event, entry: Entry) -> None:
-    module = entry.name.partition(".")[0]
+    module = _module(entry)
     meta = event.meta
     if not _ID.fullmatch(event.id) or not event.id.startswith(f"evt_{module}_"):
         raise InvalidEvent(
@@ -169,7 +182,7 @@ def _conform(entry: Entry, payload: Mapping[str, Any]) -> dict[str, Any]:
 def _convert(entry: Entry, payload: Mapping[str, Any]) -> msgspec.Struct:
     try:
         struct = msgspec.convert(payload, entry.payload)
-    except (msgspec.ValidationError, OverflowError) as error:
+    except (msgspec.ValidationError, OverflowError, UnicodeEncodeError) as error:
         reason, _, path = str(error).partition(" - at `$.")
         field = f"payload.{path.rstrip('`')}" if path else "payload"
         raise InvalidEvent(f"{field}: {reason} ({entry.name})") from error
@@ -197,7 +210,7 @@ def _unknown(given: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
 
 def _encodable(value: Any) -> Any:
     if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-8", "surrogatepass").decode("utf-8", "replace")
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return value
 
 

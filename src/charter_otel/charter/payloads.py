@@ -1,4 +1,4 @@
-"""The payloads of the six events: fields and units of the specification.
+"""The payloads of the six events, as the specification has them.
 
 Generated from registry/charter.yaml by `make generate`; do not edit.
 """
@@ -126,9 +126,6 @@ class ConnectionClosed(Struct, frozen=True, kw_only=True):
         float,
         Meta(ge=0, description="How long the connection lasted, in seconds of a monotonic clock."),
     ]
-    disconnected_at: Annotated[
-        float, Meta(description="Time at which the connection ended, in Unix seconds.")
-    ]
     reason: (
         Annotated[
             str,
@@ -138,6 +135,9 @@ class ConnectionClosed(Struct, frozen=True, kw_only=True):
         ]
         | UnsetType
     ) = UNSET
+    disconnected_at: Annotated[
+        float, Meta(description="Time at which the connection ended, in Unix seconds.")
+    ]
 
 
 class Readings(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,7 @@ import os
 from importlib import import_module
 from typing import Any, Literal
 
+from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -33,9 +34,9 @@ _CLASSES: dict[Signal, tuple[str, str, str]] = {
 _PROTOCOLS = {"http/protobuf": "http", "grpc": "grpc"}
 
 
-def span_exporter() -> SpanExporter | None:
-    """Give the exporter of spans, or None where nothing asks for one."""
-    exporter: SpanExporter | None = _exporter("traces")
+def span_exporter(meter_provider: MeterProvider | None = None) -> SpanExporter | None:
+    """Give the exporter of spans, which reports on itself, or None where nothing asks for one."""
+    exporter: SpanExporter | None = _exporter("traces", meter_provider)
     return exporter
 
 
@@ -45,9 +46,9 @@ def metric_exporter() -> MetricExporter | None:
     return exporter
 
 
-def log_exporter() -> LogRecordExporter | None:
-    """Give the exporter of log records, or None where nothing asks for one."""
-    exporter: LogRecordExporter | None = _exporter("logs")
+def log_exporter(meter_provider: MeterProvider | None = None) -> LogRecordExporter | None:
+    """Give the exporter of log records, which reports on itself, or None, as `span_exporter`."""
+    exporter: LogRecordExporter | None = _exporter("logs", meter_provider)
     return exporter
 
 
@@ -56,7 +57,7 @@ def traces_wanted() -> bool:
     return _wanted("traces") != "none"
 
 
-def _exporter(signal: Signal) -> Any:
+def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> Any:
     wanted = _wanted(signal)
     module, name, console = _CLASSES[signal]
     if wanted == "none":
@@ -72,7 +73,8 @@ def _exporter(signal: Signal) -> Any:
     exporter = getattr(
         import_module(f"opentelemetry.exporter.otlp.proto.{transport}.{module}"), name
     )
-    return exporter(timeout=_timeout(signal))
+    reporting = {"meter_provider": meter_provider} if meter_provider else {}
+    return exporter(timeout=_timeout(signal), **reporting)
 
 
 def _wanted(signal: Signal) -> str:
@@ -88,7 +90,9 @@ def _transport(signal: Signal) -> str:
     protocol = _variable(signal, "PROTOCOL") or "http/protobuf"
     if protocol not in _PROTOCOLS:
         known = " or ".join(_PROTOCOLS)
-        raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is unknown; use {known}")
+        raise ValueError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is unknown for {signal}; use {known}"
+        )
     return _PROTOCOLS[protocol]
 
 

@@ -29,9 +29,20 @@ class Instrumentation:
         meter_provider: MeterProvider | None = None,
         logger_provider: LoggerProvider | None = None,
     ) -> None:
+        self.use(tracer_provider, meter_provider, logger_provider)
+
+    def use(
+        self,
+        tracer_provider: TracerProvider | None,
+        meter_provider: MeterProvider | None,
+        logger_provider: LoggerProvider | None,
+    ) -> None:
+        """Take other providers; a worker has its own only once it has started."""
         self.tracer_provider = tracer_provider
         self.meter_provider = meter_provider
         self.logger_provider = logger_provider
+        for made in ("tracer", "logger", "instruments"):
+            self.__dict__.pop(made, None)
 
     @cached_property
     def tracer(self) -> Tracer:

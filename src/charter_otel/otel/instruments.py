@@ -8,10 +8,10 @@ from opentelemetry.metrics import (
     Counter,
     Histogram,
     Meter,
-    Observation,
     ObservableCounter,
     ObservableGauge,
     ObservableUpDownCounter,
+    Observation,
 )
 
 from charter_otel.charter import CloseReason, Event, EventType

@@ -25,8 +25,10 @@ class LineWriter:
         self._descriptor = descriptor
         self._capacity = capacity
         self._waiting: deque[bytes] = deque()
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer that logs may run while its own thread is in here.
+        self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
+        self._draining = False
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self.dropped = 0
@@ -34,10 +36,9 @@ class LineWriter:
     def write(self, line: bytes) -> None:
         """Write the line, which ends with a newline, now or soon."""
         with self._lock:
-            if self._thread or len(line) > PIPE_BUF or not self._poll.poll(0):
+            ready = not self._draining and len(line) <= PIPE_BUF and self._poll.poll(0)
+            if not ready or not self._write(line, wait=False):
                 self._enqueue(line)
-            else:
-                self._write(line)
 
     def flush(self, timeout: float = 1.0) -> bool:
         """Wait until no line waits any more, for ``timeout`` seconds at most.
@@ -48,14 +49,15 @@ class LineWriter:
         thread = self._thread
         if thread:
             thread.join(timeout)
-        return self._thread is None
+        return not self._draining
 
     def _enqueue(self, line: bytes) -> None:
         if len(self._waiting) >= self._capacity:
             self._waiting.popleft()
             self.dropped += 1
         self._waiting.append(line)
-        if self._thread is None:
+        if not self._draining:
+            self._draining = True
             self._thread = threading.Thread(target=self._drain, name="charter-lines", daemon=True)
             self._thread.start()
 
@@ -63,16 +65,26 @@ class LineWriter:
         while True:
             with self._lock:
                 if not self._waiting:
-                    self._thread = None
+                    self._draining = False
                     return
                 line = self._waiting.popleft()
-            self._write(line)
+            self._write(line, wait=True)
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, line: bytes, *, wait: bool) -> bool:
+        """Write the whole line, and tell whether it is dealt with.
+
+        A descriptor that somebody made non-blocking says so when it is full: then wait, or leave.
+        """
         rest = memoryview(line)
         try:
             while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+                try:
+                    rest = rest[os.write(self._descriptor, rest) :]
+                except BlockingIOError:
+                    if not wait:
+                        return False
+                    self._poll.poll()
         except OSError:
             # Nobody reads any more, and there is nowhere left to say so.
             self.dropped += 1
+        return True

@@ -160,8 +160,9 @@ def _configure_standard_library(
 
 
 def _add_name_and_time(logger: Any, _: str, event_dict: EventDict) -> EventDict:
-    event_dict["logger"] = logger.name
-    event_dict["timestamp"] = timestamp(event_dict.get("timestamp") or time.time())
+    given = event_dict.get("timestamp")
+    event_dict["logger"] = getattr(logger, "name", "root")
+    event_dict["timestamp"] = timestamp(given if isinstance(given, float) else time.time())
     return event_dict
 
 
@@ -177,11 +178,10 @@ def _add_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDic
     """Put an exception into the conventions' three fields; the traceback module is fast enough."""
     error = _exception(event_dict.pop("exc_info", None))
     if error is not None:
+        summary = traceback.TracebackException.from_exception(error, limit=-_STACK_LIMIT)
         event_dict["exception.type"] = type(error).__qualname__
-        event_dict["exception.message"] = str(error)
-        event_dict["exception.stacktrace"] = "".join(
-            traceback.format_exception(error, limit=-_STACK_LIMIT)
-        )
+        event_dict["exception.message"] = str(summary)
+        event_dict["exception.stacktrace"] = "".join(summary.format())
     return event_dict
 
 
@@ -194,7 +194,7 @@ def _exception(exc_info: Any) -> BaseException | None:
 
 
 def _json() -> list[Any]:
-    encoder = msgspec.json.Encoder(enc_hook=repr)
+    encoder = msgspec.json.Encoder(enc_hook=_repr)
 
     def render(_: WrappedLogger, __: str, event_dict: EventDict) -> bytes:
         line = {key: event_dict.pop(key) for key in _FIRST_KEYS if key in event_dict}
@@ -203,22 +203,33 @@ def _json() -> list[Any]:
             line["charter"] = msgspec.Raw(charter.encoded)
         try:
             return encoder.encode(line) + b"\n"
-        except (UnicodeEncodeError, OverflowError, TypeError, RecursionError):
-            return encoder.encode(_made_safe(line)) + b"\n"
+        except Exception:  # noqa: BLE001 - a line must not fail the code that writes it
+            return encoder.encode(_made_safe(line, encoder)) + b"\n"
 
     return [render]
 
 
-def _made_safe(line: dict[str, Any]) -> dict[str, str]:
-    """Give every key and value as text that can be encoded, for lines that otherwise could not."""
-    return {
-        str(key).encode("utf-8", "replace").decode(): (
-            value if isinstance(value, str) else repr(value)
-        )
-        .encode("utf-8", "backslashreplace")
-        .decode()
-        for key, value in line.items()
-    }
+def _made_safe(line: dict[str, Any], encoder: msgspec.json.Encoder) -> dict[str, Any]:
+    """Replace what cannot be encoded by its text, in lines that have such a key or value."""
+    safe: dict[str, Any] = {}
+    for key, value in line.items():
+        try:
+            safe[_text(key)] = msgspec.Raw(encoder.encode(value))
+        except Exception:  # noqa: BLE001 - a value's own code may raise anything
+            safe[_text(key)] = _text(value)
+    return safe
+
+
+def _text(value: Any) -> str:
+    text = value if isinstance(value, str) else _repr(value)
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def _repr(value: Any) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a value's own code may raise anything
+        return f"<{type(value).__qualname__}, whose repr() raises>"
 
 
 def _console() -> list[Any]:
@@ -229,18 +240,27 @@ def _console() -> list[Any]:
     def shorten(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
         """Show what a person reads: the time of day, the payload, the beginning of the trace id."""
         event_dict["timestamp"] = event_dict["timestamp"][11:23]
+        event_dict["event"] = _printable(event_dict["event"])
         for key in ("logger", "service.name", "span_id", "trace_flags"):
             event_dict.pop(key, None)
         if trace_id := event_dict.pop("trace_id", None):
             event_dict["trace"] = trace_id[:8]
-        if (charter := event_dict.pop("charter", None)) is not None:
-            event_dict.update(charter["payload"])
+        if isinstance(event_dict.get("charter"), Envelope):
+            event_dict.update(event_dict.pop("charter")["payload"])
         if stacktrace := event_dict.pop("exception.stacktrace", None):
-            event_dict["exception"] = stacktrace
+            event_dict["exception"] = "\n".join(map(_printable, stacktrace.split("\n")))
         return event_dict
 
     def render(logger: WrappedLogger, name: str, event_dict: EventDict) -> bytes:
-        line = str(console(logger, name, event_dict))
+        try:
+            line = str(console(logger, name, dict(event_dict)))
+        except Exception:  # noqa: BLE001 - a line must not fail the code that writes it
+            line = str(console(logger, name, {k: _text(v) for k, v in event_dict.items()}))
         return line.encode("utf-8", "backslashreplace") + b"\n"
 
     return [shorten, render]
+
+
+def _printable(value: Any) -> str:
+    """Escape what would steer the terminal or begin a new line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in _text(value))

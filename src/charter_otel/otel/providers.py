@@ -4,7 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
@@ -21,6 +21,9 @@ from charter_otel.otel import exporters
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.span_events import EventToSpanEventBridge
 
+SERVICE_NAME = "charter-otel"
+"""``service.name``, unless the environment says otherwise."""
+
 ROBOT_SERIES = 2_000
 """Series that each per-robot metric has at most; the rest folds into the overflow series."""
 
@@ -28,8 +31,7 @@ LOG_QUEUE = 8_192
 """Event records that wait for the exporter at most: 8 s at 1,000 events a second."""
 
 
-@dataclass(frozen=True)
-class Providers:
+class Providers(NamedTuple):
     """The three providers of one process; build them in each worker, never before a fork."""
 
     tracer_provider: TracerProvider
@@ -64,7 +66,7 @@ class Providers:
 
 def build(
     *,
-    service_name: str = "charter-otel",
+    service_name: str = SERVICE_NAME,
     service_version: str | None = None,
     span_processors: Sequence[SpanProcessor] = (),
     metric_readers: Sequence[MetricReader] = (),
@@ -87,16 +89,23 @@ def build(
         ValueError: A variable names a protocol or an exporter that there is none of.
     """
     os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
-    resource = _resource(service_name, service_version)
+    resource = make_resource(service_name, service_version)
     meter_provider = _meter_provider(resource, metric_readers)
     return Providers(
         _tracer_provider(resource, span_processors, meter_provider),
         meter_provider,
-        _logger_provider(resource, log_processors, meter_provider),
+        _logger_provider(
+            resource, log_processors, meter_provider, bridge=_spans_wanted(span_processors)
+        ),
     )
 
 
-def _resource(service_name: str, service_version: str | None) -> Resource:
+def _spans_wanted(processors: Sequence[SpanProcessor]) -> bool:
+    return bool(processors) or exporters.traces_wanted()
+
+
+def make_resource(service_name: str = SERVICE_NAME, service_version: str | None = None) -> Resource:
+    """Give who we are to OpenTelemetry; what the environment says wins."""
     attributes: dict[str, AttributeValue] = {}
     if not _named_by_environment():
         attributes["service.name"] = service_name
@@ -125,7 +134,7 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
 def _tracer_provider(
     resource: Resource, processors: Sequence[SpanProcessor], meter_provider: MeterProvider
 ) -> TracerProvider:
-    exporter = exporters.span_exporter()
+    exporter = exporters.span_exporter(meter_provider)
     if exporter is not None:
         processors = [*processors, BatchSpanProcessor(exporter, meter_provider=meter_provider)]
     provider = TracerProvider(
@@ -147,9 +156,13 @@ def _sampler(somebody_looks: bool) -> Sampler | None:
 
 
 def _logger_provider(
-    resource: Resource, processors: Sequence[LogRecordProcessor], meter_provider: MeterProvider
+    resource: Resource,
+    processors: Sequence[LogRecordProcessor],
+    meter_provider: MeterProvider,
+    *,
+    bridge: bool,
 ) -> LoggerProvider:
-    exporter = exporters.log_exporter()
+    exporter = exporters.log_exporter(meter_provider)
     if exporter is not None:
         processors = [
             *processors,
@@ -160,7 +173,7 @@ def _logger_provider(
     provider = LoggerProvider(
         resource=resource, shutdown_on_exit=False, meter_provider=meter_provider
     )
-    if processors or exporters.traces_wanted():
+    if bridge:
         provider.add_log_record_processor(EventToSpanEventBridge())
     for processor in processors:
         provider.add_log_record_processor(processor)

@@ -441,8 +441,8 @@ EVENTS: dict[str, tuple[tuple[str, str], ...]] = {
         ("robot_id", CHARTER_ROBOT_ID),
         ("connection_id", CHARTER_CONNECTION_ID),
         ("duration_seconds", CHARTER_CONNECTION_DURATION_SECONDS),
-        ("disconnected_at", CHARTER_CONNECTION_DISCONNECTED_AT),
         ("reason", CHARTER_CONNECTION_CLOSE_REASON),
+        ("disconnected_at", CHARTER_CONNECTION_DISCONNECTED_AT),
     ),
     "telemetry.metrics_published": (
         ("robot_id", CHARTER_ROBOT_ID),

@@ -1,7 +1,11 @@
 """The event to span event bridge of the OpenTelemetry specification, which no Python SDK has."""
 
+import logging
+
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.trace import get_current_span
+
+_log = logging.getLogger(__name__)
 
 
 class EventToSpanEventBridge(LogRecordProcessor):
@@ -20,7 +24,21 @@ class EventToSpanEventBridge(LogRecordProcessor):
     """
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Add the span event, where one is due."""
+        """Add the span event, where one is due; never raises, so the record goes on."""
+        try:
+            self._bridge(log_record)
+        except Exception:  # noqa: BLE001 - a processor never raises
+            _log.exception("no span event: the current span did not take it")
+
+    def shutdown(self) -> None:
+        """Nothing is held, so nothing is released."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Nothing is held, so all is flushed."""
+        del timeout_millis
+        return True
+
+    def _bridge(self, log_record: ReadWriteLogRecord) -> None:
         record = log_record.log_record
         if not record.event_name or not record.trace_id or not record.span_id:
             return
@@ -32,11 +50,3 @@ class EventToSpanEventBridge(LogRecordProcessor):
             return
         timestamp = record.timestamp if record.timestamp is not None else record.observed_timestamp
         span.add_event(record.event_name, record.attributes, timestamp)
-
-    def shutdown(self) -> None:
-        """Nothing is held, so nothing is released."""
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is held, so all is flushed."""
-        del timeout_millis
-        return True

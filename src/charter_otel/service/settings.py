@@ -13,6 +13,9 @@ PREFIX = "CHARTER_"
 """What the name of each variable starts with."""
 
 
+_SECRETS = ("auth_secret", "auth_secret_previous")
+
+
 class SettingError(ValueError):
     """A variable has a wrong value; the text names the variable, the value and what is right."""
 
@@ -37,16 +40,24 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     state_dir: Path = msgspec.field(default_factory=lambda: user_state_path("charter-otel"))
     """Where the spool and the audit log live."""
     auth_secret: str | None = None
-    """Secret that robots' tokens are signed with; None leaves the service open, on loopback only."""
+    """Secret that tokens are signed with; None leaves the service open, on loopback only."""
+    auth_secret_previous: str | None = None
+    """A secret that is still accepted while robots get tokens that are signed with the new one."""
     log_format: Literal["json", "console"] | None = None
     """Form of the lines on stdout; None goes by whether stdout is a terminal."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level that is written."""
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secrets that tokens may be signed with, the current one first."""
+        return tuple(secret for secret in (self.auth_secret, self.auth_secret_previous) if secret)
+
     def __repr__(self) -> str:
         """Show all but the secret."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
-        shown["auth_secret"] = "***" if self.auth_secret else None
+        for name in _SECRETS:
+            shown[name] = "***" if shown[name] else None
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
@@ -70,14 +81,32 @@ def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
         return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         name = PREFIX + field.name.upper()
-        shown = "***" if field.name == "auth_secret" else repr(text)
-        raise SettingError(f"{name}={shown}: {_in_words(error)}") from error
+        shown = "***" if field.name in _SECRETS else repr(text)
+        raise SettingError(f"{name}={shown} is wrong: use {_right(field.type)}") from error
 
 
 def _path(expected: type, value: Any) -> Any:
     return expected(value)
 
 
-def _in_words(error: msgspec.ValidationError) -> str:
-    text = str(error)
-    return text[0].lower() + text[1:]
+def _right(expected: Any) -> str:
+    """Say what a value of the type looks like."""
+    kind = msgspec.inspect.type_info(expected)
+    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+    return " or ".join(words for kind in kinds if (words := _kind(kind)))
+
+
+def _kind(kind: msgspec.inspect.Type) -> str:
+    match kind:
+        case msgspec.inspect.BoolType():
+            return "true or false"
+        case msgspec.inspect.LiteralType(values=values):
+            return " or ".join(str(value) for value in values)
+        case msgspec.inspect.IntType(ge=low, le=high):
+            return f"a whole number from {low} to {high}"
+        case msgspec.inspect.FloatType(gt=low, le=high):
+            return f"a number above {low:g} and up to {high:g}"
+        case msgspec.inspect.NoneType():
+            return ""
+        case _:
+            return "a text"

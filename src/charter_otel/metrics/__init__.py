@@ -1,0 +1,31 @@
+"""Mission metrics, not OpenTelemetry's: the aggregation job, its schedule, its REST routes."""
+
+from charter_otel.metrics.board import Job, JobBoard, get_job_board
+from charter_otel.metrics.jobs import (
+    JOB_ID,
+    aggregate_mission_metrics,
+    get_mission_store,
+    set_event_stream,
+    set_mission_store,
+)
+from charter_otel.metrics.locks import NoLock, RedisSlotLock, SlotLock, connect_lock
+from charter_otel.metrics.missions import MissionStore, connect_missions
+from charter_otel.metrics.schedule import Schedule
+
+__all__ = [
+    "JOB_ID",
+    "Job",
+    "JobBoard",
+    "MissionStore",
+    "NoLock",
+    "RedisSlotLock",
+    "Schedule",
+    "SlotLock",
+    "aggregate_mission_metrics",
+    "connect_lock",
+    "connect_missions",
+    "get_job_board",
+    "get_mission_store",
+    "set_event_stream",
+    "set_mission_store",
+]

@@ -1,0 +1,76 @@
+"""Who runs a slot: everybody, or the first of several instances."""
+
+from abc import ABC, abstractmethod
+
+from redis.asyncio import Redis
+
+from charter_otel.streams.redis.address import parse_address
+
+
+class SlotLock(ABC):
+    """Gives each slot of a job to one instance, for good: a slot is never given back."""
+
+    @abstractmethod
+    async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
+        """Tell whether this instance is the first to ask for the slot.
+
+        May raise whatever a connection raises; the schedule runs the slot then, because a lock
+        that fails must not silence the job.
+        """
+
+    async def aclose(self) -> None:
+        """Release what the lock holds."""
+        return
+
+
+class NoLock(SlotLock):
+    """For a single instance: every slot is its own."""
+
+    async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
+        """Give the slot."""
+        del job_id, slot, interval
+        return True
+
+
+class RedisSlotLock(SlotLock):
+    """For instances that share a Redis: ``SET <prefix>:jobs:<job>:<slot> NX PX``.
+
+    At most once: an instance that dies in its run loses the slot, and the next slot goes on from
+    the stored cursor. Instances whose clocks differ by less than `KEPT_SECONDS` agree on a slot.
+
+    Args:
+        client: A client; `aclose` closes it.
+        prefix: What keys start with. Its braces keep them in one slot of a cluster.
+    """
+
+    KEPT_SECONDS = 60.0
+    """Seconds for which a slot stays taken beyond two intervals."""
+
+    def __init__(self, client: Redis, *, prefix: str = "{charter}") -> None:
+        self._client = client
+        self._prefix = prefix
+
+    async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
+        """Take the slot unless another instance has."""
+        kept = round((2 * interval + self.KEPT_SECONDS) * 1000)
+        key = f"{self._prefix}:jobs:{job_id}:{slot}"
+        return bool(await self._client.set(key, b"taken", nx=True, px=kept))
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
+
+
+def connect_lock(url: str, *, prefix: str = "{charter}") -> SlotLock:
+    """Give the lock for the instances that share an event stream.
+
+    Args:
+        url: The event stream's: ``memory://``, ``none``, or a Redis URL.
+        prefix: What keys in Redis start with.
+
+    Raises:
+        ValueError: The URL is none of these; the text repeats nothing of it.
+    """
+    if url in {"memory://", "none"}:
+        return NoLock()
+    return RedisSlotLock(parse_address(url).client(), prefix=prefix)

@@ -1,0 +1,25 @@
+"""Mission entries: what they are, where they wait, and what is kept of them."""
+
+from charter_otel.metrics.missions.aggregates import Aggregates
+from charter_otel.metrics.missions.base import (
+    Batch,
+    MissionBacklogFull,
+    MissionStore,
+    MissionsUnavailable,
+)
+from charter_otel.metrics.missions.connect import connect_missions
+from charter_otel.metrics.missions.entries import MissionEntry
+from charter_otel.metrics.missions.memory import MemoryMissions
+from charter_otel.metrics.missions.redis import RedisMissions
+
+__all__ = [
+    "Aggregates",
+    "Batch",
+    "MemoryMissions",
+    "MissionBacklogFull",
+    "MissionEntry",
+    "MissionStore",
+    "MissionsUnavailable",
+    "RedisMissions",
+    "connect_missions",
+]

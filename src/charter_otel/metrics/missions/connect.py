@@ -1,0 +1,21 @@
+"""From the event stream's URL to the mission store beside it."""
+
+from charter_otel.metrics.missions.base import MissionStore
+from charter_otel.metrics.missions.memory import MemoryMissions
+from charter_otel.metrics.missions.redis import RedisMissions
+from charter_otel.streams.redis.address import parse_address
+
+
+def connect_missions(url: str, *, prefix: str = "{charter}") -> MissionStore:
+    """Give the mission store that lives beside the event stream; it connects when first used.
+
+    Args:
+        url: The event stream's: ``memory://``, ``none``, or a Redis URL.
+        prefix: What keys in Redis start with.
+
+    Raises:
+        ValueError: The URL is none of these; the text repeats nothing of it.
+    """
+    if url in {"memory://", "none"}:
+        return MemoryMissions()
+    return RedisMissions(parse_address(url).client(), prefix=prefix)

@@ -1,0 +1,190 @@
+"""Mission entries in a Redis stream, cursor and aggregates in a hash beside it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib.resources import files
+from secrets import token_hex
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from charter_otel.metrics.missions.aggregates import (
+    Aggregates,
+    RobotAggregate,
+    StatusAggregate,
+    Totals,
+    Touched,
+)
+from charter_otel.metrics.missions.base import (
+    CAPACITY,
+    Batch,
+    MissionBacklogFull,
+    MissionStore,
+    MissionsUnavailable,
+)
+
+KEPT_MS = 3_600_000
+"""Milliseconds for which counted entries stay in the stream, for whoever wants to look."""
+
+PAGE = 1_000
+"""Entries that one reply carries at most."""
+
+_STATUS = b"status:"
+_ROBOT = b"robot:"
+_REPLY_LOST = (RedisConnectionError, RedisTimeoutError)
+
+
+class _State(NamedTuple):
+    version: str
+    aggregates: Aggregates
+
+
+class RedisMissions(MissionStore):
+    """A mission store in Redis or Valkey, 6.2 or later; several instances share it.
+
+    The stream ``<prefix>:missions`` has one field ``data`` with an entry's JSON, which any client
+    may XADD. The hash ``<prefix>:missions:aggregates`` has the cursor, the version of the last
+    commit, and the aggregates: ``totals``, ``status:<status>`` and ``robot:<robot id>``, each JSON.
+
+    Args:
+        client: A client that gives bytes; `aclose` closes it.
+        prefix: What keys start with. Its braces keep them in one slot of a cluster.
+        capacity: Entries that the stream holds at most.
+    """
+
+    def __init__(
+        self, client: Redis, *, prefix: str = "{charter}", capacity: int = CAPACITY
+    ) -> None:
+        # redis-py's types cannot tell that this client gives bytes.
+        self._client: Any = client
+        self._capacity = capacity
+        self._missions = f"{prefix}:missions"
+        self._hash = f"{prefix}:missions:aggregates"
+        self._read = client.register_script(_script("read"))
+        self._append = client.register_script(_script("append"))
+        self._commit = client.register_script(_script("commit"))
+        self._state: _State | None = None
+        """What this instance committed last; taken out while a commit is under way."""
+
+    async def append(self, entries: Sequence[bytes]) -> None:
+        """Add entries to the stream, all or none."""
+        with _reached():
+            done = await self._append(
+                keys=[self._missions, self._hash], args=[self._capacity, _packed(entries)]
+            )
+        if not done:
+            raise MissionBacklogFull(self._capacity)
+
+    async def read(self, limit: int) -> Batch:
+        """Read on from the stored cursor, in pages that keep neither side busy for long."""
+        version, position, *data = await self._page(b"", limit)
+        while data and len(data) % PAGE == 0 and len(data) < limit:
+            _, position, *more = await self._page(position, limit - len(data))
+            if not more:
+                break
+            data += more
+        return Batch(version.decode(), position.decode(), data)
+
+    async def commit(self, batch: Batch, added: Aggregates) -> bool:
+        """Run the commit's script, and once more where its reply is lost."""
+        state, self._state = self._state, None
+        if state is None or state.version != batch.version:
+            state = await self._load()
+        if state.version != batch.version:
+            return False
+        touched = state.aggregates.add(added)
+        version = token_hex(8)
+        changes = _packed(_changes(state.aggregates, touched))
+        kept_from = _kept_from(batch.position)
+        if not await self._commit_surely(
+            [batch.version, version, batch.position, kept_from, changes]
+        ):
+            return False
+        self._state = _State(version, state.aggregates)
+        return True
+
+    async def aggregates(self) -> Aggregates:
+        """Read the aggregates from the hash."""
+        with _reached():
+            return (await self._load()).aggregates
+
+    async def aclose(self) -> None:
+        """Close the client."""
+        await self._client.aclose()
+
+    async def _page(self, after: bytes, limit: int) -> list[Any]:
+        keys = [self._missions, self._hash]
+        page: list[Any] = await self._read(keys=keys, args=[after, min(limit, PAGE)])
+        return page
+
+    async def _commit_surely(self, arguments: Sequence[Any]) -> bool:
+        keys = [self._missions, self._hash]
+        try:
+            return bool(await self._commit(keys=keys, args=arguments))
+        except _REPLY_LOST:
+            # Whether the script ran is unknown; it knows its version when it sees it again.
+            return bool(await self._commit(keys=keys, args=arguments))
+
+    async def _load(self) -> _State:
+        stored = await self._client.hgetall(self._hash)
+        return _State(stored.get(b"version", b"").decode(), _decode(stored))
+
+
+@contextmanager
+def _reached() -> Iterator[None]:
+    try:
+        yield
+    except (RedisError, OSError) as error:
+        raise MissionsUnavailable(
+            f"the mission store in Redis is not usable ({type(error).__name__}); "
+            "check that it runs, takes writes, and that CHARTER_EVENT_STREAM names it"
+        ) from error
+
+
+def _script(name: str) -> str:
+    return files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
+
+
+def _kept_from(position: str) -> int:
+    """Give the stream id, as milliseconds, from which counted entries stay."""
+    return max(0, int(position.partition("-")[0]) - KEPT_MS)
+
+
+def _changes(aggregates: Aggregates, touched: Touched) -> list[bytes]:
+    """Give the hash's fields that changed, each followed by its value."""
+    changed: dict[bytes, msgspec.Struct] = {b"totals": aggregates.totals}
+    changed |= {_STATUS + s.encode(): aggregates.by_status[s] for s in touched.statuses}
+    changed |= {_ROBOT + r.encode(): aggregates.by_robot[r] for r in touched.robots}
+    return [part for name, value in changed.items() for part in (name, _ENCODE(value))]
+
+
+def _packed(parts: Sequence[bytes]) -> bytes:
+    """Give a MessagePack array of strings, for one argument of a script.
+
+    redis-py takes a microsecond for each argument, on the event loop. Redis's decoder does not know
+    MessagePack's binary type, so that bytes go as strings (str 32), which msgspec does not offer.
+    """
+    items = [b"\xdb" + len(part).to_bytes(4, "big") + part for part in parts]
+    return b"\xdd" + len(items).to_bytes(4, "big") + b"".join(items)
+
+
+def _decode(stored: Mapping[bytes, bytes]) -> Aggregates:
+    aggregates = Aggregates()
+    for name, value in stored.items():
+        if name == b"totals":
+            aggregates.totals = _TOTALS(value)
+        elif name.startswith(_STATUS):
+            aggregates.by_status[name.removeprefix(_STATUS).decode()] = _STATUS_AGGREGATE(value)
+        elif name.startswith(_ROBOT):
+            aggregates.by_robot[name.removeprefix(_ROBOT).decode()] = _ROBOT_AGGREGATE(value)
+    return aggregates
+
+
+_ENCODE = msgspec.json.Encoder().encode
+_TOTALS = msgspec.json.Decoder(Totals).decode
+_STATUS_AGGREGATE = msgspec.json.Decoder(StatusAggregate).decode
+_ROBOT_AGGREGATE = msgspec.json.Decoder(RobotAggregate).decode

@@ -1,0 +1,51 @@
+"""The aggregates as people get them."""
+
+from msgspec import Struct
+
+from charter_otel.metrics.missions.aggregates import (
+    ROBOT_CAP,
+    Aggregates,
+    RobotAggregate,
+    StatusAggregate,
+)
+
+
+class Fleet(Struct):
+    """The robots that entries named."""
+
+    total: int
+    """How many different robots; at least so many where ``at_cap`` is true."""
+    at_cap: bool
+    """Whether no more robots are kept by id."""
+    entries_beyond_cap: int
+    """Entries of robots that are not kept by id."""
+    by_robot: dict[str, RobotAggregate]
+
+
+class MissionReport(Struct):
+    """What the job has counted since the store began. Times are Unix seconds."""
+
+    entries_processed: int
+    malformed: int
+    malformed_by_reason: dict[str, int]
+    last_seen_at: float | None
+    by_status: dict[str, StatusAggregate]
+    robots: Fleet
+
+
+def report(aggregates: Aggregates) -> MissionReport:
+    """Give the aggregates with their totals."""
+    totals, robots = aggregates.totals, aggregates.by_robot
+    return MissionReport(
+        entries_processed=totals.entries_processed,
+        malformed=sum(totals.malformed.values()),
+        malformed_by_reason=totals.malformed,
+        last_seen_at=totals.last_seen_at,
+        by_status=aggregates.by_status,
+        robots=Fleet(
+            total=len(robots),
+            at_cap=len(robots) >= ROBOT_CAP,
+            entries_beyond_cap=totals.entries_beyond_robot_cap,
+            by_robot=robots,
+        ),
+    )

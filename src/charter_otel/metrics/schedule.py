@@ -1,0 +1,168 @@
+"""The slot loop: a job once in each interval of the wall clock, never twice at once."""
+
+import asyncio
+import contextvars
+import math
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from charter_otel.emit import get_emitter
+from charter_otel.metrics.board import JobBoard, SkipReason, get_job_board
+from charter_otel.metrics.locks import NoLock, SlotLock
+from charter_otel.otel import semconv
+
+GRACE = 2.0
+"""Seconds that `Schedule.stop` gives a run that is under way before it is cancelled."""
+
+log = structlog.get_logger(__name__)
+
+
+class Schedule:
+    """Runs a job once in each slot.
+
+    Slots are intervals of the wall clock, counted from the Unix epoch, so that instances agree on
+    them: with 30 seconds, at :00 and :30. The first run is at once, in the slot that `start` falls
+    into, so that a deployment shows within a second whether the job works; with a shared lock only
+    if no other instance has run that slot.
+
+    Runs do not overlap. A slot that begins while a run is going is skipped (``overlap``), and so is
+    one that is over before the loop comes to it (``late``), or that the lock gives to another
+    instance (``elsewhere``). A run that fails is logged, and the loop goes on.
+
+    Between slots the loop sleeps by the monotonic clock. When the wall clock is set forward or far
+    back, the run that was awaited still comes when it was due, in the slot that the clock then
+    shows. When it is set back by up to two intervals, the next run waits until it shows a slot that
+    has not been run, so that no slot is repeated.
+
+    Args:
+        job_id: The job's id in metrics and on the board.
+        job: What runs; each run is a task of its own, in an empty context.
+        interval: Seconds between two runs.
+        lock: Who runs a slot.
+        board: Where next runs and skipped slots are noted.
+        clock: Gives Unix seconds.
+        sleep: Sleeps for seconds of the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        job_id: str,
+        job: Callable[[], Coroutine[Any, Any, object]],
+        interval: float,
+        *,
+        lock: SlotLock | None = None,
+        board: JobBoard | None = None,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._job_id = job_id
+        self._job = job
+        self._interval = interval
+        self._lock = lock or NoLock()
+        self._board = board or get_job_board()
+        self._clock = clock
+        self._sleep = sleep
+        self._loop: asyncio.Task[None] | None = None
+        self._run: asyncio.Task[object] | None = None
+
+    async def start(self) -> None:
+        """Begin.
+
+        Raises:
+            RuntimeError: It has begun already.
+        """
+        if self._loop is not None:
+            raise RuntimeError(f"the schedule of {self._job_id} runs already; stop it first")
+        self._loop = asyncio.create_task(
+            self._go_on(),
+            name=f"charter-schedule-{self._job_id}",
+            # Whoever starts the schedule is no parent of its runs.
+            context=contextvars.Context(),
+        )
+
+    async def stop(self, grace: float = GRACE) -> None:
+        """Start no more runs, give one that is under way ``grace`` seconds, then cancel it."""
+        loop, self._loop = self._loop, None
+        if loop is None:
+            return
+        loop.cancel()
+        await asyncio.wait({loop})
+        self._board.job(self._job_id).next_run_at = None
+        if self._run is not None:
+            await _end(self._run, grace)
+
+    async def _go_on(self) -> None:
+        done: int | None = None
+        while True:
+            slot = await self._next_slot(done)
+            self._skip("late", slot - done - 1 if done is not None else 0)
+            if await self._is_ours(slot):
+                await self._run_once()
+            else:
+                self._skip("elsewhere", 1)
+            now = self._slot()
+            self._skip("overlap", now - slot)
+            # A clock that was set back by a moment must not show the same slot again.
+            done = now if _is_due(now, slot) else slot
+
+    async def _next_slot(self, done: int | None) -> int:
+        """Wait for a slot after ``done``; the first one is at once."""
+        while True:
+            slot = self._slot()
+            if done is None or _is_due(slot, done):
+                return slot
+            begin = (slot + 1) * self._interval
+            self._board.job(self._job_id).next_run_at = begin
+            await self._sleep(max(0.0, begin - self._clock()))
+
+    async def _is_ours(self, slot: int) -> bool:
+        try:
+            return await self._lock.acquire(self._job_id, slot, self._interval)
+        except Exception as error:  # noqa: BLE001 - whatever the lock raises, the job goes on
+            log.warning(
+                "the slot lock does not answer; running without it",
+                job_id=self._job_id,
+                error=f"{type(error).__name__}: {error}",
+            )
+            return True
+
+    async def _run_once(self) -> None:
+        run = asyncio.create_task(self._job(), name=f"charter-job-{self._job_id}")
+        run.add_done_callback(self._report)
+        self._run = run
+        await asyncio.wait({run})
+
+    def _report(self, run: asyncio.Task[object]) -> None:
+        if run.cancelled():
+            log.warning("job run cancelled", job_id=self._job_id)
+        elif (error := run.exception()) is not None:
+            log.error("job run failed", job_id=self._job_id, exc_info=error)
+
+    def _slot(self) -> int:
+        return math.floor(self._clock() / self._interval)
+
+    def _skip(self, reason: SkipReason, count: int) -> None:
+        if count <= 0:
+            return
+        self._board.skipped(self._job_id, reason, count)
+        get_emitter().instrumentation.instruments.job_skipped.add(
+            count,
+            {semconv.CHARTER_JOB_ID: self._job_id, semconv.CHARTER_JOB_SKIP_REASON: reason},
+        )
+
+
+async def _end(run: asyncio.Task[object], grace: float) -> None:
+    """Give a run ``grace`` seconds, then cancel it, and wait for its end."""
+    try:
+        await asyncio.wait({run}, timeout=grace)
+    finally:
+        run.cancel()
+        await asyncio.wait({run})
+
+
+def _is_due(slot: int, done: int) -> bool:
+    """Tell whether a slot is after ``done``, or so far before it that the clock was set back."""
+    return slot > done or slot < done - 1

@@ -1,0 +1,213 @@
+"""What travels outside REST, as an AsyncAPI 3.0 document: the events and the robots' WebSocket."""
+
+from importlib.metadata import version
+from typing import Any, get_args, get_type_hints
+
+import msgspec
+
+from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, CloseReason
+from charter_otel.charter.schema import definitions
+from charter_otel.telemetry.closing import CODES
+from charter_otel.telemetry.frames import BadFrame, Frame, Ping
+
+Document = dict[str, Any]
+
+_SCHEMAS = "#/components/schemas/{name}"
+_ROBOT_MESSAGES = ("reading", "ping", "pong", "ack", "error")
+
+
+def asyncapi() -> Document:
+    """Give the document."""
+    return {
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "charter-otel",
+            "version": version("charter-otel"),
+            "description": "Charter v1.0 events of a robot fleet, and the WebSocket of the robots.",
+            "license": {"name": "Apache-2.0"},
+        },
+        "defaultContentType": "application/json",
+        "servers": _servers(),
+        "channels": {
+            "eventStream": _event_stream(),
+            "eventSource": _event_source(),
+            "robot": _robot(),
+        },
+        "operations": _operations(),
+        "components": {
+            "messages": {**_event_messages(), **_frame_messages()},
+            "schemas": {**definitions(_SCHEMAS), **_frame_schemas()},
+        },
+    }
+
+
+def _servers() -> Document:
+    return {
+        "service": {
+            "host": "localhost:8000",
+            "protocol": "ws",
+            "description": "The service, for robots.",
+        },
+        "api": {
+            "host": "localhost:8000",
+            "protocol": "http",
+            "description": "The service, for readers of events.",
+        },
+        "redis": {
+            "host": "localhost:6379",
+            "protocol": "redis",
+            "description": "The event stream where CHARTER_EVENT_STREAM is redis://.",
+        },
+    }
+
+
+def _event_stream() -> Document:
+    return {
+        "title": "The event stream",
+        "description": "A Redis stream. Each entry has the field `event`, the envelope as JSON, "
+        "and `traceparent` where the publisher had a trace. Consumer groups read it at least once.",
+        "address": "{charter}:events",
+        "servers": [{"$ref": "#/servers/redis"}],
+        "parameters": {
+            "charter": {
+                "description": "The hash tag, written with its braces, that holds all keys in one "
+                "slot of a cluster.",
+                "default": "{charter}",
+            }
+        },
+        "messages": _references(CATALOG),
+    }
+
+
+def _event_source() -> Document:
+    return {
+        "title": "The events as Server-Sent Events",
+        "description": "`id` is the event's id, `event` its type, `data` the envelope. "
+        "`Last-Event-ID` or `after` resumes after an event; `type` chooses types. A comment every "
+        "15 s keeps the connection open.",
+        "address": "/api/events/stream",
+        "servers": [{"$ref": "#/servers/api"}],
+        "messages": _references(CATALOG),
+        "bindings": {"http": {"bindingVersion": "0.3.0"}},
+    }
+
+
+def _robot() -> Document:
+    return {
+        "title": "A robot's connection",
+        "description": "Readings come in; nothing goes out but answers. A bad frame is answered "
+        "with an error and changes nothing; ten in a row close the connection. "
+        "`x-close-reasons` lists how connections end.",
+        "address": "/api/telemetry/ws/{robot_id}",
+        "servers": [{"$ref": "#/servers/service"}],
+        "parameters": {
+            "robot_id": {
+                "description": "1 to 64 of A-Z a-z 0-9 . _ : - beginning with a letter or a digit.",
+                "examples": ["robot_001"],
+            }
+        },
+        "messages": _references(_ROBOT_MESSAGES),
+        "bindings": {"ws": {"method": "GET", "query": _robot_query(), "bindingVersion": "0.1.0"}},
+        "x-close-reasons": _close_reasons(),
+    }
+
+
+def _robot_query() -> Document:
+    ack = {"type": "string", "enum": ["1"], "description": "Asks for acknowledgements."}
+    return {"type": "object", "properties": {"ack": ack}}
+
+
+def _close_reasons() -> list[Document]:
+    return [
+        {
+            "reason": reason.value,
+            "code": CODES.get(reason),
+            "expected": reason in EXPECTED_CLOSE_REASONS,
+        }
+        for reason in CloseReason
+    ]
+
+
+def _operations() -> Document:
+    return {
+        "publishEvents": _operation("send", "eventStream", "Publish each event.", CATALOG),
+        "sendEvents": _operation("send", "eventSource", "Send each event to readers.", CATALOG),
+        "receiveReading": {
+            **_operation("receive", "robot", "Take a robot's reading.", ["reading"]),
+            "reply": _reply("ack", "error"),
+        },
+        "receivePing": {
+            **_operation("receive", "robot", "Answer a robot's sign of life.", ["ping"]),
+            "reply": _reply("pong"),
+        },
+    }
+
+
+def _operation(action: str, channel: str, summary: str, messages: Any) -> Document:
+    return {
+        "action": action,
+        "channel": {"$ref": f"#/channels/{channel}"},
+        "summary": summary,
+        "messages": [{"$ref": f"#/channels/{channel}/messages/{name}"} for name in messages],
+    }
+
+
+def _reply(*messages: str) -> Document:
+    return {
+        "channel": {"$ref": "#/channels/robot"},
+        "messages": [{"$ref": f"#/channels/robot/messages/{name}"} for name in messages],
+    }
+
+
+def _references(names: Any) -> Document:
+    return {str(name): {"$ref": f"#/components/messages/{name}"} for name in names}
+
+
+def _event_messages() -> Document:
+    return {
+        event_type: {
+            "name": event_type,
+            "title": event_type,
+            "summary": entry.brief,
+            "correlationId": {
+                "description": "Trace id of the unit of work.",
+                "location": "$message.payload#/meta/correlation_id",
+            },
+            "payload": {"$ref": _SCHEMAS.format(name=event_type)},
+        }
+        for event_type, entry in CATALOG.items()
+    }
+
+
+def _frame_messages() -> Document:
+    summaries = {
+        "reading": "A robot's reading.",
+        "ping": "Asks for a pong.",
+        "pong": "Answers a ping.",
+        "ack": "Counts a reading, where the robot asked for it with `?ack=1`.",
+        "error": "Says what is wrong with a frame.",
+    }
+    return {
+        name: {
+            "name": name,
+            "summary": summaries[name],
+            "payload": {"$ref": _SCHEMAS.format(name=name.capitalize())},
+        }
+        for name in _ROBOT_MESSAGES
+    }
+
+
+def _frame_schemas() -> Document:
+    _, schemas = msgspec.json.schema_components([Frame, Ping], ref_template=_SCHEMAS)
+    code = {"enum": list(get_args(get_type_hints(BadFrame)["code"]))}
+    return {
+        "Reading": schemas["Frame"],
+        "Ping": schemas["Ping"],
+        "Pong": _object(type={"const": "pong"}),
+        "Ack": _object(type={"const": "ack"}, n={"type": "integer", "minimum": 1}),
+        "Error": _object(error=_object(code=code, detail={"type": "string"})),
+    }
+
+
+def _object(**properties: Document) -> Document:
+    return {"type": "object", "properties": properties, "required": list(properties)}

@@ -1,0 +1,143 @@
+"""The REST routes of the events: the latest ones, and the same live."""
+
+from collections.abc import Callable, Sequence
+from typing import Annotated
+
+from litestar import Router, get
+from litestar.exceptions import ServiceUnavailableException, ValidationException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import HeaderParameter, QueryParameter
+from litestar.status_codes import (
+    HTTP_200_OK,
+    HTTP_400_BAD_REQUEST,
+    HTTP_503_SERVICE_UNAVAILABLE,
+)
+
+from charter_otel.charter import Event
+from charter_otel.service import sse
+from charter_otel.service.problems import problem_responses
+from charter_otel.service.sse import FollowResponse
+from charter_otel.service.stopping import Stopping
+from charter_otel.streams import EventStream, resolve
+from charter_otel.streams.ids import milliseconds
+
+MAX_FOLLOWERS = 1_000
+"""Responses of `/api/events/stream` that one instance holds open at most."""
+
+_EVENT_ID = {"pattern": "^evt_(metrics|telemetry)_[0-9]{13}_[0-9a-z]{6,}$"}
+
+Types = Annotated[
+    list[str] | None,
+    QueryParameter(
+        name="type",
+        description="Event types, repeated or separated by commas; `telemetry.*` stands for all "
+        "three of the module. Without it, all types.",
+    ),
+]
+After = Annotated[
+    str | None,
+    QueryParameter(description="Id of the event after which to begin.", schema_extra=_EVENT_ID),
+]
+Limit = Annotated[int, QueryParameter(description="How many at most.", ge=1, le=1000)]
+LastEventId = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Last-Event-ID",
+        description="What a browser sends when it comes back; goes before `after`.",
+        schema_extra=_EVENT_ID,
+    ),
+]
+
+
+def events_router(
+    get_stream: Callable[[], EventStream | None],
+    stopping: Stopping,
+    *,
+    heartbeat: float = sse.HEARTBEAT,
+) -> Router:
+    """Make the routes under ``/api/events``.
+
+    Args:
+        get_stream: Gives the event stream, or None where there is none.
+        stopping: Ends the open responses when the service is about to stop.
+        heartbeat: Seconds between two comments on an open response.
+    """
+
+    def stream_or_problem() -> EventStream:
+        stream = get_stream()
+        if stream is None:
+            raise ServiceUnavailableException(
+                "There is no event stream; set CHARTER_EVENT_STREAM to memory:// or "
+                "redis://host:port/0 and start again."
+            )
+        return stream
+
+    @get(
+        "/",
+        summary="The latest events",
+        operation_id="get_events",
+        responses=problem_responses(HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE),
+    )
+    async def get_events(
+        types: Types = None, after: After = None, limit: Limit = 100
+    ) -> Sequence[Event]:
+        """Give events, oldest first: the latest ones, or those that came after one of them."""
+        begin = _event_id("after", after)
+        return await stream_or_problem().read(after=begin, types=_types(types), limit=limit)
+
+    @get(
+        "/stream",
+        summary="Events as they come",
+        operation_id="follow_events",
+        responses={
+            HTTP_200_OK: ResponseSpec(str, media_type=sse.MEDIA_TYPE, generate_examples=False),
+            **problem_responses(HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE),
+        },
+    )
+    async def follow_events(
+        types: Types = None, after: After = None, last_event_id: LastEventId = None
+    ) -> FollowResponse:
+        """Give events as Server-Sent Events, from now on or from the one after an event on.
+
+        Each has the event's id as `id`, its type as `event` and the envelope as `data`.
+        """
+        begin = _event_id("Last-Event-ID", last_event_id) or _event_id("after", after)
+        wanted = _types(types)
+        stream = stream_or_problem()
+        if stopping.waiting >= MAX_FOLLOWERS:
+            raise ServiceUnavailableException(
+                f"All {MAX_FOLLOWERS} places for followers are taken; try again later."
+            )
+        # An unreachable stream is a plain 503 only as long as nothing has been answered.
+        await stream.read(limit=1)
+        return FollowResponse(
+            stream,
+            stopping,
+            after=begin,
+            types=wanted,
+            heartbeat=heartbeat,
+        )
+
+    return Router("/api/events", route_handlers=[get_events, follow_events], tags=["events"])
+
+
+def _types(patterns: list[str] | None) -> frozenset[str]:
+    wanted = [part.strip() for pattern in patterns or [] for part in pattern.split(",")]
+    try:
+        return resolve([part for part in wanted if part])
+    except ValueError as error:
+        raise _invalid("type", error) from error
+
+
+def _event_id(field: str, text: str | None) -> str | None:
+    if not text:
+        return None
+    try:
+        milliseconds(text)
+    except ValueError as error:
+        raise _invalid(field, error) from error
+    return text
+
+
+def _invalid(field: str, error: ValueError) -> ValidationException:
+    return ValidationException(extra=[{"message": str(error), "key": field}])

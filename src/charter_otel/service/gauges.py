@@ -1,0 +1,43 @@
+"""What is observed of the event stream and the log: read when the metrics are collected."""
+
+from collections.abc import Callable, Iterable
+
+from charter_otel.otel import semconv
+from charter_otel.otel.instruments import Instruments
+from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.semconv import Metric
+from charter_otel.streams import EventStream, Statistics
+
+Observed = Iterable[tuple[float, dict[str, str]]]
+
+_STREAM: tuple[tuple[Metric, Callable[[Statistics], float]], ...] = (
+    (semconv.CHARTER_STREAM_CONNECTED, lambda statistics: int(statistics.connected)),
+    (semconv.CHARTER_STREAM_QUEUE_SIZE, lambda statistics: statistics.queued),
+    (semconv.CHARTER_STREAM_QUEUE_CAPACITY, lambda statistics: statistics.capacity),
+)
+
+
+def observe_stream(instruments: Instruments, stream: EventStream) -> None:
+    """Have the metrics of the stream and its subscribers read at each collection."""
+    for metric, value in _STREAM:
+        instruments.observe(metric, _of_stream(stream, value))
+
+    def lag() -> Observed:
+        for subscriber in stream.statistics().subscribers:
+            yield subscriber.lag, {semconv.MESSAGING_CONSUMER_GROUP_NAME: subscriber.group}
+
+    instruments.observe(semconv.CHARTER_SUBSCRIBER_LAG, lag)
+
+
+def observe_lines(instruments: Instruments, writer: LineWriter) -> None:
+    """Have the lines that stdout did not take counted at each collection."""
+
+    def dropped() -> Observed:
+        yield writer.dropped, {}
+
+    instruments.observe(semconv.CHARTER_LOG_DROPPED, dropped)
+
+
+def _of_stream(stream: EventStream, value: Callable[[Statistics], float]) -> Callable[[], Observed]:
+    attributes = {semconv.MESSAGING_SYSTEM: stream.system}
+    return lambda: [(value(stream.statistics()), attributes)]

@@ -1,0 +1,110 @@
+"""Whether the service is alive, and whether it is ready, with the state of each dependency."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, NamedTuple
+
+import structlog
+from litestar import Response, Router, get
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
+
+from charter_otel.service.http import UNTRACED
+from charter_otel.streams import EventStream
+
+Status = Literal["ready", "degraded", "unready"]
+"""From good to bad: works; works without something; takes no requests."""
+
+_ORDER: tuple[Status, ...] = ("ready", "degraded", "unready")
+
+log = structlog.get_logger(__name__)
+
+
+class Dependency(NamedTuple):
+    """The state of something that the service depends on."""
+
+    status: Status
+    details: Mapping[str, Any] = {}
+    """What else is known; no secrets, for anybody may ask."""
+
+
+Check = Callable[[], Dependency]
+"""Tells the state of a dependency from what is known, without I/O."""
+
+
+def health_router(
+    dependencies: Mapping[str, Check], running: Callable[[], bool] = lambda: True
+) -> Router:
+    """Make ``/healthz`` and ``/readyz``. Neither makes spans; both are measured.
+
+    Args:
+        dependencies: The checks by name.
+        running: Whether the service has started and is not about to stop.
+    """
+
+    @get("/healthz", summary="Whether the process is alive", sync_to_thread=False)
+    def get_health() -> dict[str, str]:
+        """Answer, which is all that a liveness probe wants."""
+        return {"status": "ok"}
+
+    unready = ResponseSpec(dict[str, Any], description="Not started yet, or about to stop.")
+
+    @get(
+        "/readyz",
+        summary="Whether the service takes requests",
+        responses={HTTP_503_SERVICE_UNAVAILABLE: unready},
+        sync_to_thread=False,
+    )
+    def get_readiness() -> Response[dict[str, Any]]:
+        """Tell the state of each dependency, and of the service: that of the worst of them."""
+        states = {name: _state(name, check) for name, check in dependencies.items()}
+        status = max((s.status for s in states.values()), key=_ORDER.index, default=_ORDER[0])
+        if not running():
+            status = "unready"
+        return Response(
+            {
+                "status": status,
+                "dependencies": {
+                    name: {**state.details, "status": state.status}
+                    for name, state in states.items()
+                },
+            },
+            status_code=HTTP_503_SERVICE_UNAVAILABLE if status == "unready" else HTTP_200_OK,
+        )
+
+    return Router(
+        "/",
+        route_handlers=[get_health, get_readiness],
+        opt={UNTRACED: True},
+        tags=["health"],
+    )
+
+
+def event_stream_check(get_stream: Callable[[], EventStream | None]) -> Check:
+    """Make the check of the event stream: the service works without it, so a lost one degrades."""
+
+    def check() -> Dependency:
+        stream = get_stream()
+        if stream is None:
+            return Dependency("ready", {"system": "none"})
+        statistics = stream.statistics()
+        return Dependency(
+            "ready" if statistics.connected else "degraded",
+            {
+                "system": statistics.system,
+                "connected": statistics.connected,
+                "queued": statistics.queued,
+                "capacity": statistics.capacity,
+                "dropped": statistics.dropped,
+            },
+        )
+
+    return check
+
+
+def _state(name: str, check: Check) -> Dependency:
+    """Give what the check says; one that fails must not take the service out of rotation."""
+    try:
+        return check()
+    except Exception:
+        log.exception("readiness check failed", dependency=name)
+        return Dependency("degraded", {"error": "the check failed; the log says why"})

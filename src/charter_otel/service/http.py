@@ -1,0 +1,251 @@
+"""Each HTTP request as one SERVER span and one point of ``http.server.request.duration``.
+
+Litestar's own plugin names spans and series after the raw path, so that every robot gets its own;
+here the route's template names both. Source: semantic conventions for HTTP spans and metrics.
+
+The trace id is not sent back in a header: ``traceresponse`` is a draft that no browser and few
+proxies know. A problem document has it as ``trace_id``, and a client that wants to know it
+beforehand sends a ``traceparent``.
+"""
+
+import re
+import time
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.metrics import Histogram
+from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
+
+from charter_otel.otel import Instrumentation, semconv
+from charter_otel.otel.trace_context import correlation_id, current
+
+UNTRACED = "charter_otel_untraced"
+"""Option of a route handler: its requests are measured but make no span, as befits a probe."""
+
+_METHODS = frozenset(
+    {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
+)
+_TYPED_PARAMETER = re.compile(r"\{(\w+):[^}]*\}")
+_KEY = "charter_otel.request"
+
+
+class RequestTelemetry(ASGIMiddleware):
+    """Makes the span and the measurement of each HTTP request; put it first of all middleware.
+
+    The span is current while the handler runs, so that an event emitted there becomes its span
+    event and has its trace id. It ends with the last byte of the response, or with the first one
+    where the response is an event stream, which stays open for hours.
+
+    A path that is no route's never comes to a middleware: `after_exception`, installed as the
+    application's hook, takes care of those.
+
+    Args:
+        instrumentation: Where span and measurement go.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    def __init__(self, instrumentation: Instrumentation) -> None:
+        self._instrumentation = instrumentation
+        self._operations: dict[tuple[str, str, str], Operation] = {}
+        self._fields = {name.lower().encode() for name in propagate.get_global_textmap().fields}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Surround the request."""
+        request = self._begin(scope, send)
+        token = attach(trace.set_span_in_context(request.span))
+        try:
+            await next_app(scope, receive, request.send)
+        except BaseException as error:
+            # Litestar wraps what is raised after the response has started.
+            request.abort(error.__cause__ or error)
+            raise
+        finally:
+            request.end()
+            detach(token)
+
+    async def after_exception(self, error: Exception, scope: Scope) -> None:
+        """Take note of what failed a request, and of the request itself where it has no route."""
+        if scope["type"] != ScopeType.HTTP:
+            return
+        request = scope["state"].get(_KEY)
+        if request is None:
+            request = self._begin(scope)
+            request.status = getattr(error, "status_code", 500)
+            request.fail(error)
+            request.end()
+        else:
+            request.fail(error)
+
+    def _begin(self, scope: Scope, send: Send | None = None) -> "Request":
+        operation = self._operation(scope)
+        tracer, instruments = self._instrumentation.tracer, self._instrumentation.instruments
+        span = operation.start_span(tracer, scope["path"], self._parent(scope))
+        request = Request(operation, span, instruments.request_duration, send)
+        scope["state"][_KEY] = request
+        return request
+
+    def _operation(self, scope: Scope) -> "Operation":
+        method = str(scope.get("method"))
+        method = method if method in _METHODS else "_OTHER"
+        scheme = "https" if scope.get("scheme") == "https" else "http"
+        key = (method, scheme, scope.get("path_template", ""))
+        operation = self._operations.get(key)
+        if operation is None:
+            operation = self._operations[key] = Operation(*key, traced=not _untraced(scope))
+        return operation
+
+    def _parent(self, scope: Scope) -> Context | None:
+        """Give the context that the request's headers carry, if they carry any."""
+        carrier: dict[str, list[str]] = {}
+        for name, value in scope["headers"]:
+            if name in self._fields:
+                carrier.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
+        return propagate.extract(carrier) if carrier else None
+
+
+class Operation:
+    """What all requests of one method and route share; the attributes are made once.
+
+    Args:
+        method: A known method, or ``_OTHER``.
+        scheme: ``http`` or ``https``.
+        template: The route's path as Litestar writes it; empty where there is no route.
+        traced: Whether its requests make spans.
+    """
+
+    def __init__(self, method: str, scheme: str, template: str, *, traced: bool) -> None:
+        route = _TYPED_PARAMETER.sub(r"{\1}", template)
+        verb = "HTTP" if method == "_OTHER" else method
+        self._name = f"{verb} {route}" if route else verb
+        self._traced = traced
+        self._attributes: dict[str, Any] = {
+            semconv.HTTP_REQUEST_METHOD: method,
+            semconv.URL_SCHEME: scheme,
+        }
+        if route:
+            self._attributes[semconv.HTTP_ROUTE] = route
+        self._outcomes: dict[tuple[int | None, str | None], Outcome] = {}
+
+    def start_span(self, tracer: trace.Tracer, path: str, parent: Context | None) -> Span:
+        """Start the span of a request."""
+        if not self._traced:
+            return INVALID_SPAN
+        return tracer.start_span(
+            self._name,
+            parent,
+            kind=SpanKind.SERVER,
+            attributes={**self._attributes, semconv.URL_PATH: path},
+        )
+
+    def outcome(self, status: int | None, error_type: str | None) -> "Outcome":
+        """Give the attributes of an outcome; what does not apply stays out."""
+        outcome = self._outcomes.get((status, error_type))
+        if outcome is None:
+            known = {semconv.HTTP_RESPONSE_STATUS_CODE: status, semconv.ERROR_TYPE: error_type}
+            noted = {name: value for name, value in known.items() if value is not None}
+            outcome = Outcome(noted, {**self._attributes, **noted})
+            self._outcomes[status, error_type] = outcome
+        return outcome
+
+
+class Outcome(NamedTuple):
+    """How requests ended, as attributes."""
+
+    of_span: dict[str, Any]
+    """What the span does not have from its start."""
+    of_measurement: dict[str, Any]
+
+
+class Request:
+    """One request under way: notes how it is answered, and ends its span once."""
+
+    __slots__ = (
+        "_aborted",
+        "_duration",
+        "_ended",
+        "_error",
+        "_operation",
+        "_send",
+        "_started",
+        "span",
+        "status",
+    )
+
+    def __init__(
+        self, operation: Operation, span: Span, duration: Histogram, send: Send | None
+    ) -> None:
+        self.span = span
+        self.status: int | None = None
+        self._operation = operation
+        self._duration = duration
+        self._send = send
+        self._started = time.perf_counter()
+        self._error: str | None = None
+        self._aborted = False
+        self._ended = False
+
+    async def send(self, message: Message) -> None:
+        """Send on what the application answers."""
+        assert self._send is not None  # noqa: S101 - only a request without a route has none
+        await self._send(message)
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            if _is_event_stream(message["headers"]):
+                self.end()
+        elif message["type"] == "http.response.body" and not message.get("more_body"):
+            self.end()
+
+    def fail(self, error: BaseException) -> None:
+        """Note what was raised; whether the request failed by it is the status's to say."""
+        self._error = type(error).__qualname__
+
+    def abort(self, error: BaseException) -> None:
+        """Note what kept the request from being answered in full."""
+        self.fail(error)
+        self._aborted = True
+
+    def end(self) -> None:
+        """End the span and record the duration, the first time that it is called."""
+        if self._ended:
+            return
+        self._ended = True
+        error_type = self._error_type()
+        outcome = self._operation.outcome(self.status, error_type)
+        self._duration.record(time.perf_counter() - self._started, outcome.of_measurement)
+        if self.span.is_recording():
+            self.span.set_attributes(outcome.of_span)
+            if error_type:
+                self.span.set_status(StatusCode.ERROR)
+        self.span.end()
+
+    def _error_type(self) -> str | None:
+        """Give the failure; a client's mistake, 4xx, is no failure of the server."""
+        if self._aborted:
+            return self._error
+        if self.status is None or self.status < 500:  # noqa: PLR2004 - HTTP's own boundary
+            return None
+        return self._error or str(self.status)
+
+
+def trace_id(scope: Scope) -> str | None:
+    """Give the trace id of a request, with or without a route, or None where there is none."""
+    request: Request | None = scope["state"].get(_KEY)
+    return correlation_id(request.span.get_span_context() if request else current())
+
+
+def _untraced(scope: Scope) -> bool:
+    handler = scope.get("route_handler")
+    return handler is not None and bool(handler.opt.get(UNTRACED))
+
+
+def _is_event_stream(headers: Iterable[tuple[bytes, bytes]]) -> bool:
+    for name, value in headers:
+        if name == b"content-type":
+            return value.startswith(b"text/event-stream")
+    return False

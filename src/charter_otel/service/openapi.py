@@ -1,0 +1,35 @@
+"""The REST API as an OpenAPI document; Litestar makes it from the routes."""
+
+from importlib.metadata import version
+from typing import Any
+
+from litestar import Litestar
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import License, Tag
+
+TAGS = {
+    "telemetry": "The robots: their last readings and their presence.",
+    "metrics": "The missions: entries, aggregates, and the job that counts them.",
+    "events": "The Charter events, as they were and as they come.",
+    "health": "Whether the service is alive and ready.",
+}
+"""Tag of the routes → what they are about."""
+
+
+def openapi_config() -> OpenAPIConfig:
+    """Give what the document says beside the routes."""
+    return OpenAPIConfig(
+        title="charter-otel",
+        version=version("charter-otel"),
+        summary="Observability of a robot fleet",
+        description="Errors are problem details (RFC 9457); `trace_id` leads to trace and log. "
+        "The WebSocket of the robots and the event stream are in the AsyncAPI document.",
+        license=License(name="Apache-2.0", identifier="Apache-2.0"),
+        use_handler_docstrings=True,
+        tags=[Tag(name=name, description=description) for name, description in TAGS.items()],
+    )
+
+
+def openapi(app: Litestar) -> dict[str, Any]:
+    """Give the application's document, without starting the application."""
+    return app.openapi_schema.to_schema()

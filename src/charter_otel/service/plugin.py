@@ -1,0 +1,68 @@
+"""The Litestar plugin: all of this in anyone's application."""
+
+from litestar import Router
+from litestar.config.app import AppConfig
+from litestar.plugins import InitPlugin
+
+from charter_otel.metrics.router import metrics_router
+from charter_otel.service.events import events_router
+from charter_otel.service.guards import scope_guard
+from charter_otel.service.health import event_stream_check, health_router
+from charter_otel.service.http import RequestTelemetry
+from charter_otel.service.problems import exception_handlers
+from charter_otel.service.runtime import Runtime
+from charter_otel.service.settings import Settings, load
+from charter_otel.streams import EventStream
+from charter_otel.telemetry import telemetry_router
+
+
+class CharterPlugin(InitPlugin):
+    """Adds the routes, the request telemetry and what runs behind them to an application.
+
+    For example::
+
+        app = Litestar(plugins=[CharterPlugin()])
+
+    An OpenTelemetry SDK or a structlog configuration that the program has set up is used as it is;
+    add `EventToSpanEventBridge` to a logger provider of your own for the span events.
+
+    Args:
+        settings: The settings; by default those of the environment.
+        stream: An event stream of your own, which the plugin starts and stops.
+
+    Raises:
+        SettingError: A variable has a wrong value.
+    """
+
+    def __init__(
+        self, settings: Settings | None = None, *, stream: EventStream | None = None
+    ) -> None:
+        self.settings = settings or load()
+        self.runtime = Runtime(self.settings, stream=stream)
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Add everything to the application's configuration."""
+        runtime = self.runtime
+        requests = RequestTelemetry(runtime.instrumentation)
+        app_config.middleware.insert(0, requests)
+        app_config.after_exception.append(requests.after_exception)
+        app_config.exception_handlers = {**exception_handlers(), **app_config.exception_handlers}
+        app_config.lifespan.append(lambda _: runtime.run())
+        app_config.route_handlers.extend([self._api(), self._health()])
+        return app_config
+
+    def _api(self) -> Router:
+        runtime = self.runtime
+        routers = [
+            telemetry_router(),
+            metrics_router(),
+            events_router(lambda: runtime.stream, runtime.stopping),
+        ]
+        secrets = self.settings.secrets
+        return Router("/", route_handlers=routers, guards=[scope_guard(secrets)] if secrets else [])
+
+    def _health(self) -> Router:
+        runtime = self.runtime
+        return health_router(
+            {"event_stream": event_stream_check(lambda: runtime.stream)}, lambda: runtime.running
+        )

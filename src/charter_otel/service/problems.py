@@ -1,0 +1,167 @@
+"""Errors as problem details (RFC 9457), with the trace id that leads to the log."""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.status_codes import (
+    HTTP_500_INTERNAL_SERVER_ERROR,
+    HTTP_503_SERVICE_UNAVAILABLE,
+)
+from litestar.types import ExceptionHandlersMap
+from msgspec import UNSET, Struct, UnsetType
+
+from charter_otel.service.http import trace_id
+from charter_otel.streams import StreamUnavailable
+
+MEDIA_TYPE = "application/problem+json"
+"""Media type of a problem document."""
+
+RETRY_AFTER = "5"
+"""Seconds after which a client that found the event stream unreachable may try again."""
+
+_INTERNAL = "The service failed to handle the request; its log says why, under this trace id."
+
+log = structlog.get_logger(__name__)
+
+AnyRequest = Request[Any, Any, Any]
+
+
+class InvalidField(Struct, frozen=True, kw_only=True):
+    """What is wrong with one field of a request."""
+
+    field: str
+    """Name of the parameter, or path of the field in the body."""
+    detail: str
+    """What is wrong with it."""
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """What went wrong (RFC 9457), and two members of our own: ``trace_id`` and ``errors``."""
+
+    type: str = "about:blank"
+    """Always ``about:blank``: the problem is what the status says."""
+    title: str
+    """Phrase of the status."""
+    status: int
+    """HTTP status code."""
+    detail: str
+    """What happened, and what to do next."""
+    instance: str
+    """Path of the request."""
+    trace_id: str | None = None
+    """Trace id of the request: finds the trace and the log lines."""
+    errors: list[InvalidField] | UnsetType = UNSET
+    """The fields that are wrong, where the request was understood that far."""
+
+
+def exception_handlers() -> ExceptionHandlersMap:
+    """Give the handlers that turn every exception into a problem document."""
+    return {
+        HTTPException: _http_exception,
+        StreamUnavailable: _stream_unavailable,
+        Exception: _internal_error,
+    }
+
+
+def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
+    """Give what a route's OpenAPI description says of its errors."""
+    return {
+        status: ResponseSpec(
+            Problem,
+            description=HTTPStatus(status).phrase,
+            media_type=MEDIA_TYPE,
+            generate_examples=False,
+        )
+        for status in statuses
+    }
+
+
+def _http_exception(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    if error.status_code == HTTP_500_INTERNAL_SERVER_ERROR:
+        return _internal_error(request, error)
+    errors = _invalid_fields(error.extra)
+    detail = "; ".join(f"{e.field}: {e.detail}" for e in errors) or _detail(request, error)
+    return _response(
+        request, error.status_code, detail, errors=errors or UNSET, headers=error.headers
+    )
+
+
+def _stream_unavailable(request: AnyRequest, error: StreamUnavailable) -> Response[bytes]:
+    headers = {"Retry-After": RETRY_AFTER}
+    return _response(request, HTTP_503_SERVICE_UNAVAILABLE, str(error), headers=headers)
+
+
+def _internal_error(request: AnyRequest, error: Exception) -> Response[bytes]:
+    """Log what happened, once, and tell the client nothing of it."""
+    log.error(
+        "request failed",
+        method=request.method,
+        route=request.scope.get("path_template"),
+        exc_info=error,
+    )
+    return _response(request, HTTP_500_INTERNAL_SERVER_ERROR, _INTERNAL)
+
+
+def _response(
+    request: AnyRequest,
+    status: int,
+    detail: str,
+    *,
+    errors: list[InvalidField] | UnsetType = UNSET,
+    headers: Mapping[str, str] | None = None,
+) -> Response[bytes]:
+    problem = Problem(
+        title=_phrase(status),
+        status=status,
+        detail=detail,
+        instance=quote(request.scope["path"]),
+        trace_id=trace_id(request.scope),
+        errors=errors,
+    )
+    return Response(
+        msgspec.json.encode(problem),
+        status_code=status,
+        media_type=MEDIA_TYPE,
+        headers=dict(headers or {}),
+    )
+
+
+def _invalid_fields(extra: Any) -> list[InvalidField]:
+    """Give what Litestar's validation found, from ``message`` and ``key`` of each entry."""
+    found = extra if isinstance(extra, list) else []
+    return [
+        InvalidField(field=_field(entry.get("key")), detail=str(entry["message"]))
+        for entry in found
+        if isinstance(entry, Mapping) and "message" in entry
+    ]
+
+
+def _field(key: Any) -> str:
+    """Give the field's name; ``data`` is a handler's word for the body, not the client's."""
+    return str(key) if key and key != "data" else "body"
+
+
+def _detail(request: AnyRequest, error: HTTPException) -> str:
+    """Give the exception's own words, and better ones where it has none."""
+    if error.detail != _phrase(error.status_code):
+        return error.detail
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return f"There is nothing at {request.scope['path']}."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("allow", "another method")
+        return f"{request.method} is not possible here; use {allowed}."
+    return error.detail
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"

@@ -1,0 +1,185 @@
+"""What runs behind the routes: started and stopped in the one order that loses nothing."""
+
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from importlib.metadata import version
+
+import structlog
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+
+from charter_otel.charter import CloseReason
+from charter_otel.emit import Emitter, get_emitter, set_emitter
+from charter_otel.metrics import Schedule, connect_lock, connect_missions, get_job_board, jobs
+from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
+from charter_otel.otel.providers import make_resource
+from charter_otel.service.gauges import observe_lines, observe_stream
+from charter_otel.service.settings import Settings
+from charter_otel.service.stopping import Stopping, on_signals
+from charter_otel.streams import EventStream, connect
+from charter_otel.telemetry import Gateway, Limits, Sweeper
+from charter_otel.telemetry import gauges as telemetry_gauges
+from charter_otel.telemetry import router as telemetry
+
+CLOSE_CONNECTIONS_WITHIN = 3.0
+STOP_STREAM_WITHIN = 3.0
+SHUT_DOWN_TELEMETRY_WITHIN = 3.0
+"""Seconds; together they stay below the ten that a service is usually given to stop."""
+
+log = structlog.get_logger(__name__)
+
+
+class Runtime:
+    """The service behind the routes.
+
+    What the program has set up already is used: a global OpenTelemetry SDK, a structlog
+    configuration. What is missing is built.
+
+    Args:
+        settings: The settings.
+        stream: An event stream of the caller's, instead of the one that the settings name.
+    """
+
+    def __init__(self, settings: Settings, *, stream: EventStream | None = None) -> None:
+        self.settings = settings
+        self.gateway = Gateway(
+            limits=_limits(settings),
+            metrics_published=settings.metrics_published,
+            secrets=settings.secrets,
+        )
+        self.instrumentation = Instrumentation()
+        self.stream = stream
+        self.stopping = Stopping()
+        self.running = False
+        self._given_stream = stream
+
+    @asynccontextmanager
+    async def run(self) -> AsyncIterator[None]:
+        """Run everything inside; on the way out, close, drain and flush, each within its time."""
+        async with AsyncExitStack() as stack:
+            for part in (self._telemetry, self._events, self._jobs, self._robots):
+                await stack.enter_async_context(part())
+            stack.enter_context(self._open())
+            log.info("service started", event_stream=self.stream.system if self.stream else "none")
+            yield
+
+    @contextmanager
+    def _open(self) -> Iterator[None]:
+        """Be open for robots and readers, until a signal or the server says that it is over."""
+        self.gateway.closing = False
+        self.stopping.reset()
+        self.running = True
+        try:
+            with on_signals(self._close):
+                yield
+        finally:
+            self._close()
+            log.info("service stopping", connections=len(self.gateway.connections))
+
+    def _close(self) -> None:
+        """Take nothing new, and end the responses that would stay open."""
+        self.running = False
+        self.gateway.closing = True
+        self.stopping.begin()
+
+    @asynccontextmanager
+    async def _telemetry(self) -> AsyncIterator[None]:
+        previous = get_emitter()
+        settings = self.settings
+        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
+        writer = None
+        if not structlog.is_configured():
+            writer = configure_logs(
+                service_name=str(make_resource().attributes["service.name"]),
+                log_format=settings.log_format,
+                level=settings.log_level,
+            )
+        providers = None if _sdk_is_set_up() else build(service_version=version("charter-otel"))
+        if providers:
+            self.instrumentation.use(*providers)
+        set_emitter(Emitter(self.instrumentation))
+        if writer:
+            observe_lines(self.instrumentation.instruments, writer)
+        try:
+            yield
+        finally:
+            logging.getLogger("uvicorn.error").removeFilter(_is_no_refusal)
+            set_emitter(previous)
+            if providers and not await providers.shutdown(SHUT_DOWN_TELEMETRY_WITHIN):
+                log.warning("telemetry was not flushed in time; the Collector does not answer")
+            if writer:
+                writer.flush()
+
+    @asynccontextmanager
+    async def _events(self) -> AsyncIterator[None]:
+        observer = StreamTelemetry(self.instrumentation)
+        stream = self._given_stream or connect(self.settings.event_stream, observer=observer)
+        self.stream = stream
+        if stream is None:
+            yield
+            return
+        observe_stream(self.instrumentation.instruments, stream)
+        await stream.start()
+        try:
+            yield
+        finally:
+            await stream.stop(STOP_STREAM_WITHIN)
+
+    @asynccontextmanager
+    async def _jobs(self) -> AsyncIterator[None]:
+        store = connect_missions(self.settings.event_stream)
+        lock = connect_lock(self.settings.event_stream)
+        schedule = Schedule(
+            jobs.JOB_ID,
+            jobs.aggregate_mission_metrics,
+            self.settings.aggregation_interval,
+            lock=lock,
+        )
+        get_job_board().observe(self.instrumentation.instruments)
+        jobs.set_mission_store(store)
+        jobs.set_event_stream(self.stream)
+        await schedule.start()
+        try:
+            yield
+        finally:
+            await schedule.stop()
+            jobs.set_event_stream(None)
+            jobs.set_mission_store(None)
+            await store.aclose()
+            await lock.aclose()
+
+    @asynccontextmanager
+    async def _robots(self) -> AsyncIterator[None]:
+        telemetry.set_gateway(self.gateway)
+        telemetry_gauges.observe(self.instrumentation.instruments, self.gateway)
+        telemetry.set_event_stream(self.stream)
+        sweeper = Sweeper(self.gateway)
+        sweeper.start()
+        try:
+            yield
+        finally:
+            await self.gateway.connections.close_all(
+                CloseReason.SERVER_SHUTDOWN, deadline=CLOSE_CONNECTIONS_WITHIN
+            )
+            await sweeper.stop()
+            telemetry.set_event_stream(None)
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_frame_bytes=settings.max_frame_bytes,
+        max_frames_per_second=settings.max_frames_per_second,
+        max_connections=settings.max_connections,
+        heartbeat_timeout=settings.heartbeat_timeout,
+    )
+
+
+def _is_no_refusal(record: logging.LogRecord) -> bool:
+    """Keep out what uvicorn takes for an error: a handshake that is answered with a status."""
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
+def _sdk_is_set_up() -> bool:
+    """Tell whether the program has an OpenTelemetry SDK of its own."""
+    return isinstance(trace.get_tracer_provider(), TracerProvider)

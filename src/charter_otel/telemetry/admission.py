@@ -1,0 +1,123 @@
+"""Who may connect: the checks before accept, in the order in which they cost."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from charter_otel.telemetry.gateway import Gateway
+from charter_otel.tokens import InvalidToken, Token, verify
+
+BEARER_SUBPROTOCOL = "bearer."
+"""What the subprotocol starts with that carries a browser's token: it cannot send the header."""
+
+_ROBOT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+
+
+class Request(NamedTuple):
+    """A handshake's request, as far as it matters for admission."""
+
+    robot_id: str
+    headers: Mapping[str, str]
+    """With lower-case names."""
+    subprotocols: Sequence[str]
+
+
+class Admitted(NamedTuple):
+    """A robot that may connect."""
+
+    expires_at: float | None
+    """Unix seconds at which its token expires; None where no tokens are asked for."""
+    subprotocol: str | None
+    """What the accept names: a browser closes a connection whose server picks none it offered."""
+
+
+class Refusal(NamedTuple):
+    """Why a handshake is refused."""
+
+    outcome: str
+    """One of ``charter.handshake.outcome``."""
+    status: int
+    title: str
+    detail: str
+
+
+FAILED = Refusal(
+    "error",
+    500,
+    "Internal Server Error",
+    "The service failed to handle the handshake; its log says why.",
+)
+"""The answer where admission itself fails."""
+
+
+def valid_robot_id(robot_id: str) -> bool:
+    """Tell whether the text is a robot id."""
+    return _ROBOT_ID.fullmatch(robot_id) is not None
+
+
+def admit(gateway: Gateway, request: Request) -> Admitted | Refusal:
+    """Decide about a handshake."""
+    refusal = _check_request(request) or _check_capacity(gateway, request.robot_id)
+    if refusal is not None:
+        return refusal
+    subprotocol = request.subprotocols[0] if request.subprotocols else None
+    if not gateway.secrets:
+        return Admitted(None, subprotocol)
+    token = _check_token(gateway, request)
+    if isinstance(token, Refusal):
+        return token
+    return Admitted(token.expires_at, subprotocol)
+
+
+def _check_request(request: Request) -> Refusal | None:
+    if not valid_robot_id(request.robot_id):
+        return Refusal(
+            "invalid_robot_id",
+            400,
+            "Bad Request",
+            "A robot id has 1 to 64 of A-Z a-z 0-9 . _ : - and starts with a letter or a digit.",
+        )
+    origin = request.headers.get("origin")
+    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+        return Refusal("forbidden", 403, "Forbidden", "Pages of another origin may not connect.")
+    return None
+
+
+def _check_capacity(gateway: Gateway, robot_id: str) -> Refusal | None:
+    if gateway.closing:
+        return Refusal(
+            "shutting_down", 503, "Service Unavailable", "The service is shutting down; try again."
+        )
+    others = len(gateway.connections) - (gateway.connections.current(robot_id) is not None)
+    if others >= gateway.limits.max_connections:
+        return Refusal(
+            "too_many_connections",
+            503,
+            "Service Unavailable",
+            f"All {gateway.limits.max_connections} connections are taken; try again later.",
+        )
+    return None
+
+
+def _check_token(gateway: Gateway, request: Request) -> Token | Refusal:
+    presented = _presented(request)
+    if presented is None:
+        return Refusal("unauthorized", 401, "Unauthorized", "Present the robot's token.")
+    try:
+        token = verify(gateway.secrets, presented)
+    except InvalidToken as error:
+        return Refusal("unauthorized", 401, "Unauthorized", f"{error}.".capitalize())
+    if token.subject != request.robot_id:
+        return Refusal("forbidden", 403, "Forbidden", "The token is not this robot's.")
+    return token
+
+
+def _presented(request: Request) -> str | None:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token:
+        return token.strip()
+    for subprotocol in request.subprotocols:
+        if subprotocol.startswith(BEARER_SUBPROTOCOL):
+            return subprotocol.removeprefix(BEARER_SUBPROTOCOL)
+    return None

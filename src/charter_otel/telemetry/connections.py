@@ -1,0 +1,144 @@
+"""The connections that are open now: one for each robot, the newest wins."""
+
+import asyncio
+import math
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
+
+from charter_otel.charter import CloseReason
+
+
+class Connection:
+    """One robot's WebSocket, from accept to close.
+
+    Args:
+        robot_id: The robot.
+        handshake: Span context of the handshake, whose trace the connection belongs to.
+        expires_at: Unix seconds at which the robot's token expires, if it has one.
+    """
+
+    __slots__ = (
+        "_task",
+        "checkpoint_at",
+        "connected_at",
+        "ending",
+        "expires",
+        "frames",
+        "handshake",
+        "id",
+        "last_seen",
+        "opened",
+        "opened_ns",
+        "robot_id",
+    )
+
+    def __init__(
+        self,
+        robot_id: str,
+        handshake: SpanContext = INVALID_SPAN_CONTEXT,
+        expires_at: float | None = None,
+    ) -> None:
+        self.opened_ns = time.time_ns()
+        self.connected_at = self.opened_ns / 1e9
+        """Unix seconds."""
+        self.opened = self.last_seen = self.checkpoint_at = time.monotonic()
+        self.robot_id = robot_id
+        self.id = f"ws_{robot_id}_{int(self.connected_at)}_{secrets.token_hex(4)}"
+        self.handshake = handshake
+        self.expires = (
+            math.inf if expires_at is None else self.opened + (expires_at - self.connected_at)
+        )
+        """When the token expires, of the monotonic clock."""
+        self.frames = 0
+        """Readings taken."""
+        self.ending: CloseReason | None = None
+        """Why the service ends the connection, once it does."""
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def duration(self) -> float:
+        """Seconds since accept, of the monotonic clock."""
+        return time.monotonic() - self.opened
+
+    @property
+    def last_seen_at(self) -> float:
+        """Unix seconds of the last frame, or of accept where there was none."""
+        return self.connected_at + (self.last_seen - self.opened)
+
+    def receiving(self, task: "asyncio.Task[None] | None") -> None:
+        """Say which task waits for the robot's frames; None when none does any more."""
+        self._task = task
+
+    def end(self, reason: CloseReason) -> None:
+        """Have the service end the connection; the first reason stays."""
+        if self.ending is None:
+            self.ending = reason
+            if self._task is not None:
+                self._task.cancel()
+
+
+class Connections:
+    """All open connections of this instance. What is counted here cannot drift."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Connection] = {}
+        """By connection id: while a robot is taken over, it has two for a moment."""
+        self._current: dict[str, Connection] = {}
+        """By robot id: the newest."""
+        self.frames: Counter[str] = Counter()
+        """Frames received, by outcome."""
+        self._all_closed = asyncio.Event()
+        self._all_closed.set()
+
+    def __len__(self) -> int:
+        """Give the number of open connections."""
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Go through the open connections; they may close meanwhile."""
+        return iter(list(self._open.values()))
+
+    def current(self, robot_id: str) -> Connection | None:
+        """Give the robot's newest open connection."""
+        return self._current.get(robot_id)
+
+    def add(self, connection: Connection) -> None:
+        """Take in an accepted connection and end the one that the same robot had."""
+        previous = self._current.get(connection.robot_id)
+        self._open[connection.id] = connection
+        self._current[connection.robot_id] = connection
+        self._all_closed.clear()
+        if previous is not None:
+            previous.end(CloseReason.SUPERSEDED)
+
+    def remove(self, connection: Connection) -> bool:
+        """Let go of a closed connection.
+
+        Returns:
+            Whether it was the robot's newest, so that the robot is offline now.
+        """
+        self._open.pop(connection.id, None)
+        if not self._open:
+            self._all_closed.set()
+        if self._current.get(connection.robot_id) is not connection:
+            return False
+        del self._current[connection.robot_id]
+        return True
+
+    async def close_all(self, reason: CloseReason, *, deadline: float) -> bool:
+        """End all connections and wait until they are closed, for ``deadline`` seconds at most.
+
+        Returns:
+            Whether all are closed.
+        """
+        for connection in self:
+            connection.end(reason)
+        try:
+            await asyncio.wait_for(self._all_closed.wait(), deadline)
+        except TimeoutError:
+            return False
+        return True

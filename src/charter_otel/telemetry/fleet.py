@@ -1,0 +1,138 @@
+"""What is known of the robots: presence and last readings."""
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from charter_otel.charter import CloseReason
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.frames import Frame
+
+KNOWN_ROBOTS = 100_000
+"""Robots that an instance remembers; beyond it, the one that has been offline longest goes."""
+
+
+class Robot:
+    """A robot as this instance knows it."""
+
+    __slots__ = (
+        "connected_at",
+        "connection",
+        "connection_id",
+        "disconnected_at",
+        "last_reason",
+        "reading",
+        "robot_id",
+        "seen_at",
+        "updated_at",
+    )
+
+    def __init__(self, robot_id: str) -> None:
+        self.robot_id = robot_id
+        self.connection: Connection | None = None
+        self.connection_id: str | None = None
+        self.connected_at: float | None = None
+        self.seen_at: float | None = None
+        self.disconnected_at: float | None = None
+        self.last_reason: CloseReason | None = None
+        self.reading: Frame | None = None
+        self.updated_at = 0.0
+        """Unix seconds at which the last reading came."""
+
+    @property
+    def online(self) -> bool:
+        """Whether the robot holds a connection."""
+        return self.connection is not None
+
+    def presence(self) -> dict[str, Any]:
+        """Give what `GET /api/telemetry/robots` shows."""
+        return {
+            "robot_id": self.robot_id,
+            "status": "online" if self.connection else "offline",
+            "connection_id": self.connection_id,
+            "connected_at": self.connected_at,
+            "last_seen_at": self.connection.last_seen_at if self.connection else self.seen_at,
+            "disconnected_at": self.disconnected_at,
+            "last_reason": self.last_reason,
+        }
+
+    def metrics(self) -> dict[str, float]:
+        """Give the last reading as the specification's ``metrics``.
+
+        Raises:
+            LookupError: The robot has sent none yet.
+        """
+        if self.reading is None:
+            raise LookupError(f"{self.robot_id} has sent no reading yet")
+        return {
+            "cpu_usage": self.reading.cpu_usage,
+            "memory_usage": self.reading.memory_usage,
+            "network_latency_ms": self.reading.network_latency_ms,
+            "battery_percentage": self.reading.battery_percentage,
+        }
+
+
+class Fleet:
+    """The robots that this instance knows, in the order in which it came to know them.
+
+    Args:
+        capacity: How many it remembers.
+    """
+
+    def __init__(self, capacity: int = KNOWN_ROBOTS) -> None:
+        self._robots: dict[str, Robot] = {}
+        self._offline: dict[str, None] = {}
+        """Offline robots, longest first; a dict keeps the order."""
+        self._capacity = capacity
+
+    def __len__(self) -> int:
+        """Give the number of known robots."""
+        return len(self._robots)
+
+    def __iter__(self) -> Iterator[Robot]:
+        """Go through the known robots."""
+        return iter(list(self._robots.values()))
+
+    @property
+    def offline(self) -> int:
+        """Number of known robots that hold no connection."""
+        return len(self._offline)
+
+    def get(self, robot_id: str) -> Robot | None:
+        """Give a known robot."""
+        return self._robots.get(robot_id)
+
+    def connected(self, connection: Connection) -> Robot:
+        """Take note that a robot is online."""
+        robot = self._robots.get(connection.robot_id)
+        if robot is None:
+            self._make_room()
+            robot = self._robots[connection.robot_id] = Robot(connection.robot_id)
+        self._offline.pop(robot.robot_id, None)
+        robot.connection = connection
+        robot.connection_id = connection.id
+        robot.connected_at = connection.connected_at
+        robot.disconnected_at = None
+        return robot
+
+    def disconnected(self, connection: Connection, reason: CloseReason, at: float) -> None:
+        """Take note that a robot is offline, unless it has a newer connection."""
+        robot = self._robots.get(connection.robot_id)
+        if robot is None or robot.connection is not connection:
+            return
+        robot.connection = None
+        robot.seen_at = connection.last_seen_at
+        robot.disconnected_at = at
+        robot.last_reason = reason
+        self._offline[robot.robot_id] = None
+
+    def _make_room(self) -> None:
+        if len(self._robots) >= self._capacity and self._offline:
+            longest = next(iter(self._offline))
+            del self._offline[longest], self._robots[longest]
+
+
+def take_reading(robot: Robot, reading: Frame) -> None:
+    """Keep the robot's last reading."""
+    robot.reading = reading
+    robot.updated_at = time.time()

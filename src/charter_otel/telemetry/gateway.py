@@ -1,0 +1,37 @@
+"""The robots' gateway: what the handlers, the sweeper and the gauges share."""
+
+from dataclasses import dataclass, field
+
+from charter_otel.telemetry.connections import Connections
+from charter_otel.telemetry.fleet import Fleet
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a robot may ask of the service."""
+
+    max_frame_bytes: int = 65_536
+    max_frames_per_second: int = 50
+    """Also the burst that an idle robot may send at once."""
+    max_connections: int = 20_000
+    heartbeat_timeout: float = 60.0
+    """Seconds without any frame."""
+    max_bad_frames: int = 10
+    """Bad frames in a row that close the connection."""
+
+
+@dataclass
+class Gateway:
+    """The open connections, the known robots and the limits of one instance."""
+
+    limits: Limits = field(default_factory=Limits)
+    metrics_published: bool = True
+    """Whether reading a robot's metrics emits ``telemetry.metrics_published``."""
+    checkpoint_interval: float = 300.0
+    """Seconds between two checkpoint spans of a connection."""
+    connections: Connections = field(default_factory=Connections)
+    fleet: Fleet = field(default_factory=Fleet)
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+    """Secrets that robots' tokens may be signed with; without any, robots need no token."""
+    closing: bool = False
+    """Set when the service stops: no new connections."""

@@ -1,0 +1,236 @@
+"""The specification's telemetry module: the robots' WebSocket, their metrics, their presence."""
+
+import asyncio
+import time
+from importlib.metadata import version
+from typing import Any
+
+import structlog
+from litestar import Router, get, websocket
+from litestar.exceptions import NotFoundException, ValidationException
+from litestar.params import FromPath
+from opentelemetry import context as otel_context
+from opentelemetry.trace import Span, StatusCode
+
+from charter_otel.charter import CloseReason, Event, EventType
+from charter_otel.emit import AnyStream, event_seam, get_emitter
+from charter_otel.otel import semconv
+from charter_otel.telemetry import admission, spans
+from charter_otel.telemetry.admission import Refusal
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import Robot
+from charter_otel.telemetry.gateway import Gateway
+from charter_otel.telemetry.refusal import refuse
+from charter_otel.telemetry.session import Session, Socket
+
+__all__ = [
+    "Event",
+    "get_robot_metrics",
+    "get_robots",
+    "set_event_stream",
+    "set_gateway",
+    "telemetry_router",
+    "telemetry_websocket",
+]
+
+PATH = "/api/telemetry"
+WEBSOCKET_PATH = "/ws/{robot_id}"
+WEBSOCKET_ROUTE = PATH + WEBSOCKET_PATH
+"""The template that spans and metrics name; it holds no robot id."""
+
+FEATURES = ("readings", "presence", "acknowledgements", "pings", "trace_context")
+"""What a robot or a dashboard may count on."""
+
+log = structlog.get_logger(__name__)
+
+_event_stream: AnyStream | None = None
+set_event_stream, _emit_event_safe = event_seam(globals())
+
+_gateway = Gateway()
+
+
+def set_gateway(gateway: Gateway) -> None:
+    """Have the handlers work on this gateway; the service does at its start."""
+    global _gateway  # noqa: PLW0603 - module state, as the specification has for the stream
+    _gateway = gateway
+
+
+async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
+    """Hold a robot's connection: handshake, frames, close.
+
+    ``connection_established`` is emitted once the robot is accepted, ``connection_closed`` exactly
+    once for each of those, whatever ends the connection.
+    """
+    gateway = _gateway
+    accepted = await _shake_hands(gateway, socket, robot_id)
+    if accepted is None:
+        return
+    connection, robot = accepted
+    token = otel_context.attach(spans.inside(connection.handshake))
+    try:
+        await _hold(gateway, socket, connection, robot)
+    finally:
+        otel_context.detach(token)
+
+
+async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
+    """Give a robot's last readings.
+
+    Raises:
+        ValidationException: It is no robot id.
+        NotFoundException: The robot is unknown, or has sent no reading yet.
+    """
+    if not admission.valid_robot_id(robot_id):
+        raise ValidationException(detail="robot_id: is no robot id")
+    robot = _gateway.fleet.get(robot_id)
+    if robot is None or robot.reading is None:
+        raise NotFoundException(detail=f"There is no reading of robot {robot_id!r}.")
+    metrics = robot.metrics()
+    if _gateway.metrics_published:
+        await _emit_event_safe(
+            event_type=EventType.TELEMETRY_METRICS_PUBLISHED,
+            payload={"robot_id": robot_id, "metrics": metrics, "published_at": time.time()},
+        )
+    return {"robot_id": robot_id, **metrics, "updated_at": robot.updated_at}
+
+
+async def get_robots() -> list[dict[str, Any]]:
+    """Give the presence of every known robot."""
+    return [robot.presence() for robot in _gateway.fleet]
+
+
+async def get_info() -> dict[str, Any]:
+    """Tell what answers here: name, version, features, active connections."""
+    return {
+        "name": "charter-otel",
+        "version": version("charter-otel"),
+        "features": [*FEATURES, *(["metrics_published"] if _gateway.metrics_published else [])],
+        "active_connections": len(_gateway.connections),
+    }
+
+
+def telemetry_router() -> Router:
+    """Give the routes; the handlers stay plain functions that anybody may call."""
+    return Router(
+        PATH,
+        tags=["telemetry"],
+        route_handlers=[
+            get("/robots/{robot_id:str}/metrics", summary="Last readings")(get_robot_metrics),
+            get("/robots", summary="Presence")(get_robots),
+            get("/info", summary="Name, version, features")(get_info),
+            websocket("/ws/{robot_id:str}")(telemetry_websocket),
+        ],
+    )
+
+
+async def _shake_hands(
+    gateway: Gateway, socket: Socket, robot_id: str
+) -> tuple[Connection, Robot] | None:
+    """Accept the robot, or refuse it; None says that there is no connection."""
+    instrumentation = get_emitter().instrumentation
+    started = time.perf_counter()
+    outcome = "error"
+    try:
+        with spans.handshake(
+            instrumentation.tracer, WEBSOCKET_ROUTE, socket.scope["scheme"], socket.headers
+        ) as span:
+            verdict = _decide(gateway, _request(socket, robot_id), span)
+            if isinstance(verdict, Refusal):
+                outcome = verdict.outcome
+                await _refuse(socket, verdict, span)
+                return None
+            await socket.accept(verdict.subprotocol)
+            outcome = "accepted"
+            connection = Connection(robot_id, span.get_span_context(), verdict.expires_at)
+            return connection, await _established(gateway, connection, span)
+    finally:
+        instrumentation.instruments.handshake_duration.record(
+            time.perf_counter() - started, {semconv.CHARTER_HANDSHAKE_OUTCOME: outcome}
+        )
+
+
+def _decide(
+    gateway: Gateway, request: admission.Request, span: Span
+) -> admission.Admitted | Refusal:
+    """Decide about a handshake; where that fails, the robot gets an answer all the same."""
+    try:
+        return admission.admit(gateway, request)
+    except Exception as error:
+        log.exception("handshake failed", robot_id=request.robot_id)
+        span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
+        span.set_status(StatusCode.ERROR)
+        return admission.FAILED
+
+
+def _request(socket: Socket, robot_id: str) -> admission.Request:
+    subprotocols = socket.scope.get("subprotocols") or []
+    return admission.Request(robot_id, socket.headers, subprotocols)
+
+
+async def _refuse(socket: Socket, refusal: Refusal, span: Span) -> None:
+    span.set_attribute(semconv.CHARTER_HANDSHAKE_OUTCOME, refusal.outcome)
+    span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, refusal.status)
+    log.warning("handshake refused", outcome=refusal.outcome, status=refusal.status)
+    await refuse(socket, refusal)
+
+
+async def _established(gateway: Gateway, connection: Connection, span: Span) -> Robot:
+    span.set_attributes(
+        {
+            semconv.CHARTER_HANDSHAKE_OUTCOME: "accepted",
+            semconv.HTTP_RESPONSE_STATUS_CODE: 101,
+            semconv.CHARTER_ROBOT_ID: connection.robot_id,
+            semconv.CHARTER_CONNECTION_ID: connection.id,
+        }
+    )
+    gateway.connections.add(connection)
+    robot = gateway.fleet.connected(connection)
+    try:
+        await _emit_event_safe(
+            event_type=EventType.TELEMETRY_CONNECTION_ESTABLISHED,
+            payload={
+                "robot_id": connection.robot_id,
+                "connection_id": connection.id,
+                "connected_at": connection.connected_at,
+            },
+        )
+    except BaseException:
+        # Only a foreign stream makes us wait, so that a cancellation can come between.
+        await _closed(gateway, connection, CloseReason.SERVER_SHUTDOWN)
+        raise
+    return robot
+
+
+async def _hold(gateway: Gateway, socket: Socket, connection: Connection, robot: Robot) -> None:
+    """Run the session; emit the close before anything that waits, then send the close frame."""
+    acknowledge = socket.query_params.get("ack") == "1"
+    session = Session(socket, connection, robot, gateway, acknowledge=acknowledge)
+    reason = CloseReason.SERVER_ERROR
+    try:
+        reason = await session.run()
+    except asyncio.CancelledError:
+        reason = CloseReason.SERVER_SHUTDOWN
+        raise
+    except Exception:
+        # The robot gets a close code, the SRE a line; the other robots notice nothing.
+        log.exception("connection failed", connection_id=connection.id)
+    finally:
+        await _closed(gateway, connection, reason)
+        await session.close(reason)
+
+
+async def _closed(gateway: Gateway, connection: Connection, reason: CloseReason) -> None:
+    gateway.connections.remove(connection)
+    now = time.time()
+    gateway.fleet.disconnected(connection, reason, now)
+    with spans.whole(get_emitter().instrumentation.tracer, connection, reason) as duration:
+        await _emit_event_safe(
+            event_type=EventType.TELEMETRY_CONNECTION_CLOSED,
+            payload={
+                "robot_id": connection.robot_id,
+                "connection_id": connection.id,
+                "duration_seconds": duration,
+                "reason": reason.value,
+                "disconnected_at": now,
+            },
+        )

@@ -1,0 +1,148 @@
+"""The life of one accepted connection: frames in, answers out, until somebody ends it."""
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import structlog
+from litestar import WebSocket
+from litestar.exceptions import LitestarException
+
+from charter_otel.charter import CloseReason
+from charter_otel.telemetry import frames
+from charter_otel.telemetry.closing import CODES, classify
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import Robot, take_reading
+from charter_otel.telemetry.frames import BadFrame, Frame
+from charter_otel.telemetry.gateway import Gateway
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a close frame may take; a robot that does not read is left to the server."""
+
+log = structlog.get_logger(__name__)
+
+Socket = WebSocket[Any, Any, Any]
+
+
+class Session:
+    """Receives a robot's frames.
+
+    Args:
+        socket: The accepted WebSocket.
+        connection: Its entry among the open connections.
+        robot: The robot whose readings come.
+        gateway: Limits and counts.
+        acknowledge: Whether each reading is answered.
+    """
+
+    def __init__(
+        self,
+        socket: Socket,
+        connection: Connection,
+        robot: Robot,
+        gateway: Gateway,
+        *,
+        acknowledge: bool,
+    ) -> None:
+        self._socket = socket
+        self._connection = connection
+        self._robot = robot
+        self._limits = gateway.limits
+        self._counts = gateway.connections.frames
+        self._acknowledge = acknowledge
+        self._allowance = float(gateway.limits.max_frames_per_second)
+        self._bad_in_a_row = 0
+        self._verdict: CloseReason | None = None
+
+    async def run(self) -> CloseReason:
+        """Receive until the connection ends, and tell why it does.
+
+        Raises:
+            asyncio.CancelledError: The task was cancelled by somebody else than the connection's
+                own `end`.
+        """
+        task = asyncio.current_task()
+        self._connection.receiving(task)
+        try:
+            if self._connection.ending is not None:
+                return self._connection.ending
+            return await self._receive()
+        except asyncio.CancelledError:
+            if self._connection.ending is None or task is None or task.uncancel() > 0:
+                raise
+            return self._connection.ending
+        finally:
+            self._connection.receiving(None)
+
+    async def close(self, reason: CloseReason) -> None:
+        """Send the close frame that the reason asks for; a robot that is gone is no error."""
+        code = CODES.get(reason)
+        if code is None:
+            return
+        with contextlib.suppress(OSError, RuntimeError, LitestarException):
+            await asyncio.wait_for(self._socket.close(code, reason.value), CLOSE_TIMEOUT)
+
+    async def _receive(self) -> CloseReason:
+        receive = self._socket.receive
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return classify(message)
+            data: Any = message.get("text") or message.get("bytes") or ""
+            if answer := self._take(data):
+                await self._send(answer)
+            if self._verdict is not None:
+                return self._verdict
+
+    def _take(self, data: str | bytes) -> str | None:
+        """Take one frame and give the answer to it, if any."""
+        if not self._allowed():
+            bad = BadFrame(
+                "rate_limited", f"more than {self._limits.max_frames_per_second} frames a second"
+            )
+            return self._refuse(bad)
+        if len(data) > self._limits.max_frame_bytes:
+            self._verdict = CloseReason.MESSAGE_TOO_BIG
+            return self._refuse(
+                BadFrame("message_too_big", f"more than {self._limits.max_frame_bytes} bytes")
+            )
+        frame = frames.parse(data)
+        if isinstance(frame, BadFrame):
+            return self._refuse(frame)
+        self._bad_in_a_row = 0
+        return self._accept(frame)
+
+    def _allowed(self) -> bool:
+        """Draw from an allowance that fills at the permitted rate up to one second's worth."""
+        now = time.monotonic()
+        rate = self._limits.max_frames_per_second
+        earned = (now - self._connection.last_seen) * rate
+        self._connection.last_seen = now
+        self._allowance = min(float(rate), self._allowance + earned)
+        if self._allowance < 1:
+            return False
+        self._allowance -= 1
+        return True
+
+    def _accept(self, frame: Frame | frames.Ping) -> str | None:
+        if isinstance(frame, frames.Ping):
+            self._counts["ping"] += 1
+            return frames.PONG
+        self._counts["reading"] += 1
+        self._connection.frames += 1
+        take_reading(self._robot, frame)
+        return frames.ack(self._connection.frames) if self._acknowledge else None
+
+    def _refuse(self, bad: BadFrame) -> str:
+        self._counts[bad.code] += 1
+        self._bad_in_a_row += 1
+        if self._bad_in_a_row >= self._limits.max_bad_frames and self._verdict is None:
+            limited = bad.code == "rate_limited"
+            self._verdict = CloseReason.RATE_LIMITED if limited else CloseReason.PROTOCOL_ERROR
+        return frames.error(bad)
+
+    async def _send(self, answer: str) -> None:
+        # A robot that vanished is found by the next receive, which knows how it went.
+        with contextlib.suppress(OSError):
+            await self._socket.send({"type": "websocket.send", "text": answer, "bytes": None})

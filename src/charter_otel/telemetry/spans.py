@@ -1,0 +1,100 @@
+"""The three short spans of a long connection: handshake, checkpoint, and the whole at its end."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from opentelemetry import propagate
+from opentelemetry.context import Context
+from opentelemetry.trace import (
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    StatusCode,
+    Tracer,
+    set_span_in_context,
+    use_span,
+)
+
+from charter_otel.charter import CloseReason
+from charter_otel.otel import semconv
+from charter_otel.telemetry.closing import is_expected
+from charter_otel.telemetry.connections import Connection
+
+Attributes = dict[str, str | int | float]
+
+
+@contextmanager
+def handshake(
+    tracer: Tracer, route: str, scheme: str, headers: Mapping[str, str]
+) -> Iterator[Span]:
+    """Surround a handshake with a SERVER span named by the route's template.
+
+    It ends at accept, so that the trace is there while the connection lives. A ``traceparent`` of
+    the robot is honoured.
+    """
+    span = tracer.start_span(
+        f"GET {route}",
+        context=propagate.extract(headers, context=Context()),
+        kind=SpanKind.SERVER,
+        attributes={
+            semconv.HTTP_REQUEST_METHOD: "GET",
+            semconv.HTTP_ROUTE: route,
+            semconv.URL_SCHEME: scheme,
+        },
+    )
+    with use_span(span, end_on_exit=True, record_exception=False):
+        yield span
+
+
+def checkpoint(tracer: Tracer, connection: Connection) -> None:
+    """Tell that a long connection lives and what it has carried, linked to the handshake."""
+    links = [Link(connection.handshake)] if connection.handshake.is_valid else []
+    tracer.start_span(
+        semconv.SPAN_CHARTER_CONNECTION_CHECKPOINT,
+        context=Context(),
+        links=links,
+        attributes=_carried(connection),
+    ).end()
+
+
+@contextmanager
+def whole(tracer: Tracer, connection: Connection, reason: CloseReason) -> Iterator[float]:
+    """Write the span of the whole connection into the handshake's trace.
+
+    It is current inside, for the closing event. Its length is that of the monotonic clock.
+
+    Yields:
+        The connection's duration, in seconds.
+    """
+    duration = connection.duration
+    attributes = _carried(connection) | {semconv.CHARTER_CONNECTION_CLOSE_REASON: reason.value}
+    span = tracer.start_span(
+        semconv.SPAN_CHARTER_CONNECTION,
+        context=inside(connection.handshake),
+        attributes=attributes,
+        start_time=connection.opened_ns,
+    )
+    if not is_expected(reason):
+        span.set_attribute(semconv.ERROR_TYPE, reason.value)
+        span.set_status(StatusCode.ERROR, reason.value)
+    try:
+        with use_span(span):
+            yield duration
+    finally:
+        span.end(connection.opened_ns + int(duration * 1e9))
+
+
+def inside(handshake: SpanContext) -> Context:
+    """Give a context in which log lines and spans belong to the handshake's trace."""
+    return set_span_in_context(NonRecordingSpan(handshake), Context())
+
+
+def _carried(connection: Connection) -> Attributes:
+    return {
+        semconv.CHARTER_ROBOT_ID: connection.robot_id,
+        semconv.CHARTER_CONNECTION_ID: connection.id,
+        semconv.CHARTER_CONNECTION_DURATION_SECONDS: connection.duration,
+        semconv.CHARTER_CONNECTION_FRAMES: connection.frames,
+    }

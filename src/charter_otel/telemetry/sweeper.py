@@ -1,0 +1,62 @@
+"""One task for all connections: finds the silent ones, and writes checkpoints of the long ones."""
+
+import asyncio
+import contextlib
+import contextvars
+import time
+
+from charter_otel.charter import CloseReason
+from charter_otel.emit import get_emitter
+from charter_otel.telemetry import spans
+from charter_otel.telemetry.gateway import Gateway
+
+_LONGEST_PAUSE = 1.0
+_PAUSES_PER_TIMEOUT = 10
+
+
+class Sweeper:
+    """Looks at every connection about once a second.
+
+    A timeout for each receive would cost each frame; a stamp and one sweep cost next to nothing.
+
+    Args:
+        gateway: Whose connections it looks at.
+    """
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to sweep, in a context that belongs to no request."""
+        loop = asyncio.get_running_loop()
+        self._task = loop.create_task(
+            self._run(), name="charter-sweeper", context=contextvars.Context()
+        )
+
+    async def stop(self) -> None:
+        """Stop, and wait until it has."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def sweep(self, now: float) -> None:
+        """Look at every connection once, at the monotonic time ``now``."""
+        silent_since = now - self._gateway.limits.heartbeat_timeout
+        for connection in self._gateway.connections:
+            if connection.last_seen < silent_since:
+                connection.end(CloseReason.HEARTBEAT_TIMEOUT)
+            elif connection.expires <= now:
+                connection.end(CloseReason.TOKEN_EXPIRED)
+            elif now - connection.checkpoint_at >= self._gateway.checkpoint_interval:
+                connection.checkpoint_at = now
+                spans.checkpoint(get_emitter().instrumentation.tracer, connection)
+
+    async def _run(self) -> None:
+        timeout = self._gateway.limits.heartbeat_timeout
+        pause = min(_LONGEST_PAUSE, timeout / _PAUSES_PER_TIMEOUT)
+        while True:
+            await asyncio.sleep(pause)
+            self.sweep(time.monotonic())

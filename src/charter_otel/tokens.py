@@ -1,0 +1,102 @@
+"""Signed tokens: who somebody is, what they may do, until when.
+
+A robot's token has the robot id as its subject and opens that robot's WebSocket, no other. A token
+for the REST routes has scopes: ``read``, ``write``. Both are JSON Web Tokens (RFC 7519) signed with
+HMAC-SHA256.
+"""
+
+import time
+import warnings
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
+
+import jwt
+
+Scope = Literal["read", "write"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+"""What a token may allow beside its own robot's WebSocket."""
+
+ALGORITHM = "HS256"
+AUDIENCE = "charter-otel"
+LEEWAY = 5.0
+"""Seconds by which clocks of signer and service may differ."""
+SHORT_SECRET = 32
+"""Bytes below which a secret is short: it should have as many as the hash (RFC 7518, 3.2)."""
+
+
+class InvalidToken(ValueError):  # noqa: N818 - the name says what the token is
+    """A token is not accepted; the text says why and holds nothing of the token."""
+
+
+class Token(NamedTuple):
+    """What a token says."""
+
+    subject: str
+    """The robot id, or whom the token was given to."""
+    scopes: frozenset[str]
+    expires_at: float
+    """Unix seconds from which on it is not accepted any more, the leeway included."""
+
+
+def sign(
+    secret: str,
+    subject: str,
+    *,
+    scopes: Sequence[Scope] = (),
+    lifetime: float,
+    now: float | None = None,
+) -> str:
+    """Sign a token.
+
+    Args:
+        secret: The service's secret.
+        subject: The robot id, or whom the token is for.
+        scopes: What the token allows on the REST routes.
+        lifetime: Seconds until it expires.
+        now: Unix seconds; the present, unless given.
+    """
+    issued = time.time() if now is None else now
+    claims = {
+        "sub": subject,
+        "aud": AUDIENCE,
+        "scope": " ".join(scopes),
+        "iat": int(issued),
+        "exp": int(issued + lifetime),
+    }
+    return jwt.encode(claims, secret, ALGORITHM)
+
+
+def verify(secrets: Sequence[str], token: str) -> Token:
+    """Check a token against the secrets that are accepted now; the first that fits decides.
+
+    Raises:
+        InvalidToken: No secret fits, the token has expired, or it is no token.
+    """
+    reason = "the token is not valid"
+    for secret in secrets:
+        try:
+            claims = jwt.decode(
+                token,
+                secret,
+                [ALGORITHM],
+                audience=AUDIENCE,
+                leeway=LEEWAY,
+                options={"require": ["sub", "exp", "aud"]},
+            )
+        except jwt.ExpiredSignatureError:
+            reason = "the token has expired"
+        except (jwt.InvalidTokenError, ValueError, RecursionError):
+            continue
+        else:
+            scopes = frozenset(str(claims.get("scope", "")).split())
+            return Token(str(claims["sub"]), scopes, claims["exp"] + LEEWAY)
+    raise InvalidToken(reason)
+
+
+def is_short(secret: str) -> bool:
+    """Tell whether the secret is shorter than it should be; the service says so at its start."""
+    return len(secret.encode()) < SHORT_SECRET
+
+
+# PyJWT says the same at each token.
+warnings.filterwarnings("ignore", category=jwt.InsecureKeyLengthWarning)

@@ -1,0 +1,72 @@
+"""What every test gets: nothing swallowed in silence, and a process that is put back as it was."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from charter_otel.emit import Emitter, get_emitter, set_emitter
+from charter_otel.testing import Failure, charter_capture, logging_restored
+
+if TYPE_CHECKING:
+    from support.redis import RedisServer
+
+__all__ = ["charter_capture"]
+
+# A shared machine pauses a test for longer than hypothesis waits.
+settings.register_profile("charter", deadline=None)
+settings.load_profile("charter")
+
+MODULES_WITH_SEAMS = ("charter_otel.metrics.jobs", "charter_otel.telemetry.router")
+
+
+@pytest.fixture(autouse=True)
+def nothing_swallowed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[Failure]]:
+    """Fail the test when any emitter of this process swallowed an error, unless it is marked."""
+    failures: list[Failure] = []
+    monkeypatch.setattr(
+        Emitter,
+        "on_failure",
+        staticmethod(lambda sink, error: failures.append(Failure(sink, error))),
+    )
+    yield failures
+    if failures and request.node.get_closest_marker("swallows") is None:
+        pytest.fail(f"the emitter swallowed {failures}; mark the test `swallows` if it means to")
+
+
+@pytest.fixture(autouse=True)
+def process_put_back() -> Iterator[None]:
+    """Put back the process's emitter, its logging and the modules' streams after each test."""
+    before = get_emitter()
+    set_emitter(Emitter())
+    with logging_restored():
+        yield
+    set_emitter(before)
+    for name in MODULES_WITH_SEAMS:
+        if module := sys.modules.get(name):
+            module.set_event_stream(None)
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator["RedisServer"]:
+    """Run one Redis for the whole session, for tests that neither kill nor pause it."""
+    from support.redis import RedisServer  # noqa: PLC0415 - tests without Redis need no client
+
+    with TemporaryDirectory(prefix="charter") as directory:
+        server = RedisServer(Path(directory))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: "RedisServer") -> str:
+    """Give the URL of a Redis that is empty."""
+    redis_server.command("FLUSHALL")
+    return redis_server.url

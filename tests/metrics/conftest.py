@@ -1,0 +1,99 @@
+"""Mission stores to test, in memory and in a real Redis, and a process without earlier runs."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from charter_otel.metrics import board, connect_lock, jobs
+from charter_otel.metrics.locks import SlotLock
+from charter_otel.metrics.missions import MissionStore, connect_missions
+from charter_otel.testing import RecordingStream
+from support.missions import OpenLock, OpenStore
+from support.redis import RedisServer
+
+ClosableT = TypeVar("ClosableT", MissionStore, SlotLock)
+
+
+@pytest.fixture(scope="session")
+def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """Give one server for all tests that leave it alive."""
+    server = RedisServer(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """Give a server without data."""
+    shared_redis.command("FLUSHALL")
+    return shared_redis
+
+
+@pytest.fixture
+def mortal_redis(tmp_path: Path) -> Iterator[RedisServer]:
+    """Give a server that the test may kill."""
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def closed_at_end() -> AsyncIterator[Callable[[ClosableT], ClosableT]]:
+    """Give a function that has what it is given closed when the test ends, however it ends."""
+    async with AsyncExitStack() as stack:
+
+        def close(opened: ClosableT) -> ClosableT:
+            stack.push_async_callback(opened.aclose)
+            return opened
+
+        yield close
+
+
+@pytest.fixture
+async def open_store(closed_at_end: Callable[[MissionStore], MissionStore]) -> OpenStore:
+    """Give `connect_missions`, with the store closed when the test ends."""
+    return lambda url, **options: closed_at_end(connect_missions(url, **options))
+
+
+@pytest.fixture
+async def open_lock(closed_at_end: Callable[[SlotLock], SlotLock]) -> OpenLock:
+    """Give `connect_lock`, with the lock closed when the test ends."""
+    return lambda url, **options: closed_at_end(connect_lock(url, **options))
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def store(request: pytest.FixtureRequest, open_store: OpenStore) -> MissionStore:
+    """Give each kind of store in turn."""
+    if request.param == "memory":
+        return open_store("memory://")
+    server: RedisServer = request.getfixturevalue("redis_server")
+    return open_store(server.url)
+
+
+@pytest.fixture
+async def redis_store(redis_server: RedisServer, open_store: OpenStore) -> MissionStore:
+    """Give a store in Redis."""
+    return open_store(redis_server.url)
+
+
+@pytest.fixture(autouse=True)
+def job_board(monkeypatch: pytest.MonkeyPatch) -> Iterator[board.JobBoard]:
+    """Give the process a new board and a new store, for each test."""
+    fresh = board.JobBoard()
+    monkeypatch.setattr(board, "_board", fresh)
+    jobs.set_mission_store(None)
+    yield fresh
+    jobs.set_mission_store(None)
+
+
+@pytest.fixture
+def stream() -> RecordingStream:
+    """Give the stream that the job's events go to."""
+    stream = RecordingStream()
+    jobs.set_event_stream(stream)
+    return stream

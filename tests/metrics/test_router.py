@@ -1,0 +1,142 @@
+"""The REST routes of missions and jobs, through Litestar."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from litestar import Litestar
+from litestar.params import RawBody
+from litestar.testing import AsyncTestClient
+
+from charter_otel.metrics import jobs
+from charter_otel.metrics.jobs import aggregate_mission_metrics
+from charter_otel.metrics.missions import MemoryMissions
+from charter_otel.metrics.router import add_mission_entries, metrics_router
+from charter_otel.service.problems import exception_handlers
+from support.missions import OpenStore, entries, entry
+from support.redis import RedisServer
+
+MISSIONS = "/api/metrics/missions"
+
+Client = AsyncTestClient[Litestar]
+
+
+@pytest.fixture
+async def client() -> AsyncIterator[Client]:
+    """Give a client of an app with the routes and problem details."""
+    app = Litestar([metrics_router()], exception_handlers=exception_handlers())
+    async with AsyncTestClient(app) as client:
+        yield client
+
+
+async def test_one_entry_is_accepted(client: Client) -> None:
+    """An object is an entry; the reply is 202 and says how many."""
+    reply = await client.post(MISSIONS, content=entry())
+    assert (reply.status_code, reply.json()) == (202, {"accepted": 1})
+    assert await aggregate_mission_metrics() == 1
+
+
+async def test_a_list_is_accepted_and_aggregated(client: Client) -> None:
+    """What is posted shows in the aggregates after the next run."""
+    missions: list[dict[str, Any]] = [
+        {"mission_id": "m-1", "status": "completed", "robot_id": "robot_001", "duration_ms": 100},
+        {"mission_id": "m-2", "status": "completed", "robot_id": "robot_001", "duration_ms": 300},
+        {"mission_id": "m-3", "status": "failed", "robot_id": "robot_002", "timestamp": 12.5},
+    ]
+    reply = await client.post(MISSIONS, json=missions)
+    assert reply.json() == {"accepted": 3}
+    await aggregate_mission_metrics()
+    report = (await client.get(MISSIONS)).json()
+    assert report["entries_processed"] == 3
+    assert report["malformed"] == 0
+    assert report["by_status"]["completed"]["entries"] == 2
+    assert report["by_status"]["completed"]["duration_ms"] == {
+        "count": 2,
+        "total": 400.0,
+        "min": 100.0,
+        "max": 300.0,
+    }
+    assert report["by_status"]["failed"]["last_seen_at"] == 12.5
+    assert report["robots"]["total"] == 2
+    assert report["robots"]["by_robot"]["robot_001"]["entries"] == 2
+
+
+async def test_unknown_fields_are_ignored(client: Client) -> None:
+    """A robot may send more than is asked for."""
+    reply = await client.post(MISSIONS, content=entry(mood="cheerful"))
+    assert reply.status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"{", "the body is not JSON"),
+        (b"", "the body is not JSON"),
+        (b"\xff\xfe", "the body is not JSON"),
+        (b"7", "the body: expected `object | array`"),
+        (b"{}", "the body: object missing required field `mission_id`"),
+        (entry(duration_ms=-1), "field `duration_ms`: expected `float` >= 0"),
+        (entry(robot_id="../etc"), "field `robot_id`: expected `str` matching"),
+        (b"[" + entry() + b',{"mission_id":"m"}]', "entry 1: object missing"),
+        (b"[" + entry() + b"," + entry(status=5) + b"]", "entry 1, field `status`: expected"),
+        (b"[" + b",".join([entry()] * 10_001) + b"]", "the body: expected `array` of length"),
+    ],
+)
+async def test_a_wrong_entry_is_named_and_nothing_is_accepted(
+    client: Client, body: bytes, detail: str
+) -> None:
+    """The problem names index and field; the valid entries of the list are not taken either."""
+    reply = await client.post(MISSIONS, content=body)
+    assert reply.status_code == 400
+    assert reply.headers["content-type"].startswith("application/problem+json")
+    assert detail in reply.json()["detail"]
+    assert await aggregate_mission_metrics() == 0
+
+
+async def test_a_full_backlog_is_a_clear_refusal(client: Client) -> None:
+    """503 says what is full, and Retry-After when to come again."""
+    jobs.set_mission_store(MemoryMissions(capacity=1))
+    reply = await client.post(MISSIONS, content=b"[" + b",".join(entries(2)) + b"]")
+    assert reply.status_code == 503
+    assert "wait for the aggregation job" in reply.json()["detail"]
+    assert reply.headers["retry-after"] == "30"
+
+
+async def test_a_redis_that_is_gone_is_a_clear_refusal(
+    client: Client, mortal_redis: RedisServer, open_store: OpenStore
+) -> None:
+    """Reading and writing say that the store is not usable, and nothing of its address."""
+    store = open_store(mortal_redis.url)
+    jobs.set_mission_store(store)
+    mortal_redis.kill()
+    for reply in (await client.post(MISSIONS, content=entry()), await client.get(MISSIONS)):
+        assert reply.status_code == 503
+        assert "is not usable" in reply.json()["detail"]
+        assert str(mortal_redis.port) not in reply.text
+
+
+async def test_jobs_tell_how_their_runs_went(client: Client) -> None:
+    """Before the first run there is no job; after it, all that a dashboard needs."""
+    assert (await client.get("/api/metrics/jobs")).json() == []
+    await aggregate_mission_metrics()
+    (job,) = (await client.get("/api/metrics/jobs")).json()
+    assert job["job_id"] == "aggregate_mission_metrics"
+    assert job["last_outcome"] == "completed"
+    assert job["last_started_at"] <= job["last_ended_at"] == job["last_success_at"]
+    assert job["last_duration_ms"] >= 0
+    assert job["next_run_at"] is None
+
+
+async def test_handlers_are_plain_functions() -> None:
+    """A test may call them without an app."""
+    assert (await add_mission_entries(RawBody(entry()))).accepted == 1
+
+
+async def test_openapi_knows_the_body(client: Client) -> None:
+    """Whoever reads the schema sees the entry's fields, their types and limits."""
+    schema = (await client.get("/schema/openapi.json")).json()
+    operation = schema["paths"][MISSIONS]["post"]
+    one, many = operation["requestBody"]["content"]["application/json"]["schema"]["oneOf"]
+    assert one["required"] == ["mission_id", "status"]
+    assert one["properties"]["status"]["maxLength"] == 64
+    assert many == {"type": "array", "items": one, "maxItems": 10_000}

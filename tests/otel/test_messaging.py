@@ -1,0 +1,186 @@
+"""What a stream does, as spans and metrics of the messaging conventions."""
+
+import pytest
+import structlog
+from opentelemetry import trace
+
+from charter_otel.charter import Event, create
+from charter_otel.otel import StreamTelemetry
+from charter_otel.streams.base import Observer
+from charter_otel.testing import Capture, CapturedPoint
+from support.events import PAYLOADS
+
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+COMMON = {
+    "messaging.system": "memory",
+    "messaging.operation.name": "process",
+    "messaging.consumer.group.name": "board",
+}
+
+
+@pytest.fixture
+def event(charter_capture: Capture) -> Event:
+    """Give an event of a unit of work."""
+    return create(
+        "metrics.aggregation_started",
+        PAYLOADS["metrics.aggregation_started"],
+        correlation_id=TRACE_ID,
+        timestamp_ns=charter_capture.clock.nanoseconds,
+    )
+
+
+@pytest.fixture
+def telemetry(charter_capture: Capture) -> StreamTelemetry:
+    """Give an observer with the default of a link."""
+    return StreamTelemetry(charter_capture.instrumentation)
+
+
+def test_is_an_observer(telemetry: StreamTelemetry) -> None:
+    """It has the shape that the streams ask for, though it imports nothing of theirs."""
+    observer: Observer = telemetry
+    assert observer is telemetry
+
+
+def test_handling_links_to_the_publisher(
+    telemetry: StreamTelemetry, event: Event, charter_capture: Capture
+) -> None:
+    """The handling is a trace of its own that links to the publisher's."""
+    with telemetry.processing("memory", "charter:events", "board", event, TRACEPARENT):
+        pass
+    [span] = charter_capture.spans
+    assert span._replace(attributes={}) == (
+        "process charter:events",
+        "consumer",
+        f"{1:032x}",
+        f"{1:016x}",
+        None,
+        {},
+        (),
+        (TRACE_ID,),
+        "unset",
+    )
+    assert span.attributes == COMMON | {
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "charter:events",
+        "messaging.message.id": event.id,
+        "messaging.message.conversation_id": TRACE_ID,
+        "charter.event.type": event.type,
+    }
+
+
+def test_handling_is_a_child_on_request(event: Event, charter_capture: Capture) -> None:
+    """With `parent`, the handling is part of the publisher's trace."""
+    telemetry = StreamTelemetry(charter_capture.instrumentation, parent=True)
+    with telemetry.processing("memory", "charter:events", "board", event, TRACEPARENT):
+        pass
+    [span] = charter_capture.spans
+    assert (span.trace_id, span.parent_id) == (TRACE_ID, "00f067aa0ba902b7")
+
+
+@pytest.mark.parametrize("traceparent", [None, "", "nonsense", f"00-{'0' * 32}-{'0' * 16}-01"])
+def test_handling_without_a_publisher_s_trace(
+    traceparent: str | None, telemetry: StreamTelemetry, event: Event, charter_capture: Capture
+) -> None:
+    """Without a valid trace to link to there is no link, and no error."""
+    with (
+        charter_capture.instrumentation.tracer.start_as_current_span("consumer loop"),
+        telemetry.processing("memory", "charter:events", "board", event, traceparent),
+    ):
+        pass
+    span = charter_capture.spans[0]
+    assert (span.links, span.parent_id) == ((), None)
+
+
+def test_event_without_a_unit_of_work(telemetry: StreamTelemetry, charter_capture: Capture) -> None:
+    """An event without a correlation id gives no conversation id."""
+    event = create("metrics.aggregation_started", PAYLOADS["metrics.aggregation_started"])
+    with telemetry.processing("memory", "charter:events", "board", event, None):
+        pass
+    assert "messaging.message.conversation_id" not in charter_capture.spans[0].attributes
+
+
+def test_handler_s_lines_carry_the_correlation_id(
+    telemetry: StreamTelemetry, event: Event, charter_capture: Capture
+) -> None:
+    """Lines that the handler writes name the event and its unit of work, others do not."""
+    log = structlog.get_logger("board")
+    with telemetry.processing("memory", "charter:events", "board", event, TRACEPARENT):
+        log.info("inside")
+    log.info("outside")
+    inside, outside = charter_capture.lines
+    assert (inside["correlation_id"], inside["event_id"]) == (TRACE_ID, event.id)
+    assert inside["trace_id"] == f"{1:032x}"
+    assert outside.keys().isdisjoint({"correlation_id", "event_id", "trace_id"})
+
+
+def test_handling_is_measured(
+    telemetry: StreamTelemetry, event: Event, charter_capture: Capture
+) -> None:
+    """Duration and critical time are recorded, in seconds."""
+    with telemetry.processing("memory", "charter:events", "board", event, None):
+        pass
+    metrics = charter_capture.metrics()
+    [duration] = metrics["messaging.process.duration"]
+    [critical] = metrics["charter.subscriber.critical_time"]
+    assert (duration.attributes, duration.measurements) == (COMMON, 1)
+    assert 0 <= duration.value < 1
+    assert critical.attributes == {"messaging.consumer.group.name": "board"}
+    assert critical.value > 1e7  # the event is of 2023
+
+
+def test_event_of_the_future_has_no_negative_critical_time(
+    telemetry: StreamTelemetry, charter_capture: Capture
+) -> None:
+    """A publisher's clock that is ahead gives zero, which a histogram takes."""
+    event = create(
+        "metrics.aggregation_started",
+        PAYLOADS["metrics.aggregation_started"],
+        timestamp_ns=9 * 10**18,
+    )
+    with telemetry.processing("memory", "charter:events", "board", event, None):
+        pass
+    assert charter_capture.metrics()["charter.subscriber.critical_time"][0].value == 0
+
+
+def test_handler_that_raises(
+    telemetry: StreamTelemetry, event: Event, charter_capture: Capture
+) -> None:
+    """The error passes through, and stands on span and metric under the same name."""
+    with (
+        pytest.raises(KeyError),
+        telemetry.processing("memory", "charter:events", "board", event, TRACEPARENT),
+    ):
+        raise KeyError("robot_9")
+    [span] = charter_capture.spans
+    assert (span.status, span.attributes["error.type"], span.events) == ("error", "KeyError", ())
+    [duration] = charter_capture.metrics()["messaging.process.duration"]
+    assert duration.attributes == COMMON | {"error.type": "KeyError"}
+    assert not trace.get_current_span().get_span_context().is_valid
+
+
+def test_publishing_is_measured(telemetry: StreamTelemetry, charter_capture: Capture) -> None:
+    """A batch counts its messages and its duration; one that failed names the error instead."""
+    telemetry.published("redis", 100, 0.002, None)
+    telemetry.published("redis", 50, 0.5, ConnectionError())
+    sent = {"messaging.system": "redis", "messaging.operation.name": "send"}
+    metrics = charter_capture.metrics()
+    assert metrics["messaging.client.sent.messages"] == [CapturedPoint(sent, 100)]
+    assert metrics["messaging.client.operation.duration"] == [
+        CapturedPoint(sent, 0.002, 1),
+        CapturedPoint(sent | {"error.type": "ConnectionError"}, 0.5, 1),
+    ]
+
+
+def test_what_goes_wrong_is_counted(telemetry: StreamTelemetry, charter_capture: Capture) -> None:
+    """Drops, redeliveries and dead letters each have their count."""
+    telemetry.dropped(3, "queue_full")
+    telemetry.redelivered("board")
+    telemetry.dead_lettered("board")
+    group = {"messaging.consumer.group.name": "board"}
+    metrics = charter_capture.metrics()
+    assert metrics["charter.event.dropped"] == [
+        CapturedPoint({"charter.sink": "stream", "charter.drop_reason": "queue_full"}, 3)
+    ]
+    assert metrics["charter.subscriber.redelivered"] == [CapturedPoint(group, 1)]
+    assert metrics["charter.subscriber.dead_lettered"] == [CapturedPoint(group, 1)]

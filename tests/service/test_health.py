@@ -1,0 +1,128 @@
+"""Probes: alive, and ready with the state of each dependency."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from litestar import Litestar
+
+from charter_otel.otel import semconv
+from charter_otel.service.health import Check, Dependency, event_stream_check, health_router
+from charter_otel.service.http import RequestTelemetry
+from charter_otel.streams import MemoryStream, RedisStream
+from charter_otel.testing import Capture
+from support.polling import eventually
+from support.redis import RedisServer
+from support.requests import requesting
+
+
+def state_of(status: Any) -> Check:
+    """Make a check that always says the same."""
+    return lambda: Dependency(status, {"since": 1})
+
+
+async def readiness(dependencies: dict[str, Check], *, running: bool = True) -> tuple[int, Any]:
+    """Ask whether the service is ready."""
+    app = Litestar([health_router(dependencies, lambda: running)], logging_config=None)
+    async with requesting(app) as client:
+        response = await client.get("/readyz")
+    return response.status_code, response.json()
+
+
+async def test_alive() -> None:
+    """A process that answers is alive, whatever its dependencies do."""
+    app = Litestar([health_router({"stream": state_of("unready")})], logging_config=None)
+    async with requesting(app) as client:
+        response = await client.get("/healthz")
+    assert (response.status_code, response.json()) == (200, {"status": "ok"})
+
+
+async def test_ready_with_the_state_of_each_dependency() -> None:
+    """A ready service names each dependency, its state and what else is known."""
+    assert await readiness({"stream": state_of("ready")}) == (
+        200,
+        {"status": "ready", "dependencies": {"stream": {"status": "ready", "since": 1}}},
+    )
+
+
+@pytest.mark.parametrize(
+    ("states", "status", "code"),
+    [
+        ([], "ready", 200),
+        (["ready", "degraded", "ready"], "degraded", 200),
+        (["degraded", "unready"], "unready", 503),
+    ],
+)
+async def test_worst_dependency_decides(states: list[str], status: str, code: int) -> None:
+    """The service is as ready as the worst of its dependencies; degraded still takes requests."""
+    checks = {f"dependency {number}": state_of(state) for number, state in enumerate(states)}
+    answered, body = await readiness(checks)
+    assert (answered, body["status"]) == (code, status)
+
+
+async def test_unready_before_start_and_at_the_end() -> None:
+    """A service that does not run, or not any more, is unready though all dependencies work."""
+    code, body = await readiness({"stream": state_of("ready")}, running=False)
+    assert (code, body["status"]) == (503, "unready")
+
+
+async def test_failing_check_degrades_and_is_logged(charter_capture: Capture) -> None:
+    """A check that raises takes nothing out of rotation and tells the client no detail."""
+
+    def check() -> Dependency:
+        raise LookupError("password=hunter2")
+
+    code, body = await readiness({"stream": check})
+    assert (code, body["status"]) == (200, "degraded")
+    assert "hunter2" not in str(body)
+    [line] = [line for line in charter_capture.lines if line["level"] == "error"]
+    assert (line["dependency"], line["exception.type"]) == ("stream", "LookupError")
+
+
+async def test_running_memory_stream_is_ready() -> None:
+    """An event stream that runs is ready, with its queue's figures."""
+    stream = MemoryStream()
+    check = event_stream_check(lambda: stream)
+    await stream.start()
+    try:
+        status, details = check()
+        assert status == "ready"
+        assert details["system"] == "memory"
+        assert details["queued"] == 0
+    finally:
+        await stream.stop()
+
+
+def test_no_stream_is_a_choice() -> None:
+    """Without an event stream, which is a valid setting, the service is ready."""
+    assert event_stream_check(lambda: None)() == Dependency("ready", {"system": "none"})
+
+
+async def test_lost_redis_degrades(tmp_path: Path) -> None:
+    """A Redis that is gone makes the service degraded, and ready again when it is back."""
+    server = RedisServer(tmp_path)
+    server.start()
+    stream = RedisStream(server.url)
+    check = event_stream_check(lambda: stream)
+    await stream.start()
+    try:
+        await eventually(lambda: check().status == "ready", "the stream is connected")
+        server.kill()
+        await eventually(lambda: check().status == "degraded", "the loss is seen")
+        server.start()
+        await eventually(lambda: check().status == "ready", "the stream is back")
+    finally:
+        await stream.stop()
+        server.stop()
+
+
+async def test_probes_make_no_spans(charter_capture: Capture) -> None:
+    """Probes are measured under their routes, and leave no span."""
+    telemetry = RequestTelemetry(charter_capture.instrumentation)
+    app = Litestar([health_router({})], middleware=[telemetry], logging_config=None)
+    async with requesting(app) as client:
+        await client.get("/healthz")
+        await client.get("/readyz")
+    assert charter_capture.spans == []
+    points = charter_capture.metrics()[semconv.HTTP_SERVER_REQUEST_DURATION.name]
+    assert {point.attributes["http.route"] for point in points} == {"/healthz", "/readyz"}

@@ -1,0 +1,148 @@
+"""What the running service exports, held against the registry in both directions."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+import redis
+from litestar import Litestar, get
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from charter_otel import CharterPlugin, emit
+from charter_otel.charter import Event
+from charter_otel.metrics.jobs import JOB_ID
+from charter_otel.registry.check import Report, check
+from charter_otel.registry.observed import records_of_otlp, series_of_otlp, spans_of_otlp
+from charter_otel.service.settings import Settings
+from charter_otel.telemetry import admission
+from support.otlp import receiving
+from support.polling import eventually
+from support.redis import RedisServer
+from support.robots import READING
+from support.servers import serving
+
+INTERVAL = 0.5
+
+
+class Scenario:
+    """Everything that can happen to a service, one after the other."""
+
+    def __init__(self, plugin: CharterPlugin, server: RedisServer, address: str) -> None:
+        self.plugin = plugin
+        self.server = server
+        self.address = address
+        self.emitted: list[str] = []
+
+    async def play(self) -> None:
+        """Go through all of it."""
+        self._subscribe()
+        await self._robots()
+        await self._requests()
+        await self._missions()
+        await self._redis_dies()
+        emit("metrics.aggregation_started", {"job_id": "incomplete"})
+
+    def _subscribe(self) -> None:
+        stream = self.plugin.runtime.stream
+        assert stream is not None
+
+        @stream.subscribe("*", group="test.keeps")
+        async def keep(event: Event) -> None:
+            self.emitted.append(event.type)
+
+        @stream.subscribe("telemetry.connection_closed", group="test.fails")
+        async def fail(_: Event) -> None:
+            raise ValueError
+
+    async def _robots(self) -> None:
+        url = f"ws://{self.address}/api/telemetry/ws"
+        self.plugin.runtime.gateway.checkpoint_interval = 0.1
+        async with connect(f"{url}/robot_001") as client:
+            for frame in (READING, '{"type":"ping"}', "{", "{}"):
+                await client.send(frame)
+            await asyncio.sleep(1.2)
+            await self._get("/api/telemetry/robots/robot_001/metrics")
+            await self._get("/api/telemetry/robots")
+        lost = await connect(f"{url}/robot_002")
+        lost.transport.abort()
+        with pytest.raises(InvalidStatus):
+            await connect(f"{url}/-")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(admission, "admit", None)
+            with pytest.raises(InvalidStatus):
+                await connect(f"{url}/robot_003")
+
+    async def _requests(self) -> None:
+        for path in ("/nowhere", "/api/telemetry/robots/nobody/metrics", "/fails"):
+            with pytest.raises(HTTPError):
+                await self._get(path)
+
+    async def _missions(self) -> None:
+        client = redis.Redis.from_url(self.server.url)
+        for data in ('{"mission_id":"m","status":"completed"}', "{", "{}"):
+            client.xadd("{charter}:missions", {"data": data})
+        client.xadd("{charter}:missions", {"other": ""})
+        next_slot = math.floor(time.time() / INTERVAL) + 2
+        client.set(f"{{charter}}:jobs:{JOB_ID}:{next_slot}", "taken")
+        client.close()
+        await eventually(
+            lambda: "metrics.aggregation_completed" in self.emitted, "a run, as subscribers see it"
+        )
+        await asyncio.sleep(3 * INTERVAL)
+
+    async def _redis_dies(self) -> None:
+        self.server.kill()
+        await asyncio.sleep(2.5)
+        self.server.start()
+        await eventually(lambda: "metrics.aggregation_failed" in self.emitted, "a failed run", 20)
+
+    async def _get(self, path: str) -> bytes:
+        def fetch() -> bytes:
+            with urlopen(f"http://{self.address}{path}", timeout=10) as response:
+                body: bytes = response.read()
+            return body
+
+        return await asyncio.to_thread(fetch)
+
+
+@get("/fails")
+async def fails() -> None:
+    """Fail."""
+    raise ZeroDivisionError
+
+
+@pytest.fixture
+async def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Report]:
+    """Run the scenario on a real server with a real Redis and a real receiver."""
+    server = RedisServer(tmp_path)
+    server.start()
+    with receiving() as received:
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
+        monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "400")
+        settings = Settings(event_stream=server.url, aggregation_interval=INTERVAL)
+        plugin = CharterPlugin(settings)
+        app = Litestar([fails], plugins=[plugin], logging_config=None)
+        try:
+            async with serving(app) as address:
+                await Scenario(plugin, server, address).play()
+        finally:
+            server.stop()
+        yield check(
+            spans=spans_of_otlp(r for path, r in received.requests if path == "/v1/traces"),
+            records=records_of_otlp(r for path, r in received.requests if path == "/v1/logs"),
+            series=series_of_otlp(r for path, r in received.requests if path == "/v1/metrics"),
+        )
+
+
+@pytest.mark.swallows
+async def test_what_is_exported_is_what_is_declared(report: Report) -> None:
+    """Nothing undeclared goes out, and nothing is declared that never appears."""
+    assert report.findings == []
+    assert report.unseen() == []
+    assert report.unseen_attributes() == []

@@ -1,0 +1,20 @@
+"""What the tests share: real servers, deadlines, and a word for what is missing."""
+
+import os
+
+import pytest
+
+
+def require(name: str, *, available: bool, reason: str) -> None:
+    """Skip the test where something is missing, or fail it where it must be there.
+
+    Args:
+        name: What is needed: ``redis``, ``collector``, ``prometheus``, ``alertmanager``.
+        available: Whether it is there.
+        reason: Why it is not, and how to get it.
+    """
+    if available:
+        return
+    if name in os.environ.get("CHARTER_REQUIRE", "").split(","):
+        pytest.fail(f"CHARTER_REQUIRE names {name}, but {reason}", pytrace=False)
+    pytest.skip(f"{name}: {reason}")

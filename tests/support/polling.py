@@ -1,0 +1,29 @@
+"""Waiting for something to become true, with a deadline."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+
+def wait_until(condition: Callable[[], object], what: str, within: float = 10.0) -> None:
+    """Wait, blocking the thread.
+
+    Raises:
+        AssertionError: The condition did not become true in time.
+    """
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"after {within} s still not: {what}"
+        time.sleep(0.01)
+
+
+async def eventually(condition: Callable[[], object], what: str, within: float = 10.0) -> None:
+    """Wait, letting the event loop run.
+
+    Raises:
+        AssertionError: The condition did not become true in time.
+    """
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"after {within} s still not: {what}"
+        await asyncio.sleep(0.01)

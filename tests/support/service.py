@@ -1,0 +1,86 @@
+"""The service as a process of its own, as `charter-otel serve` runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from support.polling import wait_until
+from support.servers import free_port
+
+_OURS = ("CHARTER_", "OTEL_")
+
+
+class ServiceProcess:
+    """A running service."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, output: Path) -> None:
+        self.process = process
+        self.http = f"http://127.0.0.1:{port}"
+        self.websocket = f"ws://127.0.0.1:{port}"
+        self._output = output
+
+    def get(self, path: str) -> Any:
+        """Give what a route answers."""
+        with urlopen(self.http + path, timeout=10) as response:  # noqa: S310 - our own service
+            return json.load(response)
+
+    def post(self, path: str, body: Any) -> Any:
+        """Send a body to a route and give what it answers."""
+        headers = {"content-type": "application/json"}
+        data = json.dumps(body).encode()
+        with urlopen(Request(self.http + path, data, headers), timeout=10) as response:  # noqa: S310
+            return json.load(response)
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Give the lines on stdout so far; each is a JSON object."""
+        return [json.loads(line) for line in self._output.read_bytes().splitlines(keepends=False)]
+
+    def events(self, event_type: str | None = None) -> list[dict[str, Any]]:
+        """Give the Charter events on stdout so far."""
+        events = [line["charter"] for line in self.lines() if "charter" in line]
+        return [event for event in events if event_type in {None, event["type"]}]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 20.0) -> int:
+        """Send a signal, wait for the end and give the exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(within)
+
+    @property
+    def answers(self) -> bool:
+        """Whether the service answers."""
+        try:
+            return bool(self.get("/healthz"))
+        except OSError:
+            return False
+
+
+@contextmanager
+def service(*arguments: str, **variables: str) -> Iterator[ServiceProcess]:
+    """Run the service on a free port and wait until it answers; kill it whatever happens."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+    port = free_port()
+    with tempfile.TemporaryDirectory(prefix="charter") as directory:
+        output = Path(directory) / "stdout"
+        with output.open("wb") as stdout:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "charter_otel", "serve", "--port", str(port), *arguments],
+                stdout=stdout,
+                env={**kept, "CHARTER_STATE_DIR": directory, **variables},
+            )
+            try:
+                running = ServiceProcess(process, port, output)
+                wait_until(
+                    lambda: running.answers or process.poll() is not None, "service answers", 20
+                )
+                yield running
+            finally:
+                process.kill()
+                process.wait()
