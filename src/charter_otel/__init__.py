@@ -1,1 +1,70 @@
-"""x"""
+"""Charter v1.0 events of a robot fleet, as OpenTelemetry sees them and on an event stream.
+
+`emit` brings an event to every sink; `connect` gives an event stream; `CharterPlugin` puts the
+whole service into a Litestar application, and only it imports Litestar.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from charter_otel.charter import (
+    CATALOG,
+    CloseReason,
+    Event,
+    EventType,
+    InvalidEvent,
+    create,
+    decode,
+    encode,
+    json_schema,
+    validate,
+)
+from charter_otel.emit import Emitter, emit, get_emitter, set_emitter
+from charter_otel.otel import (
+    EventToSpanEventBridge,
+    Instrumentation,
+    Providers,
+    build,
+    configure_logs,
+)
+from charter_otel.streams import EventStream, connect
+
+if TYPE_CHECKING:
+    from charter_otel.service.plugin import CharterPlugin
+
+    __version__: str
+
+__all__ = [
+    "CATALOG",
+    "CharterPlugin",
+    "CloseReason",
+    "Emitter",
+    "Event",
+    "EventStream",
+    "EventToSpanEventBridge",
+    "EventType",
+    "Instrumentation",
+    "InvalidEvent",
+    "Providers",
+    "__version__",
+    "build",
+    "configure_logs",
+    "connect",
+    "create",
+    "decode",
+    "emit",
+    "encode",
+    "get_emitter",
+    "json_schema",
+    "set_emitter",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what only some programs need, when they ask for it (PEP 562)."""
+    if name == "__version__":
+        return import_module("importlib.metadata").version("charter-otel")
+    if name == "CharterPlugin":
+        return import_module("charter_otel.service.plugin").CharterPlugin
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -25,7 +25,7 @@ def scope_guard(secrets: Sequence[str]) -> Guard:
 
     def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg]
         method = connection.scope.get("method")
-        if connection.scope["type"] is not ScopeType.HTTP:
+        if connection.scope["type"] != ScopeType.HTTP:
             return
         needed: Scope = "read" if method in _SAFE_METHODS else "write"
         if needed not in _token(secrets, connection.headers.get("authorization", "")).scopes:

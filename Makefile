@@ -1,0 +1,71 @@
+# `make demo` and `make test` need Python 3.11 or newer, make and a network; they make .venv themselves.
+# Another Python: make PYTHON=/opt/python/bin/python3 test. For pytest: make test ARGS="-k redis -x".
+
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; do \
+  $$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done),python3)
+ARGS ?=
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format generate collector pins clean
+
+help:
+	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 make demo ends by itself"
+	@echo "make test       the test suite; CHARTER_REQUIRE=redis,… turns skips into failures"
+	@echo "make lint       style, types, import direction, generated files"
+	@echo "make format     formats the code"
+	@echo "make generate   constants, payloads and docs from the registry"
+	@echo "make collector  the project's OpenTelemetry Collector (needs Go)"
+	@echo "make pins       renews constraints.txt"
+	@echo "make clean      removes .venv and what the tools leave behind"
+
+demo: $(READY)
+	@$(BIN)/charter-otel demo
+
+test: $(READY)
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(READY)
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m charter_otel.registry --check
+
+format: $(READY)
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+generate: $(READY)
+	@$(BIN)/python -m charter_otel.registry
+
+collector:
+	@sh collector/build.sh
+
+# Made anew when the dependencies change. Everything goes to stderr: `make demo > file` holds JSON lines.
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c '$(RECENT)' 2>/dev/null || { echo "make: $(PYTHON) is missing or too old;" \
+	  "install Python 3.11 or newer and name it: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "make: building $(VENV), about a minute" >&2
+	@$(PYTHON) -m venv --clear $(VENV) >&2 || { \
+	  echo "make: $(PYTHON) cannot make a venv; install its venv module (Debian: python3-venv)" >&2; exit 1; }
+	@$(BIN)/python $(PIP) install -c constraints.txt --upgrade pip >&2
+	@$(BIN)/python $(PIP) install -c constraints.txt -e . --group dev >&2
+	@touch $@
+
+# The pins are what a fresh venv gets without any; the lines that start with # stay.
+pins:
+	@rm -rf build/pins && $(PYTHON) -m venv build/pins
+	@build/pins/bin/python $(PIP) install --upgrade pip
+	@build/pins/bin/python $(PIP) install -e . --group dev
+	@{ grep '^#' constraints.txt; \
+	   build/pins/bin/python $(PIP) freeze --all --exclude-editable --exclude setuptools; } > build/constraints.txt
+	@mv build/constraints.txt constraints.txt && rm -rf build/pins
+
+clean:
+	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,24 @@
+"""The command line `charter-otel`. Each command imports what it needs when it runs."""
+
+import click
+
+from charter_otel.cli.demo import demo
+from charter_otel.cli.schema import schema
+from charter_otel.cli.serve import serve
+from charter_otel.cli.simulate import simulate
+from charter_otel.cli.tail import tail
+
+__all__ = ["main"]
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Settings come from the environment, as CHARTER_* and the standard OTEL_* variables.",
+)
+@click.version_option(package_name="charter-otel")
+def main() -> None:
+    """Charter v1.0 events of a robot fleet, for OpenTelemetry and an event stream."""
+
+
+for _command in (serve, simulate, tail, schema, demo):
+    main.add_command(_command)

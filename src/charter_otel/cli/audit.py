@@ -1,0 +1,36 @@
+"""`charter-otel audit`: the audit log."""
+
+from pathlib import Path
+
+import click
+
+from charter_otel.cli.failure import Failure, settings
+
+
+@click.group()
+def audit() -> None:
+    """Look into the audit log."""
+
+
+@audit.command()
+@click.argument("path", required=False, type=click.Path(path_type=Path))
+def verify(path: Path | None) -> None:
+    """Check the audit log's chain and name the first broken row.
+
+    PATH is the log's directory or one of its files. [default: audit/ in CHARTER_STATE_DIR]
+    """
+    from charter_otel.consumers.audit import verify as verified
+
+    path = path or settings().state_dir / "audit"
+    try:
+        found = verified(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Failure(f"{path}: {reason}; name the log's directory or a file of it") from error
+    if found.broken is not None:
+        broken = found.broken
+        raise Failure(
+            f"{broken.path}:{broken.line}: row {broken.row} is broken: {broken.reason}. "
+            f"{found.rows} rows before it are in order; keep the file as evidence."
+        )
+    click.echo(f"{path}: {found.rows} rows from row {found.first} are in order, head {found.head}")

@@ -1,0 +1,74 @@
+"""`charter-otel serve`: the service."""
+
+import ipaddress
+from importlib.util import find_spec
+
+import click
+
+from charter_otel.cli.failure import Refusal, settings
+
+_PEM = click.Path(exists=True, dir_okay=False)
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65_535),
+    help="Port to listen on; 0 takes a free one.",
+)
+@click.option(
+    "--ws",
+    default="websockets-sansio",
+    show_default=True,
+    type=click.Choice(["websockets-sansio", "wsproto"]),
+    help="uvicorn's WebSocket implementation.",
+)
+@click.option("--insecure", is_flag=True, help="Listen on any address without a secret.")
+@click.option("--ssl-certfile", type=_PEM, help="Certificate chain; turns TLS on.")
+@click.option("--ssl-keyfile", type=_PEM, help="Private key of the certificate.")
+def serve(
+    *,
+    host: str,
+    port: int,
+    ws: str,
+    insecure: bool,
+    ssl_certfile: str | None,
+    ssl_keyfile: str | None,
+) -> None:
+    """Run the service: robots over WebSocket, the REST API, the aggregation job.
+
+    Settings come from the environment: CHARTER_EVENT_STREAM, CHARTER_AGGREGATION_INTERVAL,
+    OTEL_EXPORTER_OTLP_ENDPOINT and so on. Any address but loopback needs CHARTER_AUTH_SECRET.
+    SIGTERM and Ctrl-C close every connection, then end the service with exit code 0.
+    """
+    checked = settings()
+    _check_address(host, secret=checked.auth_secret, insecure=insecure)
+    _check_server(ws)
+    if ssl_keyfile and not ssl_certfile:
+        raise Refusal("--ssl-keyfile is of no use without --ssl-certfile; give both")
+    from charter_otel.cli.server import run
+
+    run(checked, host, port, ws=ws, ssl_certfile=ssl_certfile, ssl_keyfile=ssl_keyfile)
+
+
+def _check_address(host: str, *, secret: str | None, insecure: bool) -> None:
+    if not (secret or insecure or _is_loopback(host)):
+        raise Refusal(
+            f"--host {host} can be reached from other machines, and there is no secret; "
+            "set CHARTER_AUTH_SECRET, or give --insecure to serve everybody"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _check_server(ws: str) -> None:
+    if ws == "wsproto" and find_spec("wsproto") is None:
+        raise Refusal("--ws wsproto is not installed; run: pip install 'charter-otel[wsproto]'")

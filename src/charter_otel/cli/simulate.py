@@ -1,0 +1,95 @@
+"""`charter-otel simulate`: a fleet of robots that are real WebSocket clients."""
+
+import click
+
+from charter_otel.cli.failure import settings
+
+
+@click.command()
+@click.option(
+    "--url",
+    default="ws://127.0.0.1:8000",
+    show_default=True,
+    help="The service; with or without /api/telemetry/ws/{robot_id}.",
+)
+@click.option(
+    "--robots", default=50, show_default=True, type=click.IntRange(1, 999_999), help="How many."
+)
+@click.option(
+    "--hz",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0, 1_000, min_open=True),
+    help="Readings that each robot sends a second.",
+)
+@click.option(
+    "--seconds",
+    default=10.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How long, counted from the last robot's start.",
+)
+@click.option(
+    "--ack/--no-ack",
+    "acknowledge",
+    default=True,
+    show_default=True,
+    help="Ask for an acknowledgement of each reading, or send a ping every 2 s instead.",
+)
+@click.option(
+    "--reconnect/--no-reconnect",
+    default=True,
+    show_default=True,
+    help="Come back, after a random pause, when the connection is lost.",
+)
+@click.option(
+    "--connects-per-second",
+    default=250.0,
+    show_default=True,
+    type=click.FloatRange(0, min_open=True),
+    help="How fast the robots connect.",
+)
+@click.option(
+    "--missions-per-second",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(0),
+    help="Mission entries to post over HTTP to the same service.",
+)
+def simulate(
+    *,
+    url: str,
+    robots: int,
+    hz: float,
+    seconds: float,
+    acknowledge: bool,
+    reconnect: bool,
+    connects_per_second: float,
+    missions_per_second: float,
+) -> None:
+    """Connect a fleet of simulated robots and send plausible readings.
+
+    The result is one line on stdout, in words on a terminal and as a JSON object elsewhere: robots
+    connected, frames sent, frames acknowledged, errors, percentiles of the round trip. The round
+    trip is that of acknowledgements, or of pings where none are asked for. Ctrl-C ends the fleet
+    early. The exit code is not 0 where a robot could not connect, or anything failed. Where
+    CHARTER_AUTH_SECRET is set, the robots present tokens.
+    """
+    from charter_otel.cli import simulation
+    from charter_otel.cli.credentials import Credentials
+    from charter_otel.cli.fleet import Habits, parse
+
+    try:
+        address = parse(url)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--url") from error
+    plan = simulation.Plan(
+        address=address,
+        robots=robots,
+        habits=Habits(hz=hz, acknowledge=acknowledge, reconnect=reconnect),
+        seconds=seconds,
+        connects_per_second=connects_per_second,
+        missions_per_second=missions_per_second,
+        credentials=Credentials(settings().auth_secret),
+    )
+    simulation.simulate(plan)

@@ -1,0 +1,43 @@
+"""`charter-otel tail`: the event stream, one envelope a line."""
+
+import click
+
+from charter_otel.cli.failure import settings
+
+
+@click.command()
+@click.option(
+    "--type",
+    "patterns",
+    multiple=True,
+    metavar="TYPE",
+    help="Only events of this type, e.g. metrics.aggregation_failed or 'telemetry.*'; repeatable.",
+)
+@click.option(
+    "--url",
+    metavar="URL",
+    help="Follow this service's /api/events/stream. [default: http://127.0.0.1:8000, unless "
+    "CHARTER_EVENT_STREAM names a Redis]",
+)
+@click.option("--after", metavar="ID", help="Begin after the event with this id, not from now on.")
+def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
+    """Follow the event stream: one envelope a line, until Ctrl-C.
+
+    The envelopes go to stdout as JSON. Where CHARTER_EVENT_STREAM is a redis:// address, the
+    events come straight from there, and the service need not run. A lost connection is picked up
+    again where it was, and said on stderr.
+    """
+    from charter_otel.cli import following
+    from charter_otel.cli.credentials import Credentials
+    from charter_otel.streams import resolve
+
+    try:
+        types = resolve(patterns)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--type") from error
+    checked = settings()
+    if url is None and checked.event_stream != "memory://":
+        following.follow_redis(checked.event_stream, types, after)
+    else:
+        credentials = Credentials(checked.auth_secret)
+        following.follow_service(url or "http://127.0.0.1:8000", types, after, credentials)

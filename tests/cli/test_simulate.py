@@ -1,0 +1,132 @@
+"""`charter-otel simulate`, against the service."""
+
+import json
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from cli.commands import Service, run, run_on_terminal, running, serving
+from support.polling import wait_until
+from support.servers import free_port
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """A running service."""
+    with serving() as service:
+        yield service
+
+
+def all_connected(service: Service, robots: int) -> None:
+    """Wait until that many robots are connected."""
+    wait_until(
+        lambda: service.get("/api/telemetry/info")["active_connections"] == robots, "connected", 20
+    )
+
+
+def test_the_result_is_one_json_object(service: Service) -> None:
+    """Connected, sent, acknowledged, errors and the percentiles of the round trip."""
+    ended = run("simulate", "--url", service.websocket, "--robots=20", "--hz=10", "--seconds=1")
+    assert ended.returncode == 0, ended.stderr
+    result = json.loads(ended.stdout)
+    assert result["connected"] == result["robots"] == 20
+    assert result["frames_sent"] == result["frames_acknowledged"] > 100
+    assert result["errors"] == 0
+    assert 0 < result["latency_ms"]["p50"] <= result["latency_ms"]["p99"]
+
+
+def test_the_service_has_the_last_readings(service: Service) -> None:
+    """The robots of the fleet are the service's robots, gone when the fleet is."""
+    run("simulate", "--url", service.websocket, "--robots=2", "--hz=10", "--seconds=0.5")
+    metrics = service.get("/api/telemetry/robots/robot_002/metrics")
+    assert 0 <= metrics["battery_percentage"] <= 100
+    presence = {robot["robot_id"]: robot for robot in service.get("/api/telemetry/robots")}
+    assert presence["robot_002"]["last_reason"] == "client_disconnect"
+
+
+def test_without_acknowledgements_pings_are_sent(service: Service) -> None:
+    """The round trip is known all the same."""
+    ended = run("simulate", "--url", service.websocket, "--robots=2", "--no-ack", "--seconds=0.5")
+    result = json.loads(ended.stdout)
+    assert result["frames_acknowledged"] is None
+    assert result["latency_ms"]["p50"] > 0
+
+
+def test_missions_are_posted(service: Service) -> None:
+    """They go to the same service over HTTP."""
+    ended = run(
+        *("simulate", "--url", service.websocket, "--robots=2", "--seconds=1"),
+        "--missions-per-second=20",
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert json.loads(ended.stdout)["missions_posted"] > 10
+
+
+def test_on_a_terminal_the_result_is_in_words(service: Service) -> None:
+    """There is a progress bar, and then a line that a person reads."""
+    code, screen = run_on_terminal(
+        "simulate", "--url", service.websocket, "--robots=3", "--hz=5", "--seconds=1"
+    )
+    assert code == 0
+    assert "3/3 connected" in screen
+    assert "3 of 3 robots connected" in screen
+    assert "latency p50" in screen
+
+
+def test_an_interrupt_ends_the_fleet_early(service: Service) -> None:
+    """The robots leave in order, and the result tells what there was."""
+    url = service.websocket
+    with running("simulate", "--url", url, "--robots=3", "--hz=5", "--seconds=60") as command:
+        all_connected(service, 3)
+        code, stdout, stderr = command.ends(signal.SIGINT)
+    assert code == 0, stderr
+    assert json.loads(stdout)["connected"] == 3
+
+
+def test_nobody_there_is_a_failure_that_says_what_to_do() -> None:
+    """The exit code is 1, and the text names the address and the command to start."""
+    port = free_port()
+    ended = run("simulate", "--url", f"ws://127.0.0.1:{port}", "--robots=2", "--seconds=0.5")
+    assert ended.returncode == 1
+    assert json.loads(ended.stdout)["connected"] == 0
+    assert str(port) in ended.stderr
+    assert "charter-otel serve" in ended.stderr
+
+
+def test_a_service_that_ends_is_an_error_and_a_reconnection() -> None:
+    """The robots come back to the service that follows; the result tells of both."""
+    port = free_port()
+    command = ("simulate", "--url", f"ws://127.0.0.1:{port}", "--robots=3", "--seconds=60")
+    with serving(port=port) as first, running(*command) as fleet:
+        all_connected(first, 3)
+        first.command.ends(signal.SIGTERM)
+        with serving(port=port) as second:
+            all_connected(second, 3)
+            code, stdout, stderr = fleet.ends(signal.SIGINT)
+    result = json.loads(stdout)
+    assert result["reconnections"] == 3
+    assert result["errors_by_kind"]["closed"] == 3
+    assert code == 1
+    assert "1012" in stderr
+
+
+def test_robots_present_tokens_where_there_is_a_secret() -> None:
+    """With the service's secret everything works; without it nothing does, and the text says so."""
+    variables = {"CHARTER_AUTH_SECRET": "s" * 32}
+    with serving(variables=variables) as service:
+        command = ("simulate", "--url", service.websocket, "--robots=2", "--seconds=0.5")
+        with_secret = run(*command, "--missions-per-second=5", variables=variables)
+        without = run(*command)
+    assert with_secret.returncode == 0, with_secret.stderr
+    assert json.loads(with_secret.stdout)["missions_posted"] > 0
+    assert without.returncode == 1
+    assert json.loads(without.stdout)["errors_by_kind"].keys() == {"refused: HTTP 401"}
+    assert "CHARTER_AUTH_SECRET" in without.stderr
+
+
+def test_a_wrong_address_is_a_usage_error() -> None:
+    """The exit code is 2, and the text shows a right one."""
+    ended = run("simulate", "--url", "127.0.0.1:8000")
+    assert ended.returncode == 2
+    assert "ws://127.0.0.1:8000" in ended.stderr

@@ -1,0 +1,124 @@
+"""`charter-otel tail`, through the service and straight from Redis."""
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+from cli.commands import Running, Service, run, running, serving
+from support.redis import RedisServer
+from support.servers import free_port
+
+CONNECTION = ["telemetry.connection_established", "telemetry.connection_closed"]
+
+
+def simulate(service: Service) -> None:
+    """Have one robot connect and leave."""
+    ended = run("simulate", "--url", service.websocket, "--robots=1", "--hz=5", "--seconds=0.3")
+    assert ended.returncode == 0, ended.stderr
+
+
+def events(tail: Running, count: int) -> list[Any]:
+    """Give the next events."""
+    return [json.loads(tail.line()) for _ in range(count)]
+
+
+def test_events_come_through_the_service() -> None:
+    """One envelope a line, the same that the service holds; Ctrl-C ends it quietly."""
+    with serving() as service, running("tail", "--url", service.http, "--type=telemetry.*") as tail:
+        tail.says("following")
+        simulate(service)
+        seen = events(tail, 2)
+        held = service.get("/api/events?type=telemetry.*")
+        code, stdout, stderr = tail.ends(signal.SIGINT)
+    assert [event["type"] for event in seen] == CONNECTION
+    assert seen == held
+    assert (code, stdout, stderr) == (0, "", "")
+
+
+def test_after_begins_behind_an_event() -> None:
+    """What was missed comes first."""
+    with serving() as service:
+        simulate(service)
+        established = service.get("/api/events?type=telemetry.connection_established")[0]
+        arguments = ("tail", "--url", service.http, "--after", established["id"])
+        with running(*arguments, "--type=telemetry.*") as tail:
+            assert [event["type"] for event in events(tail, 1)] == CONNECTION[1:]
+
+
+def test_a_service_that_comes_back_is_followed_again() -> None:
+    """The outage is said on stderr, and stdout has envelopes only."""
+    port = free_port()
+    with (
+        serving(port=port) as first,
+        running("tail", "--url", first.http, "--type=telemetry.*") as tail,
+    ):
+        tail.says("following")
+        first.command.ends(signal.SIGTERM)
+        tail.says("trying again")
+        with serving(port=port) as second:
+            tail.says("following")
+            simulate(second)
+            assert [event["type"] for event in events(tail, 2)] == CONNECTION
+
+
+def test_events_come_straight_from_redis(tmp_path: Path) -> None:
+    """With CHARTER_EVENT_STREAM=redis://… it is the stream itself that is followed."""
+    redis = RedisServer(tmp_path)
+    redis.start()
+    try:
+        variables = {"CHARTER_EVENT_STREAM": redis.url}
+        with (
+            serving(variables=variables) as service,
+            running("tail", "--type=telemetry.*", variables=variables) as tail,
+        ):
+            tail.says("following Redis")
+            simulate(service)
+            seen = events(tail, 2)
+            code, _, _ = tail.ends(signal.SIGTERM)
+    finally:
+        redis.stop()
+    assert [event["type"] for event in seen] == CONNECTION
+    assert code == 0
+
+
+def test_a_redis_that_is_not_there_is_a_failure() -> None:
+    """The text names the setting, and nothing goes to stdout."""
+    ended = run("tail", variables={"CHARTER_EVENT_STREAM": f"redis://127.0.0.1:{free_port()}/0"})
+    assert ended.returncode == 1
+    assert ended.stdout == ""
+    assert "CHARTER_EVENT_STREAM" in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_service_that_is_not_there_is_a_failure() -> None:
+    """The text says how to start one."""
+    ended = run("tail", "--url", f"http://127.0.0.1:{free_port()}")
+    assert ended.returncode == 1
+    assert "charter-otel serve" in ended.stderr
+
+
+def test_no_event_stream_is_a_usage_error() -> None:
+    """There is nothing to follow."""
+    ended = run("tail", variables={"CHARTER_EVENT_STREAM": "none"})
+    assert ended.returncode == 2
+    assert "--url" in ended.stderr
+
+
+def test_a_service_with_a_secret_wants_a_token() -> None:
+    """With the service's secret events come; without it the text says what to set."""
+    variables = {"CHARTER_AUTH_SECRET": "s" * 32}
+    with serving(variables=variables) as service:
+        with running("tail", "--url", service.http, variables=variables) as tail:
+            tail.says("following")
+        without = run("tail", "--url", service.http)
+    assert without.returncode == 1
+    assert "HTTP 401" in without.stderr
+    assert "CHARTER_AUTH_SECRET" in without.stderr
+
+
+def test_an_unknown_type_is_a_usage_error() -> None:
+    """The text names the types that there are."""
+    ended = run("tail", "--type", "metrics.aggregation_finished")
+    assert ended.returncode == 2
+    assert "metrics.aggregation_failed" in ended.stderr
