@@ -4,12 +4,10 @@ Emitting is synchronous, takes microseconds, waits for nothing and never raises.
 isolated from the others: one that fails is logged and counted, and the rest goes on.
 """
 
-import asyncio
 import contextlib
-import inspect
 import time
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
@@ -22,23 +20,11 @@ from charter_otel.otel.logs import Envelope
 from charter_otel.otel.records import emit_record, severity
 from charter_otel.otel.trace_context import correlation_id, current, traceparent
 from charter_otel.streams import EventStream
-
-FOREIGN_STREAM_TIMEOUT = 0.25
-"""Seconds that `_emit_event_safe` waits for the ``publish`` of a stream that is not ours."""
-
-FOREIGN_PUBLISHES = 1_000
-"""Publishes to foreign streams under way at most, those that outlive their timeout included."""
+from charter_otel.streams.foreign import ForeignStream, publish
 
 _DURATIONS_KEPT = 4_096
 
 log = structlog.get_logger(__name__)
-
-
-class ForeignStream(Protocol):
-    """Any object with the specification's ``publish``."""
-
-    def publish(self, event: Event) -> Awaitable[Any] | None:
-        """Publish the event."""
 
 
 AnyStream = EventStream | ForeignStream
@@ -150,7 +136,7 @@ class Emitter:
         if event is None:
             return
         try:
-            await _publish(stream, event)
+            await publish(stream, event)
         except TimeoutError as error:
             self._swallow("stream", "timeout", error)
         except Exception as error:  # noqa: BLE001 - the contract: emitting never raises
@@ -211,7 +197,12 @@ class Emitter:
         with contextlib.suppress(Exception):
             self.instrumentation.instruments.dropped(sink, reason)
         with contextlib.suppress(Exception):
-            log.error("event did not reach a sink", sink=sink, reason=reason, error=f"{type(error).__name__}: {error}")
+            log.error(
+                "event did not reach a sink",
+                sink=sink,
+                reason=reason,
+                error=f"{type(error).__name__}: {error}",
+            )
         with contextlib.suppress(Exception):
             if self.on_failure is not None:
                 self.on_failure(sink, error)
@@ -261,37 +252,3 @@ def event_seam(module: dict[str, Any]) -> tuple[SetEventStream, EmitEvent]:
             await _emitter.emit_to_foreign(event_type, payload, stream)
 
     return set_event_stream, emit_event_safe
-
-
-async def _publish(stream: ForeignStream, event: Event) -> None:
-    """Publish within the timeout; a publish that resists its cancellation is left behind."""
-    if len(_foreign) >= FOREIGN_PUBLISHES:
-        raise TimeoutError(f"{len(_foreign)} earlier publishes have not ended")
-    task = asyncio.create_task(_published(stream, event), name="charter-foreign-publish")
-    _foreign.add(task)
-    task.add_done_callback(_forget)
-    try:
-        done, _ = await asyncio.wait({task}, timeout=FOREIGN_STREAM_TIMEOUT)
-    finally:
-        task.cancel()
-    if not done:
-        raise TimeoutError(f"publish() took longer than {FOREIGN_STREAM_TIMEOUT} s")
-    if task.cancelled():
-        raise RuntimeError("publish() cancelled itself")
-    task.result()
-
-
-async def _published(stream: ForeignStream, event: Event) -> None:
-    result = stream.publish(event)
-    if inspect.isawaitable(result):
-        await result
-
-
-def _forget(task: asyncio.Task[None]) -> None:
-    _foreign.discard(task)
-    if not task.cancelled():
-        task.exception()  # looked at, so that asyncio does not report it a second time
-
-
-_foreign: set[asyncio.Task[None]] = set()
-"""Publishes under way; asyncio itself keeps only weak references to tasks."""

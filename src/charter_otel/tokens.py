@@ -89,7 +89,8 @@ def verify(secrets: Sequence[str], token: str) -> Token:
             continue
         else:
             scopes = frozenset(str(claims.get("scope", "")).split())
-            return Token(str(claims["sub"]), scopes, claims["exp"] + LEEWAY)
+            # The library takes `exp` as an integer, whatever the claim is written as.
+            return Token(str(claims["sub"]), scopes, int(claims["exp"]) + LEEWAY)
     raise InvalidToken(reason)
 
 

@@ -97,6 +97,24 @@ def test_descriptor_that_does_not_block(pipe: Pipe) -> None:
     assert writer.dropped == 0
 
 
+def test_descriptor_that_takes_a_part(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a descriptor does not take at once follows before any other line."""
+    write = os.write
+    answers = iter([3, None, 4, None])
+
+    def reluctant(descriptor: int, data: bytes) -> int:
+        answer = next(answers, len(data))
+        if answer is None:
+            raise BlockingIOError
+        return write(descriptor, data[:answer])
+
+    monkeypatch.setattr(os, "write", reluctant)
+    writer = LineWriter(pipe.writer)
+    writer.write(b"one line\n")
+    writer.write(b"two\n")
+    assert pipe.read_until(b"two\n") == [b"one line\n", b"two\n"]
+
+
 def test_closed_pipe(pipe: Pipe) -> None:
     """When the reader is gone, lines are counted as dropped and nothing raises."""
     os.close(pipe.reader)

@@ -292,18 +292,21 @@ class TestExceptions:
     def test_deep_recursion_is_cut(self, written: Written) -> None:
         """A traceback keeps its innermost frames only."""
 
-        def descend(depth: int) -> None:
+        def left(depth: int) -> None:
             if depth == 0:
                 raise ValueError("bottom")
-            descend(depth - 1)
+            right(depth - 1)
+
+        def right(depth: int) -> None:
+            left(depth - 1)
 
         try:
-            descend(200)
+            left(200)
         except ValueError:
             structlog.get_logger("fleet").exception("failed")
         stacktrace = written.last["exception.stacktrace"]
-        assert "ValueError: bottom" in stacktrace
-        assert len(stacktrace) < 4_000
+        assert stacktrace.endswith("ValueError: bottom\n")
+        assert stacktrace.count('File "') == 30
 
     def test_cost(self, written: Written) -> None:
         """Rendering an exception takes well under a millisecond."""
@@ -321,7 +324,7 @@ class TestExceptions:
 class TestStandardLibrary:
     """Lines of other libraries and of the server look the same."""
 
-    @pytest.mark.parametrize("name", ["uvicorn.error", "uvicorn.access", "litestar", "redis"])
+    @pytest.mark.parametrize("name", ["uvicorn.error", "uvicorn.access", "redis", "asyncio"])
     def test_same_keys(self, name: str, written: Written) -> None:
         """A standard logger's line has the same keys in the same order."""
         logging.getLogger(name).warning("%s on %d", "listening", 8000)

@@ -16,7 +16,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
-from opentelemetry.trace import INVALID_SPAN, set_span_in_context
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    NonRecordingSpan,
+    SpanContext,
+    TraceFlags,
+    set_span_in_context,
+)
 from opentelemetry.util.types import AnyValue
 
 from charter_otel.otel import EventToSpanEventBridge
@@ -124,6 +130,49 @@ class TestConditions:
         bench.logger.emit(event_name="charter.test", context=set_span_in_context(work))
         work.end()
         assert [event.name for event in bench.span.events] == ["charter.test"]
+
+
+class Recorder(NonRecordingSpan):
+    """A span that says what it is told to say, and notes the events that it gets."""
+
+    def __init__(self, context: SpanContext, *, recording: bool) -> None:
+        super().__init__(context)
+        self.recording = recording
+        self.names: list[str] = []
+
+    def is_recording(self) -> bool:
+        """Say what it was told to say."""
+        return self.recording
+
+    def add_event(self, name: str, *_: Any, **__: Any) -> None:
+        """Note the event."""
+        self.names.append(name)
+
+
+class TestForeignSpans:
+    """The conditions are the bridge's own, whatever the span would do with the event."""
+
+    VALID = SpanContext(1, 2, is_remote=False, trace_flags=TraceFlags(1))
+
+    def names(self, bench: Bench, span: Recorder) -> list[str]:
+        """Emit an event inside of the span, and give what the span got."""
+        with trace.use_span(span):
+            bench.logger.emit(event_name="charter.test")
+        return span.names
+
+    def test_recording(self, bench: Bench) -> None:
+        """A span that is not the SDK's, and records, gets the event."""
+        assert self.names(bench, Recorder(self.VALID, recording=True)) == ["charter.test"]
+
+    def test_not_recording(self, bench: Bench) -> None:
+        """A span that does not record is not asked."""
+        assert self.names(bench, Recorder(self.VALID, recording=False)) == []
+
+    @pytest.mark.parametrize("ids", [(0, 0), (1, 0), (0, 2)])
+    def test_ids_are_equal_but_not_valid(self, bench: Bench, ids: tuple[int, int]) -> None:
+        """Ids that are equal and not valid are not enough."""
+        context = SpanContext(*ids, is_remote=False, trace_flags=TraceFlags(1))
+        assert self.names(bench, Recorder(context, recording=True)) == []
 
 
 class TestMapping:

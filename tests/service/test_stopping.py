@@ -81,7 +81,7 @@ async def test_handler_on_top_of_ours_stays() -> None:
     def later_handler(number: int, frame: FrameType | None) -> None:
         del number, frame
 
-    before = signal.signal(signal.SIGTERM, later_handler)
+    before = signal.signal(signal.SIGTERM, lambda *_: None)
     try:
         with on_signals(lambda: None):
             signal.signal(signal.SIGTERM, later_handler)

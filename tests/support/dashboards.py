@@ -82,7 +82,7 @@ def label_values(variable: dict[str, Any]) -> tuple[str, str]:
 
 def declared() -> dict[str, Metric]:
     """Give the metrics of the registry, the SDK and the Collector by their names in Prometheus."""
-    names = {}
+    names: dict[str, Metric] = {}
     for metric in (*semconv.METRICS, *external.SDK, *external.COLLECTOR, *external.PROMETHEUS):
         parts: tuple[promql.Part, ...] = ("",)
         if metric.instrument == "histogram":

@@ -98,9 +98,7 @@ def encode(event: Event) -> bytes:
 
 
 def decode(data: bytes | str) -> Event:
-    """Read and check an event; `encode` takes what this gives.
-
-    Payload fields that this version does not know are kept.
+    """Read and check an event. Payload fields that this version does not know are kept.
 
     Raises:
         InvalidEvent: It is not JSON, or not a Charter v1.0 event.
@@ -110,7 +108,6 @@ def decode(data: bytes | str) -> Event:
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise InvalidEvent(f"not a Charter event: {error}") from error
     _check(event)
-    encode(event)
     return event
 
 
@@ -145,7 +142,9 @@ def _entry(event_type: str) -> Entry:
     entry = CATALOG.get(event_type)
     if entry is None:
         known = ", ".join(CATALOG)
-        raise InvalidEvent(f"type: {event_type!r} is no Charter event type; use one of {known}")
+        raise InvalidEvent(
+            f"type: {event_type!r:.100} is no Charter event type; use one of {known}"
+        )
     return entry
 
 
@@ -154,18 +153,18 @@ def _check_envelope(event: Event, entry: Entry) -> None:
     meta = event.meta
     if not _ID.fullmatch(event.id) or not event.id.startswith(f"evt_{module}_"):
         raise InvalidEvent(
-            f"id: {event.id!r} is not evt_{module}_<13 digits>_<6 or more of 0-9a-z>"
+            f"id: {event.id!r:.100} is not evt_{module}_<13 digits>_<6 or more of 0-9a-z>"
         )
     if event.source != entry.source:
         raise InvalidEvent(
-            f"source: {event.source!r} does not emit {entry.name}; {entry.source} does"
+            f"source: {event.source!r:.100} does not emit {entry.name}; {entry.source} does"
         )
     if not math.isfinite(event.timestamp) or event.timestamp < 0:
         raise InvalidEvent(f"timestamp: {event.timestamp} is no Unix time in seconds")
     if meta.keys() != {"correlation_id", "version"}:
         raise InvalidEvent(f"meta: has {sorted(meta)}, not exactly correlation_id and version")
     if meta["version"] != VERSION:
-        raise InvalidEvent(f"meta.version: {meta['version']!r} is not {VERSION!r}")
+        raise InvalidEvent(f"meta.version: {meta['version']!r:.100} is not {VERSION!r}")
     correlation_id = meta["correlation_id"]
     if correlation_id is not None and not _CORRELATION_ID.fullmatch(correlation_id):
         raise InvalidEvent("meta.correlation_id: is neither null nor 32 lower-case hex digits")

@@ -7,6 +7,7 @@ from charter_otel.cli.schema import schema
 from charter_otel.cli.serve import serve
 from charter_otel.cli.simulate import simulate
 from charter_otel.cli.tail import tail
+from charter_otel.cli.token import token
 
 __all__ = ["main"]
 
@@ -20,5 +21,5 @@ def main() -> None:
     """Charter v1.0 events of a robot fleet, for OpenTelemetry and an event stream."""
 
 
-for _command in (serve, simulate, tail, schema, demo):
+for _command in (serve, simulate, tail, token, schema, demo):
     main.add_command(_command)

@@ -1,7 +1,7 @@
 """What the commands present to a service that asks for tokens."""
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx
 
@@ -9,6 +9,9 @@ from charter_otel.tokens import Scope, sign
 
 HINT = "set CHARTER_AUTH_SECRET to the service's own"
 """What to do when a service refuses."""
+
+READER_HINT = f"{HINT}, or CHARTER_TOKEN to a token that has the scope read"
+"""What a reader can do as well."""
 
 REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
 """Answers that ask for other credentials."""
@@ -19,9 +22,15 @@ _REQUEST_LIFETIME = 300.0
 
 @dataclass(frozen=True)
 class Credentials:
-    """Signs a token for whoever needs one, where there is a secret."""
+    """Signs a token for whoever needs one, where there is a secret.
 
-    secret: str | None = None
+    Args:
+        secret: The service's secret.
+        token: A token that a REST client presents as it is, instead of one signed here.
+    """
+
+    secret: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
 
     def of_robot(self, robot_id: str) -> dict[str, str]:
         """Give the headers with which a robot connects."""
@@ -31,7 +40,18 @@ class Credentials:
 
     def of_client(self, *scopes: Scope) -> httpx.Auth | None:
         """Give what signs each request of a REST client, so that a long-lived one never expires."""
+        if self.token is not None:
+            return _Presented(self.token)
         return None if self.secret is None else _SignedRequests(self.secret, scopes)
+
+
+class _Presented(httpx.Auth):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers.update(_header(self._token))
+        yield request
 
 
 class _SignedRequests(httpx.Auth):

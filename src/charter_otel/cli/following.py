@@ -10,7 +10,7 @@ import httpx
 import uvloop
 
 from charter_otel.charter import encode
-from charter_otel.cli.credentials import HINT, REFUSALS, Credentials
+from charter_otel.cli.credentials import READER_HINT, REFUSALS, Credentials
 from charter_otel.cli.failure import Failure, Refusal
 from charter_otel.cli.sse import EventSource, Refused
 from charter_otel.cli.waiting import Pauses, stop_on_signal, until_first
@@ -58,7 +58,7 @@ def follow_service(
     try:
         uvloop.run(_until_signal(_follow_service(url, types, after, credentials)))
     except Refused as error:
-        hint = f"; {HINT}" if error.status in REFUSALS else ""
+        hint = f"; {READER_HINT}" if error.status in REFUSALS else ""
         raise Failure(f"{url} refuses: {error}{hint}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise Failure(

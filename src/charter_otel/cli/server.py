@@ -12,6 +12,7 @@ import uvicorn
 
 from charter_otel.cli.failure import Failure, Refusal
 from charter_otel.cli.limits import raise_open_file_limit
+from charter_otel.cli.protocols import MAX_HEADER_BYTES, TimedHTTP, websocket_protocol
 from charter_otel.cli.waiting import until_first
 from charter_otel.service.app import create_app
 from charter_otel.service.settings import Settings
@@ -128,7 +129,9 @@ def configure(
     return uvicorn.Config(
         app,
         loop="uvloop",
-        ws=ws,
+        http=TimedHTTP,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        ws=websocket_protocol(ws),
         ws_max_size=settings.max_frame_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=20,

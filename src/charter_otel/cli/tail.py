@@ -1,5 +1,7 @@
 """`charter-otel tail`: the event stream, one envelope a line."""
 
+import os
+
 import click
 
 from charter_otel.cli.failure import settings
@@ -25,7 +27,8 @@ def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
 
     The envelopes go to stdout as JSON. Where CHARTER_EVENT_STREAM is a redis:// address, the
     events come straight from there, and the service need not run. A lost connection is picked up
-    again where it was, and said on stderr.
+    again where it was, and said on stderr. A service that asks for tokens gets CHARTER_TOKEN, or a
+    token signed with CHARTER_AUTH_SECRET.
     """
     from charter_otel.cli import following
     from charter_otel.cli.credentials import Credentials
@@ -39,5 +42,5 @@ def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
     if url is None and checked.event_stream != "memory://":
         following.follow_redis(checked.event_stream, types, after)
     else:
-        credentials = Credentials(checked.auth_secret)
+        credentials = Credentials(checked.auth_secret, os.environ.get("CHARTER_TOKEN") or None)
         following.follow_service(url or "http://127.0.0.1:8000", types, after, credentials)

@@ -44,6 +44,13 @@ class Instrumentation:
         for made in ("tracer", "logger", "instruments"):
             self.__dict__.pop(made, None)
 
+    @property
+    def providers(
+        self,
+    ) -> tuple[TracerProvider | None, MeterProvider | None, LoggerProvider | None]:
+        """The providers, as `use` takes them; None stands for the global one."""
+        return self.tracer_provider, self.meter_provider, self.logger_provider
+
     @cached_property
     def tracer(self) -> Tracer:
         """The tracer of this package's spans."""

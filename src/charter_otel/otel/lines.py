@@ -37,8 +37,9 @@ class LineWriter:
         """Write the line, which ends with a newline, now or soon."""
         with self._lock:
             ready = not self._draining and len(line) <= PIPE_BUF and self._poll.poll(0)
-            if not ready or not self._write(line, wait=False):
-                self._enqueue(line)
+            rest = self._write(line, wait=False) if ready else line
+            if rest:
+                self._enqueue(rest)
 
     def flush(self, timeout: float = 1.0) -> bool:
         """Wait until no line waits any more, for ``timeout`` seconds at most.
@@ -70,8 +71,8 @@ class LineWriter:
                 line = self._waiting.popleft()
             self._write(line, wait=True)
 
-    def _write(self, line: bytes, *, wait: bool) -> bool:
-        """Write the whole line, and tell whether it is dealt with.
+    def _write(self, line: bytes, *, wait: bool) -> bytes:
+        """Write the line, and give what is left of it.
 
         A descriptor that somebody made non-blocking says so when it is full: then wait, or leave.
         """
@@ -82,9 +83,9 @@ class LineWriter:
                     rest = rest[os.write(self._descriptor, rest) :]
                 except BlockingIOError:
                     if not wait:
-                        return False
+                        return bytes(rest)
                     self._poll.poll()
         except OSError:
             # Nobody reads any more, and there is nowhere left to say so.
             self.dropped += 1
-        return True
+        return b""

@@ -28,6 +28,14 @@ _FIRST_KEYS = (
     "span_id",
     "trace_flags",
 )
+_LINE_ENDS = (
+    ("\u0085".encode(), rb"\u0085"),
+    ("\u2028".encode(), rb"\u2028"),
+    ("\u2029".encode(), rb"\u2029"),
+)
+"""Line ends beyond ASCII (Unicode Annex 14), and how JSON escapes them."""
+_INDENT = "    "
+"""What each line of a traceback starts with, so that none looks like a line of the log."""
 _STACK_LIMIT = 30
 """Frames of a traceback that a line carries: the innermost tell what happened."""
 
@@ -202,11 +210,21 @@ def _json() -> list[Any]:
         if isinstance(charter := line.get("charter"), Envelope):
             line["charter"] = msgspec.Raw(charter.encoded)
         try:
-            return encoder.encode(line) + b"\n"
+            encoded = encoder.encode(line)
         except Exception:  # noqa: BLE001 - a line must not fail the code that writes it
-            return encoder.encode(_made_safe(line, encoder)) + b"\n"
+            encoded = encoder.encode(_made_safe(line, encoder))
+        return _one_line(encoded) + b"\n"
 
     return [render]
+
+
+def _one_line(encoded: bytes) -> bytes:
+    """Escape what JSON leaves as it is and some readers take for the end of a line."""
+    if encoded.isascii():
+        return encoded
+    for character, escape in _LINE_ENDS:
+        encoded = encoded.replace(character, escape)
+    return encoded
 
 
 def _made_safe(line: dict[str, Any], encoder: msgspec.json.Encoder) -> dict[str, Any]:
@@ -240,15 +258,19 @@ def _console() -> list[Any]:
     def shorten(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
         """Show what a person reads: the time of day, the payload, the beginning of the trace id."""
         event_dict["timestamp"] = event_dict["timestamp"][11:23]
-        event_dict["event"] = _printable(event_dict["event"])
+        for key in event_dict.keys() - {"charter", "exception.stacktrace"}:
+            event_dict[key] = _shown(event_dict[key])
         for key in ("logger", "service.name", "span_id", "trace_flags"):
             event_dict.pop(key, None)
         if trace_id := event_dict.pop("trace_id", None):
             event_dict["trace"] = trace_id[:8]
         if isinstance(event_dict.get("charter"), Envelope):
-            event_dict.update(event_dict.pop("charter")["payload"])
+            payload = event_dict.pop("charter")["payload"]
+            event_dict.update({key: _shown(value) for key, value in payload.items()})
         if stacktrace := event_dict.pop("exception.stacktrace", None):
-            event_dict["exception"] = "\n".join(map(_printable, stacktrace.split("\n")))
+            event_dict["exception"] = "\n".join(
+                f"{_INDENT}{_printable(line)}" for line in stacktrace.split("\n")
+            )
         return event_dict
 
     def render(logger: WrappedLogger, name: str, event_dict: EventDict) -> bytes:
@@ -259,6 +281,11 @@ def _console() -> list[Any]:
         return line.encode("utf-8", "backslashreplace") + b"\n"
 
     return [shorten, render]
+
+
+def _shown(value: Any) -> Any:
+    """Give a value as the renderer may have it: nothing that it writes as it is goes unescaped."""
+    return value if isinstance(value, bool | int | float | None) else _printable(value)
 
 
 def _printable(value: Any) -> str:

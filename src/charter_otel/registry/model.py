@@ -17,6 +17,7 @@ class Member:
     value: str
     brief: str
     expected: bool
+    metric_only: bool
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,13 @@ def _attribute(item: dict[str, Any]) -> Attribute:
         type="string" if members else item["type"],
         brief=item["brief"].strip(),
         members=tuple(
-            Member(m["id"], m["value"], m["brief"], _hints(m).get("expected", False))
+            Member(
+                m["id"],
+                m["value"],
+                m["brief"],
+                expected=_hints(m).get("expected", False),
+                metric_only=_hints(m).get("metric_only", False),
+            )
             for m in members
         ),
         limits=_hints(item),

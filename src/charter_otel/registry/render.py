@@ -178,10 +178,9 @@ def sorted_attributes(registry: Registry) -> list[Attribute]:
 
 
 def _close_reason(attribute: Attribute) -> str:
-    members = "\n".join(
-        f'    {m.id.upper()} = "{m.value}"\n    """{m.brief}"""' for m in attribute.members
-    )
-    expected = ", ".join(f"CloseReason.{m.id.upper()}" for m in attribute.members if m.expected)
+    reasons = [m for m in attribute.members if not m.metric_only]
+    members = "\n".join(f'    {m.id.upper()} = "{m.value}"\n    """{m.brief}"""' for m in reasons)
+    expected = ", ".join(f"CloseReason.{m.id.upper()}" for m in reasons if m.expected)
     return (
         f'class CloseReason(StrEnum):\n    """{attribute.brief}"""\n\n{members}\n\n\n'
         f"EXPECTED_CLOSE_REASONS = frozenset({{{expected}}})\n"

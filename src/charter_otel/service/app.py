@@ -16,9 +16,10 @@ def create_app(settings: Settings | None = None) -> Litestar:
     Raises:
         SettingError: A variable has a wrong value.
     """
+    plugin = CharterPlugin(settings)
     return Litestar(
-        plugins=[CharterPlugin(settings)],
-        openapi_config=openapi_config(),
+        plugins=[plugin],
+        openapi_config=openapi_config(plugin.read_guards()),
         # The plugin sends every line through one renderer; Litestar's own set-up would add another.
         logging_config=None,
     )

@@ -1,6 +1,7 @@
 """Who may read and write through REST: a token with the scope, once the service has a secret."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
@@ -8,7 +9,10 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
 
+from charter_otel.telemetry.origins import is_foreign
 from charter_otel.tokens import InvalidToken, Scope, Token, verify
+
+AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -23,15 +27,46 @@ def scope_guard(secrets: Sequence[str]) -> Guard:
         secrets: The secrets that tokens may be signed with.
     """
 
-    def guard(connection: ASGIConnection, _: BaseRouteHandler) -> None:  # type: ignore[type-arg]
-        method = connection.scope.get("method")
+    def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
         if connection.scope["type"] != ScopeType.HTTP:
             return
-        needed: Scope = "read" if method in _SAFE_METHODS else "write"
+        needed: Scope = "read" if _only_reads(connection) else "write"
         if needed not in _token(secrets, connection.headers.get("authorization", "")).scopes:
             raise PermissionDeniedException(detail=f"The token lacks the scope {needed!r}.")
 
     return guard
+
+
+def origin_guard(allowed: Collection[str]) -> Guard:
+    """Give a guard that keeps pages of other origins from writing.
+
+    Without a secret the service listens on loopback, where any page in a browser of that machine
+    can send requests; what they read there, the browser keeps from them.
+
+    Args:
+        allowed: Origins whose pages may write, beside the service's own.
+    """
+
+    def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
+        if connection.scope["type"] != ScopeType.HTTP or _only_reads(connection):
+            return
+        if is_foreign(connection.headers, allowed):
+            raise PermissionDeniedException(detail="Pages of another origin may not write.")
+
+    return guard
+
+
+def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool:
+    """Tell whether a request to an open route has the scope; without a secret everybody has."""
+    try:
+        header = connection.headers.get("authorization", "")
+        return not secrets or scope in _token(secrets, header).scopes
+    except NotAuthorizedException:
+        return False
+
+
+def _only_reads(connection: AnyConnection) -> bool:
+    return connection.scope.get("method") in _SAFE_METHODS
 
 
 def _token(secrets: Sequence[str], header: str) -> Token:

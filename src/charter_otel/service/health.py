@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import structlog
-from litestar import Response, Router, get
+from litestar import Request, Response, Router, get
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
@@ -13,6 +13,8 @@ from charter_otel.streams import EventStream
 
 Status = Literal["ready", "degraded", "unready"]
 """From good to bad: works; works without something; takes no requests."""
+
+AnyRequest = Request[Any, Any, Any]
 
 _ORDER: tuple[Status, ...] = ("ready", "degraded", "unready")
 
@@ -24,7 +26,7 @@ class Dependency(NamedTuple):
 
     status: Status
     details: Mapping[str, Any] = {}
-    """What else is known; no secrets, for anybody may ask."""
+    """What else is known; no secrets."""
 
 
 Check = Callable[[], Dependency]
@@ -32,13 +34,16 @@ Check = Callable[[], Dependency]
 
 
 def health_router(
-    dependencies: Mapping[str, Check], running: Callable[[], bool] = lambda: True
+    dependencies: Mapping[str, Check],
+    running: Callable[[], bool] = lambda: True,
+    may_read: Callable[[AnyRequest], bool] = lambda _: True,
 ) -> Router:
     """Make ``/healthz`` and ``/readyz``. Neither makes spans; both are measured.
 
     Args:
         dependencies: The checks by name.
         running: Whether the service has started and is not about to stop.
+        may_read: Whether who asks is told more than the status of each dependency.
     """
 
     @get("/healthz", summary="Whether the process is alive", sync_to_thread=False)
@@ -54,8 +59,9 @@ def health_router(
         responses={HTTP_503_SERVICE_UNAVAILABLE: unready},
         sync_to_thread=False,
     )
-    def get_readiness() -> Response[dict[str, Any]]:
+    def get_readiness(request: AnyRequest) -> Response[dict[str, Any]]:
         """Tell the state of each dependency, and of the service: that of the worst of them."""
+        details = may_read(request)
         states = {name: _state(name, check) for name, check in dependencies.items()}
         status = max((s.status for s in states.values()), key=_ORDER.index, default=_ORDER[0])
         if not running():
@@ -64,7 +70,7 @@ def health_router(
             {
                 "status": status,
                 "dependencies": {
-                    name: {**state.details, "status": state.status}
+                    name: {**(state.details if details else {}), "status": state.status}
                     for name, state in states.items()
                 },
             },

@@ -8,7 +8,6 @@ proxies know. A problem document has it as ``trace_id``, and a client that wants
 beforehand sends a ``traceparent``.
 """
 
-import re
 import time
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -30,7 +29,6 @@ UNTRACED = "charter_otel_untraced"
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
-_TYPED_PARAMETER = re.compile(r"\{(\w+):[^}]*\}")
 _KEY = "charter_otel.request"
 
 
@@ -115,12 +113,11 @@ class Operation:
     Args:
         method: A known method, or ``_OTHER``.
         scheme: ``http`` or ``https``.
-        template: The route's path as Litestar writes it; empty where there is no route.
+        route: The route's template; empty where there is no route.
         traced: Whether its requests make spans.
     """
 
-    def __init__(self, method: str, scheme: str, template: str, *, traced: bool) -> None:
-        route = _TYPED_PARAMETER.sub(r"{\1}", template)
+    def __init__(self, method: str, scheme: str, route: str, *, traced: bool) -> None:
         verb = "HTTP" if method == "_OTHER" else method
         self._name = f"{verb} {route}" if route else verb
         self._traced = traced

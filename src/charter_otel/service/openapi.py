@@ -1,11 +1,16 @@
 """The REST API as an OpenAPI document; Litestar makes it from the routes."""
 
+from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
+from litestar.types import Guard
+
+PATH = "/schema"
+"""Where the service serves the document."""
 
 TAGS = {
     "telemetry": "The robots: their last readings and their presence.",
@@ -16,8 +21,12 @@ TAGS = {
 """Tag of the routes → what they are about."""
 
 
-def openapi_config() -> OpenAPIConfig:
-    """Give what the document says beside the routes."""
+def openapi_config(guards: Sequence[Guard] = ()) -> OpenAPIConfig:
+    """Give what the document says beside the routes.
+
+    Args:
+        guards: Who may read the document under ``/schema``.
+    """
     return OpenAPIConfig(
         title="charter-otel",
         version=version("charter-otel"),
@@ -26,6 +35,14 @@ def openapi_config() -> OpenAPIConfig:
         "The WebSocket of the robots and the event stream are in the AsyncAPI document.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         use_handler_docstrings=True,
+        openapi_router=Router(
+            PATH,
+            route_handlers=[],
+            include_in_schema=False,
+            dto=None,
+            return_dto=None,
+            guards=guards,
+        ),
         tags=[Tag(name=name, description=description) for name, description in TAGS.items()],
     )
 

@@ -3,10 +3,11 @@
 from litestar import Router
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
+from litestar.types import Guard
 
 from charter_otel.metrics.router import metrics_router
 from charter_otel.service.events import events_router
-from charter_otel.service.guards import scope_guard
+from charter_otel.service.guards import may, origin_guard, scope_guard
 from charter_otel.service.health import event_stream_check, health_router
 from charter_otel.service.http import RequestTelemetry
 from charter_otel.service.problems import exception_handlers
@@ -14,6 +15,9 @@ from charter_otel.service.runtime import Runtime
 from charter_otel.service.settings import Settings, load
 from charter_otel.streams import EventStream
 from charter_otel.telemetry import telemetry_router
+
+MAX_BODY_BYTES = 8_388_608
+"""Bytes of a request: more than the longest list of the longest mission entries."""
 
 
 class CharterPlugin(InitPlugin):
@@ -58,11 +62,22 @@ class CharterPlugin(InitPlugin):
             metrics_router(),
             events_router(lambda: runtime.stream, runtime.stopping),
         ]
+        return Router(
+            "/",
+            route_handlers=routers,
+            guards=[*self.read_guards(), origin_guard(self.settings.allowed_origins)],
+            request_max_body_size=MAX_BODY_BYTES,
+        )
+
+    def read_guards(self) -> list[Guard]:
+        """Give the guards of a route that tells something, for routes of your own."""
         secrets = self.settings.secrets
-        return Router("/", route_handlers=routers, guards=[scope_guard(secrets)] if secrets else [])
+        return [scope_guard(secrets)] if secrets else []
 
     def _health(self) -> Router:
         runtime = self.runtime
         return health_router(
-            {"event_stream": event_stream_check(lambda: runtime.stream)}, lambda: runtime.running
+            {"event_stream": event_stream_check(lambda: runtime.stream)},
+            lambda: runtime.running,
+            lambda request: may("read", self.settings.secrets, request),
         )

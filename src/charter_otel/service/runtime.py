@@ -13,14 +13,16 @@ from charter_otel.charter import CloseReason
 from charter_otel.emit import Emitter, get_emitter, set_emitter
 from charter_otel.metrics import Schedule, connect_lock, connect_missions, get_job_board, jobs
 from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
+from charter_otel.otel.lines import LineWriter
 from charter_otel.otel.providers import make_resource
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.settings import Settings
 from charter_otel.service.stopping import Stopping, on_signals
 from charter_otel.streams import EventStream, connect
-from charter_otel.telemetry import Gateway, Limits, Sweeper
+from charter_otel.telemetry import Gateway, HandshakeRate, Limits, Sweeper
 from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
+from charter_otel.tokens import SHORT_SECRET, is_short
 
 CLOSE_CONNECTIONS_WITHIN = 3.0
 STOP_STREAM_WITHIN = 3.0
@@ -46,6 +48,8 @@ class Runtime:
         self.gateway = Gateway(
             limits=_limits(settings),
             metrics_published=settings.metrics_published,
+            handshakes=HandshakeRate(settings.max_handshakes_per_second),
+            allowed_origins=frozenset(settings.allowed_origins),
             secrets=settings.secrets,
         )
         self.instrumentation = Instrumentation()
@@ -53,14 +57,17 @@ class Runtime:
         self.stopping = Stopping()
         self.running = False
         self._given_stream = stream
+        self._writer: LineWriter | None = None
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Run everything inside; on the way out, close, drain and flush, each within its time."""
         async with AsyncExitStack() as stack:
-            for part in (self._telemetry, self._events, self._jobs, self._robots):
+            for part in (self._logs, self._telemetry, self._events, self._jobs, self._robots):
                 await stack.enter_async_context(part())
             stack.enter_context(self._open())
+            if any(map(is_short, self.settings.secrets)):
+                log.warning("CHARTER_AUTH_SECRET is short", use_bytes=SHORT_SECRET)
             log.info("service started", event_stream=self.stream.system if self.stream else "none")
             yield
 
@@ -84,32 +91,41 @@ class Runtime:
         self.stopping.begin()
 
     @asynccontextmanager
-    async def _telemetry(self) -> AsyncIterator[None]:
-        previous = get_emitter()
-        settings = self.settings
-        logging.getLogger("uvicorn.error").addFilter(_is_no_refusal)
-        writer = None
+    async def _logs(self) -> AsyncIterator[None]:
+        uvicorn = logging.getLogger("uvicorn.error")
+        uvicorn.addFilter(_is_no_refusal)
         if not structlog.is_configured():
-            writer = configure_logs(
+            self._writer = configure_logs(
                 service_name=str(make_resource().attributes["service.name"]),
-                log_format=settings.log_format,
-                level=settings.log_level,
+                log_format=self.settings.log_format,
+                level=self.settings.log_level,
             )
-        providers = None if _sdk_is_set_up() else build(service_version=version("charter-otel"))
-        if providers:
-            self.instrumentation.use(*providers)
-        set_emitter(Emitter(self.instrumentation))
-        if writer:
-            observe_lines(self.instrumentation.instruments, writer)
         try:
             yield
         finally:
-            logging.getLogger("uvicorn.error").removeFilter(_is_no_refusal)
+            uvicorn.removeFilter(_is_no_refusal)
+            if self._writer:
+                self._writer.flush()
+
+    @asynccontextmanager
+    async def _telemetry(self) -> AsyncIterator[None]:
+        previous, providers = get_emitter(), None
+        # Somebody, a test say, may want to see what is emitted.
+        watched = previous.instrumentation.tracer_provider is not None
+        if watched:
+            self.instrumentation.use(*previous.instrumentation.providers)
+        elif not _sdk_is_set_up():
+            providers = build(service_version=version("charter-otel"))
+            self.instrumentation.use(*providers)
+        set_emitter(previous if watched else Emitter(self.instrumentation))
+        if self._writer:
+            observe_lines(self.instrumentation.instruments, self._writer)
+        try:
+            yield
+        finally:
             set_emitter(previous)
             if providers and not await providers.shutdown(SHUT_DOWN_TELEMETRY_WITHIN):
                 log.warning("telemetry was not flushed in time; the Collector does not answer")
-            if writer:
-                writer.flush()
 
     @asynccontextmanager
     async def _events(self) -> AsyncIterator[None]:

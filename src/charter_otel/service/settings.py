@@ -9,11 +9,16 @@ import msgspec
 from msgspec import Meta
 from platformdirs import user_state_path
 
+from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND
+from charter_otel.telemetry.origins import is_origin
+
 PREFIX = "CHARTER_"
 """What the name of each variable starts with."""
 
 
 _SECRETS = ("auth_secret", "auth_secret_previous")
+_LISTS = ("allowed_origins",)
+_RIGHT = {"allowed_origins": "origins separated by commas, e.g. https://fleet.example"}
 
 
 class SettingError(ValueError):
@@ -37,6 +42,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Frames that a robot sends in a second at most."""
     max_connections: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
     """Connections that the instance holds at most."""
+    max_handshakes_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = MAX_HANDSHAKES_PER_SECOND
+    """Handshakes that one address may ask for in a second."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins, separated by commas, whose web pages may talk to the service beside its own."""
     state_dir: Path = msgspec.field(default_factory=lambda: user_state_path("charter-otel"))
     """Where the spool and the audit log live."""
     auth_secret: str | None = None
@@ -77,12 +86,32 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
+    value = _items(text) if field.name in _LISTS else text
     try:
-        return msgspec.convert(text, field.type, strict=False, dec_hook=_path)
-    except msgspec.ValidationError as error:
+        converted = msgspec.convert(value, field.type, strict=False, dec_hook=_path)
+        _check(field.name, text, converted)
+    except ValueError as error:
         name = PREFIX + field.name.upper()
         shown = "***" if field.name in _SECRETS else repr(text)
-        raise SettingError(f"{name}={shown} is wrong: use {_right(field.type)}") from error
+        right = _RIGHT.get(field.name) or _right(field.type)
+        raise SettingError(f"{name}={shown} is wrong: use {right}") from error
+    return converted
+
+
+def _items(text: str) -> list[str]:
+    return [item.strip() for item in text.split(",") if item.strip()]
+
+
+def _check(name: str, text: str, value: Any) -> None:
+    """Check what the types cannot say.
+
+    Raises:
+        ValueError: The value is wrong.
+    """
+    # Bytes that are no UTF-8 come from the environment as lone surrogates.
+    text.encode()
+    if name == "allowed_origins" and not all(map(is_origin, value)):
+        raise ValueError(value)
 
 
 def _path(expected: type, value: Any) -> Any:

@@ -7,6 +7,7 @@ from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet, Robot
 from charter_otel.telemetry.frames import BadFrame, Frame, Ping
 from charter_otel.telemetry.gateway import Gateway, Limits
+from charter_otel.telemetry.handshakes import HandshakeRate
 from charter_otel.telemetry.router import (
     get_robot_metrics,
     set_event_stream,
@@ -23,6 +24,7 @@ __all__ = [
     "Fleet",
     "Frame",
     "Gateway",
+    "HandshakeRate",
     "Limits",
     "Ping",
     "Robot",

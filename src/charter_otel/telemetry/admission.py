@@ -1,11 +1,15 @@
-"""Who may connect: the checks before accept, in the order in which they cost."""
+"""Who may connect: the checks before accept.
+
+First those that anybody can make for himself, from what he sent; then the token; only who has that
+learns how full the service is.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from charter_otel.telemetry.gateway import Gateway
+from charter_otel.telemetry.origins import is_foreign
 from charter_otel.tokens import InvalidToken, Token, verify
 
 BEARER_SUBPROTOCOL = "bearer."
@@ -21,6 +25,8 @@ class Request(NamedTuple):
     headers: Mapping[str, str]
     """With lower-case names."""
     subprotocols: Sequence[str]
+    address: str | None = None
+    """The client's; it is counted and told to nobody."""
 
 
 class Admitted(NamedTuple):
@@ -58,19 +64,31 @@ def valid_robot_id(robot_id: str) -> bool:
 
 def admit(gateway: Gateway, request: Request) -> Admitted | Refusal:
     """Decide about a handshake."""
-    refusal = _check_request(request) or _check_capacity(gateway, request.robot_id)
+    refusal = _check_rate(gateway, request.address) or _check_request(gateway, request)
     if refusal is not None:
         return refusal
-    subprotocol = request.subprotocols[0] if request.subprotocols else None
-    if not gateway.secrets:
-        return Admitted(None, subprotocol)
-    token = _check_token(gateway, request)
+    token = _check_token(gateway, request) if gateway.secrets else None
     if isinstance(token, Refusal):
         return token
-    return Admitted(token.expires_at, subprotocol)
+    refusal = _check_capacity(gateway, request.robot_id)
+    if refusal is not None:
+        return refusal
+    return Admitted(token and token.expires_at, _chosen(request.subprotocols))
 
 
-def _check_request(request: Request) -> Refusal | None:
+def _check_rate(gateway: Gateway, address: str | None) -> Refusal | None:
+    if gateway.handshakes.allows(address):
+        return None
+    return Refusal(
+        "rate_limited",
+        429,
+        "Too Many Requests",
+        f"More than {gateway.handshakes.per_second} handshakes a second come from your address; "
+        "wait a moment and try again.",
+    )
+
+
+def _check_request(gateway: Gateway, request: Request) -> Refusal | None:
     if not valid_robot_id(request.robot_id):
         return Refusal(
             "invalid_robot_id",
@@ -78,8 +96,7 @@ def _check_request(request: Request) -> Refusal | None:
             "Bad Request",
             "A robot id has 1 to 64 of A-Z a-z 0-9 . _ : - and starts with a letter or a digit.",
         )
-    origin = request.headers.get("origin")
-    if origin and urlsplit(origin).netloc != request.headers.get("host"):
+    if is_foreign(request.headers, gateway.allowed_origins):
         return Refusal("forbidden", 403, "Forbidden", "Pages of another origin may not connect.")
     return None
 
@@ -121,3 +138,9 @@ def _presented(request: Request) -> str | None:
         if subprotocol.startswith(BEARER_SUBPROTOCOL):
             return subprotocol.removeprefix(BEARER_SUBPROTOCOL)
     return None
+
+
+def _chosen(subprotocols: Sequence[str]) -> str | None:
+    """Choose a subprotocol; one with a token only where nothing else is offered."""
+    plain = (name for name in subprotocols if not name.startswith(BEARER_SUBPROTOCOL))
+    return next(plain, subprotocols[0] if subprotocols else None)

@@ -43,7 +43,7 @@ class Connection:
         expires_at: float | None = None,
     ) -> None:
         self.opened_ns = time.time_ns()
-        self.connected_at = self.opened_ns / 1e9
+        self.connected_at = self.opened_ns // 1_000 / 1e6
         """Unix seconds."""
         self.opened = self.last_seen = self.checkpoint_at = time.monotonic()
         self.robot_id = robot_id

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 
 from charter_otel.telemetry.connections import Connections
 from charter_otel.telemetry.fleet import Fleet
+from charter_otel.telemetry.handshakes import HandshakeRate
+
+MAX_HANDSHAKES_PER_SECOND = 2_000
+"""About what one core can do, so that a fleet behind one address may come back all at once."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,12 @@ class Gateway:
     """Seconds between two checkpoint spans of a connection."""
     connections: Connections = field(default_factory=Connections)
     fleet: Fleet = field(default_factory=Fleet)
+    handshakes: HandshakeRate = field(
+        default_factory=lambda: HandshakeRate(MAX_HANDSHAKES_PER_SECOND)
+    )
+    """What each address may still ask for."""
+    allowed_origins: frozenset[str] = frozenset()
+    """Origins whose pages may connect, beside the service's own."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Secrets that robots' tokens may be signed with; without any, robots need no token."""
     closing: bool = False

@@ -10,6 +10,7 @@ from charter_otel.telemetry.admission import Refusal
 _EXTENSION = "websocket.http.response"
 _HEADERS = {
     401: (b"www-authenticate", b"Bearer"),
+    429: (b"retry-after", b"1"),
     503: (b"retry-after", b"5"),
 }
 

@@ -164,7 +164,8 @@ def _decide(
 
 def _request(socket: Socket, robot_id: str) -> admission.Request:
     subprotocols = socket.scope.get("subprotocols") or []
-    return admission.Request(robot_id, socket.headers, subprotocols)
+    client = socket.scope.get("client")
+    return admission.Request(robot_id, socket.headers, subprotocols, client[0] if client else None)
 
 
 async def _refuse(socket: Socket, refusal: Refusal, span: Span) -> None:

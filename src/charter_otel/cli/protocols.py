@@ -1,0 +1,111 @@
+"""uvicorn's protocols with the patience limited: a peer that does not send or read must go.
+
+uvicorn waits without end for a request to come whole, and for a peer to read what it was sent,
+after the close of the connection too. Either would hold memory and a file for nothing.
+"""
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.config import WS_PROTOCOLS
+from uvicorn.importer import import_from_string
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+HEADERS_WITHIN = 10.0
+"""Seconds in which the headers of a request, or of a handshake, must have come."""
+BODY_WITHIN = 60.0
+"""Seconds in which its body must have come."""
+READ_WITHIN = 10.0
+"""Seconds in which a peer must read something of what waits for it."""
+
+MAX_HEADER_BYTES = 16_384
+"""Bytes of a request's line and headers."""
+
+
+class Drained(asyncio.Protocol):
+    """Ends a connection whose peer reads nothing of what waits for it."""
+
+    transport: asyncio.Transport
+    loop: asyncio.AbstractEventLoop
+    _stalled: asyncio.TimerHandle | None = None
+
+    def pause_writing(self) -> None:
+        """Begin to watch the peer."""
+        super().pause_writing()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Watch no more."""
+        if self._stalled is not None:
+            self._stalled.cancel()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left and self._stalled is None:
+            self._stalled = self.loop.call_later(READ_WITHIN, self._check, left)
+
+    def _check(self, before: int) -> None:
+        self._stalled = None
+        left = self.transport.get_write_buffer_size()
+        if left >= before:
+            self.transport.abort()
+        else:
+            self._watch()
+
+
+class TimedHTTP(Drained, H11Protocol):
+    """HTTP/1.1 whose requests must come in time."""
+
+    _late: asyncio.TimerHandle | None = None
+    _awaited: Any = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._await(h11.IDLE)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._await(None)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and see what is still to come."""
+        super().data_received(data)
+        upgraded = self.transport.get_protocol() is not self
+        self._await(None if upgraded else self.conn.their_state)
+
+    def on_response_complete(self) -> None:
+        """Give the peer time to read the response, too."""
+        super().on_response_complete()
+        self._watch()
+
+    def _await(self, state: Any) -> None:
+        if state is self._awaited:
+            return
+        self._awaited = state
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+        within = {h11.IDLE: HEADERS_WITHIN, h11.SEND_BODY: BODY_WITHIN}.get(state)
+        if within is not None:
+            self._late = self.loop.call_later(within, self.transport.abort)
+
+
+def websocket_protocol(name: str) -> type[asyncio.Protocol]:
+    """Give uvicorn's WebSocket implementation of that name, with the patience limited.
+
+    Args:
+        name: ``websockets-sansio`` or ``wsproto``.
+    """
+    implementation: Any = import_from_string(str(WS_PROTOCOLS[name]))
+
+    class TimedWebSocket(Drained, implementation):  # type: ignore[misc]  # known at run time
+        async def run_asgi(self) -> None:
+            """Hold the connection, then give the peer time to read the end of it."""
+            await super().run_asgi()
+            self._watch()
+
+    return TimedWebSocket

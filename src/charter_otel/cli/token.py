@@ -1,0 +1,62 @@
+"""`charter-otel token`: a signed token, for a robot or for who reads and writes."""
+
+import re
+from typing import TYPE_CHECKING
+
+import click
+
+from charter_otel.cli.failure import Refusal, settings
+
+if TYPE_CHECKING:
+    from charter_otel.tokens import Scope
+
+_UNITS = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_LONGEST = 3_650 * _UNITS["d"]
+
+
+def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
+    """Give the seconds of a time such as ``90s``, ``12h`` or ``30d``."""
+    match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST:
+        raise click.BadParameter(f"{value!r} is not a time such as 90s, 30m, 12h or 30d")
+    return float(seconds)
+
+
+@click.command()
+@click.argument("robot_id")
+@click.option(
+    "--scope",
+    "scopes",
+    multiple=True,
+    type=click.Choice(["read", "write"]),
+    help="What the token allows on the REST routes; repeatable. A robot needs none.",
+)
+@click.option(
+    "--lifetime",
+    default="30d",
+    show_default=True,
+    metavar="TIME",
+    callback=_seconds,
+    help="Until it expires, e.g. 90s, 12h or 30d.",
+)
+def token(robot_id: str, scopes: "tuple[Scope, ...]", lifetime: float) -> None:
+    """Print a token, signed with CHARTER_AUTH_SECRET.
+
+    The token opens the WebSocket of the robot ROBOT_ID, no other. With --scope it also allows
+    reading or writing through REST; ROBOT_ID is then whatever names its holder. Nothing is stored:
+    whoever has the token has what it allows until it expires, or until the secret is changed.
+    """
+    from charter_otel.telemetry.admission import valid_robot_id
+    from charter_otel.tokens import sign
+
+    if not valid_robot_id(robot_id):
+        raise click.BadParameter(
+            f"{robot_id!r} is no robot id: 1 to 64 of A-Z a-z 0-9 . _ : -, the first a letter or "
+            "a digit",
+            param_hint="ROBOT_ID",
+        )
+    secret = settings().auth_secret
+    if secret is None:
+        raise Refusal("CHARTER_AUTH_SECRET is not set; set it to the secret that the service has")
+    click.echo(sign(secret, robot_id, scopes=scopes, lifetime=lifetime))

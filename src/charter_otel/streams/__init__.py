@@ -1,0 +1,36 @@
+"""Where events can be delivered: one interface, in the process or through Redis."""
+
+from charter_otel.streams.base import (
+    DropReason,
+    EventStream,
+    Handler,
+    Observer,
+    SilentObserver,
+    Start,
+    Statistics,
+    StreamUnavailable,
+    SubscriberStatistics,
+    Subscription,
+    resolve,
+)
+from charter_otel.streams.connect import connect
+from charter_otel.streams.memory import DeadLetter, MemoryStream
+from charter_otel.streams.redis import RedisStream
+
+__all__ = [
+    "DeadLetter",
+    "DropReason",
+    "EventStream",
+    "Handler",
+    "MemoryStream",
+    "Observer",
+    "RedisStream",
+    "SilentObserver",
+    "Start",
+    "Statistics",
+    "StreamUnavailable",
+    "SubscriberStatistics",
+    "Subscription",
+    "connect",
+    "resolve",
+]

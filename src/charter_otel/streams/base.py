@@ -1,0 +1,250 @@
+"""What an event stream is: publish, subscribe, read, follow, start, stop, statistics."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+from charter_otel.charter import CATALOG, Event
+
+Handler = Callable[[Event], Awaitable[None]]
+"""What a subscriber does with an event; the event is acknowledged when it returns."""
+
+HandlerT = TypeVar("HandlerT", bound=Handler)
+
+Start = Literal["new", "earliest"]
+"""Where a subscriber that the stream does not know yet begins."""
+
+DropReason = Literal["queue_full", "unreachable", "stopped", "refused"]
+"""Why a stream gave up an event: its queue was full, the stream could not be reached before the
+stop, the event came after the stop, or the stream refuses this one event."""
+
+
+class Subscription(NamedTuple):
+    """A handler and what it wants."""
+
+    handler: Handler
+    types: frozenset[str]
+    """Event types, wildcards resolved."""
+    group: str
+    """Name under which the stream keeps the subscriber's place."""
+    start: Start
+
+
+class SubscriberStatistics(NamedTuple):
+    """A subscriber at this moment."""
+
+    group: str
+    delivered: int
+    """Events that the handler took, since start."""
+    redelivered: int
+    """Deliveries that were not an event's first, since start."""
+    dead_lettered: int
+    """Events given up after the last delivery, since start."""
+    lag: int
+    """Events not acknowledged yet."""
+
+
+class Statistics(NamedTuple):
+    """A stream at this moment. Counts are since start and of this process."""
+
+    system: str
+    """``memory`` or ``redis``, the ``messaging.system`` of the metrics."""
+    connected: bool
+    """Whether the stream is reachable."""
+    published: int
+    """Events that the stream has taken."""
+    queued: int
+    """Events waiting to be published."""
+    capacity: int
+    """Events that the publishing queue holds at most."""
+    dropped: int
+    """Events that the stream gave up."""
+    subscribers: tuple[SubscriberStatistics, ...]
+    error: str | None = None
+    """Why the stream is not reachable, where that is known; never holds a secret."""
+
+
+class Observer(Protocol):
+    """Who is told what a stream does; `charter_otel.otel.messaging` makes telemetry of it."""
+
+    def published(
+        self, system: str, count: int, seconds: float, error: BaseException | None
+    ) -> None:
+        """A batch of ``count`` events was published, or failed with ``error``."""
+
+    def dropped(self, count: int, reason: DropReason) -> None:
+        """Events were given up before the stream took them."""
+
+    def processing(
+        self, system: str, destination: str, group: str, event: Event, traceparent: str | None
+    ) -> AbstractContextManager[None]:
+        """Surround the handling of one event; what the handler raises passes through."""
+
+    def redelivered(self, group: str) -> None:
+        """An event is delivered again."""
+
+    def dead_lettered(self, group: str) -> None:
+        """An event was given up after its last delivery."""
+
+
+class SilentObserver:
+    """An observer for streams that nobody observes."""
+
+    def published(
+        self, system: str, count: int, seconds: float, error: BaseException | None
+    ) -> None:
+        """Do nothing."""
+
+    def dropped(self, count: int, reason: DropReason) -> None:
+        """Do nothing."""
+
+    def processing(
+        self, system: str, destination: str, group: str, event: Event, traceparent: str | None
+    ) -> AbstractContextManager[None]:
+        """Surround nothing."""
+        del system, destination, group, event, traceparent
+        return nullcontext()
+
+    def redelivered(self, group: str) -> None:
+        """Do nothing."""
+
+    def dead_lettered(self, group: str) -> None:
+        """Do nothing."""
+
+
+class EventStream(ABC):
+    """Carries events from emitters to subscribers, in order per source, at least once.
+
+    Publishing never waits: `publish_nowait` puts the event into a bounded queue, and a task of
+    the stream's own brings it on its way. Each subscriber is delivered to by a task of its own, so
+    that a slow or failing handler delays nobody else. A handler that raises gets the event again;
+    after ``max_deliveries`` the event becomes a dead letter.
+    """
+
+    system: str
+    """``messaging.system`` of the semantic conventions."""
+
+    def __init__(self, *, observer: Observer | None = None) -> None:
+        self.observer: Observer = observer or SilentObserver()
+        self._subscriptions: dict[str, Subscription] = {}
+
+    def subscribe(
+        self, *patterns: str, group: str | None = None, start: Start = "new"
+    ) -> Callable[[HandlerT], HandlerT]:
+        """Register the decorated coroutine function as a handler.
+
+        Args:
+            patterns: Event types; ``*`` and ``telemetry.*`` stand for several.
+            group: Name under which the stream keeps the subscriber's place; several processes
+                that name the same group share its events. By default the handler's own name.
+            start: Where a group begins that the stream does not know: with events published from
+                now on, or with the earliest that the stream holds.
+
+        Raises:
+            ValueError: No event type matches a pattern, or the group is taken in this process.
+        """
+        types = resolve(patterns)
+        if not types:
+            raise ValueError("subscribe() needs an event type, e.g. 'metrics.*' or '*'")
+
+        def register(handler: HandlerT) -> HandlerT:
+            name = group or f"{handler.__module__}.{handler.__qualname__}"
+            if name in self._subscriptions:
+                raise ValueError(f"group {name!r} has a handler already; give another group=")
+            subscription = Subscription(handler, types, name, start)
+            self._subscriptions[name] = subscription
+            self._subscribed(subscription)
+            return handler
+
+        return register
+
+    async def publish(self, event: Event) -> None:
+        """Publish an event; returns as soon as it is queued."""
+        self.publish_nowait(event)
+
+    @abstractmethod
+    def publish_nowait(
+        self, event: Event, *, encoded: bytes | None = None, traceparent: str | None = None
+    ) -> bool:
+        """Queue an event for publishing; never blocks and never raises for a full queue.
+
+        Args:
+            event: The event.
+            encoded: The event's JSON, where the caller has it already.
+            traceparent: W3C trace context of the publisher, carried beside the event.
+
+        Returns:
+            Whether nothing had to be dropped. When the queue is full, the oldest event goes.
+
+        Raises:
+            ValueError: The event's id is none, or it cannot be encoded; `create` makes no such one.
+        """
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Begin to publish and deliver. Does not wait for the stream to be reachable."""
+
+    @abstractmethod
+    async def stop(self, deadline: float = 5.0) -> None:
+        """Publish what is queued, let handlers end, and stop, within ``deadline`` seconds."""
+
+    @abstractmethod
+    async def read(
+        self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
+    ) -> Sequence[Event]:
+        """Give events, oldest first.
+
+        Args:
+            after: Id of the event after which to begin; without it, the latest events.
+            types: Event types to give; empty for all.
+            limit: How many at most.
+
+        Raises:
+            ValueError: ``after`` is no event id.
+            StreamUnavailable: The stream cannot be reached.
+        """
+
+    @abstractmethod
+    def follow(
+        self, *, after: str | None = None, types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event]:
+        """Give events as they come, from now on or from the one after the event id ``after``.
+
+        Ends when the stream stops. Close the iterator (`contextlib.aclosing`) when done. Who reads
+        too slowly holds no memory but misses events, which is counted and logged.
+
+        Raises:
+            ValueError: ``after`` is no event id.
+            StreamUnavailable: From the iterator: what came after ``after`` cannot be read.
+        """
+
+    @abstractmethod
+    def statistics(self) -> Statistics:
+        """Tell how the stream is doing, without I/O."""
+
+    @abstractmethod
+    def _subscribed(self, subscription: Subscription) -> None:
+        """Take note of a new subscription; a stream that runs starts to deliver to it."""
+
+
+class StreamUnavailable(ConnectionError):  # noqa: N818 - the name says what the stream is
+    """The stream cannot be reached; the text says which and what to check."""
+
+
+def resolve(patterns: Sequence[str]) -> frozenset[str]:
+    """Give the event types that the patterns stand for.
+
+    Raises:
+        ValueError: A pattern matches no event type.
+    """
+    return frozenset(t for pattern in patterns for t in _matching(pattern))
+
+
+def _matching(pattern: str) -> list[str]:
+    prefix = pattern.removesuffix("*")
+    matching = [t for t in CATALOG if t == pattern or (prefix != pattern and t.startswith(prefix))]
+    if not matching:
+        known = ", ".join(CATALOG)
+        raise ValueError(f"{pattern!r} matches no event type; there are {known}")
+    return matching

@@ -1,0 +1,33 @@
+"""From a URL to a stream."""
+
+from charter_otel.streams.base import EventStream, Observer
+from charter_otel.streams.memory import MemoryStream
+from charter_otel.streams.redis import RedisStream
+from charter_otel.streams.redis.address import SCHEMES
+
+
+def connect(url: str, *, observer: Observer | None = None) -> EventStream | None:
+    """Make the stream that a URL names; it does nothing until it is started.
+
+    Args:
+        url: ``memory://``, ``redis://host:port/0`` (also Valkey, ``rediss://``, ``unix://``) or
+            ``none``.
+        observer: Who is told what the stream does.
+
+    Returns:
+        The stream, or None for ``none``.
+
+    Raises:
+        ValueError: The URL is none of these. The text says what is right and repeats nothing of
+            the URL, which may hold a password.
+    """
+    if url == "none":
+        return None
+    if url == "memory://":
+        return MemoryStream(observer=observer)
+    if url.partition(":")[0].lower() in SCHEMES:
+        return RedisStream(url, observer=observer)
+    raise ValueError(
+        "the event stream's URL is wrong: write memory://, redis://host:6379/0, "
+        "rediss://user:password@host:6379/0, unix:///path/to/socket or none"
+    )

@@ -1,0 +1,197 @@
+"""Handing events to one subscriber's handler, again after a failure, up to a cap."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from charter_otel.charter import Event
+from charter_otel.streams.base import Observer, SubscriberStatistics, Subscription
+from charter_otel.streams.tasks import Backoff
+
+log = structlog.get_logger(__name__)
+
+MAX_DELIVERIES = 5
+"""How often an event is delivered to a group before it becomes a dead letter."""
+
+REDELIVERY_DELAY = 0.05
+"""Seconds before the second delivery; the delay doubles up to `REDELIVERY_LIMIT`."""
+
+REDELIVERY_LIMIT = 1.0
+"""Seconds that lie between two deliveries at most."""
+
+
+class Delivery:
+    """What becomes of one subscriber's events, and the score of it.
+
+    Args:
+        subscription: The handler and what it wants.
+        observer: Who is told.
+        system: The stream's ``messaging.system``.
+        destination: The stream's name.
+        max_deliveries: After so many failed deliveries an event is given up.
+        redelivery_delay: Seconds before the second delivery.
+    """
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        observer: Observer,
+        *,
+        system: str,
+        destination: str,
+        max_deliveries: int = MAX_DELIVERIES,
+        redelivery_delay: float = REDELIVERY_DELAY,
+    ) -> None:
+        self.max_deliveries = max_deliveries
+        self._handler = subscription.handler
+        self._group = subscription.group
+        self._observer = observer
+        self._system = system
+        self._destination = destination
+        self._delay = redelivery_delay
+        self._delivered = 0
+        self._redelivered = 0
+        self._dead_lettered = 0
+        self._failing = False
+        self._handling = False
+        self._stopping = False
+
+    async def deliver(
+        self, event: Event, traceparent: str | None, deliveries: int = 1
+    ) -> Exception | None:
+        """Deliver an event once.
+
+        Args:
+            event: The event.
+            traceparent: The publisher's trace context.
+            deliveries: Which delivery it is; more than 1 after a crash.
+
+        Returns:
+            None, or why the handler did not take it.
+        """
+        if deliveries > 1:
+            self._note_redelivery()
+        self._handling = True
+        try:
+            with self._observer.processing(
+                self._system, self._destination, self._group, event, traceparent
+            ):
+                await self._handler(event)
+        except asyncio.CancelledError as error:
+            if _cancelled():
+                raise
+            # Something inside the handler was cancelled, not this task: the handler failed.
+            return self._failed(RuntimeError(f"the handler was cancelled inside: {error!r}"))
+        except Exception as error:  # noqa: BLE001 - whatever it is, the event was not handled
+            return self._failed(error)
+        finally:
+            self._handling = False
+        self._delivered += 1
+        if self._failing:
+            self._failing = False
+            log.info("subscriber takes events again", group=self._group)
+        return None
+
+    async def insist(
+        self,
+        error: Exception,
+        event: Event,
+        traceparent: str | None,
+        deliveries: int,
+        count: Callable[[int], Awaitable[None]],
+    ) -> Exception | None:
+        """Deliver an event again until the handler takes it or the cap is reached.
+
+        Args:
+            error: Why the handler did not take it the last time.
+            event: The event.
+            traceparent: The publisher's trace context.
+            deliveries: Deliveries so far.
+            count: Called with the number of each further delivery before it is made.
+
+        Returns:
+            None, or the last error of an event that is given up.
+        """
+        last: Exception | None = error
+        backoff = Backoff(self._delay, REDELIVERY_LIMIT)
+        while last is not None and deliveries < self.max_deliveries:
+            self.checkpoint()
+            deliveries += 1
+            await asyncio.sleep(backoff.next())
+            await count(deliveries)
+            last = await self.deliver(event, traceparent, deliveries)
+        return last
+
+    def bury(self, entry: str, error: str, deliveries: int) -> None:
+        """Take note of a dead letter; ``entry`` says which, in the stream's words."""
+        self._dead_lettered += 1
+        self._observer.dead_lettered(self._group)
+        log.error(
+            "event given up, see the dead letters",
+            group=self._group,
+            entry=entry,
+            error=error,
+            deliveries=deliveries,
+        )
+
+    def begin(self) -> None:
+        """Get ready to deliver, after a stop too."""
+        self._stopping = False
+
+    def stop(self, task: asyncio.Task[None]) -> None:
+        """End the delivering task now, or when the handler that runs returns."""
+        self._stopping = True
+        if not self._handling:
+            task.cancel()
+
+    def checkpoint(self) -> None:
+        """End the delivering task here if it is to stop.
+
+        Raises:
+            asyncio.CancelledError: It is.
+        """
+        if self._stopping:
+            raise asyncio.CancelledError
+
+    def statistics(self, lag: int) -> SubscriberStatistics:
+        """Give the score; ``lag`` is the number of events not acknowledged yet."""
+        return SubscriberStatistics(
+            group=self._group,
+            delivered=self._delivered,
+            redelivered=self._redelivered,
+            dead_lettered=self._dead_lettered,
+            lag=lag,
+        )
+
+    def _failed(self, error: Exception) -> Exception:
+        if not self._failing:
+            self._failing = True
+            log.warning(
+                "subscriber failed, the event is delivered again",
+                group=self._group,
+                error=describe(error),
+            )
+        return error
+
+    def _note_redelivery(self) -> None:
+        self._redelivered += 1
+        self._observer.redelivered(self._group)
+
+
+def describe(error: BaseException) -> str:
+    """Give an error as one bounded line of encodable text."""
+    text = f"{type(error).__name__}: {error}"[:500]
+    return text.encode("utf-8", "replace").decode()
+
+
+def share(until: float, part: float) -> float:
+    """Give the monotonic time at which ``part`` (0 to 1) of the time until ``until`` is over."""
+    now = time.monotonic()
+    return now + max(0.0, until - now) * part
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

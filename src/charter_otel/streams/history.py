@@ -1,0 +1,165 @@
+"""The latest events of a stream, in a ring: what `read` and `follow` give without I/O."""
+
+import asyncio
+from bisect import bisect_right
+from collections.abc import AsyncGenerator, Callable, Mapping
+
+import structlog
+
+from charter_otel.charter import Event
+
+log = structlog.get_logger(__name__)
+
+Raw = Mapping[bytes, bytes]
+"""An event as its stream stores it."""
+
+Mark = tuple[int, int]
+"""Where an event stands in its stream; grows from event to event."""
+
+CAPACITY = 10_000
+"""Events that a history holds, unless told otherwise."""
+
+
+class History:
+    """A bounded ring of a stream's latest events.
+
+    A *position* counts the events that were ever appended; the ring holds those from `start` to
+    before `end`. A *mark* is the stream's own word for an event's place. Whoever follows keeps a
+    position and nothing else, so a slow follower holds no memory: when the ring overtakes it, it is
+    moved on, and what it missed is counted and logged.
+
+    Args:
+        capacity: Events that the ring holds.
+        decode: Makes an event of what was appended raw, when somebody first asks for it; None where
+            it is no event.
+    """
+
+    def __init__(
+        self, capacity: int = CAPACITY, decode: Callable[[Raw], Event | None] = lambda _: None
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"a history holds at least one event, not {capacity}")
+        self.start = 0
+        self.end = 0
+        self.floor: Mark = (0, 0)
+        """All events after this mark, and up to the last one appended, are in the ring."""
+        self.missed = 0
+        """Events that followers were too slow for."""
+        self._capacity = capacity
+        self._decode = decode
+        self._ring: list[tuple[Event | Raw | None, Mark]] = []
+        self._positions: dict[str, int] = {}
+        self._grown = asyncio.Event()
+        self._closed = False
+
+    def __contains__(self, event_id: str) -> bool:
+        return event_id in self._positions
+
+    def append(self, event: Event | Raw, mark: Mark | None = None) -> None:
+        """Add the newest event, and wake those who follow.
+
+        Args:
+            event: The event; one that is appended raw cannot be found by its id.
+            mark: Its place in the stream; by default they are numbered.
+        """
+        entry = (event, mark or (self.end + 1, 0))
+        if len(self._ring) < self._capacity:
+            self._ring.append(entry)
+        else:
+            self._forget_oldest()
+            self._ring[self.end % self._capacity] = entry
+        if isinstance(event, Event):
+            self._positions[event.id] = self.end
+        self.end += 1
+        self._grown.set()
+
+    def recent(self, types: frozenset[str], limit: int) -> list[Event]:
+        """Give the latest events of the types (empty: all), oldest first."""
+        found: list[Event] = []
+        position = self.end
+        while position > self.start and len(found) < limit:
+            position -= 1
+            event = self._event(position)
+            if event is not None and (not types or event.type in types):
+                found.append(event)
+        return found[::-1]
+
+    def after(self, position: int, types: frozenset[str], limit: int) -> list[Event]:
+        """Give the first events of the types from a position on."""
+        found: list[Event] = []
+        for at in range(max(position, self.start), self.end):
+            if len(found) == limit:
+                break
+            event = self._event(at)
+            if event is not None and (not types or event.type in types):
+                found.append(event)
+        return found
+
+    def mark_of(self, event_id: str) -> Mark | None:
+        """Give the place of an event that the ring holds."""
+        position = self._positions.get(event_id)
+        return None if position is None else self.mark_at(position)
+
+    def mark_at(self, position: int) -> Mark:
+        """Give the place of the event at a position that the ring holds."""
+        return self._ring[position % self._capacity][1]
+
+    def seek(self, mark: Mark) -> int | None:
+        """Give the position after a mark, or None where the ring may miss an event in between."""
+        if mark < self.floor:
+            return None
+        held = range(self.start, self.end)
+        return self.start + bisect_right(held, mark, key=self.mark_at)
+
+    async def follow(
+        self, position: int, types: frozenset[str] = frozenset()
+    ) -> AsyncGenerator[Event, None]:
+        """Give the events from a position on as they come, until the history is closed."""
+        while True:
+            while position < self.end:
+                position = self._catch_up(position)
+                event = self._event(position)
+                position += 1
+                if event is not None and (not types or event.type in types):
+                    yield event
+            if self._closed:
+                return
+            self._grown.clear()
+            await self._grown.wait()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more events will come."""
+        return self._closed
+
+    def open(self) -> None:
+        """Let followers wait for events, after a `close` too."""
+        self._closed = False
+
+    def close(self) -> None:
+        """End those who follow, once they have seen the last event."""
+        self._closed = True
+        self._grown.set()
+
+    def _catch_up(self, position: int) -> int:
+        if position >= self.start:
+            return position
+        missed = self.start - position
+        self.missed += missed
+        log.warning("follower too slow, events skipped", missed=missed)
+        return self.start
+
+    def _forget_oldest(self) -> None:
+        event, mark = self._ring[self.start % self._capacity]
+        if isinstance(event, Event) and self._positions.get(event.id) == self.start:
+            del self._positions[event.id]
+        self.floor = mark
+        self.start += 1
+
+    def _event(self, position: int) -> Event | None:
+        at = position % self._capacity
+        event, mark = self._ring[at]
+        if event is not None and not isinstance(event, Event):
+            event = self._decode(event)
+            self._ring[at] = (event, mark)
+        return event

@@ -1,0 +1,290 @@
+"""The stream within one process: the default, for the demo, for tests and for small fleets."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from typing import NamedTuple
+
+from charter_otel.charter import Event
+from charter_otel.streams.base import (
+    EventStream,
+    Observer,
+    Statistics,
+    SubscriberStatistics,
+    Subscription,
+)
+from charter_otel.streams.delivery import (
+    MAX_DELIVERIES,
+    REDELIVERY_DELAY,
+    Delivery,
+    describe,
+    share,
+)
+from charter_otel.streams.history import CAPACITY, History
+from charter_otel.streams.home import Home
+from charter_otel.streams.ids import milliseconds
+from charter_otel.streams.tasks import end, spawn
+
+
+class DeadLetter(NamedTuple):
+    """An event that a subscriber did not take."""
+
+    event: Event
+    group: str
+    error: str
+    deliveries: int
+
+
+class Parcel(NamedTuple):
+    """An event on its way to a subscriber."""
+
+    event: Event
+    traceparent: str | None
+    deliveries: int
+    """Deliveries that were begun."""
+
+
+class MemoryStream(EventStream):
+    """Carries events within the process; what it holds ends with the process.
+
+    All handlers get the same `Event` object; its payload is not theirs to change.
+
+    Args:
+        observer: Who is told what the stream does.
+        capacity: Events that wait for one subscriber at most; beyond it its oldest goes.
+        history: Latest events that `read` and `follow` know.
+        max_deliveries: After so many failed deliveries an event becomes a dead letter.
+        redelivery_delay: Seconds before the second delivery.
+    """
+
+    system = "memory"
+
+    def __init__(
+        self,
+        *,
+        observer: Observer | None = None,
+        capacity: int = CAPACITY,
+        history: int = CAPACITY,
+        max_deliveries: int = MAX_DELIVERIES,
+        redelivery_delay: float = REDELIVERY_DELAY,
+    ) -> None:
+        super().__init__(observer=observer)
+        self._capacity = capacity
+        self._max_deliveries = max_deliveries
+        self._redelivery_delay = redelivery_delay
+        self._history = History(history)
+        self._home = Home()
+        self._mailboxes: list[Mailbox] = []
+        self._dead: deque[DeadLetter] = deque(maxlen=1000)
+        self._published = 0
+        self._dropped = 0
+        self._unreported = 0
+        self._running = False
+        self._stopped = False
+
+    @property
+    def dead_letters(self) -> Sequence[DeadLetter]:
+        """The latest thousand events that subscribers did not take, oldest first."""
+        return tuple(self._dead)
+
+    def publish_nowait(
+        self, event: Event, *, encoded: bytes | None = None, traceparent: str | None = None
+    ) -> bool:
+        """Hand an event to all subscribers' queues."""
+        del encoded
+        milliseconds(event.id)
+        return self._home.call(self._accept, Parcel(event, traceparent, 0))
+
+    async def start(self) -> None:
+        """Begin to deliver what waits."""
+        if self._running:
+            return
+        self._running, self._stopped = True, False
+        self._home.enter()
+        self._history.open()
+        for mailbox in self._mailboxes:
+            mailbox.open()
+
+    async def stop(self, deadline: float = 5.0) -> None:
+        """Deliver what waits and stop; what is not handled by then waits for the next start."""
+        self._stopped = True
+        if not self._running:
+            return
+        until = time.monotonic() + deadline
+        await asyncio.gather(*(mailbox.close(until) for mailbox in self._mailboxes))
+        self._running = False
+        self._report()
+        self._history.close()
+        self._home.leave()
+
+    async def read(
+        self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
+    ) -> Sequence[Event]:
+        """Give events that the history holds, oldest first."""
+        if after is None:
+            return self._history.recent(types, limit)
+        return self._history.after(self._position_after(after), types, limit)
+
+    def follow(
+        self, *, after: str | None = None, types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event]:
+        """Give events as they come."""
+        position = self._history.end if after is None else self._position_after(after)
+        return self._history.follow(position, types)
+
+    def statistics(self) -> Statistics:
+        """Tell how the stream is doing; publishing waits for nothing here, so ``queued`` is 0."""
+        return Statistics(
+            system=self.system,
+            connected=self._running,
+            published=self._published,
+            queued=0,
+            capacity=self._capacity,
+            dropped=self._dropped,
+            subscribers=tuple(mailbox.statistics() for mailbox in self._mailboxes),
+        )
+
+    def _subscribed(self, subscription: Subscription) -> None:
+        delivery = Delivery(
+            subscription,
+            self.observer,
+            system=self.system,
+            destination="events",
+            max_deliveries=self._max_deliveries,
+            redelivery_delay=self._redelivery_delay,
+        )
+        mailbox = Mailbox(subscription, delivery, self._dead, self._capacity)
+        if subscription.start == "earliest":
+            for event in self._history.recent(frozenset(), self._capacity):
+                mailbox.put(Parcel(event, None, 0))
+        self._mailboxes.append(mailbox)
+        if self._running:
+            mailbox.open()
+
+    def _accept(self, parcel: Parcel) -> bool:
+        if self._stopped and not self._running:
+            return self._drop(1, stopped=True)
+        if parcel.event.id in self._history:
+            return True
+        self._history.append(parcel.event)
+        self._published += 1
+        self._report_soon()
+        dropped = sum([mailbox.put(parcel) for mailbox in self._mailboxes])
+        return not dropped or self._drop(dropped)
+
+    def _report_soon(self) -> None:
+        # Telling the observer costs more than all the rest; once per turn of the loop is enough.
+        self._unreported += 1
+        if self._unreported == 1:
+            self._home.soon(self._report)
+
+    def _report(self) -> None:
+        count, self._unreported = self._unreported, 0
+        if count:
+            self.observer.published(self.system, count, 0.0, None)
+
+    def _drop(self, count: int, *, stopped: bool = False) -> bool:
+        self._dropped += count
+        self.observer.dropped(count, "stopped" if stopped else "queue_full")
+        return False
+
+    def _position_after(self, event_id: str) -> int:
+        made = milliseconds(event_id)
+        mark = self._history.mark_of(event_id)
+        position = None if mark is None else self._history.seek(mark)
+        if position is not None:
+            return position
+        # Older than the ring, or never seen: everything made since then, rather twice than never.
+        held = self._history.after(self._history.start, frozenset(), self._history.end)
+        older = (at for at, event in enumerate(held) if milliseconds(event.id) >= made)
+        return self._history.start + next(older, len(held))
+
+
+class Mailbox:
+    """One subscriber's queue, and the task that empties it."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        delivery: Delivery,
+        dead: deque[DeadLetter],
+        capacity: int,
+    ) -> None:
+        self._subscription = subscription
+        self._delivery = delivery
+        self._dead = dead
+        self._capacity = capacity
+        self._waiting: deque[Parcel] = deque()
+        self._current: Parcel | None = None
+        self._filled = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def put(self, parcel: Parcel) -> int:
+        """Queue an event that the subscriber wants, and give the number dropped for it."""
+        if parcel.event.type not in self._subscription.types:
+            return 0
+        excess = len(self._waiting) >= self._capacity
+        if excess:
+            self._waiting.popleft()
+        self._waiting.append(parcel)
+        self._filled.set()
+        return int(excess)
+
+    def open(self) -> None:
+        """Begin to deliver."""
+        self._delivery.begin()
+        self._task = spawn(self._deliver(), f"charter memory {self._subscription.group}")
+
+    async def close(self, until: float) -> None:
+        """Deliver what waits, until most of the time is over, and end the task by ``until``."""
+        if self._task is None:
+            return
+        await self._empty(share(until, 0.8))
+        self._delivery.stop(self._task)
+        await end(self._task, until)
+        self._task = None
+        if self._current is not None:
+            self._waiting.appendleft(self._current)
+            self._current = None
+
+    def statistics(self) -> SubscriberStatistics:
+        """Give the subscriber's score."""
+        return self._delivery.statistics(len(self._waiting) + (self._current is not None))
+
+    async def _empty(self, until: float) -> None:
+        while self._waiting and (left := until - time.monotonic()) > 0:
+            self._drained.clear()
+            try:
+                await asyncio.wait_for(self._drained.wait(), left)
+            except TimeoutError:
+                return
+
+    async def _deliver(self) -> None:
+        while True:
+            while not self._waiting:
+                self._drained.set()
+                self._filled.clear()
+                await self._filled.wait()
+            await self._settle(self._waiting.popleft())
+            self._delivery.checkpoint()
+
+    async def _settle(self, parcel: Parcel) -> None:
+        event, traceparent, before = parcel
+        self._current = parcel._replace(deliveries=before + 1)
+        error = await self._delivery.deliver(event, traceparent, before + 1)
+        if error is not None:
+            error = await self._delivery.insist(error, event, traceparent, before + 1, self._count)
+        if error is not None:
+            self._bury(self._current, error)
+        self._current = None
+
+    async def _count(self, deliveries: int) -> None:
+        if self._current is not None:
+            self._current = self._current._replace(deliveries=deliveries)
+
+    def _bury(self, parcel: Parcel, error: Exception) -> None:
+        event, text = parcel.event, describe(error)
+        self._dead.append(DeadLetter(event, self._subscription.group, text, parcel.deliveries))
+        self._delivery.bury(event.id, text, parcel.deliveries)

@@ -1,0 +1,102 @@
+"""The bounded queue in front of a publisher. A spool on disk can take its place."""
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import NamedTuple
+
+
+class Outgoing(NamedTuple):
+    """An event on its way to the stream."""
+
+    id: str
+    minute: int
+    """Minutes since 1970, by the event's id."""
+    data: bytes
+    """The envelope's JSON."""
+    traceparent: str | None
+
+
+class Outbox:
+    """Events waiting to be published, in order.
+
+    One publisher takes a batch, and then either keeps it (`done`) or gives it back. Those it has
+    taken are safe from the overflow until they are back.
+
+    Args:
+        capacity: Events that wait at most; beyond it the oldest goes.
+        batch: Events that a batch holds at most.
+        batch_bytes: Size of a batch beyond which no event is added to it.
+    """
+
+    def __init__(
+        self, capacity: int = 10_000, *, batch: int = 100, batch_bytes: int = 262_144
+    ) -> None:
+        if capacity < 1:
+            raise ValueError(f"the publishing queue holds at least one event, not {capacity}")
+        self.capacity = capacity
+        self._batch = batch
+        self._batch_bytes = batch_bytes
+        self._waiting: deque[Outgoing] = deque()
+        self._taken: Sequence[Outgoing] = ()
+        self._filled = asyncio.Event()
+        self._empty = asyncio.Event()
+
+    def __len__(self) -> int:
+        return len(self._waiting) + len(self._taken)
+
+    def put(self, event: Outgoing) -> int:
+        """Add the newest event, and give the number of those dropped for it."""
+        self._waiting.append(event)
+        self._filled.set()
+        return self._overflow()
+
+    async def take(self) -> Sequence[Outgoing]:
+        """Wait for events and give the oldest ones; `done` or `give_back` must follow."""
+        while not self._waiting:
+            self._filled.clear()
+            await self._filled.wait()
+        count = self._batch_length()
+        self._taken = [self._waiting.popleft() for _ in range(count)]
+        return self._taken
+
+    def done(self) -> None:
+        """Forget the batch: the stream has it."""
+        self._taken = ()
+        if not self._waiting:
+            self._empty.set()
+
+    def give_back(self) -> int:
+        """Put the batch back in front, and give the number of events dropped for it."""
+        self._waiting.extendleft(reversed(self._taken))
+        self._taken = ()
+        self._filled.set()
+        return self._overflow()
+
+    async def drained(self) -> None:
+        """Wait until nothing is left to publish."""
+        while len(self):
+            self._empty.clear()
+            await self._empty.wait()
+
+    def clear(self) -> int:
+        """Give up what is left, and say how much that was."""
+        count = len(self)
+        self._waiting.clear()
+        self._taken = ()
+        return count
+
+    def _overflow(self) -> int:
+        excess = max(0, len(self._waiting) - self.capacity)
+        for _ in range(excess):
+            self._waiting.popleft()
+        return excess
+
+    def _batch_length(self) -> int:
+        size = 0
+        for count, event in enumerate(islice(self._waiting, self._batch)):
+            size += len(event.data)
+            if size > self._batch_bytes and count:
+                return count
+        return min(len(self._waiting), self._batch)

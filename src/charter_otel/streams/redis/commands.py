@@ -1,0 +1,62 @@
+"""The Redis commands that the stream uses, with the types that they give here.
+
+redis-py's own types cover both wire protocols and both kinds of text at once.
+"""
+
+from typing import Any, cast
+
+from redis.asyncio import Redis
+
+RawEntry = tuple[bytes, dict[bytes, bytes]]
+"""An entry's id and fields."""
+
+Member = tuple[str, str]
+"""A group and one of its consumers."""
+
+
+async def ping(client: Redis) -> None:
+    """Make sure that the server answers, connecting where needed."""
+    await cast("Any", client).ping()
+
+
+async def newest(client: Redis, key: str, count: int, *, end: bytes = b"+") -> list[RawEntry]:
+    """Give the latest entries up to ``end``, newest first."""
+    return cast("list[RawEntry]", await client.xrevrange(key, end, count=count))
+
+
+async def oldest(client: Redis, key: str, count: int, *, start: str) -> list[RawEntry]:
+    """Give the first entries from ``start`` on, oldest first."""
+    return cast("list[RawEntry]", await client.xrange(key, start, count=count))
+
+
+async def wait(client: Redis, key: str, last: bytes, count: int, block: int) -> list[RawEntry]:
+    """Give entries after ``last``, waiting up to ``block`` milliseconds for one."""
+    return _only(await client.xread({key: last}, count=count, block=block))
+
+
+async def wait_in_group(
+    client: Redis, key: str, who: Member, count: int, block: int
+) -> list[RawEntry]:
+    """Give entries that nobody in the group was given, waiting up to ``block`` milliseconds."""
+    return _only(await client.xreadgroup(*who, {key: ">"}, count=count, block=block))
+
+
+async def groups(client: Redis, key: str) -> list[dict[str, Any]]:
+    """Give what the server knows of a stream's groups."""
+    return await client.xinfo_groups(key)
+
+
+async def place_of(client: Redis, key: str, event_id: str) -> bytes | None:
+    """Give the entry id that a hash remembers for an event."""
+    return cast("bytes | None", await cast("Any", client).hget(key, event_id))
+
+
+async def keep(
+    client: Redis, key: str, who: Member, ids: list[bytes], *, deliveries: int | None = None
+) -> None:
+    """Renew a claim on entries; their delivery count stays unless one is given."""
+    await cast("Any", client).xclaim(key, *who, 0, ids, retrycount=deliveries, justid=True)
+
+
+def _only(reply: Any) -> list[RawEntry]:
+    return cast("list[RawEntry]", reply[0][1]) if reply else []

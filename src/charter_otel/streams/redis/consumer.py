@@ -1,0 +1,255 @@
+"""The task that brings a group's entries to its handler."""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from charter_otel.charter import InvalidEvent
+from charter_otel.streams.base import Subscription
+from charter_otel.streams.delivery import Delivery, describe
+from charter_otel.streams.redis import commands
+from charter_otel.streams.redis.health import Health
+from charter_otel.streams.redis.layout import EVENT, Content, Fields, Layout, fields_of, parse
+from charter_otel.streams.redis.script import Script
+from charter_otel.streams.tasks import Backoff
+
+log = structlog.get_logger(__name__)
+
+BATCH = 100
+"""Entries that are read at once."""
+
+BLOCK = 250
+"""Milliseconds for which a read waits; well below the socket's timeout."""
+
+ACK_EVERY = 0.1
+"""Seconds for which an acknowledgement waits at most while handlers run."""
+
+DEAD_LETTERS = 100_000
+"""Dead letters that are kept at most, approximately."""
+
+_CLAIM_SECONDS = 5.0
+
+
+class Entry(NamedTuple):
+    """An entry that this consumer holds."""
+
+    id: bytes
+    fields: Fields
+    begun: int
+    """Deliveries that were begun before."""
+    counted: bool
+    """Whether Redis has counted the next delivery already."""
+
+
+class Consumer:
+    """One consumer of a group: takes over what others left, reads, delivers, acknowledges.
+
+    Args:
+        client: A client of the consumer's own.
+        layout: The keys.
+        identity: The consumer's name, unique in its group.
+        subscription: The group and what it wants.
+        delivery: Hands events to the handler.
+        health: Told whether it worked.
+        min_idle: Seconds after which what a consumer left is taken over.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        layout: Layout,
+        identity: str,
+        subscription: Subscription,
+        delivery: Delivery,
+        *,
+        health: Health,
+        min_idle: float,
+    ) -> None:
+        self.group = subscription.group
+        self.name = f"group {subscription.group}"
+        self.identity = identity
+        self.backoff = Backoff()
+        self.delivery = delivery
+        self.held: dict[bytes, None] = {}
+        """Ids of the entries that were read and are not acknowledged yet."""
+        self._client = client
+        self._layout = layout
+        self._start = subscription.start
+        self._types = subscription.types
+        self._health = health
+        self._min_idle = min_idle
+        self._created = False
+        self._position: bytes | None = None
+        self._fresh: set[bytes] = set()
+        self._done: list[bytes] = []
+        self._acknowledged = 0.0
+        self._claimed = 0.0
+        self._claim, self._bury, self._release = Script("claim"), Script("bury"), Script("release")
+
+    async def ensure(self, client: Redis) -> None:
+        """Create the group where it does not exist.
+
+        Raises:
+            RedisError: Redis cannot be reached, or refuses.
+        """
+        if self._created:
+            return
+        # A group that vanished with its stream goes on where this consumer had read to.
+        begin = "$" if self._start == "new" else "0"
+        position = self._position or begin
+        try:
+            await client.xgroup_create(self._layout.events, self.group, position, mkstream=True)
+        except ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+        self._created = True
+
+    async def session(self) -> None:
+        """Deliver until something fails; what is in hand then is read again."""
+        await self.ensure(self._client)
+        try:
+            await self._acknowledge()
+            self.held.clear()
+            await self._take_over(of=self.identity, idle=0)
+            self._fresh.clear()
+            self._health.succeeded(self.name)
+            while True:
+                self.delivery.checkpoint()
+                if time.monotonic() - self._claimed > min(self._min_idle / 2, _CLAIM_SECONDS):
+                    self._claimed = time.monotonic()
+                    await self._take_over(of="", idle=self._min_idle)
+                await self._handle(await self._read())
+                self.backoff.reset()
+                self._health.succeeded(self.name)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            self._created = False
+            self._position = self._position or b"0"
+            log.warning("consumer group is gone and made anew", group=self.group)
+
+    async def release(self) -> None:
+        """Acknowledge what was handled and leave the rest to whoever comes next.
+
+        Raises:
+            RedisError: Redis cannot be reached; others take over after ``min_idle``.
+        """
+        await self._acknowledge()
+        idle = int(self._min_idle * 1000) + 1
+        keys = [self._layout.events]
+        await self._release(self._client, keys, self.group, self.identity, idle, *self._fresh)
+        self._fresh.clear()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def _read(self) -> Sequence[Entry]:
+        who = (self.group, self.identity)
+        raw = await commands.wait_in_group(self._client, self._layout.events, who, BATCH, BLOCK)
+        entries = [Entry(entry_id, fields, 0, counted=True) for entry_id, fields in raw]
+        if entries:
+            self._position = entries[-1].id
+            self._fresh.update(entry.id for entry in entries)
+        return entries
+
+    async def _take_over(self, *, of: str, idle: float) -> None:
+        """Deliver what a consumer (any: "") has left for ``idle`` seconds."""
+        keys, milliseconds = [self._layout.events], int(idle * 1000)
+        while True:
+            trimmed, *claimed = await self._claim(
+                self._client, keys, self.group, self.identity, milliseconds, BATCH, of
+            )
+            if trimmed:
+                log.error(
+                    "events were trimmed before they were handled", group=self.group, count=trimmed
+                )
+            # What this consumer read, and had no time to begin, was not delivered yet.
+            await self._handle(
+                [
+                    Entry(id_, fields_of(flat), 0 if id_ in self._fresh else begun, counted=False)
+                    for id_, begun, flat in claimed
+                ]
+            )
+            if len(claimed) + trimmed < BATCH:
+                return
+
+    async def _handle(self, entries: Sequence[Entry]) -> None:
+        self.held |= dict.fromkeys([entry.id for entry in entries])
+        for entry in entries:
+            await self._deliver(entry)
+            self.delivery.checkpoint()
+            if time.monotonic() - self._acknowledged > ACK_EVERY:
+                await self._acknowledge()
+        await self._acknowledge()
+
+    async def _deliver(self, entry: Entry) -> None:
+        self._fresh.discard(entry.id)
+        try:
+            content = parse(entry.fields)
+        except InvalidEvent as invalid:
+            await self._give_up(entry, describe(invalid), entry.begun + 1)
+            return
+        error = None
+        if content.event.type in self._types:
+            if not entry.counted and not await self._counted(entry):
+                return
+            error = await self.delivery.deliver(*content, entry.begun + 1)
+        if error is None:
+            self._done.append(entry.id)
+        else:
+            await self._insist(entry, content, error)
+
+    async def _counted(self, entry: Entry) -> bool:
+        """Count the delivery of what was taken over; or give it up after too many."""
+        if entry.begun < self.delivery.max_deliveries:
+            await self._count(entry.id, entry.begun + 1)
+            return True
+        ended = f"not handled in {entry.begun} deliveries, whose consumers ended"
+        await self._give_up(entry, ended, entry.begun)
+        return False
+
+    async def _insist(self, entry: Entry, content: Content, error: Exception) -> None:
+        count = partial(self._count, entry.id)
+        last = await self.delivery.insist(error, *content, entry.begun + 1, count)
+        if last is None:
+            self._done.append(entry.id)
+        else:
+            cap = max(entry.begun + 1, self.delivery.max_deliveries)
+            await self._give_up(entry, describe(last), cap)
+
+    async def _count(self, entry_id: bytes, deliveries: int) -> None:
+        """Have Redis remember the delivery that begins now, for the case that this process dies."""
+        who = (self.group, self.identity)
+        await commands.keep(
+            self._client, self._layout.events, who, [entry_id], deliveries=deliveries
+        )
+
+    async def _give_up(self, entry: Entry, error: str, deliveries: int) -> None:
+        fields = {
+            "event": entry.fields.get(EVENT, b""),
+            "group": self.group,
+            "error": error,
+            "deliveries": deliveries,
+            "entry": entry.id,
+        }
+        flat = [part for field in fields.items() for part in field]
+        keys = [self._layout.events, self._layout.dead]
+        await self._bury(self._client, keys, self.group, entry.id, DEAD_LETTERS, *flat)
+        self.held.pop(entry.id, None)
+        self.delivery.bury(entry.id.decode(), error, deliveries)
+
+    async def _acknowledge(self) -> None:
+        self._acknowledged = time.monotonic()
+        if not self._done:
+            return
+        count = len(self._done)
+        await self._client.xack(self._layout.events, self.group, *self._done)
+        for entry_id in self._done[:count]:
+            self.held.pop(entry_id, None)
+        del self._done[:count]

@@ -1,0 +1,120 @@
+"""The consumer groups of one process: each with a task and a connection of its own."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from charter_otel.streams.base import Observer, SubscriberStatistics, Subscription
+from charter_otel.streams.delivery import Delivery, describe
+from charter_otel.streams.redis.address import Address
+from charter_otel.streams.redis.consumer import Consumer
+from charter_otel.streams.redis.health import FAILURES, Health, keep_running
+from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.tasks import end, spawn
+
+log = structlog.get_logger(__name__)
+
+
+class Terms(NamedTuple):
+    """How events are delivered."""
+
+    max_deliveries: int
+    redelivery_delay: float
+    """Seconds before the second delivery."""
+    min_idle: float
+    """Seconds after which what a dead consumer left is taken over."""
+
+
+class Groups:
+    """Makes a consumer of each subscription, and starts and stops them."""
+
+    def __init__(
+        self, address: Address, layout: Layout, terms: Terms, health: Health, observer: Observer
+    ) -> None:
+        self.consumers: list[Consumer] = []
+        self._address = address
+        self._layout = layout
+        self._terms = terms
+        self._health = health
+        self._observer = observer
+        self._identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def add(self, subscription: Subscription) -> Consumer:
+        """Make a consumer of a subscription."""
+        delivery = Delivery(
+            subscription,
+            self._observer,
+            system="redis",
+            destination=self._layout.events,
+            max_deliveries=self._terms.max_deliveries,
+            redelivery_delay=self._terms.redelivery_delay,
+        )
+        consumer = Consumer(
+            self._address.client(),
+            self._layout,
+            self._identity,
+            subscription,
+            delivery,
+            health=self._health,
+            min_idle=self._terms.min_idle,
+        )
+        self.consumers.append(consumer)
+        return consumer
+
+    def start(self, consumers: Iterable[Consumer]) -> None:
+        """Begin to deliver."""
+        for consumer in consumers:
+            consumer.delivery.begin()
+            running = keep_running(consumer.session, consumer.name, self._health, consumer.backoff)
+            self._tasks[consumer.group] = spawn(running, f"charter redis {consumer.name}")
+
+    async def ensure(self, client: Redis) -> None:
+        """Create the groups that do not exist yet.
+
+        A group that Redis refuses is left to its consumer, which goes on trying and says so.
+
+        Raises:
+            RedisError: Redis cannot be reached.
+        """
+        for consumer in self.consumers:
+            try:
+                await consumer.ensure(client)
+            except ResponseError as error:
+                log.debug("group refused", group=consumer.group, error=describe(error))
+
+    async def stop(self, until: float) -> None:
+        """Let handlers that run end, cancel those that still run at ``until`` (monotonic)."""
+        stopping = []
+        for consumer in self.consumers:
+            if (task := self._tasks.pop(consumer.group, None)) is not None:
+                consumer.delivery.stop(task)
+                stopping.append(end(task, until))
+        await asyncio.gather(*stopping)
+
+    async def release(self, until: float) -> None:
+        """Acknowledge what was handled and leave the rest to whoever comes next."""
+        await asyncio.gather(*(self._release(consumer, until) for consumer in self.consumers))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await asyncio.gather(*(consumer.close() for consumer in self.consumers))
+
+    def statistics(self, lags: Mapping[str, int]) -> tuple[SubscriberStatistics, ...]:
+        """Give the consumers' scores."""
+        return tuple(c.delivery.statistics(lags.get(c.group, 0)) for c in self.consumers)
+
+    async def _release(self, consumer: Consumer, until: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.05, until - time.monotonic())):
+                await consumer.release()
+        except FAILURES as error:
+            log.warning("left for others to take over", group=consumer.group, error=describe(error))

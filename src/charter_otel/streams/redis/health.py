@@ -1,0 +1,82 @@
+"""Whether Redis can be reached, as all parts of a stream see it, and how a part is kept running."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import structlog
+from redis.exceptions import RedisError
+
+from charter_otel.streams.delivery import describe
+from charter_otel.streams.tasks import Backoff
+
+log = structlog.get_logger(__name__)
+
+FAILURES = (RedisError, OSError, TimeoutError)
+"""What a command raises when Redis cannot be reached, or refuses."""
+
+
+class Health:
+    """What the last operation of each part came to.
+
+    A change from reachable to unreachable and back is logged once, not once a part or a try.
+
+    Args:
+        name: The address, without a secret.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._answered = False
+        self._failing: dict[str, str] = {}
+        self._since = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether Redis has answered, and no part's last operation failed."""
+        return self._answered and not self._failing
+
+    @property
+    def error(self) -> str | None:
+        """Why it is not connected, where that is known."""
+        return next(iter(self._failing.values()), None)
+
+    def succeeded(self, part: str) -> None:
+        """Take note of an operation that worked."""
+        self._answered = True
+        if not self._failing or self._failing.pop(part, None) is None or self._failing:
+            return
+        seconds = round(time.monotonic() - self._since, 3)
+        log.info("event stream reachable again", stream=self.name, seconds=seconds)
+
+    def failed(self, part: str, error: BaseException) -> None:
+        """Take note of an operation that failed."""
+        if not self._failing:
+            self._since = time.monotonic()
+            log.warning(
+                "event stream unreachable", stream=self.name, part=part, error=describe(error)
+            )
+        self._failing[part] = describe(error)
+
+    def forget(self) -> None:
+        """Forget what was known: the stream has stopped."""
+        self._answered = False
+        self._failing.clear()
+
+
+async def keep_running(
+    session: Callable[[], Awaitable[None]], part: str, health: Health, backoff: Backoff
+) -> None:
+    """Run a part of the stream again and again until cancelled.
+
+    The session itself resets the backoff when it gets on. An unexpected error must not end a part
+    silently: it is logged with its traceback, and the part goes on.
+    """
+    while True:
+        try:
+            await session()
+        except FAILURES as error:
+            health.failed(part, error)
+        except Exception:
+            log.exception("part of the event stream failed", part=part)
+        await asyncio.sleep(backoff.next())

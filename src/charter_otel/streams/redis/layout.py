@@ -1,0 +1,87 @@
+"""What lies in Redis: the keys, and an entry's fields."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from charter_otel.charter import Event, InvalidEvent, decode
+from charter_otel.streams.history import Mark
+from charter_otel.streams.ids import milliseconds
+
+EVENT = b"event"
+"""Field of an entry: the envelope's JSON."""
+
+TRACEPARENT = b"traceparent"
+"""Field of an entry: the publisher's trace context."""
+
+_TRACEPARENT = re.compile(rb"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_HASH_TAG = re.compile(r"[^{}]*\{[^{}]+\}[^{}]*")
+
+Fields = Mapping[bytes, bytes]
+
+
+class Layout:
+    """The keys of a stream; one hash tag holds them together in one slot of a cluster.
+
+    Args:
+        prefix: What all keys begin with; contains the hash tag, e.g. ``{charter}``.
+
+    Raises:
+        ValueError: The prefix has no hash tag.
+    """
+
+    def __init__(self, prefix: str = "{charter}") -> None:
+        if not _HASH_TAG.fullmatch(prefix):
+            raise ValueError(f"the key prefix {prefix!r} needs one hash tag, as in '{{charter}}'")
+        self.events = f"{prefix}:events"
+        self.dead = f"{prefix}:events:dead"
+        self._published = f"{prefix}:published:"
+
+    def published(self, minute: int) -> str:
+        """Give the hash that remembers where the events of a minute are."""
+        return f"{self._published}{minute}"
+
+
+class Content(NamedTuple):
+    """What an entry says."""
+
+    event: Event
+    traceparent: str | None
+
+
+def parse(fields: Fields) -> Content:
+    """Read an entry.
+
+    Raises:
+        InvalidEvent: The entry holds no Charter event.
+    """
+    data = fields.get(EVENT)
+    if data is None:
+        raise InvalidEvent("the entry has no field 'event'")
+    event = decode(data)
+    traceparent = fields.get(TRACEPARENT)
+    if traceparent is None or not _TRACEPARENT.fullmatch(traceparent):
+        return Content(event, None)
+    return Content(event, traceparent.decode())
+
+
+def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
+    """Give a script's flat list of an entry's fields as a mapping."""
+    return dict(zip(flat[::2], flat[1::2], strict=True))
+
+
+def mark_of(entry_id: bytes) -> Mark:
+    """Give an entry's place as a pair of numbers."""
+    made, _, sequence = entry_id.partition(b"-")
+    return int(made), int(sequence)
+
+
+def since(event_id: str) -> Mark:
+    """Give the place just before everything that was added at an event's time or later."""
+    return milliseconds(event_id), -1
+
+
+def range_after(mark: Mark) -> str:
+    """Give the beginning of an XRANGE that starts after a place."""
+    made, sequence = mark
+    return f"{made}" if sequence < 0 else f"({made}-{sequence}"

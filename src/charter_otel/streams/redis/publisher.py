@@ -1,0 +1,143 @@
+"""The task that brings events from the outbox into Redis."""
+
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
+
+from charter_otel.streams.base import DropReason, Observer
+from charter_otel.streams.delivery import describe
+from charter_otel.streams.outbox import Outbox, Outgoing
+from charter_otel.streams.redis import commands
+from charter_otel.streams.redis.health import FAILURES, Health
+from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.script import Script
+from charter_otel.streams.tasks import Backoff
+
+log = structlog.get_logger(__name__)
+
+REMEMBERED = 3600
+"""Seconds for which a published event's id is known, counted from the last one of its minute."""
+
+# The server's state, not the entry: all entries would be refused, so they wait.
+_STATE = re.compile(
+    r"\b(OOM|READONLY|LOADING|MISCONF|BUSY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|NOPERM"
+    r"|NOAUTH|WRONGPASS|WRONGTYPE|MOVED|ASK)\b"
+)
+_STATE_ERRORS = (OutOfMemoryError, ReadOnlyError, NoPermissionError)
+
+
+class Publisher:
+    """Publishes in batches, in order, each event once however often a batch is retried.
+
+    Args:
+        client: A client of the publisher's own.
+        layout: The keys.
+        outbox: Where the events wait.
+        prepare: Awaited before each batch; makes sure that nobody misses it.
+        health: Told whether it worked.
+        observer: Told what was published.
+        drop: Called with events that are given up.
+        max_length: Entries that the stream holds at most, approximately.
+    """
+
+    name = "publisher"
+
+    def __init__(
+        self,
+        client: Redis,
+        layout: Layout,
+        outbox: Outbox,
+        *,
+        prepare: Callable[[Redis], Awaitable[None]],
+        health: Health,
+        observer: Observer,
+        drop: Callable[[int, DropReason], object],
+        max_length: int,
+    ) -> None:
+        self.published = 0
+        self.backoff = Backoff()
+        self._client = client
+        self._layout = layout
+        self._outbox = outbox
+        self._prepare = prepare
+        self._health = health
+        self._observer = observer
+        self._drop = drop
+        self._max_length = max_length
+        self._script = Script("publish")
+
+    async def session(self) -> None:
+        """Publish until something fails; the batch in hand goes back to the outbox."""
+        await self._prepare(self._client)
+        if not len(self._outbox):
+            await commands.ping(self._client)
+            self._health.succeeded(self.name)
+        while True:
+            batch = await self._outbox.take()
+            try:
+                await self._prepare(self._client)
+                taken = await self._publish(batch)
+            except BaseException:
+                if dropped := self._outbox.give_back():
+                    self._drop(dropped, "queue_full")
+                raise
+            self._outbox.done()
+            self.published += taken
+            self.backoff.reset()
+            self._health.succeeded(self.name)
+
+    async def _publish(self, batch: Sequence[Outgoing]) -> int:
+        """Publish a batch and give the number of events that Redis took."""
+        try:
+            await self._send(batch)
+        except ResponseError as error:
+            if len(batch) == 1 or isinstance(error, _STATE_ERRORS) or _STATE.search(str(error)):
+                raise
+            return await self._publish_singly(batch)
+        return len(batch)
+
+    async def _publish_singly(self, batch: Sequence[Outgoing]) -> int:
+        """Let a bad event not hold up the others; those that were added stay added.
+
+        A server that refuses every one has a fault of its own, and the events wait.
+        """
+        refusals: list[ResponseError] = []
+        for event in batch:
+            try:
+                await self._send([event])
+            except ResponseError as error:
+                refusals.append(error)
+        if len(refusals) == len(batch):
+            raise refusals[0]
+        if refusals:
+            log.error("events refused", count=len(refusals), error=describe(refusals[0]))
+            self._drop(len(refusals), "refused")
+        return len(batch) - len(refusals)
+
+    async def _send(self, batch: Sequence[Outgoing]) -> None:
+        begun = time.perf_counter()
+        failure: BaseException | None = None
+        try:
+            keys, arguments = self._command(batch)
+            await self._script(self._client, keys, *arguments)
+        except FAILURES as error:
+            failure = error
+            raise
+        finally:
+            seconds = time.perf_counter() - begun
+            self._observer.published("redis", len(batch), seconds, failure)
+
+    def _command(self, batch: Sequence[Outgoing]) -> tuple[list[str], tuple[int | bytes, ...]]:
+        keys = {self._layout.events: 1}
+        packed = []
+        for event in batch:
+            number = keys.setdefault(self._layout.published(event.minute), len(keys) + 1)
+            # Text, because Redis 6.2 reads no MessagePack bytes.
+            envelope = event.data.decode("utf-8", "replace")
+            packed.append((number, event.id, envelope, event.traceparent or ""))
+        return list(keys), (self._max_length, REMEMBERED, msgspec.msgpack.encode(packed))

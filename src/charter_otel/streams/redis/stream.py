@@ -1,0 +1,220 @@
+"""The stream in Redis or Valkey: durable, shared by all processes that name the same server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from redis.asyncio import Redis
+
+from charter_otel.charter import Event, encode
+from charter_otel.streams.base import DropReason, EventStream, Observer, Statistics, Subscription
+from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY, share
+from charter_otel.streams.history import CAPACITY, History
+from charter_otel.streams.home import Home
+from charter_otel.streams.ids import MINUTE, milliseconds
+from charter_otel.streams.outbox import Outbox, Outgoing
+from charter_otel.streams.redis.address import parse_address
+from charter_otel.streams.redis.caretaker import Caretaker
+from charter_otel.streams.redis.groups import Groups, Terms
+from charter_otel.streams.redis.health import Health, keep_running
+from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.publisher import Publisher
+from charter_otel.streams.redis.tail import Reader, Tail, event_of
+from charter_otel.streams.tasks import Backoff, end, spawn
+
+MAX_BYTES = 262_144
+"""Size of an envelope beyond which it is refused."""
+
+MIN_IDLE = 30.0
+"""Seconds after which what a dead consumer left is taken over."""
+
+MAX_LENGTH = 1_000_000
+"""Entries that the stream in Redis holds at most, approximately."""
+
+
+class Part(Protocol):
+    """Something of the stream that has a task of its own."""
+
+    name: str
+    backoff: Backoff
+
+    async def session(self) -> None:
+        """Work until something fails."""
+
+
+class RedisStream(EventStream):
+    """Carries events through a Redis stream; subscribers are consumer groups.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+        observer: Who is told what the stream does.
+        prefix: What all keys begin with; contains the hash tag.
+        capacity: Events that wait for publishing at most; beyond it the oldest goes.
+        max_length: Entries that the stream in Redis holds at most, approximately.
+        history: Latest events that `read` and `follow` know without asking Redis.
+        max_deliveries: After so many failed deliveries an event becomes a dead letter.
+        redelivery_delay: Seconds before the second delivery.
+        min_idle: Seconds after which what a dead consumer left is taken over.
+
+    Raises:
+        ValueError: The URL or the prefix is wrong; the text repeats nothing of the URL.
+    """
+
+    system = "redis"
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        observer: Observer | None = None,
+        prefix: str = "{charter}",
+        capacity: int = CAPACITY,
+        max_length: int = MAX_LENGTH,
+        history: int = CAPACITY,
+        max_deliveries: int = MAX_DELIVERIES,
+        redelivery_delay: float = REDELIVERY_DELAY,
+        min_idle: float = MIN_IDLE,
+    ) -> None:
+        super().__init__(observer=observer)
+        address, layout = parse_address(url), Layout(prefix)
+        terms = Terms(max_deliveries, redelivery_delay, min_idle)
+        self._health = Health(address.name)
+        self._outbox = Outbox(capacity)
+        self._groups = Groups(address, layout, terms, self._health, self.observer)
+        self._clients = [address.client() for _ in range(4)]
+        publishing, tailing, reading, caring = self._clients
+        self._history = History(history, event_of)
+        self._tail = Tail(tailing, layout, self._history, self._health)
+        self._reader = Reader(reading, layout, self._history, self._tail)
+        self._caretaker = Caretaker(caring, layout, self._groups, self._history, self._health)
+        self._publisher = Publisher(
+            publishing,
+            layout,
+            self._outbox,
+            prepare=self._prepare,
+            health=self._health,
+            observer=self.observer,
+            drop=self._drop,
+            max_length=max_length,
+        )
+        self._home = Home()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._closed = False
+        self._dropped = 0
+
+    def publish_nowait(
+        self, event: Event, *, encoded: bytes | None = None, traceparent: str | None = None
+    ) -> bool:
+        """Queue an event, before `start` too; see `EventStream.publish_nowait`."""
+        data = encode(event) if encoded is None else encoded
+        minute = milliseconds(event.id) // MINUTE
+        return self._home.call(self._put, Outgoing(event.id, minute, data, traceparent))
+
+    async def start(self) -> None:
+        """Begin to publish and deliver; Redis need not be reachable."""
+        if self._tasks:
+            return
+        self._closed = False
+        self._home.enter()
+        self._tail.open()
+        for part in self._parts():
+            running = keep_running(part.session, part.name, self._health, part.backoff)
+            self._tasks[part.name] = spawn(running, f"charter redis {part.name}")
+        self._groups.start(self._groups.consumers)
+
+    async def stop(self, deadline: float = 5.0) -> None:
+        """Let handlers end, publish what is queued, leave the rest to others, and stop."""
+        until = time.monotonic() + deadline
+        started = bool(self._tasks)
+        if started:
+            await self._groups.stop(share(until, 0.8))
+        self._closed = True
+        if started:
+            await asyncio.gather(
+                self._flush(share(until, 0.8)), self._groups.release(share(until, 0.8))
+            )
+            await asyncio.gather(*(end(task, 0.0) for task in self._tasks.values()))
+            self._tasks.clear()
+        if left := self._outbox.clear():
+            self._drop(left, "unreachable" if started else "stopped")
+        self._tail.close()
+        self._home.leave()
+        self._health.forget()
+        await self._close()
+
+    async def read(
+        self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
+    ) -> Sequence[Event]:
+        """Give events, before `start` too; see `EventStream.read`."""
+        if after is None:
+            return await self._reader.recent(types, limit)
+        return await self._reader.after(after, types, limit)
+
+    def follow(
+        self, *, after: str | None = None, types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event]:
+        """Give events as they come, until the stream stops.
+
+        Raises:
+            ValueError: ``after`` is no event id.
+            StreamUnavailable: Redis cannot be reached to begin after an event (from the iterator).
+        """
+        if after is not None:
+            milliseconds(after)
+        now = self._history.end if self._tail.has_begun else None
+        return self._reader.follow(now, after, types)
+
+    def statistics(self) -> Statistics:
+        """Tell how the stream is doing; a subscriber's lag is at most a few seconds old."""
+        return Statistics(
+            system=self.system,
+            connected=self._health.connected,
+            published=self._publisher.published,
+            queued=len(self._outbox),
+            capacity=self._outbox.capacity,
+            dropped=self._dropped,
+            subscribers=self._groups.statistics(self._caretaker.lags),
+            error=self._health.error,
+        )
+
+    def _subscribed(self, subscription: Subscription) -> None:
+        consumer = self._groups.add(subscription)
+        if self._tasks:
+            self._groups.start([consumer])
+
+    def _parts(self) -> tuple[Part, ...]:
+        return self._publisher, self._tail, self._caretaker
+
+    async def _prepare(self, client: Redis) -> None:
+        # Who subscribed or follows "from now on" must not miss what this process publishes next.
+        await self._groups.ensure(client)
+        await self._tail.prepare(client)
+
+    def _put(self, event: Outgoing) -> bool:
+        if self._closed:
+            return self._drop(1, "stopped")
+        if len(event.data) > MAX_BYTES:
+            return self._drop(1, "refused")
+        dropped = self._outbox.put(event)
+        return not dropped or self._drop(dropped, "queue_full")
+
+    def _drop(self, count: int, reason: DropReason) -> bool:
+        self._dropped += count
+        self.observer.dropped(count, reason)
+        return False
+
+    async def _flush(self, until: float) -> None:
+        try:
+            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+                await self._outbox.drained()
+        except TimeoutError:
+            return
+
+    async def _close(self) -> None:
+        closing = [client.aclose() for client in self._clients]
+        try:
+            async with asyncio.timeout(0.2):
+                await asyncio.gather(*closing, self._groups.close())
+        except TimeoutError:
+            return

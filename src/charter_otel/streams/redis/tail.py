@@ -1,0 +1,245 @@
+"""The stream read outside groups: one tail a process feeds the history, ranges go further back."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Sequence
+from typing import TypeVar
+
+import structlog
+from redis.asyncio import Redis
+
+from charter_otel.charter import Event, InvalidEvent
+from charter_otel.streams.base import StreamUnavailable
+from charter_otel.streams.delivery import describe
+from charter_otel.streams.history import History, Mark
+from charter_otel.streams.ids import MINUTE
+from charter_otel.streams.redis import commands
+from charter_otel.streams.redis.commands import RawEntry
+from charter_otel.streams.redis.health import FAILURES, Health
+from charter_otel.streams.redis.layout import Fields, Layout, mark_of, parse, range_after, since
+from charter_otel.streams.tasks import Backoff
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+PRELOADED = 1000
+"""Events of the past that the history begins with."""
+
+SCANNED = 20_000
+"""Entries among which the latest events of the wanted types are looked for."""
+
+_PAGE = 500
+_BLOCK = 250
+
+
+class Tail:
+    """Feeds the history with what comes into the stream, over one connection."""
+
+    name = "tail"
+
+    def __init__(self, client: Redis, layout: Layout, history: History, health: Health) -> None:
+        self.beginning = 0
+        """Position in the history of the first event that came after the tail began."""
+        self.backoff = Backoff()
+        self._client = client
+        self._layout = layout
+        self._history = history
+        self._health = health
+        self._last: bytes | None = None
+        self._preloaded = False
+        self._woken = asyncio.Event()
+        self._live = False
+
+    @property
+    def live(self) -> bool:
+        """Whether the history is up to date."""
+        return self._live
+
+    async def prepare(self, client: Redis) -> None:
+        """Fix the moment from which on events are new; nothing is published before.
+
+        Raises:
+            RedisError: Redis cannot be reached, or refuses.
+        """
+        if self._last is None:
+            newest = await commands.newest(client, self._layout.events, 1)
+            if self._last is None:
+                self._last = newest[0][0] if newest else b"0-0"
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the history holds the stream's past, up to date or not."""
+        return self._preloaded
+
+    async def began(self) -> None:
+        """Wait until the history holds the stream's past, or the stream stops."""
+        await self._woken.wait()
+
+    def open(self) -> None:
+        """Let followers wait for events."""
+        self._history.open()
+        if not self._preloaded:
+            self._woken.clear()
+
+    def close(self) -> None:
+        """End those who follow."""
+        self._history.close()
+        self._woken.set()
+
+    async def session(self) -> None:
+        """Read what comes, until something fails; then it goes on where it was."""
+        try:
+            await self.prepare(self._client)
+            if not self._preloaded:
+                await self._preload()
+            self._health.succeeded(self.name)
+            while True:
+                await self._read()
+                self._live = True
+                self.backoff.reset()
+                self._health.succeeded(self.name)
+        finally:
+            self._live = False
+
+    async def _preload(self) -> None:
+        last = self._last or b"0-0"
+        entries = await commands.newest(self._client, self._layout.events, PRELOADED, end=last)
+        if len(entries) == PRELOADED:
+            made, sequence = mark_of(entries[-1][0])
+            self._history.floor = (made, sequence - 1)
+        for entry_id, fields in reversed(entries):
+            self._history.append(fields, mark_of(entry_id))
+        self.beginning = self._history.end
+        self._preloaded = True
+        self._woken.set()
+
+    async def _read(self) -> None:
+        last = self._last or b"0-0"
+        entries = await commands.wait(self._client, self._layout.events, last, _PAGE, _BLOCK)
+        for entry_id, fields in entries:
+            self._history.append(fields, mark_of(entry_id))
+        if entries:
+            self._last = entries[-1][0]
+
+
+class Reader:
+    """Reads a stream's past: from the history where that reaches, from Redis where it does not."""
+
+    def __init__(self, client: Redis, layout: Layout, history: History, tail: Tail) -> None:
+        self._client = client
+        self._layout = layout
+        self._history = history
+        self._tail = tail
+        # Many clients may come back at once after an outage; few connections serve them in turn.
+        self._turns = asyncio.Semaphore(4)
+
+    async def recent(self, types: frozenset[str], limit: int) -> Sequence[Event]:
+        """Give the latest events.
+
+        Raises:
+            StreamUnavailable: Redis cannot be reached.
+        """
+        if self._tail.live:
+            events = self._history.recent(types, limit)
+            if len(events) == limit or self._history.floor == (0, 0):
+                return events
+        newest: list[Event] = []
+        end, scanned = b"+", 0
+        while len(newest) < limit and scanned < SCANNED:
+            entries = await self._ask(
+                commands.newest(self._client, self._layout.events, _PAGE, end=end)
+            )
+            newest += _events(entries, types)
+            scanned += len(entries)
+            if len(entries) < _PAGE:
+                break
+            end = b"(" + entries[-1][0]
+        return newest[:limit][::-1]
+
+    async def after(self, event_id: str, types: frozenset[str], limit: int) -> Sequence[Event]:
+        """Give the first events after one.
+
+        Raises:
+            ValueError: ``event_id`` is no event id.
+            StreamUnavailable: Redis cannot be reached.
+        """
+        mark = await self._mark(event_id)
+        position = self._history.seek(mark) if self._tail.live else None
+        if position is not None:
+            return self._history.after(position, types, limit)
+        found: list[Event] = []
+        while len(found) < limit:
+            # However rare the types are, no bound here: who resumes must get on.
+            entries = await self._page_after(mark)
+            found += _events(entries, types)
+            if len(entries) < _PAGE:
+                break
+            mark = mark_of(entries[-1][0])
+        return found[:limit]
+
+    async def follow(
+        self, position: int | None, after: str | None, types: frozenset[str]
+    ) -> AsyncGenerator[Event, None]:
+        """Give events from a position, an event, or the tail's beginning on, as they come."""
+        if after is not None:
+            mark = await self._mark(after)
+            while (position := self._history.seek(mark) if self._tail.live else None) is None:
+                entries = await self._page_after(mark)
+                for event in _events(entries, types):
+                    yield event
+                if self._history.closed:
+                    return
+                if entries:
+                    mark = mark_of(entries[-1][0])
+                else:
+                    await asyncio.sleep(0.02)
+        if position is None:
+            await self._tail.began()
+            position = self._tail.beginning
+        async for event in self._history.follow(position, types):
+            yield event
+
+    async def _mark(self, event_id: str) -> Mark:
+        mark = since(event_id)
+        key = self._layout.published(mark[0] // MINUTE)
+        found = await self._ask(commands.place_of(self._client, key, event_id))
+        return mark_of(found) if found else self._held(event_id, mark)
+
+    def _held(self, event_id: str, mark: Mark) -> Mark:
+        """Give the place of an event that Redis has forgotten, or else ``mark``, its time."""
+        begin = self._history.seek(mark)
+        if begin is not None:
+            for position, event in enumerate(self._history.after(begin, frozenset(), _PAGE), begin):
+                if event.id == event_id:
+                    return self._history.mark_at(position)
+        return mark
+
+    async def _page_after(self, mark: Mark) -> list[RawEntry]:
+        start = range_after(mark)
+        return await self._ask(
+            commands.oldest(self._client, self._layout.events, _PAGE, start=start)
+        )
+
+    async def _ask(self, question: Awaitable[T]) -> T:
+        async with self._turns:
+            try:
+                return await question
+            except FAILURES as error:
+                raise StreamUnavailable(
+                    f"the event stream cannot be read ({describe(error)}); "
+                    "check that the Redis of CHARTER_EVENT_STREAM runs and takes the password"
+                ) from error
+
+
+def event_of(fields: Fields) -> Event | None:
+    """Give an entry's event; what is none is left to the groups, which bury it."""
+    try:
+        return parse(fields).event
+    except InvalidEvent as error:
+        log.debug("entry is no event", error=describe(error))
+        return None
+
+
+def _events(entries: Sequence[RawEntry], types: frozenset[str]) -> list[Event]:
+    events = (event_of(fields) for _, fields in entries)
+    return [e for e in events if e is not None and (not types or e.type in types)]

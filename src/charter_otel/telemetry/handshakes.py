@@ -1,0 +1,66 @@
+"""How many handshakes an address may ask for: an allowance for each, of bounded number."""
+
+import ipaddress
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+ADDRESSES = 10_000
+"""Addresses that are remembered; the one that has been silent longest is forgotten first."""
+
+_IPV6_NETWORK = 64
+
+
+class HandshakeRate:
+    """An allowance for each address, which fills up to one second's worth.
+
+    Addresses stay in memory only: no line, span or metric names one. An IPv6 address counts as its
+    /64 network, because that is what a single subscriber has (RFC 6177).
+
+    Args:
+        per_second: Handshakes that an address may ask for in a second, also at once.
+        addresses: How many addresses are remembered.
+        clock: Gives seconds of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        per_second: int,
+        *,
+        addresses: int = ADDRESSES,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.per_second = per_second
+        self._addresses = addresses
+        self._clock = clock
+        self._allowances: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        """By address, the longest silent first: what was left, and when."""
+
+    def __len__(self) -> int:
+        """Give the number of addresses that are remembered."""
+        return len(self._allowances)
+
+    def allows(self, address: str | None) -> bool:
+        """Draw one handshake from the address's allowance; False where it is used up.
+
+        Args:
+            address: The client's; None where the server knows none, as for a Unix socket.
+        """
+        key, now = _network(address or ""), self._clock()
+        left, at = self._allowances.get(key, (float(self.per_second), now))
+        left = min(float(self.per_second), left + (now - at) * self.per_second)
+        allowed = left >= 1
+        self._allowances[key] = (left - 1 if allowed else left, now)
+        self._allowances.move_to_end(key)
+        if len(self._allowances) > self._addresses:
+            self._allowances.popitem(last=False)
+        return allowed
+
+
+def _network(address: str) -> str:
+    if ":" not in address:
+        return address
+    try:
+        return str(ipaddress.ip_network((address.partition("%")[0], _IPV6_NETWORK), strict=False))
+    except ValueError:
+        return address

@@ -1,0 +1,31 @@
+"""Which web pages may talk to the service: a browser tells a page's origin, nobody else does."""
+
+from collections.abc import Collection, Mapping
+from urllib.parse import urlsplit
+
+
+def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
+    """Tell whether a page asks that is neither the service's own nor one of the allowed ones.
+
+    Args:
+        headers: The request's, with lower-case names.
+        allowed: Origins as a browser writes them, e.g. ``https://fleet.example``.
+    """
+    origin = headers.get("origin")
+    if not origin or origin in allowed:
+        return False
+    try:
+        return urlsplit(origin).netloc != headers.get("host")
+    except ValueError:
+        return True
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether the text is an origin as a browser writes it (RFC 6454, section 6.2)."""
+    try:
+        parts = urlsplit(text)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return False
+    plain = f"{parts.scheme}://{parts.netloc}" == text and text.isascii() and text.isprintable()
+    return bool(plain and host and parts.scheme and "@" not in parts.netloc)

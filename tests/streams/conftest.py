@@ -1,0 +1,46 @@
+"""Streams to test: the one within the process, and one in a real Redis."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+
+from streams.backends import Backend, MemoryBackend, RedisBackend
+from support.redis import RedisServer
+
+
+@pytest.fixture
+def server_directory() -> Iterator[Path]:
+    """Give a directory whose path is short enough for a unix socket."""
+    with TemporaryDirectory(prefix="charter") as directory:
+        yield Path(directory)
+
+
+@pytest.fixture
+def server(server_directory: Path) -> Iterator[RedisServer]:
+    """Give a Redis of the test's own."""
+    server = RedisServer(server_directory)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def redis_backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
+    """Give streams in Redis."""
+    backend = RedisBackend(server)
+    yield backend
+    await backend.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
+    """Give streams of each kind in turn."""
+    made: Backend = (
+        MemoryBackend()
+        if request.param == "memory"
+        else RedisBackend(request.getfixturevalue("server"))
+    )
+    yield made
+    await made.close()

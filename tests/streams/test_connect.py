@@ -1,0 +1,155 @@
+"""From a URL to a stream, and what a wrong URL gives."""
+
+import traceback
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from redis.asyncio import SSLConnection, UnixDomainSocketConnection
+
+from charter_otel.streams import EventStream, MemoryStream, RedisStream, SilentObserver, connect
+from charter_otel.streams.redis.address import parse_address
+
+SECRET = "s3cr3t-pa55word"  # noqa: S105 - what must never be repeated
+
+
+def test_memory_and_none() -> None:
+    """The default is a stream in the process; `none` is none."""
+    observer = SilentObserver()
+    stream = connect("memory://", observer=observer)
+    assert isinstance(stream, MemoryStream)
+    assert stream.observer is observer
+    assert connect("none") is None
+
+
+@pytest.mark.parametrize(
+    ("url", "name", "options"),
+    [
+        ("redis://h", "redis://h:6379", {"host": "h", "port": 6379, "db": 0}),
+        ("redis://h:7000/3", "redis://h:7000", {"host": "h", "port": 7000, "db": 3}),
+        ("redis://h/?db=4", "redis://h:6379", {"host": "h", "port": 6379, "db": 4}),
+        ("redis://[::1]:7/0", "redis://[::1]:7", {"host": "::1", "port": 7, "db": 0}),
+        (
+            "redis://me:p%40ss@h",
+            "redis://h:6379",
+            {"host": "h", "port": 6379, "db": 0, "username": "me", "password": "p@ss"},
+        ),
+        (
+            "redis://:pw@h",
+            "redis://h:6379",
+            {"host": "h", "port": 6379, "db": 0, "password": "pw"},
+        ),
+        (
+            "rediss://h?ssl_ca_certs=/ca.pem",
+            "rediss://h:6379",
+            {"host": "h", "port": 6379, "db": 0, "ssl_ca_certs": "/ca.pem"},
+        ),
+        ("unix:///run/r%20s.sock?db=2", "unix:///run/r s.sock", {"path": "/run/r s.sock", "db": 2}),
+        ("unix://:pw@/r.sock", "unix:///r.sock", {"path": "/r.sock", "db": 0, "password": "pw"}),
+    ],
+)
+def test_redis_urls_are_read(url: str, name: str, options: dict[str, object]) -> None:
+    """Host, port, database, credentials and TLS options are taken from the URL."""
+    address = parse_address(url)
+    assert (address.name, address.options) == (name, options)
+    stream = connect(url)
+    assert isinstance(stream, RedisStream)
+
+
+def connection(url: str) -> Any:
+    """Give a connection as a stream makes them, not yet connected."""
+    pool: Any = parse_address(url).client().connection_pool
+    return pool.make_connection()
+
+
+def test_tls_and_sockets_use_their_connections() -> None:
+    """rediss:// means TLS with a checked certificate, unix:// a socket."""
+    tls = connection("rediss://h")
+    assert isinstance(tls, SSLConnection)
+    assert tls.cert_reqs.name == "CERT_REQUIRED"
+    assert tls.check_hostname
+    local = connection("unix:///r")
+    assert isinstance(local, UnixDomainSocketConnection)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "none ",
+        "NONE",
+        "memory",
+        "memory://x",
+        "http://h",
+        "redis",
+        "redis:",
+        "redis://",
+        "redis:h",
+        "redis://:6379",
+        "redis://h:0",
+        "redis://h:70000",
+        "redis://h:x",
+        "redis://h/x",
+        "redis://h/-1",
+        "redis://h/1/2",
+        "redis://h/9999999",
+        "redis://h?socket_timeout=90",
+        "redis://h?ssl_ca_certs=x",
+        "redis://h#x",
+        "redis://[h",
+        "redis://h h",
+        "redis://hé",
+        "unix://host/path",
+        "unix://",
+        "unix:///",
+        "unix:///p?x=1",
+        "redis://user:pa/ss@h",
+    ],
+)
+def test_a_wrong_url_says_what_is_right(url: str) -> None:
+    """The error gives examples of every kind, and nothing of the URL."""
+    with pytest.raises(ValueError, match=r"redis://host:6379/0.*unix:///path/to/socket"):
+        connect(url)
+
+
+def attempt(url: str) -> tuple[EventStream | None, ValueError | None]:
+    """Give the stream, or the error that a wrong URL gives."""
+    try:
+        return connect(url), None
+    except ValueError as error:
+        return None, error
+
+
+@given(
+    st.sampled_from(["redis://", "rediss://", "unix://", "memory://", "none", "http://", ""]),
+    st.text(max_size=20),
+    st.text(max_size=20),
+)
+def test_any_url_gives_a_stream_or_a_clear_error_without_its_secret(
+    scheme: str, before: str, after: str
+) -> None:
+    """Garbage is a ValueError, whatever it holds, and a password in it is not repeated."""
+    url = f"{scheme}{before}:{SECRET}@{after}"
+    stream, error = attempt(url)
+    if error is None:
+        assert isinstance(stream, RedisStream)
+        assert SECRET not in stream._health.name
+    else:
+        assert SECRET not in "".join(traceback.format_exception(error))
+
+
+@given(st.text())
+def test_any_text_gives_a_stream_or_a_value_error(url: str) -> None:
+    """No text raises anything else."""
+    assume(url not in {"none", "memory://"})
+    _, error = attempt(url)
+    assert error is None or "redis://" in str(error)
+
+
+def test_the_address_hides_its_password_when_shown() -> None:
+    """An address in a traceback or a debugger tells no secret."""
+    address = parse_address(f"redis://me:{SECRET}@h")
+    assert SECRET not in repr(address)
+    assert SECRET not in str(address)
+    assert SECRET not in repr(address.client())

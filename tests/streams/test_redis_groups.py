@@ -1,0 +1,253 @@
+"""Consumer groups: shared work, crashes, take-overs, hostile entries."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from charter_otel.charter import Event, InvalidEvent, encode
+from charter_otel.streams import RedisStream
+from charter_otel.streams.redis.layout import parse
+from streams.backends import RedisBackend, Remembering, abandon, established, started, subscribe
+from streams.proxy import Proxy
+from support.polling import eventually
+from support.redis import RedisServer
+
+pytestmark = pytest.mark.timeout(30)
+
+
+async def test_two_processes_with_one_group_share_the_work(redis_backend: RedisBackend) -> None:
+    """Each event is handled by one of the two, and both get some."""
+    streams = [redis_backend.make() for _ in range(2)]
+    seens = [subscribe(stream) for stream in streams]
+    for stream in streams:
+        await stream.start()
+        await eventually(lambda s=stream: s.statistics().connected, "connected")  # type: ignore[misc]
+    events = [started(f"job-{n}") for n in range(200)]
+    for event in events:
+        streams[0].publish_nowait(event)
+        await asyncio.sleep(0.001)
+    await eventually(lambda: sum(len(s.events) for s in seens) == 200, "all handled")
+    assert sorted(seens[0].ids + seens[1].ids) == sorted(event.id for event in events)
+    assert all(seen.events for seen in seens)
+
+
+async def test_what_a_dead_consumer_left_is_taken_over(redis_backend: RedisBackend) -> None:
+    """Another process gets the event of a consumer that died in its handler, as a redelivery."""
+    dying = redis_backend.make(min_idle=0.2)
+    hanging = subscribe(dying)
+    hanging.gate.clear()
+    await dying.start()
+    one, two = started("a"), started("b")
+    dying.publish_nowait(one)
+    dying.publish_nowait(two)
+    await hanging.has(1)
+    await abandon(dying)
+    heir = redis_backend.make(min_idle=0.2)
+    seen = subscribe(heir)
+    await heir.start()
+    await seen.has(2)
+    assert seen.events == [one, two]
+    await eventually(lambda: heir.statistics().subscribers[0].lag == 0, "no lag")
+
+
+async def test_a_clean_stop_hands_over_at_once(redis_backend: RedisBackend) -> None:
+    """What a stopped process could not handle need not wait for the idle time."""
+    leaving = redis_backend.make()
+    hanging = subscribe(leaving)
+    hanging.gate.clear()
+    await leaving.start()
+    events = [started(f"job-{n}") for n in range(3)]
+    for event in events:
+        leaving.publish_nowait(event)
+    await hanging.has(1)
+    await leaving.stop(0.3)
+    observer = Remembering()
+    heir = redis_backend.make(observer=observer)
+    seen = subscribe(heir)
+    await heir.start()
+    await seen.has(3)
+    assert seen.events == events
+    assert len(observer.redeliveries) <= 1
+
+
+async def test_deliveries_are_counted_across_crashes(redis_backend: RedisBackend) -> None:
+    """An event that kills its process each time becomes a dead letter; its neighbours do not."""
+    poison, good = started("poison"), started("good")
+    for round_ in range(3):
+        stream = redis_backend.make(min_idle=0.05, max_deliveries=3)
+        hanging = subscribe(stream)
+        hanging.gate.clear()
+        await stream.start()
+        if round_ == 0:
+            stream.publish_nowait(poison)
+            stream.publish_nowait(good)
+        await hanging.has(1)
+        assert hanging.ids == [poison.id]
+        await abandon(stream)
+        await asyncio.sleep(0.06)
+    heir = redis_backend.make(min_idle=0.05, max_deliveries=3)
+    seen = subscribe(heir)
+    await heir.start()
+    await seen.has(1)
+    assert seen.events == [good]
+    [letter] = redis_backend.dead_letters(heir)
+    assert (letter.event_id, letter.deliveries) == (poison.id, 3)
+    assert "not handled in 3 deliveries" in letter.error
+
+
+async def test_a_slow_handler_is_not_taken_for_a_dead_one(
+    redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A handler that takes longer than the idle time keeps its events."""
+    monkeypatch.setattr("charter_otel.streams.redis.caretaker.EVERY", 0.05)
+    slow, other = (redis_backend.make(min_idle=0.3) for _ in range(2))
+    hanging = subscribe(slow)
+    hanging.gate.clear()
+    await slow.start()
+    events = [started(f"job-{n}") for n in range(5)]
+    for event in events:
+        slow.publish_nowait(event)
+    await hanging.has(1)
+    seen = subscribe(other)
+    await other.start()
+    await asyncio.sleep(0.9)
+    assert not seen.events
+    hanging.gate.set()
+    await hanging.has(5)
+    assert hanging.events == events
+
+
+async def test_entries_that_are_no_events_are_dead_letters_at_once(
+    redis_backend: RedisBackend,
+) -> None:
+    """Whatever somebody else wrote into the stream, the next event arrives."""
+    stream = redis_backend.make()
+    seen = subscribe(stream)
+    await stream.start()
+    await eventually(lambda: stream.statistics().connected, "connected")
+    add = ("XADD", "{charter}:events", "*")
+    for fields in (("x", b"\xff\x00"), ("event", b"\xff{"), ("event", b'{"id":1}'), ("event", "")):
+        redis_backend.server.command(*add, *fields)
+    nested = b"[" * 100_000
+    redis_backend.server.command(*add, "event", nested)
+    event = started("a")
+    redis_backend.server.command(*add, "event", encode(event), "traceparent", b"\xff")
+    await seen.has(1)
+    assert seen.events == [event]
+    letters = redis_backend.dead_letters(stream)
+    assert len(letters) == 5
+    assert {letter.deliveries for letter in letters} == {1}
+    assert all("InvalidEvent" in letter.error for letter in letters)
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from([b"event", b"traceparent", b"x"]), st.binary(max_size=200), max_size=3
+    )
+)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_parsing_an_entry_of_any_bytes_gives_an_event_or_a_clear_error(
+    fields: dict[bytes, bytes],
+) -> None:
+    """Bytes from outside never raise anything but the one error that is handled."""
+    with suppress(InvalidEvent):
+        assert isinstance(parse(fields).event, Event)
+
+
+async def test_events_that_were_trimmed_do_not_stay_pending(redis_backend: RedisBackend) -> None:
+    """An entry that is gone from the stream cannot be delivered and is not pending for ever."""
+    dying = redis_backend.make(min_idle=0.05)
+    hanging = subscribe(dying)
+    hanging.gate.clear()
+    await dying.start()
+    dying.publish_nowait(started("a"))
+    await hanging.has(1)
+    await abandon(dying)
+    redis_backend.server.command("XTRIM", "{charter}:events", "MAXLEN", 0)
+    await asyncio.sleep(0.06)
+    heir = redis_backend.make(min_idle=0.05)
+    seen = subscribe(heir)
+    await heir.start()
+    event = started("b")
+    heir.publish_nowait(event)
+    await seen.has(1)
+    assert seen.events == [event]
+
+    def pending() -> object:
+        reply = redis_backend.server.command("XPENDING", "{charter}:events", "g")
+        return reply[0] if isinstance(reply, list) else reply
+
+    await eventually(lambda: pending() == 0, "nothing pending")
+
+
+async def test_unwanted_types_do_not_stay_pending(redis_backend: RedisBackend) -> None:
+    """Events that a group does not want are acknowledged without its handler."""
+    stream = redis_backend.make()
+    seen = subscribe(stream, "metrics.*")
+    await stream.start()
+    for n in range(20):
+        stream.publish_nowait(established(f"r{n}"))
+    event = started("a")
+    stream.publish_nowait(event)
+    await seen.has(1)
+    await eventually(lambda: stream.statistics().subscribers[0].lag == 0, "no lag")
+    assert seen.events == [event]
+
+
+async def test_a_lost_reply_to_a_read_loses_no_event(server: RedisServer) -> None:
+    """Entries that Redis gave to a connection that broke are delivered soon, in order."""
+    async with Proxy(server.port).running() as proxy:
+        stream = RedisStream(proxy.url)
+        seen = subscribe(stream)
+        await stream.start()
+        events = [started(f"job-{n}") for n in range(3)]
+        stream.publish_nowait(events[0])
+        await seen.has(1)
+        proxy.lose_replies_to = b"XREADGROUP"
+        await eventually(lambda: proxy.lose_replies_to is None, "a read is about to break")
+        for event in events[1:]:
+            stream.publish_nowait(event)
+        await seen.has(3)
+        assert proxy.cuts == 1
+        assert seen.events == events
+        await stream.stop(1)
+
+
+async def test_gone_consumers_are_tidied_away(
+    redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Consumers of killed processes do not pile up, but one that left something behind stays."""
+    caretaker = "charter_otel.streams.redis.caretaker"
+    monkeypatch.setattr(f"{caretaker}.EVERY", 0.05)
+    monkeypatch.setattr(f"{caretaker}._TIDY_EVERY", 0.0)
+    gone, hung = redis_backend.make(), redis_backend.make()
+    seen, hanging = subscribe(gone), subscribe(hung)
+    hanging.gate.clear()
+    await gone.start()
+    gone.publish_nowait(started("a"))
+    await seen.has(1)
+    await eventually(lambda: gone.statistics().subscribers[0].lag == 0, "no lag")
+    await abandon(gone)
+    await hung.start()
+    hung.publish_nowait(started("b"))
+    await hanging.has(1)
+    await abandon(hung)
+    monkeypatch.setattr(f"{caretaker}._GONE_AFTER", 700)
+    left = {s._groups._identity.encode() for s in (gone, hung)}  # type: ignore[attr-defined]
+    stream = redis_backend.make()
+    heir = subscribe(stream)
+    await stream.start()
+    stream.publish_nowait(started("c"))
+    await heir.has(1)
+
+    def consumers() -> set[object]:
+        reply = redis_backend.server.command("XINFO", "CONSUMERS", "{charter}:events", "g")
+        return {consumer[1] for consumer in reply} if isinstance(reply, list) else set()
+
+    assert len(consumers()) == 3
+    await eventually(lambda: len(consumers() & left) == 1, "the consumer that left nothing is gone")
+    await asyncio.sleep(0.2)
+    assert hung._groups._identity.encode() in consumers()  # type: ignore[attr-defined]

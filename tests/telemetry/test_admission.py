@@ -1,0 +1,114 @@
+"""The order of the checks, the origins, and what a refusal tells whom."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charter_otel import tokens
+from charter_otel.telemetry import Gateway, HandshakeRate, Limits
+from charter_otel.telemetry.admission import Admitted, Refusal, Request, admit
+from charter_otel.telemetry.origins import is_foreign, is_origin
+
+SECRET = "s" * 32
+
+
+def _bearer(subject: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {tokens.sign(SECRET, subject, lifetime=60)}"}
+
+
+def _outcome(gateway: Gateway, robot_id: str = "robot_1", **headers: str) -> str:
+    verdict = admit(gateway, Request(robot_id, headers, (), "192.0.2.1"))
+    return verdict.outcome if isinstance(verdict, Refusal) else "accepted"
+
+
+def test_a_stranger_does_not_learn_how_full_the_service_is() -> None:
+    """Full or stopping, the answer without a token is the same; with a token it says which."""
+    full = Gateway(secrets=(SECRET,), limits=Limits(max_connections=0))
+    stopping = Gateway(secrets=(SECRET,), closing=True)
+    assert {_outcome(full), _outcome(stopping), _outcome(Gateway(secrets=(SECRET,)))} == {
+        "unauthorized"
+    }
+    assert _outcome(full, **_bearer("robot_1")) == "too_many_connections"
+    assert _outcome(stopping, **_bearer("robot_1")) == "shutting_down"
+
+
+def test_the_allowance_comes_before_everything() -> None:
+    """Who guesses tokens or ids is stopped by it, too."""
+    gateway = Gateway(secrets=(SECRET,), handshakes=HandshakeRate(2))
+    assert [_outcome(gateway, "-"), _outcome(gateway), _outcome(gateway, **_bearer("robot_1"))] == [
+        "invalid_robot_id",
+        "unauthorized",
+        "rate_limited",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [
+        ([], None),
+        (["charter.v1"], "charter.v1"),
+        (["bearer.x.y.z", "charter.v1"], "charter.v1"),
+        (["bearer.x.y.z"], "bearer.x.y.z"),
+    ],
+)
+def test_a_token_is_sent_back_only_where_nothing_else_is_offered(
+    offered: list[str], chosen: str | None
+) -> None:
+    """The header of the answer may be written down somewhere; a browser insists on one of them."""
+    verdict = admit(Gateway(), Request("robot_1", {}, offered))
+    assert isinstance(verdict, Admitted)
+    assert verdict.subprotocol == chosen
+
+
+@pytest.mark.parametrize(
+    ("origin", "foreign"),
+    [
+        ("http://fleet.example", False),
+        ("https://fleet.example", False),
+        ("https://console.example", False),
+        ("https://console.example.evil.example", True),
+        ("http://console.example", True),
+        ("https://fleet.example:8443", True),
+        ("null", True),
+        ("http://[", True),
+        ("fleet.example", True),
+        ("", False),
+    ],
+)
+def test_pages_of_the_service_and_of_the_allowed_origins_may_connect(
+    origin: str, *, foreign: bool
+) -> None:
+    """Everything else that calls itself an origin may not; what is no browser sends none."""
+    headers = {"origin": origin, "host": "fleet.example"}
+    assert is_foreign(headers, {"https://console.example"}) is foreign
+    gateway = Gateway(allowed_origins=frozenset({"https://console.example"}))
+    assert _outcome(gateway, **headers) == ("forbidden" if foreign else "accepted")
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("https://console.example", True),
+        ("http://127.0.0.1:8080", True),
+        ("https://[2001:db8::1]:8443", True),
+        ("https://console.example/", False),
+        ("https://user@console.example", False),
+        ("console.example", False),
+        ("https://console.example:x", False),
+        ("https://console .example", False),
+        ("*", False),
+    ],
+)
+def test_an_origin_is_scheme_host_and_port(text: str, *, right: bool) -> None:
+    """Nothing before, nothing after."""
+    assert is_origin(text) is right
+
+
+@given(st.text(max_size=80), st.text(max_size=40), st.text(max_size=200), st.lists(st.text()))
+def test_any_handshake_gets_an_answer(
+    robot_id: str, origin: str, authorization: str, subprotocols: list[str]
+) -> None:
+    """Whatever comes, it is admitted or refused; nothing is raised, and no id but an id passes."""
+    headers = {"origin": origin, "host": "h", "authorization": authorization}
+    request = Request(robot_id, headers, subprotocols, "2001:db8::1")
+    assert isinstance(admit(Gateway(secrets=(SECRET,)), request), Refusal)

@@ -1,0 +1,138 @@
+"""The house: imports go one way, names are public on purpose, files stay small."""
+
+import ast
+import importlib
+import importlib.metadata
+import inspect
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import TypeGuard
+
+import pytest
+
+import charter_otel
+
+PACKAGE = Path(charter_otel.__file__).parent
+MODULES = sorted(
+    module.name
+    for module in pkgutil.walk_packages([str(PACKAGE)], "charter_otel.")
+    if not module.name.endswith("__main__")
+)
+FILES = sorted(PACKAGE.rglob("*.py"))
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+MAX_LINES = 300
+MAX_FUNCTION = 40
+
+
+def public(name: str) -> ModuleType:
+    """Import a module by its name."""
+    return importlib.import_module(name)
+
+
+def test_imports_go_one_way() -> None:
+    """The import-linter contract of `pyproject.toml` holds."""
+    command = [
+        sys.executable,
+        "-c",
+        "from importlinter.cli import lint_imports_command as c; c()",
+        "--no-cache",
+    ]
+    ended = subprocess.run(
+        command, cwd=PACKAGE.parents[1], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("name", ["charter_otel", *MODULES])
+def test_star_import_works(name: str) -> None:
+    """`from … import *` works for every package and module, so `__all__` names what exists."""
+    namespace: dict[str, object] = {}
+    exec(f"from {name} import *", namespace)  # noqa: S102 - the statement is the test
+    assert set(getattr(public(name), "__all__", ())) <= namespace.keys()
+
+
+@pytest.mark.parametrize("name", ["charter_otel", *MODULES])
+def test_exported_names_are_documented(name: str) -> None:
+    """Every exported class and function says what it is for, and the module does."""
+    module = public(name)
+    assert module.__doc__
+    for exported in getattr(module, "__all__", ()):
+        value = getattr(module, exported)
+        if inspect.isclass(value) or inspect.isfunction(value):
+            assert inspect.getdoc(value), f"{name}.{exported}"
+
+
+@pytest.mark.parametrize("name", ["charter_otel", *MODULES])
+def test_exports_are_sorted_and_unique(name: str) -> None:
+    """`__all__` is a list that one can look things up in."""
+    exported = list(getattr(public(name), "__all__", ()))
+    assert len(exported) == len(set(exported))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_files_and_functions_stay_small(path: Path) -> None:
+    """A file is 300 lines at most and a function 40, but for what is generated or a template."""
+    text = path.read_text(encoding="utf-8")
+    if "do not edit." in text[:400] or path.name == "render.py":
+        return
+    assert len(text.splitlines()) <= MAX_LINES
+    lengths = {
+        node.name: own_lines(node) for node in ast.walk(ast.parse(text)) if is_function(node)
+    }
+    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION} == {}
+
+
+def is_function(node: ast.AST) -> TypeGuard[Function]:
+    """Tell whether it is the definition of a function."""
+    return isinstance(node, Function)
+
+
+def own_lines(function: Function) -> int:
+    """Count a function's lines, without its docstring and the functions inside of it."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    inner = [n for statement in body for n in ast.walk(statement) if is_function(n)]
+    whole = (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+    return whole - sum((n.end_lineno or 0) - n.lineno + 1 for n in inner)
+
+
+def run_python(program: str) -> str:
+    """Run a program in a fresh interpreter, with warnings as errors, and give its output."""
+    command = [sys.executable, "-W", "error", "-c", program]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout.strip()
+
+
+def test_import_is_light() -> None:
+    """`import charter_otel` brings neither Litestar nor an exporter nor a test runner."""
+    loaded = run_python("import sys, charter_otel; print(*sys.modules)").split()
+    heavy = ("litestar", "opentelemetry.exporter", "grpc", "requests", "uvicorn", "pytest", "yaml")
+    assert [name for name in loaded if name.startswith(heavy)] == []
+
+
+def test_plugin_is_imported_when_asked_for() -> None:
+    """`CharterPlugin` is there at the top, and only then Litestar is."""
+    program = (
+        "import sys, charter_otel; charter_otel.CharterPlugin; print('litestar' in sys.modules)"
+    )
+    assert run_python(program) == "True"
+
+
+def test_version_is_the_distribution_s() -> None:
+    """The version has one source."""
+    assert charter_otel.__version__ == importlib.metadata.version("charter-otel")
+
+
+def test_unknown_name() -> None:
+    """A name that is not there is an AttributeError, as with any module."""
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        charter_otel.nothing  # noqa: B018 - the access is the test
+
+
+def test_no_path_of_a_machine() -> None:
+    """No file of the package names a path of the machine that it was written on."""
+    here = str(Path(__file__).parents[1])
+    assert [path for path in FILES if here in path.read_text(encoding="utf-8")] == []
