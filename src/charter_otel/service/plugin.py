@@ -1,10 +1,13 @@
 """The Litestar plugin: all of this in anyone's application."""
 
+from collections.abc import Sequence
+
 from litestar import Router
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
 from litestar.types import Guard
 
+from charter_otel.consumers import Consumer
 from charter_otel.metrics.router import metrics_router
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import may, origin_guard, scope_guard
@@ -33,16 +36,21 @@ class CharterPlugin(InitPlugin):
     Args:
         settings: The settings; by default those of the environment.
         stream: An event stream of your own, which the plugin starts and stops.
+        consumers: Consumers of your own, beside those that the settings name.
 
     Raises:
         SettingError: A variable has a wrong value.
     """
 
     def __init__(
-        self, settings: Settings | None = None, *, stream: EventStream | None = None
+        self,
+        settings: Settings | None = None,
+        *,
+        stream: EventStream | None = None,
+        consumers: Sequence[Consumer] = (),
     ) -> None:
         self.settings = settings or load()
-        self.runtime = Runtime(self.settings, stream=stream)
+        self.runtime = Runtime(self.settings, stream=stream, consumers=consumers)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add everything to the application's configuration."""

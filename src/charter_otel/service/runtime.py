@@ -1,7 +1,7 @@
 """What runs behind the routes: started and stopped in the one order that loses nothing."""
 
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 
@@ -10,13 +10,14 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 from charter_otel.charter import CloseReason
+from charter_otel.consumers import Consumer, make
 from charter_otel.emit import Emitter, get_emitter, set_emitter
 from charter_otel.metrics import Schedule, connect_lock, connect_missions, get_job_board, jobs
 from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
 from charter_otel.otel.lines import LineWriter
 from charter_otel.otel.providers import make_resource
 from charter_otel.service.gauges import observe_lines, observe_stream
-from charter_otel.service.settings import Settings
+from charter_otel.service.settings import SettingError, Settings
 from charter_otel.service.stopping import Stopping, on_signals
 from charter_otel.streams import EventStream, connect
 from charter_otel.telemetry import Gateway, HandshakeRate, Limits, Sweeper
@@ -41,10 +42,21 @@ class Runtime:
     Args:
         settings: The settings.
         stream: An event stream of the caller's, instead of the one that the settings name.
+        consumers: Consumers beside those that the settings name.
+
+    Raises:
+        SettingError: A consumer lacks a setting.
     """
 
-    def __init__(self, settings: Settings, *, stream: EventStream | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        stream: EventStream | None = None,
+        consumers: Sequence[Consumer] = (),
+    ) -> None:
         self.settings = settings
+        self.consumers = [*consumers, *_consumers(settings)]
         self.gateway = Gateway(
             limits=_limits(settings),
             metrics_published=settings.metrics_published,
@@ -136,11 +148,16 @@ class Runtime:
             yield
             return
         observe_stream(self.instrumentation.instruments, stream)
-        await stream.start()
-        try:
+        async with AsyncExitStack() as stop:
+            for consumer in self.consumers:
+                consumer.attach(stream)
+                stop.push_async_callback(consumer.stop)
+            # Stopped first: it lets the consumers' running handlers end.
+            stop.push_async_callback(stream.stop, STOP_STREAM_WITHIN)
+            await stream.start()
+            for consumer in self.consumers:
+                await consumer.start()
             yield
-        finally:
-            await stream.stop(STOP_STREAM_WITHIN)
 
     @asynccontextmanager
     async def _jobs(self) -> AsyncIterator[None]:
@@ -189,6 +206,24 @@ def _limits(settings: Settings) -> Limits:
         max_connections=settings.max_connections,
         heartbeat_timeout=settings.heartbeat_timeout,
     )
+
+
+def _consumers(settings: Settings) -> list[Consumer]:
+    if settings.consumers and settings.event_stream == "none":
+        raise SettingError("CHARTER_CONSUMERS needs an event stream; CHARTER_EVENT_STREAM is none")
+    try:
+        return [
+            make(
+                name,
+                state_dir=settings.state_dir,
+                pagerduty_routing_key=settings.pagerduty_routing_key,
+                pagerduty_url=settings.pagerduty_url,
+                grafana_url=settings.grafana_url,
+            )
+            for name in settings.consumers
+        ]
+    except (ValueError, ModuleNotFoundError) as error:
+        raise SettingError(f"CHARTER_CONSUMERS: {error}") from error
 
 
 def _is_no_refusal(record: logging.LogRecord) -> bool:

@@ -16,9 +16,12 @@ PREFIX = "CHARTER_"
 """What the name of each variable starts with."""
 
 
-_SECRETS = ("auth_secret", "auth_secret_previous")
-_LISTS = ("allowed_origins",)
-_RIGHT = {"allowed_origins": "origins separated by commas, e.g. https://fleet.example"}
+_SECRETS = ("auth_secret", "auth_secret_previous", "pagerduty_routing_key")
+_LISTS = ("allowed_origins", "consumers")
+_RIGHT = {
+    "allowed_origins": "origins separated by commas, e.g. https://fleet.example",
+    "consumers": "names separated by commas: status, analytics, audit, alerts",
+}
 
 
 class SettingError(ValueError):
@@ -52,6 +55,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Secret that tokens are signed with; None leaves the service open, on loopback only."""
     auth_secret_previous: str | None = None
     """A secret that is still accepted while robots get tokens that are signed with the new one."""
+    consumers: tuple[Literal["status", "analytics", "audit", "alerts"], ...] = ()
+    """Consumers that run in the service, separated by commas."""
+    pagerduty_routing_key: str | None = None
+    """Integration key for the consumer *alerts*."""
+    pagerduty_url: str | None = None
+    """Base address of the Events API, where it is not PagerDuty's own."""
+    grafana_url: str | None = None
+    """Base address of Grafana, for the links of pages."""
     log_format: Literal["json", "console"] | None = None
     """Form of the lines on stdout; None goes by whether stdout is a terminal."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

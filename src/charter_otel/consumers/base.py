@@ -1,0 +1,100 @@
+"""What a consumer is, and how one follows a stream without a place of its own in it."""
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from contextlib import aclosing
+
+import structlog
+
+from charter_otel.charter import Event
+from charter_otel.streams import EventStream, StreamUnavailable
+from charter_otel.streams.tasks import spawn
+
+log = structlog.get_logger(__name__)
+
+RESTORED = 1000
+"""Latest events that a following consumer reads at its start."""
+RETRY_AFTER = 1.0
+"""Seconds before a stream that was not reachable is followed again."""
+
+
+class Consumer(ABC):
+    """Does something with the events of a stream.
+
+    The order is: `attach`, the stream's start, `start`; the stream's stop, `stop`.
+    """
+
+    name: str
+    """What it is called on the command line."""
+
+    @abstractmethod
+    def attach(self, stream: EventStream) -> None:
+        """Take the events of this stream."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Begin."""
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """End what `start` began."""
+
+
+class Follower(Consumer):
+    """A consumer that keeps a picture in memory.
+
+    It follows the stream instead of subscribing: every instance sees every event, none has to be
+    acknowledged, and a picture that is gone with its process holds nothing back in the stream. The
+    picture begins with the latest `RESTORED` events.
+    """
+
+    types: frozenset[str] = frozenset()
+    """Event types that it wants; empty for all."""
+
+    def __init__(self) -> None:
+        self._stream: EventStream | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._last: str | None = None
+
+    @abstractmethod
+    def apply(self, event: Event) -> None:
+        """Take an event into the picture."""
+
+    def attach(self, stream: EventStream) -> None:
+        """Follow this stream, from `start` on."""
+        self._stream = stream
+
+    async def start(self) -> None:
+        """Begin to follow."""
+        self._task = spawn(self._run(), f"charter consumer {self.name}")
+
+    async def stop(self) -> None:
+        """Stop following; the picture stays."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    async def _run(self) -> None:
+        while self._stream is not None:
+            try:
+                await self._follow(self._stream)
+            except StreamUnavailable as error:
+                log.warning("consumer waits for the stream", consumer=self.name, error=str(error))
+                await asyncio.sleep(RETRY_AFTER)
+            else:
+                return
+
+    async def _follow(self, stream: EventStream) -> None:
+        if self._last is None:
+            for event in await stream.read(types=self.types, limit=RESTORED):
+                self._take(event)
+        async with aclosing(stream.follow(after=self._last, types=self.types)) as events:  # type: ignore[type-var]
+            async for event in events:
+                self._take(event)
+
+    def _take(self, event: Event) -> None:
+        self.apply(event)
+        self._last = event.id

@@ -1,0 +1,136 @@
+"""The system monitoring dashboard's data: a board of the jobs and the presence of the robots."""
+
+from typing import Literal, NamedTuple
+
+from charter_otel.charter import Event, EventType
+from charter_otel.consumers.base import Follower
+
+MAX_ROBOTS = 100_000
+"""Robots that the board knows at most; beyond it the one that was heard of longest ago goes."""
+
+
+class JobStatus(NamedTuple):
+    """How a job stands. Times are Unix seconds."""
+
+    job_id: str
+    status: Literal["running", "completed", "failed"]
+    started_at: float | None = None
+    ended_at: float | None = None
+    entries_processed: int | None = None
+    duration_ms: float | None = None
+    error: str | None = None
+
+
+class RobotStatus(NamedTuple):
+    """How a robot stands. Times are Unix seconds."""
+
+    robot_id: str
+    status: Literal["online", "offline", "unknown"]
+    connection_id: str | None = None
+    connected_at: float | None = None
+    disconnected_at: float | None = None
+    last_connection_duration: float | None = None
+    """Seconds."""
+    last_reason: str | None = None
+    metrics: dict[str, float] | None = None
+    """The last readings that were published."""
+
+
+class Status(Follower):
+    """Keeps the job board and the presence; ask `jobs` and `robots`."""
+
+    name = "status"
+
+    def __init__(self, *, max_robots: int = MAX_ROBOTS) -> None:
+        super().__init__()
+        self.jobs: dict[str, JobStatus] = {}
+        """The jobs, by id."""
+        self.robots: dict[str, RobotStatus] = {}
+        """The robots, by id."""
+        self._max_robots = max_robots
+        self._tracks = {
+            EventType.METRICS_AGGREGATION_STARTED: self.track_job_start,
+            EventType.METRICS_AGGREGATION_COMPLETED: self.update_job_completion,
+            EventType.METRICS_AGGREGATION_FAILED: self.update_job_failure,
+            EventType.TELEMETRY_CONNECTION_ESTABLISHED: self.track_robot_online,
+            EventType.TELEMETRY_CONNECTION_CLOSED: self.track_robot_offline,
+            EventType.TELEMETRY_METRICS_PUBLISHED: self.update_robot_metrics,
+        }
+
+    @property
+    def active_connections(self) -> int:
+        """Robots that are online."""
+        return sum(robot.status == "online" for robot in self.robots.values())
+
+    def apply(self, event: Event) -> None:
+        """Take an event onto the board."""
+        self._tracks[EventType(event.type)](event)
+
+    def track_job_start(self, event: Event) -> None:
+        """Show a job as running."""
+        job_id = event.payload["job_id"]
+        self.jobs[job_id] = JobStatus(job_id, "running", event.payload["started_at"])
+
+    def update_job_completion(self, event: Event) -> None:
+        """Show a job as completed."""
+        payload = event.payload
+        self.jobs[payload["job_id"]] = self._job(payload["job_id"])._replace(
+            status="completed",
+            ended_at=payload["completed_at"],
+            entries_processed=payload["entries_processed"],
+            duration_ms=payload["duration_ms"],
+            error=None,
+        )
+
+    def update_job_failure(self, event: Event) -> None:
+        """Show a job as failed."""
+        payload = event.payload
+        self.jobs[payload["job_id"]] = self._job(payload["job_id"])._replace(
+            status="failed",
+            ended_at=payload["failed_at"],
+            error=f"{payload['error_type']}: {payload['error_message']}",
+        )
+
+    def track_robot_online(self, event: Event) -> None:
+        """Show a robot as online."""
+        payload = event.payload
+        self._keep(
+            self._robot(payload["robot_id"])._replace(
+                status="online",
+                connection_id=payload["connection_id"],
+                connected_at=payload["connected_at"],
+            )
+        )
+
+    def track_robot_offline(self, event: Event) -> None:
+        """Show a robot as offline, unless it is online with a newer connection already."""
+        payload = event.payload
+        robot = self._robot(payload["robot_id"])
+        if robot.connection_id not in (None, payload["connection_id"]):
+            return
+        self._keep(
+            robot._replace(
+                status="offline",
+                connection_id=None,
+                disconnected_at=payload["disconnected_at"],
+                last_connection_duration=payload["duration_seconds"],
+                last_reason=payload.get("reason"),
+            )
+        )
+
+    def update_robot_metrics(self, event: Event) -> None:
+        """Show a robot's readings."""
+        robot = self._robot(event.payload["robot_id"])
+        self._keep(robot._replace(metrics=event.payload["metrics"]))
+
+    def _job(self, job_id: str) -> JobStatus:
+        return self.jobs.get(job_id) or JobStatus(job_id, "running")
+
+    def _robot(self, robot_id: str) -> RobotStatus:
+        return self.robots.get(robot_id) or RobotStatus(robot_id, "unknown")
+
+    def _keep(self, robot: RobotStatus) -> None:
+        self.robots.pop(robot.robot_id, None)
+        self.robots[robot.robot_id] = robot
+        if len(self.robots) > self._max_robots:
+            del self.robots[next(iter(self.robots))]

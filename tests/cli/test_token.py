@@ -1,0 +1,81 @@
+"""`charter-otel token`, and the tokens that the other commands present."""
+
+import json
+import signal
+import time
+
+import pytest
+
+from charter_otel.tokens import LEEWAY, sign, verify
+from cli.commands import run, running, serving
+
+SECRET = {"CHARTER_AUTH_SECRET": "s" * 40}
+
+
+def test_the_token_and_nothing_else_is_printed() -> None:
+    """It opens that robot's WebSocket, has no scope, and lives 30 days."""
+    ended = run("token", "robot_1", variables=SECRET)
+    assert ended.returncode == 0
+    token = verify(["s" * 40], ended.stdout.removesuffix("\n"))
+    assert (token.subject, token.scopes) == ("robot_1", frozenset())
+    assert token.expires_at == pytest.approx(time.time() + 30 * 86_400 + LEEWAY, abs=30)
+
+
+def test_scopes_and_lifetime_are_as_asked() -> None:
+    """Both scopes may be given."""
+    ended = run(
+        "token", "ci", "--scope", "read", "--scope", "write", "--lifetime", "2h", variables=SECRET
+    )
+    token = verify(["s" * 40], ended.stdout.strip())
+    assert token.scopes == {"read", "write"}
+    assert token.expires_at == pytest.approx(time.time() + 7_200 + LEEWAY, abs=30)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "variables", "said"),
+    [
+        (("robot_1",), {}, "CHARTER_AUTH_SECRET is not set"),
+        (("robot 1",), SECRET, "is no robot id"),
+        (("robot_1", "--lifetime", "soon"), SECRET, "90s, 30m, 12h or 30d"),
+        (("robot_1", "--lifetime", "0d"), SECRET, "90s, 30m, 12h or 30d"),
+        (("robot_1", "--scope", "admin"), SECRET, "'read', 'write'"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    arguments: tuple[str, ...], variables: dict[str, str], said: str
+) -> None:
+    """The exit code is 2, nothing is on stdout, and the secret is nowhere."""
+    ended = run("token", *arguments, variables=variables)
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert said in ended.stderr
+    assert "s" * 40 not in ended.stderr
+
+
+def test_simulated_robots_present_tokens() -> None:
+    """With the service's secret they are accepted; without it the text says what to do."""
+    with serving(variables=SECRET) as service:
+        fleet = ("simulate", "--url", service.websocket, "--robots", "3", "--seconds", "1")
+        accepted = run(*fleet, "--missions-per-second", "5", variables=SECRET)
+        refused = run(*fleet, "--no-reconnect")
+    assert accepted.returncode == 0, accepted.stderr
+    assert json.loads(accepted.stdout)["connected"] == 3
+    assert refused.returncode == 1
+    assert "CHARTER_AUTH_SECRET" in refused.stderr
+
+
+@pytest.mark.parametrize("given", [SECRET, "token"])
+def test_tail_presents_a_token(given: dict[str, str] | str) -> None:
+    """One of its own where it has the secret, or the one that it was given."""
+    token = sign("s" * 40, "reader", scopes=["read"], lifetime=60)
+    variables = {"CHARTER_TOKEN": token} if isinstance(given, str) else given
+    with serving(variables=SECRET) as service:
+        with running("tail", "--url", service.http, variables=variables) as tail:
+            tail.says("following")
+            run("simulate", "--url", service.websocket, "--robots", "1", "--seconds", "0.2",
+                variables=SECRET)  # fmt: skip
+            assert json.loads(tail.line())["type"] == "telemetry.connection_established"
+            assert tail.ends(signal.SIGINT)[0] == 0
+        stranger = run("tail", "--url", service.http)
+    assert stranger.returncode == 1
+    assert "CHARTER_TOKEN" in stranger.stderr

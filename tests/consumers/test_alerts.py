@@ -1,0 +1,242 @@
+"""Incidents straight from the stream: one per job or robot, escalated, resolved, never blocking."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from pagerduty import ApiClient
+
+from charter_otel.consumers import Alerts, make
+from charter_otel.consumers.alerts import Incidents, Limits, Page, Pager, pagerduty
+from charter_otel.streams import MemoryStream
+from consumers.conftest import TRACE, Make
+from rules.standins import PagerDuty
+from support.polling import eventually
+
+JOB = "charter/job/aggregate"
+ROBOT = "charter/robot/robot_001"
+
+
+def told(pages: list[Page]) -> list[tuple[str, str, str]]:
+    """Give action, key and severity of each page."""
+    return [(page.action, page.key, page.severity) for page in pages]
+
+
+def test_a_failed_job_pages_and_its_next_success_resolves(failed: Make, completed: Make) -> None:
+    """One incident per job, with the error and the trace id."""
+    incidents = Incidents()
+    (page,) = incidents.handle(failed(), 0)
+    assert told([page]) == [("trigger", JOB, "warning")]
+    assert page.details["error_message"] == "Connection to Redis lost"
+    assert page.correlation_id == TRACE
+    assert told(incidents.handle(completed(), 30)) == [("resolve", JOB, "warning")]
+    assert incidents.handle(completed(), 60) == []
+
+
+def test_repeated_failures_escalate_the_same_incident(failed: Make, completed: Make) -> None:
+    """The third failure within ten minutes is critical; a success begins the count anew."""
+    incidents = Incidents()
+    severities = [incidents.handle(failed(), at)[0].severity for at in (0, 30, 60)]
+    assert severities == ["warning", "warning", "critical"]
+    incidents.handle(completed(), 90)
+    assert incidents.handle(failed(), 120)[0].severity == "warning"
+
+
+def test_failures_far_apart_do_not_escalate(failed: Make) -> None:
+    """What lies further back than the window does not count."""
+    incidents = Incidents()
+    severities = [incidents.handle(failed(), at)[0].severity for at in (0, 400, 800, 1200)]
+    assert set(severities) == {"warning"}
+
+
+def test_a_slow_run_pages_until_one_is_quick(completed: Make) -> None:
+    """Over five seconds."""
+    incidents = Incidents()
+    assert incidents.handle(completed(5000), 0) == []
+    assert told(incidents.handle(completed(5001), 0)) == [("trigger", f"{JOB}/slow", "warning")]
+    assert told(incidents.handle(completed(), 30)) == [("resolve", f"{JOB}/slow", "warning")]
+
+
+def test_a_lost_robot_pages_after_the_hold_and_resolves(closed: Make, established: Make) -> None:
+    """A robot that is back within the hold is no page."""
+    incidents = Incidents()
+    assert incidents.handle(closed(reason="connection_lost"), 0) == []
+    assert incidents.due(4.9) == []
+    assert told(incidents.due(5)) == [("trigger", ROBOT, "warning")]
+    assert told(incidents.handle(established(), 60)) == [("resolve", ROBOT, "warning")]
+    incidents.handle(closed(reason="connection_lost"), 700)
+    incidents.handle(established(), 702)
+    assert incidents.due(800) == []
+
+
+@pytest.mark.parametrize(
+    "reason", ["client_disconnect", "superseded", "token_expired", "server_shutdown"]
+)
+def test_a_meant_disconnect_is_no_page(closed: Make, reason: str) -> None:
+    """Nobody needs to be woken for it."""
+    incidents = Incidents()
+    incidents.handle(closed(reason=reason), 0)
+    assert incidents.due(100) == []
+
+
+def test_a_short_connection_pages(closed: Make) -> None:
+    """Under 60 s, though the robot itself closed it; a deployment is none."""
+    incidents = Incidents()
+    incidents.handle(closed(seconds=59.0), 0)
+    incidents.handle(closed("robot_002", seconds=60.0), 0)
+    incidents.handle(closed("robot_003", "server_shutdown", seconds=5.0), 0)
+    (page,) = incidents.due(10)
+    assert page.summary == "Robot robot_001 disconnected after 59 s"
+
+
+def test_a_fleet_wide_loss_is_one_page(closed: Make, established: Make) -> None:
+    """Twenty lost robots are one critical incident, which ends when most are back."""
+    incidents = Incidents()
+    robots = [f"robot_{number}" for number in range(20)]
+    pages = [p for robot in robots for p in incidents.handle(closed(robot, "connection_lost"), 1)]
+    assert told(pages) == [("trigger", "charter/fleet", "critical")]
+    assert incidents.due(100) == []
+    back = [told(incidents.handle(established(robot), 200)) for robot in robots]
+    assert [pages for pages in back if pages] == [[("resolve", "charter/fleet", "warning")]]
+    assert back.index([("resolve", "charter/fleet", "warning")]) == 10
+
+
+def test_robots_lost_one_by_one_are_no_fleet(closed: Make) -> None:
+    """Ten robots within ten minutes are ten incidents."""
+    incidents = Incidents()
+    pages: list[Page] = []
+    for number in range(10):
+        incidents.handle(closed(f"robot_{number}", "connection_lost"), number * 60.0)
+        pages += incidents.due(number * 60.0 + 10)
+    assert len({page.key for page in pages}) == 10
+
+
+def test_readings_beyond_the_thresholds_page_once(published: Make) -> None:
+    """Battery under 20 %, CPU over 90 %; well again resolves."""
+    incidents = Incidents()
+    assert incidents.handle(published(battery=20.0, cpu=90.0), 0) == []
+    pages = incidents.handle(published(battery=19.9, cpu=90.1), 0)
+    assert {page.key for page in pages} == {f"{ROBOT}/battery", f"{ROBOT}/cpu"}
+    assert incidents.handle(published(battery=18.0, cpu=95.0), 0) == []
+    resolved = incidents.handle(published(), 0)
+    assert [page.action for page in resolved] == ["resolve", "resolve"]
+
+
+@pytest.fixture
+def pager_duty(monkeypatch: pytest.MonkeyPatch) -> Iterator[PagerDuty]:
+    """Run a stand-in for PagerDuty, which the client may reach without TLS."""
+    monkeypatch.setattr(ApiClient, "url", None)
+    with PagerDuty() as standin:
+        yield standin
+
+
+async def test_from_the_stream_to_pagerduty(
+    pager_duty: PagerDuty, failed: Make, completed: Make, tmp_path: Path
+) -> None:
+    """Trigger, escalation and resolution arrive with one key, severities and links."""
+    alerts = make(
+        "alerts",
+        state_dir=tmp_path,
+        pagerduty_routing_key="key",
+        pagerduty_url=f"http://{pager_duty.address}",
+        grafana_url="https://grafana.test",
+    )
+    stream = MemoryStream()
+    alerts.attach(stream)
+    await stream.start()
+    await alerts.start()
+    for event in (failed(), failed(), failed(), completed()):
+        stream.publish_nowait(event)
+    await eventually(lambda: pager_duty.of("resolve"), "resolved")
+    await stream.stop()
+    await alerts.stop()
+    events = [(e["event_action"], e["dedup_key"]) for e in pager_duty.events]
+    assert events == [("trigger", JOB)] * 3 + [("resolve", JOB)]
+    severities = [e["payload"]["severity"] for e in pager_duty.of("trigger")]
+    assert severities == ["warning", "warning", "critical"]
+    first = pager_duty.events[0]
+    assert first["routing_key"] == "key"
+    assert first["payload"]["custom_details"]["correlation_id"] == TRACE
+    assert [link["text"] for link in first["links"]] == ["Dashboard", "Runbook", "Trace"]
+    assert TRACE in first["links"][2]["href"]
+
+
+async def test_a_page_that_was_refused_is_tried_again(pager_duty: PagerDuty) -> None:
+    """While PagerDuty is away pages wait, and arrive in order."""
+    pager_duty.refuse = True
+    pager = Pager(pagerduty("key", url=f"http://{pager_duty.address}"), pause=0.01)
+    pager.start()
+    pager.page(Page(action="trigger", key="one", summary="one"))
+    pager.page(Page(action="resolve", key="one"))
+    await eventually(lambda: pager_duty.refused > 1, "two attempts")
+    pager_duty.refuse = False
+    await eventually(lambda: pager.sent == 2, "both pages")
+    await pager.stop()
+    assert [event["event_action"] for event in pager_duty.events] == ["trigger", "resolve"]
+
+
+async def test_a_full_queue_drops_the_oldest_and_counts() -> None:
+    """Whoever pages never waits, whatever PagerDuty does; the stop has a deadline."""
+    release, sent = threading.Event(), list[str]()
+
+    def stuck(page: Page) -> None:
+        release.wait(10)
+        sent.append(page.key)
+
+    pager = Pager(stuck, capacity=2)
+    pager.start()
+    pager.page(Page(action="trigger", key="0"))
+    await eventually(pager._queue.empty, "the first is under way")
+    for number in range(1, 6):
+        pager.page(Page(action="trigger", key=str(number)))
+    assert pager.dropped == 3
+    release.set()
+    await pager.stop()
+    assert sent == ["0", "4", "5"]
+
+
+async def test_pages_that_nobody_takes_are_given_up_at_the_stop() -> None:
+    """They are counted; the stop does not wait for PagerDuty."""
+
+    def broken(page: Page) -> None:
+        raise ConnectionError(page.key)
+
+    pager = Pager(broken, pause=30)
+    pager.start()
+    pager.page(Page(action="trigger", key="one"))
+    pager.page(Page(action="trigger", key="two"))
+    await pager.stop(0.05)
+    await eventually(lambda: pager.dropped == 2, "both counted")
+
+
+async def test_an_incident_of_before_the_restart_is_resolved(
+    tmp_path: Path, completed: Make
+) -> None:
+    """What is open is remembered in a file."""
+    state, sent = tmp_path / "incidents.json", list[Page]()
+    first = Pager(sent.append, state=state)
+    first.start()
+    first.page(Page(action="trigger", key=JOB))
+    await first.stop()
+    assert json.loads(state.read_text()) == [JOB]
+    alerts = Alerts(Pager(sent.append, state=state))
+    await alerts.start()
+    await alerts.handle(completed())
+    await alerts.stop()
+    assert told(sent)[1:] == [("resolve", JOB, "warning")]
+    assert json.loads(state.read_text()) == []
+
+
+async def test_held_pages_are_sent_when_they_are_due(closed: Make) -> None:
+    """The consumer looks at them every second."""
+    now, sent = [0.0], list[Page]()
+    pager = Pager(sent.append)
+    alerts = Alerts(pager, limits=Limits(hold=5), clock=lambda: now[0])
+    await alerts.start()
+    await alerts.handle(closed(reason="heartbeat_timeout"))
+    now[0] = 6.0
+    await eventually(lambda: sent, "the page")
+    await alerts.stop()
+    assert told(sent) == [("trigger", ROBOT, "warning")]

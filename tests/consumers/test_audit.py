@@ -1,0 +1,271 @@
+"""The audit log: each event once, on disk before it is acknowledged, and any change is found."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from charter_otel.charter import Event, encode
+from charter_otel.cli.audit import audit as command
+from charter_otel.consumers import Audit
+from charter_otel.consumers.audit import FIRST, AuditLog, AuditLogError, verify
+from charter_otel.consumers.audit.chain import read
+from charter_otel.streams import MemoryStream
+from consumers.conftest import Make
+from support.polling import eventually
+
+
+def write(directory: Path, count: int, *, max_bytes: int = 2**20) -> AuditLog:
+    """Write rows with small events and give the closed log."""
+    log = AuditLog(directory, max_bytes=max_bytes, clock=lambda: 1_703_001_234.5)
+    for number in range(count):
+        log.append(f"evt_{number}", b'{"id":"evt_%d","payload":{"n":%d}}' % (number, number))
+    log.close()
+    return log
+
+
+def only(directory: Path) -> Path:
+    """Give the log's only file."""
+    (path,) = directory.glob("*.jsonl")
+    return path
+
+
+def test_rows_make_a_chain(tmp_path: Path) -> None:
+    """Each row has the next number and the hash of the one before; the event is kept as it was."""
+    log = write(tmp_path, 3)
+    rows = [read(line) for line in only(tmp_path).read_bytes().splitlines(keepends=True)]
+    assert [row.row for row in rows] == [1, 2, 3]
+    assert [row.previous for row in rows] == [FIRST, rows[0].hash, rows[1].hash]
+    assert bytes(rows[2].event) == b'{"id":"evt_2","payload":{"n":2}}'
+    found = verify(tmp_path)
+    assert (found.rows, found.first, found.head, found.broken) == (3, 1, log.head, None)
+
+
+def test_the_chain_goes_on_after_a_restart_and_into_new_files(tmp_path: Path) -> None:
+    """A file that is full is followed by another; a new process takes up the end."""
+    write(tmp_path, 5, max_bytes=300)
+    log = AuditLog(tmp_path, max_bytes=300)
+    log.append("evt_x", b'{"id":"evt_x"}')
+    log.close()
+    assert len(list(tmp_path.glob("*.jsonl"))) > 1
+    found = verify(tmp_path)
+    assert (found.rows, found.broken) == (6, None)
+
+
+def test_an_event_that_is_delivered_again_is_one_row(tmp_path: Path) -> None:
+    """In the same process and after a restart."""
+    log = write(tmp_path, 2)
+    assert not log.append("evt_1", b'{"id":"evt_1"}')
+    log.close()
+    again = AuditLog(tmp_path)
+    assert not again.append("evt_0", b'{"id":"evt_0"}')
+    again.close()
+    assert verify(tmp_path).rows == 2
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_any_changed_byte_is_found(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    """Whichever byte of whichever row is changed, that row is named."""
+    directory = tmp_path_factory.mktemp("audit")
+    write(directory, 4)
+    path = only(directory)
+    content = bytearray(path.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    path.write_bytes(content)
+    row = path.read_bytes()[:place].count(b"\n") + 1
+    broken = verify(directory).broken
+    assert broken is not None
+    assert broken.row == row
+
+
+@pytest.mark.parametrize(
+    ("order", "row"), [([0, 2, 3], 3), ([0, 2, 1, 3], 3), ([0, 1, 1, 2, 3], 2), ([1, 0, 2, 3], 1)]
+)
+def test_removed_moved_and_repeated_rows_are_found(
+    tmp_path: Path, order: list[int], row: int
+) -> None:
+    """The first row that does not follow the one before it is named."""
+    write(tmp_path, 4)
+    path = only(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[number] for number in order))
+    broken = verify(tmp_path).broken
+    assert broken is not None
+    assert broken.row == row
+
+
+def test_a_removed_file_is_found(tmp_path: Path) -> None:
+    """A gap between files breaks the chain; older files may be archived."""
+    write(tmp_path, 9, max_bytes=600)
+    first, second, *_ = sorted(tmp_path.glob("*.jsonl"))
+    archived = second.read_bytes()
+    second.unlink()
+    broken = verify(tmp_path).broken
+    assert broken is not None
+    assert "missing" in broken.reason
+    second.write_bytes(archived)
+    first.unlink()
+    found = verify(tmp_path)
+    assert found.broken is None
+    assert found.first > 1
+
+
+@pytest.mark.parametrize("kept", [1, 50, 150])
+def test_a_torn_last_row_is_cut_off_at_the_next_start(tmp_path: Path, kept: int) -> None:
+    """What a crash left half-written was never acknowledged: it goes, and comes again."""
+    write(tmp_path, 3)
+    path = only(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join(lines[:2]) + lines[2][:kept])
+    assert verify(tmp_path).broken is not None
+    log = AuditLog(tmp_path)
+    assert log.append("evt_2", b'{"id":"evt_2"}')
+    log.close()
+    found = verify(tmp_path)
+    assert (found.rows, found.broken) == (3, None)
+
+
+def test_a_broken_log_is_not_continued(tmp_path: Path) -> None:
+    """Behind a row that was tampered with, nothing is written; the text says what to do."""
+    write(tmp_path, 3)
+    path = only(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"n":2', b'"n":7'))
+    with pytest.raises(AuditLogError, match=r"row after row 2 is broken.*move the directory"):
+        AuditLog(tmp_path).open()
+
+
+def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:
+    """The second one is refused."""
+    log = AuditLog(tmp_path)
+    log.open()
+    try:
+        with pytest.raises(AuditLogError, match="another process"):
+            AuditLog(tmp_path).open()
+    finally:
+        log.close()
+
+
+def test_a_full_disk_leaves_no_part_of_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The row is refused whole, and can be written when there is room again."""
+    write(tmp_path, 1)
+    log = AuditLog(tmp_path)
+    log.open()
+
+    def full(file: int) -> None:
+        raise OSError(28, f"No space left on device: {file}")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="No space"):
+            log.append("evt_1", b'{"id":"evt_1"}')
+    assert verify(tmp_path).rows == 1
+    assert log.append("evt_1", b'{"id":"evt_1"}')
+    log.close()
+    assert (verify(tmp_path).rows, verify(tmp_path).broken) == (2, None)
+
+
+async def test_an_event_is_on_disk_before_it_is_acknowledged(
+    tmp_path: Path, established: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the disk is not done, the stream counts the event as not handled."""
+    event: Event = established()
+    stream, audit = MemoryStream(), Audit(tmp_path)
+    audit.attach(stream)
+    await stream.start()
+    await audit.start()
+    loop, entered, release = asyncio.get_running_loop(), asyncio.Event(), asyncio.Event()
+    real = os.fsync
+
+    def slow(file: int) -> None:
+        loop.call_soon_threadsafe(entered.set)
+        asyncio.run_coroutine_threadsafe(release.wait(), loop).result(10)
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    stream.publish_nowait(event)
+    await asyncio.wait_for(entered.wait(), 10)
+    assert stream.statistics().subscribers[0].lag == 1
+    release.set()
+    await eventually(lambda: not stream.statistics().subscribers[0].lag, "acknowledged")
+    row = read(only(tmp_path).read_bytes())
+    assert bytes(row.event) == encode(event)
+    await stream.stop()
+    await audit.stop()
+
+
+async def test_what_was_published_before_it_is_recorded_too(
+    tmp_path: Path, established: Make, closed: Make
+) -> None:
+    """The log begins with the earliest event that the stream holds."""
+    stream, audit = MemoryStream(), Audit(tmp_path, types=("telemetry.*",))
+    await stream.start()
+    stream.publish_nowait(established())
+    stream.publish_nowait(closed())
+    audit.attach(stream)
+    await audit.start()
+    await eventually(lambda: audit.log.rows == 2, "two rows")
+    await stream.stop()
+    await audit.stop()
+
+
+def test_the_command_says_that_all_is_well(tmp_path: Path) -> None:
+    """`audit verify` gives the number of rows and the head, and exits with 0."""
+    log = write(tmp_path, 3)
+    result = CliRunner().invoke(command, ["verify", str(tmp_path)])
+    assert result.exit_code == 0
+    assert "3 rows from row 1 are in order" in result.output
+    assert log.head in result.output
+
+
+def test_the_command_names_the_first_broken_row(tmp_path: Path) -> None:
+    """It fails, with file, line and row."""
+    write(tmp_path, 3)
+    path = only(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'"n":1', b'"n":9'))
+    result = CliRunner().invoke(command, ["verify", str(tmp_path)])
+    assert result.exit_code == 1
+    assert f"{path.name}:2: row 2 is broken" in result.output
+
+
+def test_the_command_without_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails and says where it looked: by default in the state directory."""
+    monkeypatch.setenv("CHARTER_STATE_DIR", str(tmp_path))
+    result = CliRunner().invoke(command, ["verify"])
+    assert result.exit_code == 1
+    assert str(tmp_path / "audit") in result.output
+
+
+def test_a_killed_writer_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
+    """What `append` had said is written is there after SIGKILL, and the chain continues."""
+    writer = (
+        "import sys; from pathlib import Path; from charter_otel.consumers.audit import AuditLog\n"
+        "log = AuditLog(Path(sys.argv[1]))\n"
+        "for n in range(10**6):\n"
+        "    log.append(f'evt_{n}', b'{\"id\":\"evt_%d\"}' % n); print(n, file=sys.stderr)\n"
+    )
+    command = [sys.executable, "-c", writer, str(tmp_path)]
+    with subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        acknowledged = [int(line) for _, line in zip(range(50), process.stderr, strict=False)]
+        process.kill()
+        acknowledged += [int(line) for line in process.stderr]
+    log = AuditLog(tmp_path)
+    log.open()
+    assert log.rows > acknowledged[-1]
+    assert log.append("evt_after", b'{"id":"evt_after"}')
+    log.close()
+    assert verify(tmp_path).broken is None
