@@ -178,6 +178,16 @@ async def test_closing_all_connections_is_a_server_shutdown(robots: Robots) -> N
     assert len(robots.gateway.connections) == 0
 
 
+async def test_a_cancelled_handler_is_a_server_shutdown(robots: Robots) -> None:
+    """A server that cancels its handlers gets the event all the same, and once."""
+    await robots.connect()
+    await eventually(lambda: robots.established, "established")
+    (handler,) = [t for t in asyncio.all_tasks() if "run_asgi" in str(t.get_coro())]
+    handler.cancel()
+    (closed,) = await robots.closings()
+    assert closed.payload["reason"] == "server_shutdown"
+
+
 async def _close_code(client: ClientConnection) -> int | None:
     try:
         while True:
