@@ -19,7 +19,7 @@ help:
 	@echo "make test       the test suite; CHARTER_REQUIRE=redis,… turns skips into failures"
 	@echo "make lint       style, types, import direction, generated files"
 	@echo "make format     formats the code"
-	@echo "make generate   constants, payloads and docs from the registry"
+	@echo "make generate   what follows from the registry: code, docs, dashboards, rules"
 	@echo "make collector  the project's OpenTelemetry Collector (needs Go)"
 	@echo "make pins       renews constraints.txt"
 	@echo "make clean      removes .venv and what the tools leave behind"
@@ -36,6 +36,8 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m charter_otel.registry --check
+	@$(BIN)/python -m dashboards.build --check
+	@$(BIN)/python -m dashboards.rules.build --check
 
 format: $(READY)
 	@$(BIN)/ruff check --fix
@@ -43,6 +45,8 @@ format: $(READY)
 
 generate: $(READY)
 	@$(BIN)/python -m charter_otel.registry
+	@$(BIN)/python -m dashboards.build
+	@$(BIN)/python -m dashboards.rules.build
 
 collector:
 	@sh collector/build.sh

@@ -170,7 +170,9 @@ def _refusing() -> Iterator[str]:
 @contextlib.contextmanager
 def _subscriber(redis: str, variables: dict[str, str]) -> Iterator[None]:
     env = {**os.environ, **variables, "OTEL_SERVICE_NAME": "fleet-board"}
-    process = subprocess.Popen([sys.executable, str(SUBSCRIBER), redis], env=env)
+    process = subprocess.Popen(
+        [sys.executable, str(SUBSCRIBER), redis], env=env, stdout=subprocess.DEVNULL
+    )
     try:
         yield
         assert process.poll() is None, "the subscriber ended by itself"

@@ -1,0 +1,1 @@
+"""Grafana dashboards of the charter-otel service, generated from the registry's names."""

@@ -1,0 +1,81 @@
+"""Audit: when was a robot connected, for how long, and why did it end?"""
+
+from charter_otel.charter import EventType
+from charter_otel.otel import semconv as otel
+from dashboards import kit, limits, logql
+from dashboards.kit import Dashboard
+from dashboards.logql import count, events, filtered
+from dashboards.panels import Steps, lines, number, question, records, rows
+from dashboards.promql import label
+from dashboards.queries import Query, legend
+
+QUESTION = "When was a robot connected, for how long, and why did it end?"
+READING = (
+    "Choose the robots above. A correlation id, from an alert, a log line or a trace, finds every"
+    " event of its unit of work. What has to prove something is the hash-chained audit log"
+    " (`charter-otel audit verify`); this is its convenient copy, by way of Loki."
+)
+ROBOT, CONNECTION = otel.CHARTER_ROBOT_ID, otel.CHARTER_CONNECTION_ID
+REASON, CORRELATION = otel.CHARTER_CONNECTION_CLOSE_REASON, otel.CHARTER_EVENT_CORRELATION_ID
+SECONDS, TYPE = otel.CHARTER_CONNECTION_DURATION_SECONDS, otel.CHARTER_EVENT_TYPE
+CHOSEN = filtered(ROBOT, "$robot")
+BEGAN = events(EventType.TELEMETRY_CONNECTION_ESTABLISHED, where=(CHOSEN,))
+ENDED = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN,))
+BROKE = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN, logql.unexpected()))
+FOUND = events(*EventType, where=(filtered(CORRELATION, "$correlation"),))
+BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
+
+
+def dashboard() -> Dashboard:
+    """Build the dashboard."""
+    made = kit.start("charter-audit", "Charter / Audit", QUESTION, "1m", "now-24h", first="loki")
+    kit.robots(kit.services(made), matchers="")
+    made.with_variable(kit.text_variable("correlation", ".*"))
+    made.with_panel(question(QUESTION, READING))
+    kit.row(made, "Overview", _overview())
+    kit.row(made, "Connections", _connections())
+    kit.row(made, "Every event", _every_event())
+    return kit.finish(made)
+
+
+def _overview() -> kit.Panels:
+    mean = logql.unwrapped("avg_over_time", ENDED, SECONDS)
+    return [
+        number("Established", "Connections that began in the time range.",
+               _asked(count(BEGAN)), reduce="sum", width=6),
+        number("Closed", "Connections that ended in the time range.",
+               _asked(count(ENDED)), reduce="sum", width=6),
+        number("Closed unexpectedly", "Connections that ended in a way that nobody meant.",
+               _asked(count(BROKE)), reduce="sum", steps=((1, "red"),), width=6),
+        number("Mean duration", "Of the connections that ended; below 60 s orange.",
+               _asked(mean), unit="s", reduce="mean", steps=BRIEF, width=6),
+    ]  # fmt: skip
+
+
+def _connections() -> kit.Panels:
+    longest = logql.unwrapped("max_over_time", ENDED, SECONDS)
+    return [
+        rows("Connections that ended", "One row each; the correlation id leads to the trace.",
+             _asked(ENDED), columns={label(SECONDS): {"unit": "s"}}, width=24, height=12,
+             transformations=logql.table(ROBOT, CONNECTION, SECONDS, REASON, CORRELATION)),
+        lines("Ends by reason", "Connections that ended, by close reason.",
+              _asked(count(ENDED, REASON), legend(REASON)), stacked=True, width=12),
+        lines("Longest connection", "The longest of those that ended at a time.",
+              _asked(longest, "longest"), unit="s", width=12),
+        rows("Connections that began", "One row each; one without an end above is still open.",
+             _asked(BEGAN), transformations=logql.table(ROBOT, CONNECTION, CORRELATION), width=24),
+    ]  # fmt: skip
+
+
+def _every_event() -> kit.Panels:
+    told = logql.line(FOUND, ROBOT, otel.CHARTER_JOB_ID, REASON, CORRELATION)
+    return [
+        lines("Events by type", "How many events of each type there were.",
+              _asked(count(FOUND, TYPE), legend(TYPE)), stacked=True, height=10),
+        records("Events", "With this correlation id, of all robots and jobs, newest first.",
+                _asked(told), width=16, height=10),
+    ]  # fmt: skip
+
+
+def _asked(expression: str, legend: str = "") -> Query:
+    return Query(expression, legend, "loki")

@@ -1,0 +1,101 @@
+"""Metrics that others declare: the OpenTelemetry SDK on itself, the Collector on itself.
+
+Names and attributes: https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ and
+https://opentelemetry.io/docs/collector/internal-telemetry/. `test_live.py`
+sees them.
+"""
+
+from charter_otel.otel import semconv
+from charter_otel.otel.semconv import Metric
+
+COMPONENT = "otel.component.name"
+"""The exporter or processor of the SDK that reports."""
+RECEIVER = "receiver"
+EXPORTER = "exporter"
+DATA_TYPE = "data_type"
+SERVICE_VERSION = "service.version"
+
+LOG_QUEUE_SIZE = Metric(
+    "otel.sdk.processor.log.queue.size", "updowncounter", "{log_record}", "", (COMPONENT,)
+)
+LOG_QUEUE_CAPACITY = Metric(
+    "otel.sdk.processor.log.queue.capacity", "updowncounter", "{log_record}", "", (COMPONENT,)
+)
+SPAN_QUEUE_SIZE = Metric(
+    "otel.sdk.processor.span.queue.size", "updowncounter", "{span}", "", (COMPONENT,)
+)
+SPAN_QUEUE_CAPACITY = Metric(
+    "otel.sdk.processor.span.queue.capacity", "updowncounter", "{span}", "", (COMPONENT,)
+)
+LOG_PROCESSED = Metric(
+    "otel.sdk.processor.log.processed",
+    "counter",
+    "{log_record}",
+    "",
+    (COMPONENT, semconv.ERROR_TYPE),
+)
+SPAN_PROCESSED = Metric(
+    "otel.sdk.processor.span.processed", "counter", "{span}", "", (COMPONENT, semconv.ERROR_TYPE)
+)
+LOG_EXPORTED = Metric(
+    "otel.sdk.exporter.log.exported", "counter", "{log_record}", "", (COMPONENT, semconv.ERROR_TYPE)
+)
+SPAN_EXPORTED = Metric(
+    "otel.sdk.exporter.span.exported", "counter", "{span}", "", (COMPONENT, semconv.ERROR_TYPE)
+)
+EXPORT_DURATION = Metric(
+    "otel.sdk.exporter.operation.duration", "histogram", "s", "", (COMPONENT, semconv.ERROR_TYPE)
+)
+SDK = (
+    LOG_QUEUE_SIZE,
+    LOG_QUEUE_CAPACITY,
+    SPAN_QUEUE_SIZE,
+    SPAN_QUEUE_CAPACITY,
+    LOG_PROCESSED,
+    SPAN_PROCESSED,
+    LOG_EXPORTED,
+    SPAN_EXPORTED,
+    EXPORT_DURATION,
+)
+
+_RECEIVED = (RECEIVER, "transport")
+_SENT = (EXPORTER,)
+ACCEPTED = tuple(
+    Metric(f"otelcol_receiver_accepted_{signal}", "counter", "{record}", "", _RECEIVED)
+    for signal in ("log_records", "spans", "metric_points")
+)
+REFUSED = tuple(
+    Metric(f"otelcol_receiver_refused_{signal}", "counter", "{record}", "", _RECEIVED)
+    for signal in ("log_records", "spans", "metric_points")
+)
+SENT = tuple(
+    Metric(f"otelcol_exporter_sent_{signal}", "counter", "{record}", "", _SENT)
+    for signal in ("log_records", "spans", "metric_points")
+)
+SEND_FAILED = tuple(
+    Metric(f"otelcol_exporter_send_failed_{signal}", "counter", "{record}", "", _SENT)
+    for signal in ("log_records", "spans")
+)
+COLLECTOR_QUEUE_SIZE = Metric(
+    "otelcol_exporter_queue_size", "gauge", "{batch}", "", (EXPORTER, DATA_TYPE)
+)
+COLLECTOR_QUEUE_CAPACITY = Metric(
+    "otelcol_exporter_queue_capacity", "gauge", "{batch}", "", (EXPORTER, DATA_TYPE)
+)
+COLLECTOR_MEMORY = Metric("otelcol_process_memory_rss", "gauge", "By", "")
+COLLECTOR_UPTIME = Metric("otelcol_process_uptime", "counter", "s", "")
+COLLECTOR = (
+    *ACCEPTED,
+    *REFUSED,
+    *SENT,
+    *SEND_FAILED,
+    COLLECTOR_QUEUE_SIZE,
+    COLLECTOR_QUEUE_CAPACITY,
+    COLLECTOR_MEMORY,
+    COLLECTOR_UPTIME,
+)
+
+TARGET_INFO = Metric("target.info", "gauge", "", "", (SERVICE_VERSION,))
+ALERTS = Metric("ALERTS", "gauge", "", "", ("alertname", "alertstate", "severity"))
+ALERTS_FOR_STATE = Metric("ALERTS_FOR_STATE", "gauge", "", "", ("alertname", "severity"))
+PROMETHEUS = (TARGET_INFO, ALERTS, ALERTS_FOR_STATE)

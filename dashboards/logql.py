@@ -1,0 +1,74 @@
+"""From the registry's events and spans to LogQL and TraceQL.
+
+Loki takes OTLP: `service.name` is the stream label `service_name`, the event's name is the
+structured metadata `event_name`, attributes are structured metadata with dots as underscores.
+https://grafana.com/docs/loki/latest/send-data/otel/
+"""
+
+from charter_otel.charter import EXPECTED_CLOSE_REASONS, EventType
+from charter_otel.otel import semconv
+from dashboards.promql import label
+
+EVENT_NAME = "event_name"
+"""Where Loki keeps the event's name."""
+
+EXPECTED = "|".join(sorted(EXPECTED_CLOSE_REASONS))
+"""Close reasons that somebody meant, as a pattern; `!~` leaves the others."""
+
+
+def events(*types: EventType, where: tuple[str, ...] = ()) -> str:
+    """Select the log records of events.
+
+    Args:
+        types: The event types.
+        where: Filters on attributes, as `filtered` gives them.
+    """
+    names = "|".join(str(event_type) for event_type in types)
+    stages = [f'{EVENT_NAME}=~"{names}"', *where]
+    return f'{{service_name=~"$service"}} | {" | ".join(stages)}'
+
+
+def filtered(attribute: str, value: str, operator: str = "=~") -> str:
+    """Give a filter on an attribute."""
+    return f'{label(attribute)}{operator}"{value}"'
+
+
+def unexpected() -> str:
+    """Give the filter that leaves disconnects that somebody should look at."""
+    return filtered(semconv.CHARTER_CONNECTION_CLOSE_REASON, EXPECTED, "!~")
+
+
+def count(selection: str, *by: str) -> str:
+    """Count records, keeping the attributes ``by``."""
+    kept = f" by ({', '.join(label(attribute) for attribute in by)})" if by else ""
+    return f"sum{kept} (count_over_time({selection} [$__auto]))"
+
+
+def unwrapped(function: str, selection: str, attribute: str) -> str:
+    """Aggregate an attribute's number over time, over all records."""
+    return f"{function}({selection} | unwrap {label(attribute)} [$__auto]) by (service_name)"
+
+
+def line(selection: str, *attributes: str) -> str:
+    """Show the records as lines of attributes; a Charter event has no text of its own."""
+    shown = " ".join(f"{{{{.{label(attribute)}}}}}" for attribute in (EVENT_NAME, *attributes))
+    return f"{selection} | line_format `{shown}`"
+
+
+def failed_spans(*names: str) -> str:
+    """Select traces with a failed span of one of the names, in TraceQL."""
+    pattern = "|".join(name.replace(".", "[.]") for name in names)
+    return (
+        f'{{ resource.service.name =~ "$service" && name =~ "{pattern}" && status = error }}'
+        f" | select(span.{semconv.CHARTER_ROBOT_ID}, span.{semconv.ERROR_TYPE})"
+    )
+
+
+def table(*attributes: str) -> tuple[tuple[str, dict[str, object]], ...]:
+    """Give the transformations that show records as rows: the time, then these attributes."""
+    columns = ["Time", *map(label, attributes)]
+    return (
+        ("extractFields", {"source": "labels", "format": "json", "keepTime": True}),
+        ("filterFieldsByName", {"include": {"names": columns}}),
+        ("organize", {"indexByName": {name: at for at, name in enumerate(columns)}}),
+    )

@@ -1,0 +1,1 @@
+"""Alert rules of Prometheus and Loki, generated from the registry's names."""

@@ -1,0 +1,73 @@
+"""LogQL and TraceQL parse with Grafana's own grammars, as its query editors use them."""
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support import require
+from support.dashboards import every, filled
+
+PACKAGES = ("@grafana/lezer-logql@0.4.2", "@grafana/lezer-traceql@1.0.0", "@lezer/lr@1.4.10")
+CACHE = Path(__file__).parents[2] / "build" / "grammars"
+SCRIPT = Path(__file__).with_name("grammar.mjs")
+
+
+@pytest.fixture(scope="module")
+def grammars() -> Path:
+    """Give the directory with the grammars, installed once."""
+    node, npm = shutil.which("node"), shutil.which("npm")
+    require("node", available=bool(node and npm), reason="no node and npm on PATH; install Node.js")
+    wanted = "\n".join(PACKAGES)
+    stamp = CACHE / "installed.txt"
+    if not stamp.exists() or stamp.read_text() != wanted:
+        CACHE.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
+        done = subprocess.run(
+            [*command, "--prefix", str(CACHE), *PACKAGES],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=100,
+        )
+        require("node", available=done.returncode == 0, reason=f"npm failed: {done.stderr[-300:]}")
+        stamp.write_text(wanted)
+    return CACHE
+
+
+def errors(grammars: Path, *queries: tuple[str, str]) -> list[int | None]:
+    """Give where each query breaks its grammar, or None."""
+    done = subprocess.run(
+        ["node", str(SCRIPT), str(grammars)],
+        input=json.dumps(queries),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    found: list[int | None] = json.loads(done.stdout)
+    return found
+
+
+def test_every_query_parses(grammars: Path) -> None:
+    """No query of a panel or an annotation breaks its grammar."""
+    targets = [*every("loki"), *every("tempo")]
+    assert targets
+    found = errors(grammars, *((target.kind, filled(target.text)) for target in targets))
+    broken = {str(target): at for target, at in zip(targets, found, strict=True) if at is not None}
+    assert not broken
+
+
+@pytest.mark.parametrize(
+    ("language", "query"),
+    [
+        ("loki", '{service_name="x" | y'),
+        ("tempo", "{ name = }"),
+        ("loki", "sum by (count_over_time"),
+    ],
+)
+def test_grammars_refuse(grammars: Path, language: str, query: str) -> None:
+    """The grammars tell a broken query from a good one."""
+    assert errors(grammars, (language, query)) != [None]
