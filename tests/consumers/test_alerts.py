@@ -10,11 +10,13 @@ from pagerduty import ApiClient
 
 from charter_otel.consumers import Alerts, make
 from charter_otel.consumers.alerts import Incidents, Limits, Page, Pager, pagerduty
+from charter_otel.consumers.alerts.pager import links
 from charter_otel.streams import MemoryStream
 from consumers.conftest import TRACE, Make
 from rules.standins import PagerDuty
 from support.polling import eventually
 
+RUNBOOKS = Path(__file__).parents[2] / "dashboards" / "runbooks"
 JOB = "charter/job/aggregate"
 ROBOT = "charter/robot/robot_001"
 
@@ -122,6 +124,26 @@ def test_readings_beyond_the_thresholds_page_once(published: Make) -> None:
     assert incidents.handle(published(battery=18.0, cpu=95.0), 0) == []
     resolved = incidents.handle(published(), 0)
     assert [page.action for page in resolved] == ["resolve", "resolve"]
+
+
+def test_every_page_leads_to_a_runbook_that_exists(
+    failed: Make, completed: Make, closed: Make, published: Make
+) -> None:
+    """The runbooks are those of the alert rules."""
+    incidents = Incidents(Limits(fleet_robots=3))
+    pages = incidents.handle(failed(), 0)
+    pages += incidents.handle(completed(9000), 0)
+    pages += incidents.handle(published(battery=1.0, cpu=99.0), 0)
+    incidents.handle(closed("a", "connection_lost"), 0)
+    pages += incidents.due(10)
+    pages += [p for r in ("b", "c") for p in incidents.handle(closed(r, "connection_lost"), 10)]
+    names = {
+        links(page, "https://grafana.test")[1]["href"].rpartition("/")[2]
+        for page in pages
+        if page.action == "trigger"
+    }
+    assert len(names) == 6
+    assert names <= {path.name for path in RUNBOOKS.iterdir()}
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from charter_otel.charter import Event, encode
 from charter_otel.cli.audit import audit as command
 from charter_otel.consumers import Audit
 from charter_otel.consumers.audit import FIRST, AuditLog, AuditLogError, verify
-from charter_otel.consumers.audit.chain import read
+from charter_otel.consumers.audit.chain import make, read
 from charter_otel.streams import MemoryStream
 from consumers.conftest import Make
 from support.polling import eventually
@@ -102,6 +102,30 @@ def test_removed_moved_and_repeated_rows_are_found(
     broken = verify(tmp_path).broken
     assert broken is not None
     assert broken.row == row
+
+
+@pytest.mark.parametrize(("previous", "row"), [("the row before", 3), ("another", 2)])
+def test_a_forged_row_is_found(tmp_path: Path, previous: str, row: int) -> None:
+    """A row with a right hash of its own: it does not follow, or the next one does not."""
+    write(tmp_path, 4)
+    path = only(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    before = read(lines[0]).hash if previous == "the row before" else "a" * 64
+    lines[1] = make(2, 1.0, b'{"id":"evt_forged"}', before).line()
+    path.write_bytes(b"".join(lines))
+    broken = verify(tmp_path).broken
+    assert broken is not None
+    assert broken.row == row
+
+
+def test_an_added_byte_is_found(tmp_path: Path) -> None:
+    """Even one that JSON does not care about."""
+    write(tmp_path, 2)
+    path = only(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b'{"row":2', b'{ "row":2'))
+    broken = verify(tmp_path).broken
+    assert broken is not None
+    assert broken.row == 2
 
 
 def test_a_removed_file_is_found(tmp_path: Path) -> None:

@@ -24,6 +24,15 @@ PAUSE = 1.0
 """Seconds before the second attempt; doubles up to `LONGEST_PAUSE`."""
 LONGEST_PAUSE = 30.0
 
+_RUNBOOKS = {
+    ("job", ""): "JobFailed",
+    ("job", "slow"): "JobSlow",
+    ("robot", ""): "RobotDisconnected",
+    ("robot", "battery"): "LowBattery",
+    ("robot", "cpu"): "HighCpu",
+    ("fleet", ""): "FleetDisconnected",
+}
+
 Sender = Callable[[Page], None]
 """Sends a page, blocking; raises where it was not taken."""
 
@@ -182,15 +191,19 @@ def _event(page: Page, grafana: str | None) -> dict[str, Any]:
 
 def links(page: Page, grafana: str) -> list[dict[str, str]]:
     """Give the links of a page: dashboard, runbook, and trace where there is one."""
-    runbook = "JobFailed" if page.key.startswith("charter/job/") else "RobotDisconnected"
-    runbook = "FleetDisconnected" if page.key == "charter/fleet" else runbook
     given = [
         {"text": "Dashboard", "href": f"{grafana}/d/charter-incidents"},
-        {"text": "Runbook", "href": f"{grafana}/public/runbooks/{runbook}.md"},
+        {"text": "Runbook", "href": f"{grafana}/public/runbooks/{_runbook(page.key)}.md"},
     ]
     if page.correlation_id:
         given.append({"text": "Trace", "href": _trace(page.correlation_id, grafana)})
     return given
+
+
+def _runbook(key: str) -> str:
+    _, kind, *rest = key.split("/")
+    condition = rest[-1] if len(rest) > 1 else ""
+    return _RUNBOOKS[kind, condition]
 
 
 def _trace(trace_id: str, grafana: str) -> str:

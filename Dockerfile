@@ -1,0 +1,36 @@
+# Two images: `service`, the Python service, and `collector`, the project's own Collector.
+# docker build --target service -t charter-otel .
+
+FROM python:3.13-slim-bookworm AS service-build
+WORKDIR /src
+COPY constraints.txt ./
+RUN python -m venv /opt/charter-otel
+# Pins that are not needed cost nothing; what is needed is what the tests ran with.
+COPY pyproject.toml README.md LICENSE ./
+COPY src ./src
+RUN /opt/charter-otel/bin/pip install --no-cache-dir -c constraints.txt '.[pagerduty]'
+
+FROM python:3.13-slim-bookworm AS service
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin charter \
+    && install -d -o charter -g charter -m 0700 /var/lib/charter-otel
+COPY --from=service-build /opt/charter-otel /opt/charter-otel
+ENV PATH=/opt/charter-otel/bin:$PATH PYTHONUNBUFFERED=1 CHARTER_STATE_DIR=/var/lib/charter-otel
+USER charter
+EXPOSE 8000
+VOLUME /var/lib/charter-otel
+ENTRYPOINT ["charter-otel"]
+CMD ["serve"]
+
+FROM golang:1.25-alpine AS collector-build
+ENV CGO_ENABLED=0
+WORKDIR /src
+COPY collector/builder.yaml collector/build.sh collector/
+RUN sh collector/build.sh
+
+FROM alpine:3.22 AS collector
+RUN adduser -D -H -u 10001 collector && install -d -o collector -g collector -m 0700 /var/lib/collector
+COPY --from=collector-build /src/build/otelcol-charter /usr/local/bin/otelcol-charter
+USER collector
+EXPOSE 4317 4318 8888 8889 13133
+VOLUME /var/lib/collector
+ENTRYPOINT ["otelcol-charter"]

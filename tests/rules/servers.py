@@ -1,0 +1,158 @@
+"""Real servers of Prometheus and Alertmanager, on loopback, with the project's files."""
+
+import contextlib
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from support import require
+from support.polling import wait_until
+from support.servers import free_port
+
+ROOT = Path(__file__).parents[2]
+ALERTMANAGER = ROOT / "dashboards" / "alertmanager.yaml"
+ROUTING_KEY = "0123456789abcdef0123456789abcdef"
+
+
+def tool(name: str, needed: str, *names: str) -> str:
+    """Give the path of a program, or skip; ``needed`` is its name in ``CHARTER_REQUIRE``."""
+    found = next(filter(None, map(shutil.which, (name, *names))), None)
+    package = "prometheus-alertmanager" if needed == "alertmanager" else "prometheus"
+    require(
+        needed,
+        available=found is not None,
+        reason=f"no {name} on PATH; Debian: apt-get install --no-install-recommends {package}",
+    )
+    return found or ""
+
+
+def promtool() -> str:
+    """Give Prometheus's tool, or skip."""
+    return tool("promtool", "prometheus")
+
+
+@contextlib.contextmanager
+def alertmanager(directory: Path, pagerduty: str, heartbeat: str) -> Iterator[str]:
+    """Run Alertmanager with the project's configuration and give its ``host:port``.
+
+    Only addresses, secrets and waiting times are others.
+    """
+    program = tool("prometheus-alertmanager", "alertmanager", "alertmanager")
+    (directory / "routing_key").write_text(f"{ROUTING_KEY}\n")
+    configuration = yaml.safe_load(ALERTMANAGER.read_text())
+    _hasten(configuration["route"])
+    pager, beat = (receiver for receiver in configuration["receivers"])
+    pager["pagerduty_configs"][0] |= {
+        "url": f"http://{pagerduty}/v2/enqueue",
+        "routing_key_file": str(directory / "routing_key"),
+    }
+    # Debian's Alertmanager is older than `url_file`.
+    beat["webhook_configs"][0].pop("url_file")
+    beat["webhook_configs"][0]["url"] = f"http://{heartbeat}/"
+    path = directory / "alertmanager.yaml"
+    path.write_text(json.dumps(configuration))
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        program,
+        f"--config.file={path}",
+        f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address={address}",
+        "--cluster.listen-address=",
+    ]
+    with _running(command, directory / "alertmanager.log", f"http://{address}/-/ready"):
+        yield address
+
+
+@contextlib.contextmanager
+def prometheus(
+    directory: Path,
+    rules: str,
+    targets: dict[str, str],
+    alertmanager: str,
+    interval: str = "1s",
+) -> Iterator[str]:
+    """Run Prometheus on the rules and give its ``host:port``.
+
+    Args:
+        directory: Where its data lie.
+        rules: Text of the rule file.
+        targets: Addresses to scrape, by job.
+        alertmanager: Where alerts go.
+        interval: Time between two scrapes, and between two evaluations.
+    """
+    program = tool("prometheus", "prometheus")
+    (directory / "rules.yaml").write_text(rules)
+    path = directory / "prometheus.yaml"
+    path.write_text(json.dumps(_scraping(targets, alertmanager, interval)))
+    address = f"127.0.0.1:{free_port()}"
+    command = [
+        program,
+        f"--config.file={path}",
+        f"--storage.tsdb.path={directory / 'tsdb'}",
+        f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
+        # What fires before Alertmanager is discovered is sent again soon.
+        "--rules.alert.resend-delay=1s",
+    ]
+    with _running(command, directory / "prometheus.log", f"http://{address}/-/ready"):
+        yield address
+
+
+def query(address: str, expression: str) -> list[dict[str, Any]]:
+    """Ask Prometheus and give the samples."""
+    answer = httpx.get(f"http://{address}/api/v1/query", params={"query": expression})
+    result: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
+    return result
+
+
+def _hasten(route: dict[str, Any]) -> None:
+    route |= {"group_wait": "500ms", "group_interval": "1s"}
+    for child in route.get("routes", []):
+        # A robot's page still waits for the fleet's.
+        patience = "3s" if "robot_id" in child["matchers"][0] else "500ms"
+        child |= {"group_wait": patience, "group_interval": "1s"}
+
+
+def _scraping(targets: dict[str, str], alertmanager: str, interval: str) -> dict[str, Any]:
+    return {
+        "global": {"scrape_interval": interval, "evaluation_interval": interval},
+        "rule_files": ["rules.yaml"],
+        "alerting": {"alertmanagers": [{"static_configs": [{"targets": [alertmanager]}]}]},
+        "scrape_configs": [
+            {
+                "job_name": job,
+                "honor_labels": True,
+                "static_configs": [{"targets": [address]}],
+            }
+            for job, address in targets.items()
+        ],
+    }
+
+
+@contextlib.contextmanager
+def _running(command: Sequence[str], log: Path, ready: str) -> Iterator[None]:
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)
+
+    def answers() -> bool:
+        assert process.poll() is None, f"{command[0]} ended:\n{log.read_text()[-2000:]}"
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(ready).is_success
+        return False
+
+    try:
+        wait_until(answers, f"{command[0]} is ready", within=30)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,178 @@
+"""The alert rules: what is committed, what Prometheus makes of it, what every alert carries."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from charter_otel.otel import semconv
+from charter_otel.otel.semconv import Metric
+from dashboards import external, limits
+from dashboards.promql import at_most, label, metric_name
+from dashboards.rules import build
+from dashboards.rules.alert import Links
+from dashboards.rules.collector import ENQUEUE_FAILED, SEND_FAILED
+from rules.servers import promtool
+
+RULES = {path.name: yaml.safe_load(path.read_text()) for path in build.RULES.glob("charter.*.yaml")}
+ALERTS: list[dict[str, Any]] = [
+    rule for document in RULES.values() for group in document["groups"] for rule in group["rules"]
+]
+PROMETHEUS = [rule for group in RULES["charter.rules.yaml"]["groups"] for rule in group["rules"]]
+LOKI = [rule for group in RULES["charter.loki.yaml"]["groups"] for rule in group["rules"]]
+CASES = sorted((build.RULES / "tests").glob("*.test.yaml"))
+by_name = pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
+
+
+def test_what_is_committed_is_what_the_definitions_say() -> None:
+    """A change of a definition or of a metric's name without `build` fails here."""
+    assert build.main(["--check"]) == 0
+
+
+def test_drift_is_found_and_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`--check` fails on a stale file and leaves it; without it the file is written."""
+    stale = tmp_path / "charter.rules.yaml"
+    stale.write_text("old")
+    monkeypatch.setattr(build, "files", lambda _: {stale: "new"})
+    assert build.main(["--check"]) == 1
+    assert stale.read_text() == "old"
+    assert build.main([]) == 0
+    assert stale.read_text() == "new"
+
+
+def test_prometheus_accepts_the_rules() -> None:
+    """`promtool check rules` finds nothing."""
+    done = _promtool("check", "rules", str(build.RULES / "charter.rules.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda path: path.name.partition(".")[0])
+def test_alerts_fire_stay_silent_and_resolve(case: Path) -> None:
+    """The cases of `promtool test rules` hold."""
+    done = _promtool("test", "rules", str(case))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("rule", PROMETHEUS, ids=lambda rule: str(rule["alert"]))
+def test_every_alert_has_cases(rule: dict[str, Any]) -> None:
+    """Each alert is seen to fire and to be silent; but the watchdog, which fires always."""
+    name = rule["alert"]
+    checks = [
+        check
+        for case in CASES
+        for test in yaml.safe_load(case.read_text())["tests"]
+        for check in test["promql_expr_test"]
+        if f'alertname="{name}"' in check["expr"]
+    ]
+    assert any(check["exp_samples"] for check in checks)
+    assert name == "Watchdog" or any(not check["exp_samples"] for check in checks)
+
+
+@by_name
+def test_labels(rule: dict[str, Any]) -> None:
+    """The severity is set, and one id at most says whose incident it is."""
+    assert rule["labels"]["severity"] in {"warning", "critical"} or rule["alert"] == "Watchdog"
+    assert len(rule["labels"].keys() - {"severity"}) <= 1
+    assert rule["labels"].keys() <= {"severity", "job_id", "robot_id"}
+
+
+@by_name
+def test_texts_and_links(rule: dict[str, Any]) -> None:
+    """Summary, description, runbook, dashboard and trace are there."""
+    annotations = rule["annotations"]
+    assert annotations["summary"]
+    assert annotations["description"]
+    for name in ("runbook_url", "dashboard_url", "trace_url"):
+        assert annotations[name].startswith("http")
+    assert "$value" not in annotations["summary"], "a summary that changes makes a new incident"
+
+
+@by_name
+def test_runbook(rule: dict[str, Any]) -> None:
+    """The runbook exists, has its four parts, the query, and links that lead somewhere."""
+    name = rule["annotations"]["runbook_url"].rpartition("/")[2]
+    path = build.RUNBOOKS / name
+    text = path.read_text()
+    assert re.findall(r"^#+ (.*)$", text, re.MULTILINE) == [
+        rule["alert"],
+        "Meaning",
+        "Impact",
+        "Diagnosis",
+        "Mitigation",
+    ]
+    assert rule["expr"] in text
+    for target in re.findall(r"\]\((\w+\.md)\)", text):
+        assert (path.parent / target).exists(), target
+
+
+def test_every_runbook_is_an_alerts() -> None:
+    """No runbook is left of an alert that is gone."""
+    assert {path.stem for path in build.RUNBOOKS.glob("*.md")} == {rule["alert"] for rule in ALERTS}
+
+
+def test_names_in_rules_and_runbooks_are_known() -> None:
+    """Every metric that a rule or a runbook names is one that somebody declares."""
+    known = _series(
+        [value for value in vars(semconv).values() if isinstance(value, Metric)]
+        + [*external.COLLECTOR, *ENQUEUE_FAILED, *SEND_FAILED]
+    )
+    attributes = {label(v) for k, v in vars(semconv).items() if k.isupper() and isinstance(v, str)}
+    texts = [rule["expr"] for rule in ALERTS]
+    texts += [path.read_text() for path in build.RUNBOOKS.glob("*.md")]
+    named = {
+        name
+        for text in texts
+        for name in re.findall(r"\b(?:charter|otelcol|messaging)_\w+", text)
+        if not name.endswith("_")
+    }
+    assert named - known - attributes == set()
+
+
+def test_every_number_of_the_specification_is_in_a_rule() -> None:
+    """5 s, 60 s, 20 % and 90 %, as the specification has them."""
+    rules = {rule["alert"]: rule["expr"] for rule in ALERTS}
+    assert (limits.SLOW_JOB, limits.SHORT_CONNECTION) == (5.0, 60)
+    assert (limits.LOW_BATTERY, limits.HIGH_CPU) == (0.2, 0.9)
+    assert at_most(5) in rules["JobSlow"]
+    assert at_most(60) in rules["ShortConnections"]
+    assert rules["LowBattery"].endswith("< 0.2")
+    assert rules["HighCpu"].endswith("> 0.9")
+
+
+def test_boundaries_that_rules_use_are_boundaries_of_the_histograms() -> None:
+    """A rule that asks for a bucket that is not there would never fire."""
+    assert limits.SLOW_JOB in semconv.CHARTER_JOB_RUN_DURATION.boundaries
+    assert limits.SHORT_CONNECTION in semconv.CHARTER_CONNECTION_DURATION.boundaries
+
+
+@pytest.mark.parametrize("rule", LOKI, ids=lambda rule: str(rule["alert"]))
+def test_alerts_of_loki_carry_the_trace(rule: dict[str, Any]) -> None:
+    """The correlation id is a label, in the text and in the trace's address."""
+    correlation = label(semconv.CHARTER_EVENT_CORRELATION_ID)
+    assert correlation in rule["expr"]
+    assert f"$labels.{correlation}" in rule["annotations"]["description"]
+    assert f"$labels.{correlation}" in rule["annotations"]["trace_url"]
+
+
+def test_links_lead_into_another_grafana() -> None:
+    """Addresses of an installation replace the defaults everywhere."""
+    text = build.prometheus(links=Links("https://grafana.test", "https://books.test"))
+    assert "localhost" not in text
+    assert "https://grafana.test/d/" in text
+    assert "https://books.test/JobFailed.md" in text
+
+
+def _series(metrics: list[Metric]) -> set[str]:
+    parts = ("bucket", "sum", "count")
+    return {
+        metric_name(metric, part)  # type: ignore[arg-type]
+        for metric in metrics
+        for part in (parts if metric.instrument == "histogram" else ("",))
+    }
+
+
+def _promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([promtool(), *arguments], capture_output=True, text=True, check=False)
