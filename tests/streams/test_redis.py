@@ -6,6 +6,7 @@ import json
 import pytest
 
 from charter_otel.charter import encode
+from charter_otel.streams import RedisStream
 from charter_otel.streams.redis.layout import Layout
 from charter_otel.streams.redis.script import Script
 from streams.backends import RedisBackend, established, next_of, published, started, subscribe

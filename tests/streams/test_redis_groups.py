@@ -247,7 +247,6 @@ async def test_gone_consumers_are_tidied_away(
         reply = redis_backend.server.command("XINFO", "CONSUMERS", "{charter}:events", "g")
         return {consumer[1] for consumer in reply} if isinstance(reply, list) else set()
 
-    assert len(consumers()) == 3
     await eventually(lambda: len(consumers() & left) == 1, "the consumer that left nothing is gone")
     await asyncio.sleep(0.2)
     assert hung._groups._identity.encode() in consumers()  # type: ignore[attr-defined]

@@ -16,8 +16,11 @@ HEADERS_WITHIN = 10.0
 """Seconds in which the headers of a request, or of a handshake, must have come."""
 BODY_WITHIN = 60.0
 """Seconds in which its body must have come."""
-READ_WITHIN = 10.0
-"""Seconds in which a peer must read something of what waits for it."""
+READ_WITHIN = 60.0
+"""Seconds in which a peer must read something of what waits for it; the system reports that in
+steps of a megabyte or so, which a slow link takes a while for."""
+LINGER = 5.0
+"""Likewise for a robot, once its connection is closed: what waits is the rest of its answers."""
 
 MAX_HEADER_BYTES = 16_384
 """Bytes of a request's line and headers."""
@@ -33,7 +36,7 @@ class Drained(asyncio.Protocol):
     def pause_writing(self) -> None:
         """Begin to watch the peer."""
         super().pause_writing()
-        self._watch()
+        self._watch(READ_WITHIN)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Watch no more."""
@@ -41,18 +44,19 @@ class Drained(asyncio.Protocol):
             self._stalled.cancel()
         super().connection_lost(exc)
 
-    def _watch(self) -> None:
-        left = self.transport.get_write_buffer_size()
-        if left and self._stalled is None:
-            self._stalled = self.loop.call_later(READ_WITHIN, self._check, left)
+    def _watch(self, within: float) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+        if left := self.transport.get_write_buffer_size():
+            self._stalled = self.loop.call_later(within, self._check, left, within)
 
-    def _check(self, before: int) -> None:
+    def _check(self, before: int, within: float) -> None:
         self._stalled = None
-        left = self.transport.get_write_buffer_size()
-        if left >= before:
+        if self.transport.get_write_buffer_size() >= before:
             self.transport.abort()
         else:
-            self._watch()
+            self._watch(within)
 
 
 class TimedHTTP(Drained, H11Protocol):
@@ -73,6 +77,9 @@ class TimedHTTP(Drained, H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and see what is still to come."""
+        if self._has_too_long_a_head(data):
+            self._refuse_head()
+            return
         super().data_received(data)
         upgraded = self.transport.get_protocol() is not self
         self._await(None if upgraded else self.conn.their_state)
@@ -80,7 +87,22 @@ class TimedHTTP(Drained, H11Protocol):
     def on_response_complete(self) -> None:
         """Give the peer time to read the response, too."""
         super().on_response_complete()
-        self._watch()
+        self._watch(READ_WITHIN)
+
+    def _has_too_long_a_head(self, data: bytes) -> bool:
+        """Tell whether a request's line and headers are too long; h11 asks only while they come."""
+        if self.conn.their_state is not h11.IDLE:
+            return False
+        head = self.conn.trailing_data[0] + data
+        end = head.find(b"\r\n\r\n")
+        return (len(head) if end < 0 else end + 4) > MAX_HEADER_BYTES
+
+    def _refuse_head(self) -> None:
+        headers = [(b"content-length", b"0"), (b"connection", b"close")]
+        refusal = h11.Response(status_code=431, headers=headers)
+        for event in (refusal, h11.EndOfMessage()):
+            self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()
 
     def _await(self, state: Any) -> None:
         if state is self._awaited:
@@ -106,6 +128,6 @@ def websocket_protocol(name: str) -> type[asyncio.Protocol]:
         async def run_asgi(self) -> None:
             """Hold the connection, then give the peer time to read the end of it."""
             await super().run_asgi()
-            self._watch()
+            self._watch(LINGER)
 
     return TimedWebSocket

@@ -11,6 +11,7 @@ import click
 import uvicorn
 
 from charter_otel.cli.failure import Failure, Refusal
+from charter_otel.cli.interpreter import settle
 from charter_otel.cli.limits import raise_open_file_limit
 from charter_otel.cli.protocols import MAX_HEADER_BYTES, TimedHTTP, websocket_protocol
 from charter_otel.cli.waiting import until_first
@@ -23,6 +24,11 @@ _BACKLOG = 2_048
 
 class Server(uvicorn.Server):
     """A server that a signal ends with exit code 0, once everything is shut down."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; from then on the process does nothing but serve."""
+        await super().startup(sockets)
+        settle()
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until asked to end.

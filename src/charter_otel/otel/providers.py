@@ -8,14 +8,20 @@ from typing import NamedTuple
 
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Exemplar,
+    ExemplarReservoir,
+    MeterProvider,
+    UpDownCounter,
+)
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.util.types import Attributes, AttributeValue
 
 from charter_otel.otel import exporters
 from charter_otel.otel.instrumentation import Instrumentation
@@ -26,6 +32,8 @@ SERVICE_NAME = "charter-otel"
 
 ROBOT_SERIES = 2_000
 """Series that each per-robot metric has at most; the rest folds into the overflow series."""
+
+_SUMS = (Counter, UpDownCounter)
 
 LOG_QUEUE = 8_192
 """Event records that wait for the exporter at most: 8 s at 1,000 events a second."""
@@ -127,8 +135,26 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
         metric_readers=readers,
         resource=resource,
         shutdown_on_exit=False,
-        views=[View(instrument_name="charter.robot.*", aggregation_cardinality_limit=ROBOT_SERIES)],
+        views=[
+            View(instrument_name="charter.robot.*", aggregation_cardinality_limit=ROBOT_SERIES),
+            *[View(instrument_type=kind, exemplar_reservoir_factory=_no_exemplars) for kind in _SUMS],
+        ],
     )
+
+
+class _NoExemplars(ExemplarReservoir):
+    """Keeps none: panels ask for those of histograms, and choosing one costs as much as the sum."""
+
+    def offer(self, *_: object) -> None:
+        """Take none."""
+
+    def collect(self, _: Attributes) -> list[Exemplar]:
+        """Give none."""
+        return []
+
+
+def _no_exemplars(_: object) -> Callable[..., ExemplarReservoir]:
+    return _NoExemplars
 
 
 def _tracer_provider(

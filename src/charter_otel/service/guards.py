@@ -1,4 +1,7 @@
-"""Who may read and write through REST: a token with the scope, once the service has a secret."""
+"""Who may read and write through REST: a token with the scope, once the service has a secret.
+
+The guards are coroutine functions because Litestar runs all others in a thread, for each request.
+"""
 
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -27,7 +30,7 @@ def scope_guard(secrets: Sequence[str]) -> Guard:
         secrets: The secrets that tokens may be signed with.
     """
 
-    def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    async def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
         if connection.scope["type"] != ScopeType.HTTP:
             return
         needed: Scope = "read" if _only_reads(connection) else "write"
@@ -47,7 +50,7 @@ def origin_guard(allowed: Collection[str]) -> Guard:
         allowed: Origins whose pages may write, beside the service's own.
     """
 
-    def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    async def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
         if connection.scope["type"] != ScopeType.HTTP or _only_reads(connection):
             return
         if is_foreign(connection.headers, allowed):

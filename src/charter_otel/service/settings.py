@@ -20,6 +20,8 @@ _SECRETS = ("auth_secret", "auth_secret_previous", "pagerduty_routing_key")
 _LISTS = ("allowed_origins", "consumers")
 _RIGHT = {
     "allowed_origins": "origins separated by commas, e.g. https://fleet.example",
+    "pagerduty_url": "an address that starts with https://",
+    "grafana_url": "an address that starts with https:// or http://",
     "consumers": "names separated by commas: status, analytics, audit, alerts",
 }
 
@@ -121,6 +123,10 @@ def _check(name: str, text: str, value: Any) -> None:
     """
     # Bytes that are no UTF-8 come from the environment as lone surrogates.
     text.encode()
+    if name == "pagerduty_url" and not text.startswith("https://"):
+        raise ValueError(value)
+    if name == "grafana_url" and not text.startswith(("https://", "http://")):
+        raise ValueError(value)
     if name == "allowed_origins" and not all(map(is_origin, value)):
         raise ValueError(value)
 

@@ -1,5 +1,6 @@
 """Which web pages may talk to the service: a browser tells a page's origin, nobody else does."""
 
+import re
 from collections.abc import Collection, Mapping
 from urllib.parse import urlsplit
 
@@ -27,5 +28,5 @@ def is_origin(text: str) -> bool:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    plain = f"{parts.scheme}://{parts.netloc}" == text and text.isascii() and text.isprintable()
-    return bool(plain and host and parts.scheme and "@" not in parts.netloc)
+    whole = f"{parts.scheme}://{parts.netloc}" == text and bool(parts.scheme and host)
+    return whole and re.fullmatch(r"[!-?A-~]+", text) is not None

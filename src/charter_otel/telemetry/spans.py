@@ -55,7 +55,7 @@ def checkpoint(tracer: Tracer, connection: Connection) -> None:
         semconv.SPAN_CHARTER_CONNECTION_CHECKPOINT,
         context=Context(),
         links=links,
-        attributes=_carried(connection),
+        attributes=_carried(connection, connection.duration),
     ).end()
 
 
@@ -69,7 +69,9 @@ def whole(tracer: Tracer, connection: Connection, reason: CloseReason) -> Iterat
         The connection's duration, in seconds.
     """
     duration = connection.duration
-    attributes = _carried(connection) | {semconv.CHARTER_CONNECTION_CLOSE_REASON: reason.value}
+    attributes = _carried(connection, duration) | {
+        semconv.CHARTER_CONNECTION_CLOSE_REASON: reason.value
+    }
     span = tracer.start_span(
         semconv.SPAN_CHARTER_CONNECTION,
         context=inside(connection.handshake),
@@ -91,10 +93,10 @@ def inside(handshake: SpanContext) -> Context:
     return set_span_in_context(NonRecordingSpan(handshake), Context())
 
 
-def _carried(connection: Connection) -> Attributes:
+def _carried(connection: Connection, duration: float) -> Attributes:
     return {
         semconv.CHARTER_ROBOT_ID: connection.robot_id,
         semconv.CHARTER_CONNECTION_ID: connection.id,
-        semconv.CHARTER_CONNECTION_DURATION_SECONDS: connection.duration,
+        semconv.CHARTER_CONNECTION_DURATION_SECONDS: duration,
         semconv.CHARTER_CONNECTION_FRAMES: connection.frames,
     }

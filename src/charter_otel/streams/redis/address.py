@@ -51,12 +51,15 @@ class Address(NamedTuple):
         redis-py's own ten retries would hold a task for minutes; each part of the stream has its
         own backoff instead. RESP2 keeps replies the same from Redis 6.2 to the newest.
         """
+        # Older redis-py does not compare the certificate's name with the host's by itself.
+        checked: dict[str, Any] = {"ssl_check_hostname": True} if self.scheme == "rediss" else {}
         pool = ConnectionPool(
             connection_class=_CONNECTIONS[self.scheme],
             protocol=2,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
+            **checked,
             **self.options,
         )
         return Redis.from_pool(pool)
