@@ -80,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
         for name in _SECRETS:
             shown[name] = "***" if shown[name] else None
+        # The URL may hold a password.
+        shown["event_stream"] = self.event_stream.partition("://")[0]
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
