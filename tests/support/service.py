@@ -39,6 +39,10 @@ class ServiceProcess:
         with urlopen(Request(self.http + path, data, headers), timeout=10) as response:  # noqa: S310
             return json.load(response)
 
+    def output(self) -> bytes:
+        """Give stdout so far, as it is."""
+        return self._output.read_bytes()
+
     def lines(self) -> list[dict[str, Any]]:
         """Give the lines on stdout so far; each is a JSON object."""
         return [json.loads(line) for line in self._output.read_bytes().splitlines(keepends=False)]

@@ -5,10 +5,14 @@ import json
 import os
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
+
+ADDRESS = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
+"""Where strangers come from; all of 127.0.0.0/8 is loopback on Linux."""
 
 _TEXT = 0x1
 
@@ -29,12 +33,14 @@ class Answer(NamedTuple):
 
 @contextmanager
 def connected(url: str, *, receive_buffer: int | None = None) -> Iterator[socket.socket]:
-    """Open a TCP connection to the service."""
+    """Open a TCP connection to the service, from an address that only strangers have."""
     parts = urlsplit(url)
     with socket.socket() as client:
         if receive_buffer is not None:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.settimeout(10)
+        if sys.platform == "linux":
+            client.bind((ADDRESS, 0))
         client.connect((parts.hostname, parts.port))
         yield client
 
@@ -85,6 +91,31 @@ def frame(text: bytes, opcode: int = _TEXT) -> bytes:
     else:
         length = b"\xff" + struct.pack("!Q", len(text))
     return bytes([0x80 | opcode]) + length + mask + text
+
+
+class Flood:
+    """Frames that are sent as fast as the connection takes them, whole and in order.
+
+    Args:
+        client: An open WebSocket.
+        text: What each frame holds.
+    """
+
+    def __init__(self, client: socket.socket, text: bytes) -> None:
+        client.setblocking(False)
+        self._client = client
+        self._burst = frame(text) * 1_000
+        self._rest = b""
+
+    def send(self) -> bool:
+        """Send what the connection takes now, and tell whether it took any."""
+        self._rest = self._rest or self._burst
+        try:
+            sent = self._client.send(self._rest)
+        except BlockingIOError:
+            return False
+        self._rest = self._rest[sent:]
+        return True
 
 
 def _answer(client: socket.socket) -> Answer:

@@ -13,7 +13,7 @@ from support.robots import Robots
 SECRET, PREVIOUS, WRONG = ("a" * 32, "b" * 32, "c" * 32)
 
 
-def _header(robot_id: str, secret: str = SECRET, lifetime: float = 60) -> dict[str, str]:
+def _header(robot_id: str, secret: str = SECRET, lifetime: float = 3_600) -> dict[str, str]:
     return {"Authorization": f"Bearer {tokens.sign(secret, robot_id, lifetime=lifetime)}"}
 
 

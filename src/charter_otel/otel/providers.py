@@ -137,7 +137,10 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
         shutdown_on_exit=False,
         views=[
             View(instrument_name="charter.robot.*", aggregation_cardinality_limit=ROBOT_SERIES),
-            *[View(instrument_type=kind, exemplar_reservoir_factory=_no_exemplars) for kind in _SUMS],
+            *[
+                View(instrument_type=kind, exemplar_reservoir_factory=_no_exemplars)
+                for kind in _SUMS
+            ],
         ],
     )
 

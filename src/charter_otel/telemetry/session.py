@@ -51,7 +51,7 @@ class Session:
         self._limits = gateway.limits
         self._counts = gateway.connections.frames
         self._acknowledge = acknowledge
-        self._allowance = float(gateway.limits.max_frames_per_second)
+        self._rate = self._allowance = float(gateway.limits.max_frames_per_second)
         self._bad_in_a_row = 0
         self._verdict: CloseReason | None = None
 
@@ -115,15 +115,14 @@ class Session:
 
     def _allowed(self) -> bool:
         """Draw from an allowance that fills at the permitted rate up to one second's worth."""
-        now = time.monotonic()
-        rate = self._limits.max_frames_per_second
-        earned = (now - self._connection.last_seen) * rate
-        self._connection.last_seen = now
-        self._allowance = min(float(rate), self._allowance + earned)
-        if self._allowance < 1:
-            return False
-        self._allowance -= 1
-        return True
+        now, rate, connection = time.monotonic(), self._rate, self._connection
+        allowance = self._allowance + (now - connection.last_seen) * rate
+        connection.last_seen = now
+        if allowance > rate:  # noqa: PLR1730 - min() costs each frame a call
+            allowance = rate
+        allowed = allowance >= 1
+        self._allowance = allowance - 1 if allowed else allowance
+        return allowed
 
     def _accept(self, frame: Frame | frames.Ping) -> str | None:
         if isinstance(frame, frames.Ping):
