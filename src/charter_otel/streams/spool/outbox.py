@@ -3,12 +3,17 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
 
 from charter_otel.streams.base import DropReason
 from charter_otel.streams.outbox import Outbox, Outgoing
 from charter_otel.streams.spool.file import Appended
 from charter_otel.streams.spool.spool import Spool, SpoolUnavailable
 from charter_otel.streams.tasks import spawn
+
+log = structlog.get_logger(__name__)
 
 TICK = 0.02
 """Seconds between two looks at what waits. What waits for longer than one is brought to disk."""
@@ -57,6 +62,7 @@ class SpooledOutbox(Outbox):
         self._lock = asyncio.Lock()
         self._active, self._pressed = asyncio.Event(), asyncio.Event()
         self._closing = False
+        self._adopt_at = 0.0
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -75,6 +81,7 @@ class SpooledOutbox(Outbox):
     async def open(self) -> None:
         """Open the disk, and look after what waits from now on."""
         self._closing = False
+        self._adopt_at = time.monotonic() + ADOPT_EVERY
         self._pressed.clear()
         # What this object left there at its last stop is no find.
         left, self.spooled = self.spooled, 0
@@ -159,24 +166,31 @@ class SpooledOutbox(Outbox):
             self._note_empty()
 
     async def _run(self) -> None:
-        looked = time.monotonic()
         while not self._closing:
-            if await self._idle():
-                if time.monotonic() - looked > ADOPT_EVERY:
-                    looked = time.monotonic()
-                    await self._adopt()
-                continue
-            mark = self._put
-            await _within(TICK, self._pressed)
-            if self._spool.may_try and self._is_late(mark):
-                await self.spill()
+            try:
+                await self._look()
+            except Exception:
+                await asyncio.sleep(TICK)
+                # Even the line may fail, when it goes to the same full disk.
+                with suppress(Exception):
+                    log.exception("spool failed, and is tried again")
         await self.spill()
         await self._spool.close()
 
+    async def _look(self) -> None:
+        if await self._idle():
+            return
+        mark = self._put
+        await _within(TICK, self._pressed)
+        if self._spool.may_try and self._is_late(mark):
+            await self.spill()
+
     async def _idle(self) -> bool:
-        """Wait for events in memory; True where there still are none."""
+        """Wait for events in memory; True where there still are none, for a long time."""
         if self.queued:
             return False
+        if time.monotonic() >= self._adopt_at:
+            await self._adopt()
         self._active.clear()
         await _within(ADOPT_EVERY, self._active)
         return not self.queued
@@ -199,6 +213,9 @@ class SpooledOutbox(Outbox):
             appended = await self._spool.append([*batch, *self._moving], len(batch))
         except SpoolUnavailable as unavailable:
             self._restore(lost=unavailable.lost)
+        except BaseException:
+            self._restore(lost=False)
+            raise
         else:
             self._settle(batch, appended)
 
@@ -237,6 +254,7 @@ class SpooledOutbox(Outbox):
             self._lose()
 
     async def _adopt(self) -> None:
+        self._adopt_at = time.monotonic() + ADOPT_EVERY
         async with self._lock:
             await self._spool.adopt()
             self._welcome()
