@@ -12,11 +12,12 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format generate collector pins clean
+.PHONY: help demo test chaos lint format generate collector pins clean
 
 help:
 	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 make demo ends by itself"
 	@echo "make test       the test suite; CHARTER_REQUIRE=redis,… turns skips into failures"
+	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
 	@echo "make lint       style, types, import direction, generated files"
 	@echo "make format     formats the code"
 	@echo "make generate   what follows from the registry: code, docs, dashboards, rules"
@@ -29,6 +30,9 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(READY)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos
 
 lint: $(READY)
 	@$(BIN)/ruff check
