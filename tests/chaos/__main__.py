@@ -9,6 +9,7 @@ import sys
 import time
 
 from chaos.faults import FAULTS
+from chaos.fleet import restarted_in_an_outage
 from chaos.run import Row
 
 HEAD = ("fault", "emitted", "delivered", "replayed", "dropped", "lost", "class", "", "note")
@@ -20,7 +21,7 @@ async def main(seconds: float) -> bool:
     _say(LINE.format(*HEAD))
     kept = True
     begun = time.monotonic()
-    for fault in FAULTS:
+    for fault in (*FAULTS, restarted_in_an_outage):
         row = await fault(seconds)
         kept = kept and not row.broken
         _say(_line(row))

@@ -83,7 +83,7 @@ async def terminated(seconds: float) -> Row:
 async def killed(seconds: float) -> Row:
     """The process is killed and started again, at any moment, while Redis comes and goes."""
     async with running() as (run, _):
-        for _ in range(max(2, int(seconds / 3))):
+        for _ in range(max(2, int(seconds / 2))):
             await asyncio.sleep(random.uniform(0, 0.2))  # noqa: S311 - likewise
             run.server.pause()
             await asyncio.sleep(random.uniform(0, 1))  # noqa: S311 - likewise

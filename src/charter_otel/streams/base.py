@@ -51,7 +51,8 @@ class SubscriberStatistics(NamedTuple):
 class Statistics(NamedTuple):
     """A stream at this moment. Counts are since start and of this process.
 
-    The ledger: ``accepted + recovered = published + queued + spooled + dropped``, at every moment.
+    The ledger of a stream in Redis, at every moment:
+    ``accepted + recovered = published + queued + spooled + dropped``.
     """
 
     system: str
