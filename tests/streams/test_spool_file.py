@@ -172,3 +172,13 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "spool").write_text("a file")
     with pytest.raises(FileExistsError):
         SpoolDirectory(tmp_path / "spool", "s", limit=LIMIT).open()
+
+
+def test_what_is_being_published_is_not_evicted(tmp_path: Path) -> None:
+    """A batch in the publisher's hand stays, however full the file is; the next oldest go."""
+    with opened(tmp_path / "spool", 100) as file:
+        assert file.append([outgoing(n) for n in range(10)], 3).evicted == 0
+        assert file.append([outgoing(n) for n in range(10, 14)]).evicted == 4
+        assert names(file, 3) == [0, 1, 2]
+        assert file.append([outgoing(14)]).evicted == 1
+        assert names(file) == [0, 1, 2, *range(8, 15)]

@@ -174,6 +174,36 @@ async def test_what_is_published_at_once_never_touches_the_disk(tmp_path: Path) 
         assert account.spool._own().count == 0
 
 
+async def test_a_batch_that_is_published_on_its_way_to_disk_comes_once(tmp_path: Path) -> None:
+    """The stream's answer and the disk's may cross."""
+    async with opened(tmp_path) as account:
+        account.put(3)
+        await account.take()
+        spilling = asyncio.create_task(account.outbox.spill())
+        await asyncio.sleep(0)
+        account.done()
+        account.put(2)
+        await spilling
+        await account.outbox.spill()
+        await account.publish_all()
+        assert account.published == [0, 1, 2, 3, 4]
+
+
+async def test_a_batch_that_fails_on_its_way_to_disk_comes_again(tmp_path: Path) -> None:
+    """It is on disk then, before what came after it."""
+    async with opened(tmp_path) as account:
+        account.put(5)
+        await account.take()
+        spilling = asyncio.create_task(account.outbox.spill())
+        await asyncio.sleep(0)
+        account.give_back()
+        account.check()
+        await spilling
+        assert account.outbox.spooled == 5
+        await account.publish_all()
+        assert account.published == [0, 1, 2, 3, 4]
+
+
 async def test_a_burst_beyond_the_queue_goes_to_disk(tmp_path: Path) -> None:
     """A queue that is full is brought to disk, and nothing is dropped."""
     async with opened(tmp_path, capacity=10) as account:
