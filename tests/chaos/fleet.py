@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from chaos.run import EXACTLY_ONCE, STOP_WITHIN, Row
+from charter_otel.consumers.audit import verify
 from support.polling import wait_until
 from support.redis import RedisServer
 from support.service import ServiceProcess, service
@@ -30,6 +31,7 @@ async def restarted_in_an_outage(seconds: float, robots: int = 500) -> Row:
             "CHARTER_EVENT_STREAM": server.url,
             "CHARTER_STATE_DIR": f"{directory}/state",
             "CHARTER_AGGREGATION_INTERVAL": "1",
+            "CHARTER_CONSUMERS": "audit",
         }
         server.start()
         try:
@@ -39,9 +41,10 @@ async def restarted_in_an_outage(seconds: float, robots: int = 500) -> Row:
             await asyncio.to_thread(server.start)
             with service(**variables) as second:
                 found = await asyncio.to_thread(_replayed, second)
+                missed = await asyncio.to_thread(_unaudited, Path(directory), emitted)
                 await asyncio.to_thread(second.stop)
                 emitted += second.events()
-            return _row(robots, emitted, _delivered(server), found, stop)
+            return _row(robots, emitted, _delivered(server), found, stop=stop, missed=missed)
         finally:
             server.stop()
 
@@ -114,12 +117,32 @@ def _delivered(server: RedisServer) -> list[str]:
     return [json.loads(fields[b"event"])["id"] for _, fields in entries]
 
 
+def _unaudited(directory: Path, emitted: list[dict[str, Any]]) -> str:
+    """Wait until the audit log has every event once; tell what is wrong with it otherwise."""
+    log = directory / "state" / "audit"
+    wanted = {event["id"] for event in emitted}
+    try:
+        wait_until(lambda: wanted <= set(_audited(log)), "every event is audited", 30)
+    except AssertionError as error:
+        return str(error)
+    rows = _audited(log)
+    broken = verify(log).broken
+    return f"audit log: {broken}" if broken or len(rows) != len(set(rows)) else ""
+
+
+def _audited(log: Path) -> list[str]:
+    lines = [line for path in sorted(log.glob("audit-*.jsonl")) for line in path.open()]
+    return [json.loads(line)["event"]["id"] for line in lines if line.endswith("\n")]
+
+
 def _row(
     robots: int,
     emitted: list[dict[str, Any]],
     delivered: list[str],
     account: dict[str, Any],
+    *,
     stop: float,
+    missed: str,
 ) -> Row:
     ids = [event["id"] for event in emitted]
     lost = len(set(ids) - set(delivered)) - account["dropped"]
@@ -131,6 +154,7 @@ def _row(
         "the order changed": places != sorted(places),
         "delivered what stdout does not say": set(delivered) != set(ids),
         f"the stop took {stop:.1f} s": stop > STOP_WITHIN + 5,
+        missed: bool(missed),
     }
     return Row(
         f"restart, {robots} robots",
