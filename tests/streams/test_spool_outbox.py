@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from charter_otel.streams.base import DropReason
 from charter_otel.streams.outbox import Outgoing
 from charter_otel.streams.spool import Spool, SpooledOutbox
+from charter_otel.streams.spool.directory import SpoolDirectory
 from charter_otel.streams.spool.file import SpoolFile
 from support.polling import eventually
 
@@ -359,3 +360,31 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_stop(
         await account.outbox.close(begun + 0.6)
         assert time.monotonic() - begun < 1.0
     assert account.outbox.clear() == 3
+
+
+async def test_a_disk_that_hangs_does_not_hold_up_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start goes on without; what is found later is published later, and nothing twice."""
+    async with opened(tmp_path) as account:
+        account.put(2)
+    open_file = SpoolDirectory.open
+
+    def slowly(directory: SpoolDirectory) -> SpoolFile:
+        time.sleep(0.5)
+        return open_file(directory)
+
+    monkeypatch.setattr("charter_otel.streams.spool.outbox.OPEN_WITHIN", 0.05)
+    monkeypatch.setattr(SpoolDirectory, "open", slowly)
+    successor = Account(tmp_path)
+    begun = time.monotonic()
+    with structlog.testing.capture_logs() as lines:
+        await successor.outbox.open()
+    assert time.monotonic() - begun < 0.3
+    assert "takes long" in lines[0]["event"]
+    successor.put(1)
+    await eventually(lambda: successor.outbox.spooled == 3, "everything on disk")
+    successor.check()
+    await successor.publish_all()
+    assert sorted(successor.published) == [0, 0, 1]
+    await successor.outbox.close(time.monotonic() + 5)

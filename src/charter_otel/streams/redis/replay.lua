@@ -5,7 +5,8 @@
 -- ARGV[1]  the dead letter's id
 -- ARGV[2]  milliseconds for which the entry counts as left, so that a consumer takes it over
 --
--- Returns "replayed", or why not: "unknown", "trimmed" (the stream no longer holds the event), "no group".
+-- Returns "replayed", or why not: "unknown", "trimmed" (the stream no longer holds the event),
+-- "no group".
 
 local letter = redis.call('XRANGE', KEYS[2], ARGV[1], ARGV[1])[1]
 if not letter then

@@ -24,6 +24,9 @@ OVERSHOOT = 5
 ADOPT_EVERY = 60.0
 """Seconds between two looks for what dead instances left."""
 
+OPEN_WITHIN = 5.0
+"""Seconds for which a start waits for what earlier processes left, which is published first."""
+
 CLOSE_WITHIN = 0.5
 """Seconds that closing may take at least, however late it is."""
 
@@ -86,7 +89,11 @@ class SpooledOutbox(Outbox):
         # What this object left there at its last stop is no find.
         left, self.spooled = self.spooled, 0
         self.recovered -= left
-        await self._spool.open()
+        try:
+            async with asyncio.timeout(OPEN_WITHIN):
+                await self._spool.open()
+        except TimeoutError:
+            log.warning("spool takes long to open; publishing begins without what is in it")
         self._welcome()
         self._task = spawn(self._run(), "charter spool")
 

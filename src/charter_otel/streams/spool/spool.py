@@ -126,6 +126,8 @@ class Spool:
             self._worker = None
 
     def _open(self) -> None:
+        if self._file is not None:
+            return
         file = self._directory.open()
         self._found += file.count
         self._file = file
