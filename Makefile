@@ -13,11 +13,12 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint bench fuzz sbom audit format generate collector pins clean
+.PHONY: help demo test chaos lint bench fuzz sbom audit format generate collector pins clean
 
 help:
 	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 make demo ends by itself"
 	@echo "make test       the test suite; CHARTER_REQUIRE=redis,… turns skips into failures"
+	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
 	@echo "make lint       style, types, import direction, generated files"
 	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
 	@echo "make fuzz       searches for input that breaks something; SECONDS=600 for so long"
@@ -34,6 +35,9 @@ demo: $(READY)
 
 test: $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
+
+chaos: $(READY)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos
 
 lint: $(READY)
 	@$(BIN)/ruff check
