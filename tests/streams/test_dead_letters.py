@@ -29,15 +29,17 @@ async def test_a_dead_letter_is_listed_and_delivered_again(redis_backend: RedisB
     await eventually(lambda: redis_backend.dead_letters(stream), "a dead letter")
 
     listed = await asyncio.to_thread(run, "list", url=url)
-    (letter,) = [json.loads(line) for line in listed.output.splitlines()]
+    (letter,) = [json.loads(line) for line in listed.output.splitlines() if line[:1] == "{"]
     assert letter["group"] == "failing"
     assert letter["deliveries"] == 2
     assert "told to fail" in letter["error"]
     assert json.loads(letter["event"])["id"] == event.id
-    assert not (await asyncio.to_thread(run, "list", "--group", "other", url=url)).output
+    others = await asyncio.to_thread(run, "list", "--group", "other", url=url)
+    assert event.id not in others.output
 
     replayed = await asyncio.to_thread(run, "replay", letter["id"], url=url)
-    assert (replayed.exit_code, replayed.output) == (0, "1 delivered again\n")
+    assert replayed.exit_code == 0
+    assert "1 delivered again\n" in replayed.output
     await failing.has(3)
     await eventually(lambda: stream.statistics().subscribers[0].lag == 0, "acknowledged")
     assert failing.ids == [event.id] * 3

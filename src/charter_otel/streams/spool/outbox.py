@@ -145,7 +145,7 @@ class SpooledOutbox(Outbox):
     def give_back(self) -> int:
         """Put the batch back in front, and give the number of events dropped for it."""
         self._active.set()
-        if self._upto is None and not self._copying:
+        if not self._taken or (self._upto is None and not self._copying):
             return super().give_back()
         if self._upto is None:
             # It is on its way to the disk, and now belongs to what is brought there.
