@@ -13,12 +13,16 @@ LEASE = 0.6
 """Seconds; a test cannot wait for the service's fifteen."""
 
 
+def variables(url: str) -> dict[str, str]:
+    """Give the settings of an instance that shares a Redis."""
+    return {"CHARTER_EVENT_STREAM": url, "CHARTER_LEASE_SECONDS": str(LEASE)}
+
+
 @contextmanager
-def instances(count: int, url: str, **variables: str) -> Iterator[list[ServiceProcess]]:
+def instances(count: int, url: str) -> Iterator[list[ServiceProcess]]:
     """Run instances that share a Redis."""
-    settings = {"CHARTER_EVENT_STREAM": url, "CHARTER_LEASE_SECONDS": str(LEASE)} | variables
     with ExitStack() as stack:
-        yield [stack.enter_context(service(**settings)) for _ in range(count)]
+        yield [stack.enter_context(service(**variables(url))) for _ in range(count)]
 
 
 def stored_events(server: RedisServer, event_type: str) -> list[dict[str, Any]]:

@@ -8,10 +8,10 @@ from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet
 from charter_otel.telemetry.instances.state import State, state_of
 
-BATCH = 1_000
-"""Robots that are told of at once."""
+BATCH = 200
+"""Robots that are told of at once; few, because frames wait while a batch is put together."""
 
-_LOOKED_AT = 5 * BATCH
+_LOOKED_AT = 5_000
 
 
 class Change(NamedTuple):

@@ -4,10 +4,10 @@
 -- ARGV[1]  the instance that claims
 -- ARGV[2]  what the keys of the instances' mail begin with, in the hash tag of KEYS[1]
 -- ARGV[3]  seconds for which mail is kept
--- ARGV[4]  claims in MessagePack: for each the robot, the connection, seconds since accept
+-- ARGV[4]  claims in MessagePack: for each the robot, the connection, Unix seconds of its accept
 --
--- The time is this server's, so that the instances' clocks need not agree. Epochs are microseconds
--- where the last one does not forbid it: they grow even if all data here are lost.
+-- Times are those of this server's clock. Epochs are its microseconds where the last one does not
+-- forbid it, so that they grow even if all data here are lost.
 --
 -- Returns for each claim the epoch, or "" where a newer connection has the robot.
 
@@ -15,7 +15,7 @@ local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
 local epochs = {}
 for i, claim in ipairs(cmsgpack.unpack(ARGV[4])) do
-  local robot, connection, accepted = claim[1], claim[2], now - claim[3]
+  local robot, connection, accepted = claim[1], claim[2], claim[3]
   local held = redis.call('HGET', KEYS[1], robot) or ''
   local epoch, since, instance, holder = string.match(held, '^(%d+) (%S+) (%S+) (%S+)$')
   if holder == connection then

@@ -5,6 +5,7 @@ import contextlib
 import math
 import secrets
 import time
+from collections import deque
 from typing import Any, Literal
 
 from redis.asyncio import Redis
@@ -15,6 +16,7 @@ REMEMBERED = 86_400
 """Seconds for which a lost instance, and what was closed for it, is remembered."""
 
 _BEATS_PER_LEASE = 3
+_ROUND_TRIPS = 10
 _LOST_AFTER_LEASES = 1.5
 
 Renewal = Literal["renewed", "joined", "lost"]
@@ -46,6 +48,8 @@ class Membership:
         self._renewed = self._tried = -math.inf
         self._trial = asyncio.Event()
         """Set when the renewal that is next or under way has come to its end."""
+        self._clocks: deque[tuple[float, float]] = deque(maxlen=_ROUND_TRIPS)
+        """Of the latest round trips: seconds, and Redis's time less the monotonic one."""
         self._former: set[str] = set()
         self._seen: dict[str, tuple[bytes, float]] = {}
 
@@ -80,7 +84,7 @@ class Membership:
         """Give a sign of life; an instance that was declared lost gets a new name."""
         begun, gap = time.monotonic(), time.monotonic() - self._renewed
         try:
-            state, *others = await self._renew(
+            state, *told = await self._renew(
                 keys=[self._layout.instances, self._layout.lost], args=[self.id]
             )
         finally:
@@ -93,8 +97,14 @@ class Membership:
             self._renewed = -math.inf
             return "lost"
         self._renewed = begun
-        self._watch(others, anew=gap > 2 * self.beat)
+        self._compare_clocks(float(told[0]), begun)
+        self._watch(told[1:], anew=gap > 2 * self.beat)
         return "renewed" if state == b"renewed" else "joined"
+
+    def on_common_clock(self, moment: float) -> float:
+        """Give a moment of this process's monotonic clock as Unix seconds of Redis's clock."""
+        _, apart = min(self._clocks, default=(0.0, time.time() - time.monotonic()))
+        return moment + apart
 
     async def declare_lost(self) -> int:
         """Declare lost whoever has given no sign of life for too long, and say how many."""
@@ -109,6 +119,11 @@ class Membership:
     async def leave(self) -> None:
         """Say that this instance ends as it should."""
         await self._client.hdel(self._layout.instances, self.id)
+
+    def _compare_clocks(self, there: float, begun: float) -> None:
+        """Estimate how far apart the clocks are; the shortest round trip tells it best."""
+        ended = time.monotonic()
+        self._clocks.append((ended - begun, there - (begun + ended) / 2))
 
     def _watch(self, others: list[bytes], *, anew: bool) -> None:
         now = time.monotonic()

@@ -1,6 +1,5 @@
 """Which connection of a robot is its newest, whatever instances they are on."""
 
-import time
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -10,8 +9,9 @@ from redis.asyncio import Redis
 
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.instances.layout import Layout, script
+from charter_otel.telemetry.instances.membership import Membership
 
-CLAIMS = 500
+CLAIMS = 200
 """Robots that are claimed at once."""
 
 _LETTERS = 1_000
@@ -43,16 +43,15 @@ class Takeover:
         """Have the connection's robot claimed; one that waits for that already is older."""
         self._waiting[connection.robot_id] = connection
 
-    async def claim(self, instance: str) -> list[Connection]:
+    async def claim(self, member: Membership) -> list[Connection]:
         """Claim robots, and give the connections that turned out not to be the newest."""
         claimed = list(islice(self._waiting.values(), CLAIMS))
         if not claimed:
             return []
-        now = time.monotonic()
-        claims = [(c.robot_id, c.id, max(0.0, now - c.opened)) for c in claimed]
+        claims = [(c.robot_id, c.id, member.on_common_clock(c.opened)) for c in claimed]
         epochs = await self._script(
             keys=[self._layout.owners],
-            args=[instance, self._layout.mail, _MAIL_KEPT, msgspec.msgpack.encode(claims)],
+            args=[member.id, self._layout.mail, _MAIL_KEPT, msgspec.msgpack.encode(claims)],
         )
         for connection, epoch in zip(claimed, epochs, strict=True):
             connection.epoch = epoch.decode()

@@ -28,7 +28,7 @@ from charter_otel.telemetry.instances.takeover import Takeover
 LEASE = 15.0
 """Seconds for which an instance's sign of life is good."""
 
-_PAUSE = 0.2
+_PAUSE = 0.1
 _DOUBT = 2.0
 _STOP_WITHIN = 1.0
 _REGISTERED_AT_ONCE = 500
@@ -101,6 +101,8 @@ class InstancesTogether(Instances):
         self._tasks.clear()
         with contextlib.suppress(*FAILURES):
             async with asyncio.timeout(_STOP_WITHIN if self.connected else 0):
+                while len(self._takeover):
+                    await self._takeover.claim(self._membership)
                 while await self._share():
                     pass
                 await self._membership.leave()
@@ -161,7 +163,7 @@ class InstancesTogether(Instances):
             try:
                 await work()
             except FAILURES as error:
-                self._note(connected=False, error=describe(error))
+                self._lost(error)
                 await asyncio.sleep(backoff.next())
             except Exception:
                 log.exception("work for the other instances failed")
@@ -170,21 +172,24 @@ class InstancesTogether(Instances):
                 backoff.reset()
                 await asyncio.sleep(pause)
 
-    def _note(self, *, connected: bool, error: str | None = None) -> None:
-        if connected and not self.connected:
+    def _lost(self, error: BaseException) -> None:
+        if self.connected:
+            log.warning("instances do not hear each other", error=describe(error))
+        self.connected = False
+
+    def _found(self) -> None:
+        if not self.connected:
             log.info("instances share presence", instance=self._membership.id)
-        elif self.connected and not connected:
-            log.warning("presence is this instance's alone; Redis is away", error=error)
-        self.connected = connected
+        self.connected = True
 
     async def _exchange(self) -> None:
         """Give a sign of life, claim robots, hear of lost ones, tell what is new."""
         if self._membership.due and not await self._renew():
             return
-        self._end([connection.id for connection in await self._takeover.claim(self._membership.id)])
+        self._end([connection.id for connection in await self._takeover.claim(self._membership)])
         self._end(await self._takeover.lost(self._membership.id))
         await self._share()
-        self._note(connected=True)
+        self._found()
 
     async def _renew(self) -> bool:
         """Keep the lease, and tell whether the instance has it."""
