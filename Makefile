@@ -5,6 +5,7 @@ RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; do \
   $$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done),python3)
 ARGS ?=
+SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -12,12 +13,17 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format generate collector pins clean
+.PHONY: help demo test chaos lint bench fuzz sbom audit format generate collector pins clean
 
 help:
 	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 make demo ends by itself"
 	@echo "make test       the test suite; CHARTER_REQUIRE=redis,… turns skips into failures"
+	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
 	@echo "make lint       style, types, import direction, generated files"
+	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
+	@echo "make fuzz       searches for input that breaks something; SECONDS=600 for so long"
+	@echo "make sbom       the software bill of materials: build/sbom.cdx.json"
+	@echo "make audit      asks PyPI for known weaknesses of what is pinned"
 	@echo "make format     formats the code"
 	@echo "make generate   what follows from the registry: code, docs, dashboards, rules"
 	@echo "make collector  the project's OpenTelemetry Collector (needs Go)"
@@ -30,6 +36,9 @@ demo: $(READY)
 test: $(READY)
 	@$(BIN)/python -m pytest $(ARGS)
 
+chaos: $(READY)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos
+
 lint: $(READY)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -38,6 +47,25 @@ lint: $(READY)
 	@$(BIN)/python -m charter_otel.registry --check
 	@$(BIN)/python -m dashboards.build --check
 	@$(BIN)/python -m dashboards.rules.build --check
+
+# ROWS, QUICK and SOAK_SECONDS reach it through the environment.
+bench: $(VENV)/.bench
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks
+
+fuzz: $(VENV)/.fuzz
+	@PYTHONPATH=tests $(BIN)/python -m fuzz $(SECONDS)
+	@$(BIN)/python -m pytest tests/fuzz -q
+
+# Of the runtime dependencies alone, in the versions that are pinned.
+sbom: $(VENV)/.audit
+	@rm -rf build/sbom && $(PYTHON) -m venv build/sbom
+	@build/sbom/bin/python $(PIP) install -c constraints.txt .
+	@build/sbom/bin/python $(PIP) uninstall --yes pip setuptools
+	@$(BIN)/cyclonedx-py environment build/sbom/bin/python --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json
+	@rm -rf build/sbom && echo "build/sbom.cdx.json"
+
+audit: $(VENV)/.audit
+	@$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
 
 format: $(READY)
 	@$(BIN)/ruff check --fix
@@ -62,11 +90,23 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python $(PIP) install -c constraints.txt -e . --group dev >&2
 	@touch $@
 
+$(VENV)/.bench: $(READY)
+	@$(BIN)/python $(PIP) install -c constraints.txt --group bench >&2
+	@touch $@
+
+$(VENV)/.fuzz: $(READY)
+	@$(BIN)/python $(PIP) install -c constraints.txt --group fuzz >&2
+	@touch $@
+
+$(VENV)/.audit: $(READY)
+	@$(BIN)/python $(PIP) install -c constraints.txt --group audit >&2
+	@touch $@
+
 # The pins are what a fresh venv gets without any; the lines that start with # stay.
 pins:
 	@rm -rf build/pins && $(PYTHON) -m venv build/pins
 	@build/pins/bin/python $(PIP) install --upgrade pip
-	@build/pins/bin/python $(PIP) install -e . --group dev
+	@build/pins/bin/python $(PIP) install -e . --group dev --group bench --group fuzz --group audit
 	@{ grep '^#' constraints.txt; \
 	   build/pins/bin/python $(PIP) freeze --all --exclude-editable --exclude setuptools; } > build/constraints.txt
 	@mv build/constraints.txt constraints.txt && rm -rf build/pins

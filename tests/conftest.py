@@ -19,6 +19,7 @@ __all__ = ["charter_capture"]
 
 # A shared machine pauses a test for longer than hypothesis waits.
 settings.register_profile("charter", deadline=None)
+settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile("charter")
 
 MODULES_WITH_SEAMS = ("charter_otel.metrics.jobs", "charter_otel.telemetry.router")

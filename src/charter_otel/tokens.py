@@ -75,23 +75,26 @@ def verify(secrets: Sequence[str], token: str) -> Token:
     reason = "the token is not valid"
     for secret in secrets:
         try:
-            claims = jwt.decode(
-                token,
-                secret,
-                [ALGORITHM],
-                audience=AUDIENCE,
-                leeway=LEEWAY,
-                options={"require": ["sub", "exp", "aud"]},
-            )
+            return _token(secret, token)
         except jwt.ExpiredSignatureError:
             reason = "the token has expired"
-        except (jwt.InvalidTokenError, ValueError, RecursionError):
+        except (jwt.InvalidTokenError, ValueError, OverflowError, RecursionError):
             continue
-        else:
-            scopes = frozenset(str(claims.get("scope", "")).split())
-            # The library takes `exp` as an integer, whatever the claim is written as.
-            return Token(str(claims["sub"]), scopes, int(claims["exp"]) + LEEWAY)
     raise InvalidToken(reason)
+
+
+def _token(secret: str, token: str) -> Token:
+    claims = jwt.decode(
+        token,
+        secret,
+        [ALGORITHM],
+        audience=AUDIENCE,
+        leeway=LEEWAY,
+        options={"require": ["sub", "exp", "aud"]},
+    )
+    scopes = frozenset(str(claims.get("scope", "")).split())
+    # The library takes `exp` as an integer, whatever the claim is written as.
+    return Token(str(claims["sub"]), scopes, int(claims["exp"]) + LEEWAY)
 
 
 def is_short(secret: str) -> bool:

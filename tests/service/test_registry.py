@@ -125,7 +125,9 @@ async def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     with receiving() as received:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
         monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "400")
-        settings = Settings(event_stream=server.url, aggregation_interval=INTERVAL)
+        settings = Settings(
+            event_stream=server.url, aggregation_interval=INTERVAL, state_dir=tmp_path / "state"
+        )
         plugin = CharterPlugin(settings)
         app = Litestar([fails], plugins=[plugin], logging_config=None)
         try:

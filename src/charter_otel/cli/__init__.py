@@ -3,6 +3,7 @@
 import click
 
 from charter_otel.cli.audit import audit
+from charter_otel.cli.dead_letters import dead_letters
 from charter_otel.cli.demo import demo
 from charter_otel.cli.schema import schema
 from charter_otel.cli.serve import serve
@@ -22,5 +23,5 @@ def main() -> None:
     """Charter v1.0 events of a robot fleet, for OpenTelemetry and an event stream."""
 
 
-for _command in (serve, simulate, tail, token, schema, audit, demo):
+for _command in (serve, simulate, tail, token, schema, audit, dead_letters, demo):
     main.add_command(_command)

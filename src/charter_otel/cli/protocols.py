@@ -25,6 +25,8 @@ LINGER = 5.0
 MAX_HEADER_BYTES = 16_384
 """Bytes of a request's line and headers."""
 
+_BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
 
 class Drained(asyncio.Protocol):
     """Ends a connection whose peer reads nothing of what waits for it."""
@@ -88,6 +90,18 @@ class TimedHTTP(Drained, H11Protocol):
         """Give the peer time to read the response, too."""
         super().on_response_complete()
         self._watch(READ_WITHIN)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand over to the WebSocket implementation, and see that it knows what to do.
+
+        The sansio one parses more strictly; what it cannot parse it leaves without an answer, and
+        the connection open.
+        """
+        super().handle_websocket_upgrade(event)
+        begun = hasattr(self.transport.get_protocol(), "scope")
+        if not (begun or self.transport.is_closing()):
+            self.transport.write(_BAD_REQUEST)
+            self.transport.close()
 
     def _has_too_long_a_head(self, data: bytes) -> bool:
         """Tell whether a request's line and headers are too long; h11 asks only while they come."""

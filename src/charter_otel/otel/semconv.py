@@ -279,7 +279,7 @@ CHARTER_STREAM_QUEUE_SIZE = Metric(
     "charter.stream.queue.size",
     "updowncounter",
     "{event}",
-    "Events waiting to be published.",
+    "Events waiting in memory to be published.",
     attributes=(MESSAGING_SYSTEM,),
     observable=True,
 )
@@ -288,6 +288,38 @@ CHARTER_STREAM_QUEUE_CAPACITY = Metric(
     "updowncounter",
     "{event}",
     "Events that the publishing queue holds at most.",
+    attributes=(MESSAGING_SYSTEM,),
+    observable=True,
+)
+CHARTER_STREAM_SPOOL_SIZE = Metric(
+    "charter.stream.spool.size",
+    "updowncounter",
+    "{event}",
+    "Events waiting on disk to be published.",
+    attributes=(MESSAGING_SYSTEM,),
+    observable=True,
+)
+CHARTER_STREAM_SPOOL_RECOVERED = Metric(
+    "charter.stream.spool.recovered",
+    "counter",
+    "{event}",
+    "Events of earlier processes that were found on disk.",
+    attributes=(MESSAGING_SYSTEM,),
+    observable=True,
+)
+CHARTER_STREAM_SPOOL_REPLAYED = Metric(
+    "charter.stream.spool.replayed",
+    "counter",
+    "{event}",
+    "Events that were published from disk.",
+    attributes=(MESSAGING_SYSTEM,),
+    observable=True,
+)
+CHARTER_STREAM_ACCEPTED = Metric(
+    "charter.stream.accepted",
+    "counter",
+    "{event}",
+    "Events that were handed to the event stream.",
     attributes=(MESSAGING_SYSTEM,),
     observable=True,
 )
@@ -400,6 +432,10 @@ METRICS: tuple[Metric, ...] = (
     CHARTER_STREAM_CONNECTED,
     CHARTER_STREAM_QUEUE_SIZE,
     CHARTER_STREAM_QUEUE_CAPACITY,
+    CHARTER_STREAM_SPOOL_SIZE,
+    CHARTER_STREAM_SPOOL_RECOVERED,
+    CHARTER_STREAM_SPOOL_REPLAYED,
+    CHARTER_STREAM_ACCEPTED,
     CHARTER_SUBSCRIBER_LAG,
     CHARTER_SUBSCRIBER_CRITICAL_TIME,
     CHARTER_SUBSCRIBER_REDELIVERED,

@@ -14,6 +14,10 @@ _STREAM: tuple[tuple[Metric, Callable[[Statistics], float]], ...] = (
     (semconv.CHARTER_STREAM_CONNECTED, lambda statistics: int(statistics.connected)),
     (semconv.CHARTER_STREAM_QUEUE_SIZE, lambda statistics: statistics.queued),
     (semconv.CHARTER_STREAM_QUEUE_CAPACITY, lambda statistics: statistics.capacity),
+    (semconv.CHARTER_STREAM_SPOOL_SIZE, lambda statistics: statistics.spooled),
+    (semconv.CHARTER_STREAM_SPOOL_RECOVERED, lambda statistics: statistics.recovered),
+    (semconv.CHARTER_STREAM_SPOOL_REPLAYED, lambda statistics: statistics.replayed),
+    (semconv.CHARTER_STREAM_ACCEPTED, lambda statistics: statistics.accepted),
 )
 
 

@@ -100,6 +100,11 @@ def event_stream_check(get_stream: Callable[[], EventStream | None]) -> Check:
                 "connected": statistics.connected,
                 "queued": statistics.queued,
                 "capacity": statistics.capacity,
+                "spooled": statistics.spooled,
+                "accepted": statistics.accepted,
+                "recovered": statistics.recovered,
+                "published": statistics.published,
+                "replayed": statistics.replayed,
                 "dropped": statistics.dropped,
             },
         )

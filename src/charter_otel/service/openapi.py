@@ -7,7 +7,23 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import License, Tag
+from litestar.status_codes import (
+    HTTP_400_BAD_REQUEST,
+    HTTP_401_UNAUTHORIZED,
+    HTTP_403_FORBIDDEN,
+    HTTP_404_NOT_FOUND,
+    HTTP_503_SERVICE_UNAVAILABLE,
+)
 from litestar.types import Guard
+
+from charter_otel.service.problems import problem_responses
+
+_PROBLEMS = (
+    HTTP_400_BAD_REQUEST,
+    HTTP_401_UNAUTHORIZED,
+    HTTP_403_FORBIDDEN,
+    HTTP_503_SERVICE_UNAVAILABLE,
+)
 
 PATH = "/schema"
 """Where the service serves the document."""
@@ -45,6 +61,15 @@ def openapi_config(guards: Sequence[Guard] = ()) -> OpenAPIConfig:
         ),
         tags=[Tag(name=name, description=description) for name, description in TAGS.items()],
     )
+
+
+def document_problems(router: Router) -> Router:
+    """Say of each route which problems it may answer with, and give the router."""
+    for route in router.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            statuses = _PROBLEMS if "{" not in route.path else (*_PROBLEMS, HTTP_404_NOT_FOUND)
+            handler.responses = {**problem_responses(*statuses), **(handler.responses or {})}
+    return router
 
 
 def openapi(app: Litestar) -> dict[str, Any]:

@@ -143,7 +143,11 @@ class Runtime:
     @asynccontextmanager
     async def _events(self) -> AsyncIterator[None]:
         observer = StreamTelemetry(self.instrumentation)
-        stream = self._given_stream or connect(self.settings.event_stream, observer=observer)
+        stream = self._given_stream or connect(
+            self.settings.event_stream,
+            observer=observer,
+            spool=self.settings.state_dir / "spool",
+        )
         self.stream = stream
         if stream is None:
             yield

@@ -15,9 +15,12 @@ HandlerT = TypeVar("HandlerT", bound=Handler)
 Start = Literal["new", "earliest"]
 """Where a subscriber that the stream does not know yet begins."""
 
-DropReason = Literal["queue_full", "unreachable", "stopped", "refused"]
+DropReason = Literal[
+    "queue_full", "unreachable", "stopped", "refused", "spool_full", "spool_damaged"
+]
 """Why a stream gave up an event: its queue was full, the stream could not be reached before the
-stop, the event came after the stop, or the stream refuses this one event."""
+stop, the event came after the stop, the stream refuses this one event, the spool on disk was full,
+or what the disk gave back is not what was written."""
 
 
 class Subscription(NamedTuple):
@@ -46,7 +49,11 @@ class SubscriberStatistics(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """A stream at this moment. Counts are since start and of this process."""
+    """A stream at this moment. Counts are since start and of this process.
+
+    The ledger of a stream in Redis, at every moment:
+    ``accepted + recovered = published + queued + spooled + dropped``.
+    """
 
     system: str
     """``memory`` or ``redis``, the ``messaging.system`` of the metrics."""
@@ -55,7 +62,7 @@ class Statistics(NamedTuple):
     published: int
     """Events that the stream has taken."""
     queued: int
-    """Events waiting to be published."""
+    """Events waiting in memory to be published."""
     capacity: int
     """Events that the publishing queue holds at most."""
     dropped: int
@@ -63,6 +70,14 @@ class Statistics(NamedTuple):
     subscribers: tuple[SubscriberStatistics, ...]
     error: str | None = None
     """Why the stream is not reachable, where that is known; never holds a secret."""
+    accepted: int = 0
+    """Events that were handed to the stream."""
+    spooled: int = 0
+    """Events waiting on disk to be published."""
+    recovered: int = 0
+    """Events of earlier processes that were found on disk."""
+    replayed: int = 0
+    """Events that were published from disk."""
 
 
 class Observer(Protocol):

@@ -1,18 +1,23 @@
 """From a URL to a stream."""
 
+from pathlib import Path
+
 from charter_otel.streams.base import EventStream, Observer
 from charter_otel.streams.memory import MemoryStream
 from charter_otel.streams.redis import RedisStream
 from charter_otel.streams.redis.address import SCHEMES
 
 
-def connect(url: str, *, observer: Observer | None = None) -> EventStream | None:
+def connect(
+    url: str, *, observer: Observer | None = None, spool: Path | None = None
+) -> EventStream | None:
     """Make the stream that a URL names; it does nothing until it is started.
 
     Args:
         url: ``memory://``, ``redis://host:port/0`` (also Valkey, ``rediss://``, ``unix://``) or
             ``none``.
         observer: Who is told what the stream does.
+        spool: Directory where events wait that Redis does not take.
 
     Returns:
         The stream, or None for ``none``.
@@ -26,7 +31,7 @@ def connect(url: str, *, observer: Observer | None = None) -> EventStream | None
     if url == "memory://":
         return MemoryStream(observer=observer)
     if url.partition(":")[0].lower() in SCHEMES:
-        return RedisStream(url, observer=observer)
+        return RedisStream(url, observer=observer, spool=spool)
     raise ValueError(
         "the event stream's URL is wrong: write memory://, redis://host:6379/0, "
         "rediss://user:password@host:6379/0, unix:///path/to/socket or none"

@@ -77,6 +77,7 @@ class MemoryStream(EventStream):
         self._home = Home()
         self._mailboxes: list[Mailbox] = []
         self._dead: deque[DeadLetter] = deque(maxlen=1000)
+        self._accepted = 0
         self._published = 0
         self._dropped = 0
         self._unreported = 0
@@ -143,6 +144,7 @@ class MemoryStream(EventStream):
             capacity=self._capacity,
             dropped=self._dropped,
             subscribers=tuple(mailbox.statistics() for mailbox in self._mailboxes),
+            accepted=self._accepted,
         )
 
     def _subscribed(self, subscription: Subscription) -> None:
@@ -163,6 +165,7 @@ class MemoryStream(EventStream):
             mailbox.open()
 
     def _accept(self, parcel: Parcel) -> bool:
+        self._accepted += 1
         if self._stopped and not self._running:
             return self._drop(1, stopped=True)
         if parcel.event.id in self._history:

@@ -1,4 +1,4 @@
-"""The bounded queue in front of a publisher. A spool on disk can take its place."""
+"""The bounded queue in front of a publisher. `charter_otel.streams.spool` puts a disk behind it."""
 
 import asyncio
 from collections import deque
@@ -30,6 +30,13 @@ class Outbox:
         batch_bytes: Size of a batch beyond which no event is added to it.
     """
 
+    spooled = 0
+    """Events that wait on disk."""
+    recovered = 0
+    """Events of earlier processes that were found on disk."""
+    replayed = 0
+    """Events that were published from disk."""
+
     def __init__(
         self, capacity: int = 10_000, *, batch: int = 100, batch_bytes: int = 262_144
     ) -> None:
@@ -44,7 +51,22 @@ class Outbox:
         self._empty = asyncio.Event()
 
     def __len__(self) -> int:
+        return self.queued
+
+    @property
+    def queued(self) -> int:
+        """Events that wait in memory."""
         return len(self._waiting) + len(self._taken)
+
+    @property
+    def _limit(self) -> int:
+        return self.capacity
+
+    async def open(self) -> None:
+        """Begin; there is nothing to open here."""
+
+    async def close(self, until: float) -> None:
+        """Keep what waits for the next process, by ``until``; there is nowhere to keep it here."""
 
     def put(self, event: Outgoing) -> int:
         """Add the newest event, and give the number of those dropped for it."""
@@ -57,15 +79,12 @@ class Outbox:
         while not self._waiting:
             self._filled.clear()
             await self._filled.wait()
-        count = self._batch_length()
-        self._taken = [self._waiting.popleft() for _ in range(count)]
-        return self._taken
+        return self._take()
 
     def done(self) -> None:
         """Forget the batch: the stream has it."""
         self._taken = ()
-        if not self._waiting:
-            self._empty.set()
+        self._note_empty()
 
     def give_back(self) -> int:
         """Put the batch back in front, and give the number of events dropped for it."""
@@ -87,8 +106,17 @@ class Outbox:
         self._taken = ()
         return count
 
+    def _take(self) -> Sequence[Outgoing]:
+        count = self._batch_length()
+        self._taken = [self._waiting.popleft() for _ in range(count)]
+        return self._taken
+
+    def _note_empty(self) -> None:
+        if not len(self):
+            self._empty.set()
+
     def _overflow(self) -> int:
-        excess = max(0, len(self._waiting) - self.capacity)
+        excess = max(0, len(self._waiting) - self._limit)
         for _ in range(excess):
             self._waiting.popleft()
         return excess

@@ -61,7 +61,7 @@ def error(bad: BadFrame) -> str:
 def _ping(data: str | bytes) -> Ping | None:
     try:
         return _PING.decode(data)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         return None
 
 

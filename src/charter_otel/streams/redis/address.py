@@ -4,6 +4,7 @@ A URL may carry a password, so no error text here repeats any part of it.
 """
 
 from collections.abc import Mapping
+from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
@@ -44,6 +45,11 @@ class Address(NamedTuple):
 
     def __repr__(self) -> str:
         return f"Address({self.name})"
+
+    def digest(self, prefix: str) -> str:
+        """Give a short name for the stream with this key prefix, without a secret."""
+        stream = f"{self.name}/{self.options.get('db', 0)} {prefix}"
+        return sha256(stream.encode()).hexdigest()[:12]
 
     def client(self) -> Redis:
         """Make a client that connects when it is first used, and neither retries nor waits long.

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from redis.asyncio import Redis
@@ -22,6 +23,8 @@ from charter_otel.streams.redis.layout import Layout
 from charter_otel.streams.redis.pairing import Pairing
 from charter_otel.streams.redis.publisher import Publisher
 from charter_otel.streams.redis.tail import Reader, Tail, event_of
+from charter_otel.streams.spool import Spool, SpooledOutbox
+from charter_otel.streams.spool.spool import LIMIT
 from charter_otel.streams.tasks import Backoff, end, spawn
 
 MAX_BYTES = 262_144
@@ -57,6 +60,9 @@ class RedisStream(EventStream):
         max_deliveries: After so many failed deliveries an event becomes a dead letter.
         redelivery_delay: Seconds before the second delivery.
         min_idle: Seconds after which what a dead consumer left is taken over.
+        spool: Directory where events wait that Redis does not take; without one they wait in
+            memory only.
+        spool_bytes: Bytes of events that wait on disk at most; beyond it the oldest go.
 
     Raises:
         ValueError: The URL or the prefix is wrong; the text repeats nothing of the URL.
@@ -76,12 +82,17 @@ class RedisStream(EventStream):
         max_deliveries: int = MAX_DELIVERIES,
         redelivery_delay: float = REDELIVERY_DELAY,
         min_idle: float = MIN_IDLE,
+        spool: Path | None = None,
+        spool_bytes: int = LIMIT,
     ) -> None:
         super().__init__(observer=observer)
         address, layout = parse_address(url), Layout(prefix)
         terms = Terms(max_deliveries, redelivery_delay, min_idle)
         self._health = Health(address.name)
         self._outbox = Outbox(capacity)
+        if spool is not None:
+            disk = Spool(spool, address.digest(prefix), limit=spool_bytes)
+            self._outbox = SpooledOutbox(disk, capacity, drop=self._drop)
         self._groups = Groups(address, layout, terms, self._health, self.observer)
         self._clients = [address.client() for _ in range(4)]
         publishing, tailing, reading, caring = self._clients
@@ -102,7 +113,7 @@ class RedisStream(EventStream):
         self._home = Home()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
-        self._dropped = 0
+        self._accepted = self._dropped = 0
 
     def publish_nowait(
         self, event: Event, *, encoded: bytes | None = None, traceparent: str | None = None
@@ -123,6 +134,7 @@ class RedisStream(EventStream):
         self._closed = False
         self._home.enter()
         self._tail.open()
+        await self._outbox.open()
         for part in self._parts():
             running = keep_running(part.session, part.name, self._health, part.backoff)
             self._tasks[part.name] = spawn(running, f"charter redis {part.name}")
@@ -141,6 +153,7 @@ class RedisStream(EventStream):
             )
             await asyncio.gather(*(end(task, 0.0) for task in self._tasks.values()))
             self._tasks.clear()
+        await self._outbox.close(until)
         if left := self._outbox.clear():
             self._drop(left, "unreachable" if started else "stopped")
         self._tail.close()
@@ -176,11 +189,15 @@ class RedisStream(EventStream):
             system=self.system,
             connected=self._health.connected,
             published=self._publisher.published,
-            queued=len(self._outbox),
+            queued=self._outbox.queued,
             capacity=self._outbox.capacity,
             dropped=self._dropped,
             subscribers=self._groups.statistics(self._caretaker.lags),
             error=self._health.error,
+            accepted=self._accepted,
+            spooled=self._outbox.spooled,
+            recovered=self._outbox.recovered,
+            replayed=self._outbox.replayed,
         )
 
     def _subscribed(self, subscription: Subscription) -> None:
@@ -197,6 +214,7 @@ class RedisStream(EventStream):
         await self._tail.prepare(client)
 
     def _put(self, event: Outgoing) -> bool:
+        self._accepted += 1
         if self._closed:
             return self._drop(1, "stopped")
         if len(event.data) > MAX_BYTES:

@@ -1,0 +1,90 @@
+"""`charter-otel dead-letters`: events that a subscriber gave up."""
+
+import asyncio
+import json
+import re
+from collections.abc import Coroutine
+from typing import Any
+
+import click
+
+from charter_otel.cli.failure import Failure, Refusal, settings
+
+_GROUP = click.option("--group", metavar="GROUP", help="Only those that this group gave up.")
+_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+
+
+@click.group("dead-letters")
+def dead_letters() -> None:
+    """Look at events that a subscriber gave up, and have them delivered again.
+
+    They lie in the Redis that CHARTER_EVENT_STREAM names.
+    """
+
+
+@dead_letters.command("list")
+@_GROUP
+def list_letters(group: str | None) -> None:
+    """Print the dead letters as JSON, one a line, oldest first."""
+    _run(_list(_redis(), group))
+
+
+@dead_letters.command()
+@click.argument("ids", nargs=-1, metavar="[ID]...")
+@click.option("--all", "everything", is_flag=True, help="All dead letters, or all of --group.")
+@_GROUP
+def replay(ids: tuple[str, ...], group: str | None, *, everything: bool) -> None:
+    """Deliver dead letters again, to the group that gave them up and to no other.
+
+    ID is the "id" that `list` prints. The group's consumers get the event within seconds; when it
+    fails again it becomes a dead letter again.
+    """
+    if bool(ids) == everything:
+        raise click.UsageError("give the ids of dead letters, or --all")
+    if wrong := [each for each in ids if not _ID.fullmatch(each)]:
+        raise click.BadParameter(
+            f"{wrong[0]!r} is no id; `charter-otel dead-letters list` has them"
+        )
+    _run(_replay(_redis(), ids, group))
+
+
+def _redis() -> str:
+    url = settings().event_stream
+    if url in {"none", "memory://"}:
+        raise Refusal(
+            f"CHARTER_EVENT_STREAM={url} keeps no dead letters outside the service;"
+            " set it to the service's redis:// address"
+        )
+    return url
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    from charter_otel.streams import StreamUnavailable
+
+    try:
+        asyncio.run(work)
+    except StreamUnavailable as error:
+        raise Failure(f"{error}; see that CHARTER_EVENT_STREAM is right and Redis runs") from error
+    except ValueError as error:
+        raise Refusal(f"CHARTER_EVENT_STREAM: {error}") from error
+
+
+async def _list(url: str, group: str | None) -> None:
+    from charter_otel.streams.redis.dead_letters import DeadLetters
+
+    async with DeadLetters.at(url) as letters:
+        async for letter in letters.each(group):
+            click.echo(json.dumps(letter._asdict()))
+
+
+async def _replay(url: str, ids: tuple[str, ...], group: str | None) -> None:
+    from charter_otel.streams.redis.dead_letters import DeadLetters
+
+    async with DeadLetters.at(url) as letters:
+        wanted = ids or [letter.id async for letter in letters.each(group)]
+        outcomes = {letter: await letters.replay(letter) for letter in wanted}
+    failed = {letter: why for letter, why in outcomes.items() if why != "replayed"}
+    click.echo(f"{len(outcomes) - len(failed)} delivered again")
+    if failed:
+        each = ", ".join(f"{letter} ({why})" for letter, why in failed.items())
+        raise Failure(f"not delivered again: {each}; they stay where they are")

@@ -1,0 +1,99 @@
+"""The dead letters: events that a group gave up, to be looked at and delivered again."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple, Self
+
+from charter_otel.streams.base import StreamUnavailable
+from charter_otel.streams.redis import commands
+from charter_otel.streams.redis.address import parse_address
+from charter_otel.streams.redis.health import FAILURES
+from charter_otel.streams.redis.layout import Fields, Layout
+from charter_otel.streams.redis.script import Script
+
+_PAGE = 500
+_IDLE = 86_400_000
+
+
+class BuriedEvent(NamedTuple):
+    """An event that a group gave up."""
+
+    id: str
+    """The dead letter's id."""
+    group: str
+    error: str
+    """Why it was not handled."""
+    deliveries: int
+    entry: str
+    """Id of the event's entry in the stream."""
+    event: str
+    """The envelope's JSON, or what stands in its place."""
+
+
+class DeadLetters:
+    """Reads dead letters and has them delivered again.
+
+    Args:
+        url: The stream's Redis.
+        prefix: What all keys begin with.
+
+    Raises:
+        ValueError: The URL or the prefix is wrong.
+    """
+
+    def __init__(self, url: str, *, prefix: str = "{charter}") -> None:
+        address = parse_address(url)
+        self._name = address.name
+        self._client = address.client()
+        self._layout = Layout(prefix)
+        self._replay = Script("replay")
+
+    @classmethod
+    @asynccontextmanager
+    async def at(cls, url: str) -> AsyncIterator[Self]:
+        """Give the dead letters of a stream; inside, a lost Redis is a `StreamUnavailable`.
+
+        Raises:
+            StreamUnavailable: Redis cannot be reached, or refuses.
+        """
+        letters = cls(url)
+        try:
+            yield letters
+        except FAILURES as error:
+            raise StreamUnavailable(f"{letters._name} cannot be read: {error}") from error
+        finally:
+            await letters._client.aclose()
+
+    async def each(self, group: str | None = None) -> AsyncIterator[BuriedEvent]:
+        """Give the dead letters, oldest first; of one group where it is named."""
+        start = "-"
+        while page := await commands.oldest(self._client, self._layout.dead, _PAGE, start=start):
+            for entry_id, fields in page:
+                letter = _letter(entry_id, fields)
+                if group in {None, letter.group}:
+                    yield letter
+            start = f"({page[-1][0].decode()}"
+
+    async def replay(self, letter_id: str) -> str:
+        """Have a dead letter delivered again, to its group only, within seconds.
+
+        Returns:
+            ``replayed``, or why it was not: ``unknown``, ``trimmed`` or ``no group``.
+        """
+        keys = [self._layout.events, self._layout.dead]
+        outcome: bytes = await self._replay(self._client, keys, letter_id, _IDLE)
+        return outcome.decode()
+
+
+def _letter(entry_id: bytes, fields: Fields) -> BuriedEvent:
+    def text(name: bytes) -> str:
+        return fields.get(name, b"").decode("utf-8", "replace")
+
+    return BuriedEvent(
+        id=entry_id.decode(),
+        group=text(b"group"),
+        error=text(b"error"),
+        deliveries=int(text(b"deliveries") or 0),
+        entry=text(b"entry"),
+        event=text(b"event"),
+    )

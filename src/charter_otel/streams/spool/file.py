@@ -1,0 +1,167 @@
+"""One spool file: a queue of events in SQLite, locked by the process that has it open."""
+
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from charter_otel.streams.outbox import Outgoing
+
+# AUTOINCREMENT: a number is never used again, so what is forgotten cannot hide what is new.
+_TABLE = """
+CREATE TABLE IF NOT EXISTS events (
+    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL,
+    minute INTEGER NOT NULL,
+    data BLOB NOT NULL,
+    traceparent TEXT,
+    checksum INTEGER NOT NULL
+)"""
+_SETUP = (
+    "PRAGMA locking_mode=EXCLUSIVE",
+    "PRAGMA auto_vacuum=INCREMENTAL",
+    "PRAGMA journal_mode=WAL",
+    "BEGIN IMMEDIATE",
+    _TABLE,
+    "COMMIT",
+)
+_INSERT = "INSERT INTO events (id, minute, data, traceparent, checksum) VALUES (?, ?, ?, ?, ?)"
+_SELECT = "SELECT number, id, minute, data, traceparent, checksum FROM events WHERE number > ?"
+_OLDEST = "SELECT number, length(data) FROM events WHERE number > ? ORDER BY number"
+_CONTENT = "SELECT count(*), coalesce(sum(length(data)), 0), coalesce(max(number), 0) FROM events"
+
+
+class Appended(NamedTuple):
+    """What came of adding events."""
+
+    last_taken: int
+    """Number of the last event that the publisher has in hand, or 0."""
+    evicted: int
+    """Oldest events that had to go."""
+
+
+class Page(NamedTuple):
+    """The oldest events of a file."""
+
+    events: list[Outgoing]
+    last: int
+    """Number of the last one looked at."""
+    damaged: int
+    """Events that are not what was written."""
+
+
+class SpoolFile:
+    """A file of events, oldest first. Each call is one transaction; only one thread may call.
+
+    A commit of `append` is on the disk when it returns, a killed process or machine loses nothing
+    of it. `forget` may be undone by a crash: the events come again, and the stream knows them.
+
+    Args:
+        path: The file; made where there is none.
+        limit: Bytes of events that it holds at most; beyond it the oldest go.
+
+    Raises:
+        sqlite3.OperationalError: Another process has it open, or it cannot be written.
+        sqlite3.DatabaseError: It is damaged.
+    """
+
+    def __init__(self, path: Path, *, limit: int) -> None:
+        self.path = path
+        self._limit = limit
+        self._connection = sqlite3.connect(
+            path, timeout=0, isolation_level=None, check_same_thread=False
+        )
+        try:
+            for statement in _SETUP:
+                self._connection.execute(statement).fetchall()
+            self.count, self._bytes, last = self._connection.execute(_CONTENT).fetchone()
+        except BaseException:
+            self._connection.close()
+            raise
+        self._gone = 0 if self.count else last
+        self._in_hand = self._gone
+
+    def append(self, events: Sequence[Outgoing], taken: int = 0) -> Appended:
+        """Add events; the first ``taken`` are in the publisher's hand, and safe from eviction."""
+        with self._transaction("FULL"):
+            last = last_taken = self._in_hand
+            for index, event in enumerate(events):
+                row = (*event[:4], zlib.crc32(event.data))
+                last = self._connection.execute(_INSERT, row).lastrowid or last
+                if index < taken:
+                    last_taken = last
+            evicted, freed = self._evict(last_taken, sum(len(event.data) for event in events))
+        self._in_hand = last_taken
+        self.count += len(events) - evicted
+        self._bytes += sum(len(event.data) for event in events) - freed
+        return Appended(last_taken if taken else 0, evicted)
+
+    def read(self, limit: int, limit_bytes: int) -> Page:
+        """Give the oldest events; they are safe from eviction until the next call."""
+        page = Page([], self._gone, 0)
+        size = 0
+        rows = self._connection.execute(f"{_SELECT} ORDER BY number LIMIT ?", (self._gone, limit))
+        for number, *fields, checksum in rows:
+            size += len(fields[2] or b"")
+            if size > limit_bytes and page.events:
+                break
+            page = self._turn(page, number, fields, checksum)
+        rows.close()
+        self._in_hand = page.last
+        return page
+
+    def forget(self, last: int) -> None:
+        """Remove all events up to a number: the stream has them."""
+        self._gone = max(self._gone, last)
+        with self._transaction("NORMAL"):
+            freed = self._connection.execute(
+                "DELETE FROM events WHERE number <= ? RETURNING length(data)", (self._gone,)
+            ).fetchall()
+        self.count -= len(freed)
+        self._bytes -= sum(size for (size,) in freed)
+        if freed and not self.count:
+            self._shrink()
+
+    def close(self) -> None:
+        """Close the file and give up its lock."""
+        self._connection.close()
+
+    def _turn(self, page: Page, number: int, fields: list[Any], checksum: int) -> Page:
+        event = Outgoing(*fields)
+        if not isinstance(event.data, bytes) or zlib.crc32(event.data) != checksum:
+            return page._replace(last=number, damaged=page.damaged + 1)
+        page.events.append(event)
+        return page._replace(last=number)
+
+    def _evict(self, after: int, added: int) -> tuple[int, int]:
+        """Remove the oldest events beyond the limit, and give their number and size."""
+        excess = self._bytes + added - self._limit
+        if excess <= 0:
+            return 0, 0
+        count = freed = upto = 0
+        for number, size in self._connection.execute(_OLDEST, (max(after, self._gone),)):
+            if freed >= excess:
+                break
+            count, freed, upto = count + 1, freed + size, number
+        removed = "DELETE FROM events WHERE number > ? AND number <= ?"
+        self._connection.execute(removed, (max(after, self._gone), upto))
+        return count, freed
+
+    def _shrink(self) -> None:
+        """Give the disk its space back."""
+        # A script runs to its end; execute() stops after the first page that comes free.
+        self._connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
+
+    @contextmanager
+    def _transaction(self, synchronous: str) -> Iterator[None]:
+        self._connection.execute(f"PRAGMA synchronous={synchronous}")
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise

@@ -1,0 +1,194 @@
+"""The spool as the event loop sees it: every call to the disk is made in a thread of its own."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from charter_otel.streams.delivery import describe
+from charter_otel.streams.outbox import Outgoing
+from charter_otel.streams.spool.directory import SpoolDirectory, is_damaged, put_aside
+from charter_otel.streams.spool.file import Appended, Page, SpoolFile
+from charter_otel.streams.spool.worker import Worker
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+LIMIT = 1_073_741_824
+"""Bytes of events that a spool holds at most: about three hours at 200 events a second."""
+
+RETRY_AFTER = 1.0
+"""Seconds for which a disk that failed is left alone."""
+
+_FAILURES = (sqlite3.Error, OSError)
+
+
+class SpoolUnavailable(Exception):  # noqa: N818 - the name says what the spool is
+    """The disk does not take or give events.
+
+    Args:
+        lost: Whether what the spool held is lost.
+    """
+
+    def __init__(self, *, lost: bool) -> None:
+        super().__init__("the spool is damaged" if lost else "the spool cannot be written")
+        self.lost = lost
+
+
+class Spool:
+    """Events on disk, bounded, in order, kept across restarts.
+
+    A disk that fails is said once, and tried again after a second.
+
+    Args:
+        path: The directory; each instance has a file of its own there.
+        name: What the files' names begin with; one for each stream.
+        limit: Bytes of events that are held at most; beyond it the oldest go.
+    """
+
+    def __init__(self, path: Path, name: str, *, limit: int = LIMIT) -> None:
+        self._directory = SpoolDirectory(path, name, limit=limit)
+        self._worker: Worker | None = None
+        self._file: SpoolFile | None = None
+        self._failing = False
+        self._retry_at = 0.0
+        self._found = self._lost = 0
+
+    @property
+    def works(self) -> bool:
+        """Whether the last operation worked."""
+        return not self._failing
+
+    @property
+    def may_try(self) -> bool:
+        """Whether it works, or it is time to see if it works again."""
+        return time.monotonic() >= self._retry_at
+
+    async def open(self) -> bool:
+        """Open a file, and bring what dead instances left into it.
+
+        Returns:
+            Whether there is a file to write to.
+        """
+        if self._file is None and self.may_try:
+            self._worker = self._worker or Worker("charter spool")
+            try:
+                await self._worker.call(self._open)
+            except _FAILURES as error:
+                self._failed(error)
+        return self._file is not None
+
+    def collect(self) -> tuple[int, int]:
+        """Give how many events of earlier processes were found since the last call, and lost."""
+        found, self._found, lost, self._lost = self._found, 0, self._lost, 0
+        return found, lost
+
+    async def adopt(self) -> None:
+        """Bring what dead instances left into the own file."""
+        if self._file is not None:
+            try:
+                await self._call(self._adopt)
+            except SpoolUnavailable:
+                return
+
+    async def append(self, events: Sequence[Outgoing], taken: int) -> Appended:
+        """Add events; they are on the disk when this returns. See `SpoolFile.append`.
+
+        Raises:
+            SpoolUnavailable: They are not.
+        """
+        appended = await self._call(lambda: self._own().append(events, taken))
+        self._succeeded()
+        return appended
+
+    async def read(self, limit: int, limit_bytes: int) -> Page:
+        """Give the oldest events. See `SpoolFile.read`.
+
+        Raises:
+            SpoolUnavailable: What is there cannot be read, and was put aside.
+        """
+        return await self._call(lambda: self._own().read(limit, limit_bytes), reading=True)
+
+    def forget(self, last: int) -> None:
+        """Remove events up to a number; where that fails they come again after a restart."""
+        if self._worker is not None:
+            self._worker.submit(lambda: self._own().forget(last))
+
+    async def close(self) -> None:
+        """Close the file; what it holds is for the next start."""
+        if self._worker is not None:
+            await self._worker.call(self._close)
+            self._worker.end()
+            self._worker = None
+
+    def _open(self) -> None:
+        if self._file is not None:
+            return
+        file = self._directory.open()
+        self._found += file.count
+        self._file = file
+        self._adopt()
+
+    def _adopt(self) -> None:
+        moved, lost = self._directory.adopt(self._own())
+        self._found += moved
+        self._lost += lost
+        if self._found:
+            log.info("events of an earlier process found on disk", count=self._found)
+
+    def _own(self) -> SpoolFile:
+        if self._file is None:
+            raise sqlite3.OperationalError("the spool is not open")
+        return self._file
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def _put_aside(self) -> None:
+        path = self._own().path
+        self._close()
+        put_aside(path)
+
+    async def _call(self, function: Callable[[], T], *, reading: bool = False) -> T:
+        if self._worker is None:
+            raise SpoolUnavailable(lost=False)
+        try:
+            return await self._worker.call(function)
+        except _FAILURES as error:
+            self._failed(error)
+            lost = (reading or is_damaged(error)) and self._file is not None
+            if lost:
+                await self._discard()
+            raise SpoolUnavailable(lost=lost) from error
+
+    async def _discard(self) -> None:
+        """Put a damaged file aside; the next operation makes a new one."""
+        self._retry_at = 0.0
+        try:
+            if self._worker is not None:
+                await self._worker.call(self._put_aside)
+        except _FAILURES as error:
+            log.warning("damaged spool cannot be put aside", error=describe(error))
+
+    def _failed(self, error: BaseException) -> None:
+        self._retry_at = time.monotonic() + RETRY_AFTER
+        if not self._failing:
+            self._failing = True
+            log.warning(
+                "spool on disk fails, events wait in memory only; free space, or set"
+                " CHARTER_STATE_DIR to a directory that can be written",
+                path=str(self._directory.path),
+                error=describe(error),
+            )
+
+    def _succeeded(self) -> None:
+        self._retry_at = 0.0
+        if self._failing:
+            self._failing = False
+            log.info("spool on disk works again", path=str(self._directory.path))

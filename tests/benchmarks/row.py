@@ -1,0 +1,148 @@
+"""A row of the table: two sides, a target, and whether it is reached."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+from benchmarks.rounds import Rounds
+
+_SMOKE = 2.0
+"""A smoke run fails where a row is worse than its target, or than it was so far, by this factor."""
+
+
+class Target(NamedTuple):
+    """What a row is to reach."""
+
+    bound: float
+    kind: Literal["at least", "at most", "more at most"]
+    """``at least`` and ``at most`` bound the ratio, ``more at most`` the difference."""
+    so_far: float | None = None
+    """What the row reaches so far, where that is less: the smoke test holds it to this instead."""
+
+    def met(self, rounds: Rounds) -> bool:
+        """Tell whether the rounds reach the target."""
+        return self._met(rounds, self.bound)
+
+    def tolerable(self, rounds: Rounds) -> bool:
+        """Tell whether the rounds are not worse than target, or so far, by more than `_SMOKE`."""
+        bound = self.bound if self.so_far is None else self.so_far
+        return self._met(rounds, bound / _SMOKE if self.kind == "at least" else bound * _SMOKE)
+
+    def _met(self, rounds: Rounds, bound: float) -> bool:
+        match self.kind:
+            case "at least":
+                return rounds.ratio >= bound
+            case "at most":
+                return rounds.ratio <= bound
+            case _:
+                return rounds.difference <= bound
+
+    def __str__(self) -> str:
+        """Show it as the issue writes it."""
+        match self.kind:
+            case "at least":
+                return f"≥ {self.bound:.4g} ×"  # noqa: RUF001
+            case "at most":
+                return f"≤ {self.bound:.4g} ×"  # noqa: RUF001
+            case _:
+                return f"≤ + {self.bound:g}"
+
+
+def at_least(bound: float, so_far: float | None = None) -> Target:
+    """Ours is to be so many times the reference at least."""
+    return Target(bound, "at least", so_far)
+
+
+def at_most(bound: float, so_far: float | None = None) -> Target:
+    """Ours is to be so many times the reference at most."""
+    return Target(bound, "at most", so_far)
+
+
+def more_at_most(bound: float, so_far: float | None = None) -> Target:
+    """Ours is to be more than the reference by so many units at most."""
+    return Target(bound, "more at most", so_far)
+
+
+class Row(NamedTuple):
+    """A measured row."""
+
+    name: str
+    reference: str
+    unit: str
+    rounds: Rounds
+    target: Target
+
+    @property
+    def reached(self) -> bool:
+        """Whether the target is reached."""
+        return self.target.met(self.rounds)
+
+    @property
+    def tolerable(self) -> bool:
+        """Whether the row passes a smoke test on a shared machine."""
+        return self.target.tolerable(self.rounds)
+
+    def as_json(self) -> dict[str, Any]:
+        """Give the row with all its rounds."""
+        rounds = self.rounds
+        return {
+            "row": self.name,
+            "reference": self.reference,
+            "unit": self.unit,
+            "rounds": {"reference": rounds.reference.values, "ours": rounds.ours.values},
+            "median": {"reference": rounds.reference.median, "ours": rounds.ours.median},
+            "spread": {"reference": rounds.reference.spread, "ours": rounds.ours.spread},
+            "ratio": rounds.ratio,
+            "difference": rounds.difference,
+            "target": str(self.target),
+            "so_far": self.target.so_far,
+            "reached": self.reached,
+        }
+
+
+@dataclass
+class Bench:
+    """How rows are run: rounds, size, and what is released when the row ends."""
+
+    rounds: int = 5
+    quick: bool = False
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def size(self, full: int, quick: int) -> int:
+        """Give how much one round does."""
+        return quick if self.quick else full
+
+
+Measure = Callable[[Bench], Iterator[Row]]
+
+
+class Benchmark(NamedTuple):
+    """What measures one or more rows."""
+
+    name: str
+    measure: Measure
+    quick: bool
+    only_by_name: bool
+
+
+BENCHMARKS: dict[str, Benchmark] = {}
+"""All of them, by the name that ``ROWS`` takes."""
+
+
+def benchmark(
+    name: str, *, quick: bool = False, only_by_name: bool = False
+) -> Callable[[Measure], Measure]:
+    """Register a function that measures rows.
+
+    Args:
+        name: What ``ROWS`` calls it.
+        quick: Whether it is fast enough for the smoke test.
+        only_by_name: Whether it runs only where ``ROWS`` names it.
+    """
+
+    def register(measure: Measure) -> Measure:
+        BENCHMARKS[name] = Benchmark(name, measure, quick, only_by_name)
+        return measure
+
+    return register

@@ -1,0 +1,34 @@
+"""The rows of the table, by theme; importing them registers them."""
+
+from benchmarks.rows import emit, frames, handshakes, job, lag, outage, redis, rest, soak, start
+
+__all__ = [
+    "emit",
+    "frames",
+    "handshakes",
+    "job",
+    "lag",
+    "outage",
+    "redis",
+    "rest",
+    "soak",
+    "start",
+]
+
+ORDER = (
+    "emit",
+    "logfire",
+    "redis",
+    "get",
+    "flood",
+    "paced",
+    "handshakes",
+    "memory",
+    "lag",
+    "job",
+    "backlog",
+    "outage",
+    "start",
+    "soak",
+)
+"""What ``ROWS`` takes, the most important first."""

@@ -1,0 +1,56 @@
+"""Events into Redis and out of it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks import receivers
+from benchmarks.rounds import Side, alternate
+from benchmarks.row import Bench, Row, at_least, benchmark
+from benchmarks.workers import Worker
+from benchmarks.workloads import redis_events
+from support.redis import RedisServer
+
+
+@benchmark("redis", quick=True)
+def redis(bench: Bench) -> Iterator[Row]:
+    """Measure events per second: emitted, published, handled."""
+    url = bench.stack.enter_context(server()).url
+    ours = bench.stack.enter_context(Worker(redis_events.ours, url))
+    plain = bench.stack.enter_context(Worker(redis_events.plain, url))
+    few, many = bench.size(1_000, 300), bench.size(8_000, 2_000)
+    emit = rate(ours, "emit", many)
+    for name, method, target in (
+        ("awaited XADD", "awaited", at_least(8, so_far=2.4)),
+        ("four round trips each", "origin", at_least(25, so_far=9.5)),
+    ):
+        rounds = alternate(rate(plain, method, few), emit, bench.rounds)
+        yield Row("emit to Redis", name, "/s", rounds, target)
+    rounds = alternate(rate(plain, "pipeline", many), rate(ours, "publish", many), bench.rounds)
+    yield Row("Redis publish", "raw pipeline", "/s", rounds, at_least(0.9))
+    variables = bench.stack.enter_context(receivers.healthy())
+    traced = bench.stack.enter_context(Worker(redis_events.ours, url, environment=variables))
+    for name, side, so_far in (
+        ("Redis consume", ours, 0.12),
+        ("Redis consume, spans exported", traced, 0.05),
+    ):
+        rounds = alternate(rate(plain, "consume", many), rate(side, "consume", many), bench.rounds)
+        yield Row(name, "raw XREADGROUP + XACK", "/s", rounds, at_least(0.5, so_far))
+
+
+def rate(worker: Worker, method: str, events: int) -> Side:
+    """Give a side that runs a method over so many events."""
+    return lambda: float(worker(method, events))
+
+
+@contextmanager
+def server() -> Iterator[RedisServer]:
+    """Run a Redis that keeps nothing on disk."""
+    with TemporaryDirectory(prefix="bench") as directory:
+        running = RedisServer(Path(directory), options=("--appendonly", "no"))
+        running.start()
+        try:
+            yield running
+        finally:
+            running.stop()

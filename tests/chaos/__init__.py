@@ -1,0 +1,1 @@
+"""Faults, and what becomes of every event while they last."""

@@ -1,0 +1,44 @@
+"""`make chaos`: every fault at full length, as a table; ends non-zero if a row breaks its class.
+
+CHAOS_SECONDS is how long each fault lasts: 60 by default, 10 for a run of five minutes.
+"""
+
+import asyncio
+import os
+import sys
+import time
+
+from chaos.faults import FAULTS
+from chaos.fleet import restarted_in_an_outage
+from chaos.run import Row
+
+HEAD = ("fault", "emitted", "delivered", "replayed", "dropped", "lost", "class", "", "note")
+LINE = "{:22}{:>9}{:>10}{:>9}{:>8}{:>6}  {:16}{:6}{}"
+
+
+async def main(seconds: float) -> bool:
+    """Run all faults and tell whether every row keeps its class."""
+    _say(LINE.format(*HEAD))
+    kept = True
+    begun = time.monotonic()
+    for fault in (*FAULTS, restarted_in_an_outage):
+        row = await fault(seconds)
+        kept = kept and not row.broken
+        _say(_line(row))
+    verdict = "every class kept" if kept else "a class is broken"
+    _say(f"{time.monotonic() - begun:.0f} s; {verdict}")
+    return kept
+
+
+def _line(row: Row) -> str:
+    *cells, broken, note = row
+    return LINE.format(*cells, "BROKEN" if broken else "kept", f"  {broken or note}")
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(not asyncio.run(main(float(os.environ.get("CHAOS_SECONDS", "60")))))

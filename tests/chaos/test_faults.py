@@ -1,0 +1,23 @@
+"""Every fault of `make chaos`, short."""
+
+import pytest
+
+from chaos.faults import FAULTS, Fault
+from chaos.fleet import restarted_in_an_outage
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+async def test_a_fault_keeps_its_class(fault: Fault) -> None:
+    """No event is lost uncounted, none comes twice, and the order stays, whatever fails."""
+    row = await fault(2.0)
+    assert not row.broken, row
+    assert row.emitted > 50
+
+
+@pytest.mark.timeout(90)
+async def test_a_service_that_is_restarted_in_an_outage_loses_nothing() -> None:
+    """What stdout says was emitted is in the stream, once and in order."""
+    row = await restarted_in_an_outage(2.0, robots=20)
+    assert not row.broken, row
+    assert row.replayed > 100

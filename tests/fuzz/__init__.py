@@ -1,0 +1,1 @@
+"""Fuzzing: `make fuzz SECONDS=600`, coverage-guided; the ordinary tests search a little, too."""

@@ -1,0 +1,80 @@
+"""Dead letters, listed and replayed by the command."""
+
+import asyncio
+import json
+
+import pytest
+from click.testing import CliRunner, Result
+
+from charter_otel.cli import main
+from streams.backends import RedisBackend, started, subscribe
+from support.polling import eventually
+
+
+def run(*arguments: str, url: str = "redis://127.0.0.1:1/0") -> Result:
+    """Run the command."""
+    command = ["dead-letters", *arguments]
+    return CliRunner().invoke(main, command, env={"CHARTER_EVENT_STREAM": url})
+
+
+async def test_a_dead_letter_is_listed_and_delivered_again(redis_backend: RedisBackend) -> None:
+    """Its group gets it again, no other group does, and it is a dead letter no more."""
+    url = redis_backend.server.url
+    stream = redis_backend.make(max_deliveries=2, min_idle=0.2)
+    failing, other = subscribe(stream, group="failing"), subscribe(stream, group="other")
+    failing.failures = 2
+    await stream.start()
+    event = started("a")
+    stream.publish_nowait(event)
+    await eventually(lambda: redis_backend.dead_letters(stream), "a dead letter")
+
+    listed = await asyncio.to_thread(run, "list", url=url)
+    (letter,) = [json.loads(line) for line in listed.output.splitlines()]
+    assert letter["group"] == "failing"
+    assert letter["deliveries"] == 2
+    assert "told to fail" in letter["error"]
+    assert json.loads(letter["event"])["id"] == event.id
+    assert not (await asyncio.to_thread(run, "list", "--group", "other", url=url)).output
+
+    replayed = await asyncio.to_thread(run, "replay", letter["id"], url=url)
+    assert (replayed.exit_code, replayed.output) == (0, "1 delivered again\n")
+    await failing.has(3)
+    await eventually(lambda: stream.statistics().subscribers[0].lag == 0, "acknowledged")
+    assert failing.ids == [event.id] * 3
+    assert other.ids == [event.id]
+    assert redis_backend.dead_letters(stream) == []
+
+
+async def test_what_cannot_be_replayed_is_said_and_stays(redis_backend: RedisBackend) -> None:
+    """An event that the stream no longer holds, and an unknown id, are named with the reason."""
+    stream = redis_backend.make(max_deliveries=1)
+    subscribe(stream).failures = 1
+    await stream.start()
+    stream.publish_nowait(started("a"))
+    await eventually(lambda: redis_backend.dead_letters(stream), "a dead letter")
+    redis_backend.server.command("XTRIM", "{charter}:events", "MAXLEN", 0)
+    url = redis_backend.server.url
+    everything = await asyncio.to_thread(run, "replay", "--all", url=url)
+    assert everything.exit_code == 1
+    assert "(trimmed)" in everything.output
+    unknown = await asyncio.to_thread(run, "replay", "1-1", url=url)
+    assert "1-1 (unknown)" in unknown.output
+    assert len(redis_backend.dead_letters(stream)) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "url", "code", "text"),
+    [
+        (("list",), "memory://", 2, "redis:// address"),
+        (("list",), "redis://127.0.0.1:1/0", 1, "Redis runs"),
+        (("list",), "redis://:s3cret@", 2, "names no host"),
+        (("replay",), "redis://127.0.0.1:1/0", 2, "--all"),
+        (("replay", "x"), "redis://127.0.0.1:1/0", 2, "is no id"),
+    ],
+)
+def test_what_is_wrong_is_told(arguments: tuple[str, ...], url: str, code: int, text: str) -> None:
+    """Errors say what to do next."""
+    result = run(*arguments, url=url)
+    assert result.exit_code == code
+    assert text in result.output
+    assert "s3cret" not in result.output

@@ -1,0 +1,184 @@
+"""The file that events wait in while the stream does not take them."""
+
+import multiprocessing
+import os
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charter_otel.streams.outbox import Outgoing
+from charter_otel.streams.spool.directory import SpoolDirectory
+from charter_otel.streams.spool.file import SpoolFile
+
+LIMIT = 1_000_000
+
+
+def outgoing(name: int, size: int = 10) -> Outgoing:
+    """Give an event on its way."""
+    return Outgoing(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
+
+
+@contextmanager
+def opened(path: Path, limit: int = LIMIT) -> Iterator[SpoolFile]:
+    """Give a file that is open."""
+    file = SpoolFile(path, limit=limit)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+def names(file: SpoolFile, limit: int = 1000) -> list[int]:
+    """Read the oldest events and give their names."""
+    return [event.minute for event in file.read(limit, LIMIT).events]
+
+
+def test_what_was_added_is_there_after_a_restart(tmp_path: Path) -> None:
+    """Events come back in order and whole, and what was forgotten does not."""
+    path = tmp_path / "spool"
+    events = [outgoing(n)._replace(traceparent=f"00-{n}") for n in range(5)]
+    with opened(path) as file:
+        file.append(events)
+        file.forget(file.read(2, LIMIT).last)
+    with opened(path) as file:
+        assert file.count == 3
+        assert file.read(10, LIMIT).events == events[2:]
+
+
+@given(
+    st.integers(10, 60),
+    st.lists(st.tuples(st.sampled_from(["append", "read", "forget"]), st.integers(1, 4))),
+)
+def test_every_event_is_read_forgotten_or_evicted(limit: int, steps: list[tuple[str, int]]) -> None:
+    """The oldest go first, what is being published stays, and the count is right."""
+    with opened(Path(":memory:"), limit) as file:
+        added = gone = 0
+        in_hand: list[int] = []
+        last = 0
+        for step, count in steps:
+            if step == "append":
+                evicted = file.append([outgoing(added + n) for n in range(count)]).evicted
+                added += count
+                if not in_hand:
+                    gone += evicted
+                elif evicted:
+                    assert names(file)[: len(in_hand)] == in_hand
+                    return
+            elif step == "read":
+                page = file.read(count, LIMIT)
+                in_hand, last = [event.minute for event in page.events], page.last
+                assert in_hand == list(range(gone, min(added, gone + count)))
+            else:
+                file.forget(last)
+                gone += len(in_hand)
+                in_hand = []
+            assert file.count == added - gone
+
+
+def test_a_page_is_bounded_in_bytes(tmp_path: Path) -> None:
+    """A page ends before it grows too big, and holds at least one event."""
+    with opened(tmp_path / "spool") as file:
+        file.append([outgoing(n, size) for n, size in enumerate((100, 10, 10, 10))])
+        pages = []
+        while (page := file.read(100, 25)).events:
+            pages.append([event.minute for event in page.events])
+            file.forget(page.last)
+    assert pages == [[0], [1, 2], [3]]
+
+
+def test_an_emptied_file_gives_its_space_back(tmp_path: Path) -> None:
+    """After an outage the file is small again."""
+    path = tmp_path / "spool"
+    with opened(path, 10_000_000) as file:
+        file.append([outgoing(n, 1000) for n in range(2000)])
+        file.forget(file.read(5000, 10_000_000).last)
+        sizes = [each.stat().st_size for each in tmp_path.iterdir()]
+    assert sum(sizes) < 100_000
+
+
+def test_a_changed_byte_is_found(tmp_path: Path) -> None:
+    """An event that is not what was written is not given, and counted."""
+    path = tmp_path / "spool"
+    with opened(path) as file:
+        file.append([outgoing(n) for n in range(3)])
+    with sqlite3.connect(path) as connection:
+        connection.execute("UPDATE events SET data = x'00' WHERE minute = 1")
+    connection.close()
+    with opened(path) as file:
+        page = file.read(10, LIMIT)
+        assert [event.minute for event in page.events] == [0, 2]
+        assert page.damaged == 1
+
+
+def test_each_instance_has_a_file_of_its_own(tmp_path: Path) -> None:
+    """Who opens the directory while others have it open gets another file."""
+    directory = SpoolDirectory(tmp_path / "spool", "s", limit=LIMIT)
+    files = [directory.open() for _ in range(3)]
+    assert len({file.path for file in files}) == 3
+    files[1].close()
+    again = directory.open()
+    assert again.path == files[1].path
+    for file in (files[0], files[2], again):
+        file.close()
+
+
+def test_what_a_killed_process_left_is_adopted(tmp_path: Path) -> None:
+    """A file whose process is gone is emptied into the own one; one in use is left alone."""
+    directory = SpoolDirectory(tmp_path, "s", limit=LIMIT)
+    first = directory.open()
+    first.append([outgoing(100)])
+    child = multiprocessing.get_context("spawn").Process(target=_fill, args=(tmp_path,))
+    child.start()
+    child.join(20)
+    assert child.exitcode == -signal.SIGKILL
+    own = SpoolFile(tmp_path / "s-2.sqlite3", limit=LIMIT)
+    assert directory.adopt(own) == (3, 0)
+    assert names(own) == [1, 2, 3]
+    first.close()
+    own.close()
+
+
+def _fill(path: Path) -> None:
+    file = SpoolDirectory(path, "s", limit=LIMIT).open()
+    file.append([outgoing(n) for n in (1, 2, 3)])
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
+    """A file that is no spool is kept under another name, and a new one takes its place."""
+    (tmp_path / "s-0.sqlite3").write_bytes(b"no database" * 1000)
+    file = SpoolDirectory(tmp_path, "s", limit=LIMIT).open()
+    assert file.path == tmp_path / "s-0.sqlite3"
+    assert file.count == 0
+    file.close()
+    assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+
+
+def test_the_directory_is_its_owners_only(tmp_path: Path) -> None:
+    """Events may say where robots are; nobody else reads them."""
+    directory = SpoolDirectory(tmp_path / "spool", "s", limit=LIMIT)
+    directory.open().close()
+    assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
+
+
+def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    """What stands in the way is told as the system tells it."""
+    (tmp_path / "spool").write_text("a file")
+    with pytest.raises(FileExistsError):
+        SpoolDirectory(tmp_path / "spool", "s", limit=LIMIT).open()
+
+
+def test_what_is_being_published_is_not_evicted(tmp_path: Path) -> None:
+    """A batch in the publisher's hand stays, however full the file is; the next oldest go."""
+    with opened(tmp_path / "spool", 100) as file:
+        assert file.append([outgoing(n) for n in range(10)], 3).evicted == 0
+        assert file.append([outgoing(n) for n in range(10, 14)]).evicted == 4
+        assert names(file, 3) == [0, 1, 2]
+        assert file.append([outgoing(14)]).evicted == 1
+        assert names(file) == [0, 1, 2, *range(8, 15)]

@@ -1,0 +1,390 @@
+"""The queue in front of the publisher with a disk behind it."""
+
+import asyncio
+import contextlib
+import resource
+import sqlite3
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+import structlog
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from charter_otel.streams.base import DropReason
+from charter_otel.streams.outbox import Outgoing
+from charter_otel.streams.spool import Spool, SpooledOutbox
+from charter_otel.streams.spool.directory import SpoolDirectory
+from charter_otel.streams.spool.file import SpoolFile
+from support.polling import eventually
+
+STEPS = ["put", "put", "spill", "spill_soon", "turn", "take", "done", "give_back", "reopen"]
+
+
+def outgoing(name: int, size: int = 10) -> Outgoing:
+    """Give an event on its way."""
+    return Outgoing(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
+
+
+class Account:
+    """An outbox, and what became of every event that was put into it."""
+
+    def __init__(self, path: Path, *, capacity: int = 100, limit: int = 1_000_000) -> None:
+        self.drops: list[tuple[int, str]] = []
+        self.published: list[int] = []
+        self.put_count = 0
+        self.spool = Spool(path, "s", limit=limit)
+        self.outbox = SpooledOutbox(self.spool, capacity, drop=self._dropped, batch=3)
+
+    def put(self, count: int = 1) -> None:
+        """Put events."""
+        for _ in range(count):
+            if dropped := self.outbox.put(outgoing(self.put_count)):
+                self._dropped(dropped, "queue_full")
+            self.put_count += 1
+
+    async def take(self) -> None:
+        """Take a batch, which must be the oldest."""
+        async with asyncio.timeout(5):
+            await self.outbox.take()
+
+    def done(self) -> None:
+        """Have the batch published."""
+        self.published += [event.minute for event in self.outbox._taken]
+        self.outbox.done()
+
+    def give_back(self) -> None:
+        """Have the batch fail."""
+        if dropped := self.outbox.give_back():
+            self._dropped(dropped, "queue_full")
+
+    async def publish_all(self) -> None:
+        """Publish everything that waits."""
+        while len(self.outbox):
+            await self.take()
+            self.done()
+
+    @property
+    def dropped(self) -> int:
+        """Events given up."""
+        return sum(count for count, _ in self.drops)
+
+    def check(self) -> None:
+        """Check that each event is somewhere, and only there."""
+        waiting = self.outbox.queued + self.outbox.spooled
+        assert self.outbox.queued >= 0
+        assert self.outbox.spooled >= 0
+        assert self.put_count + self.outbox.recovered == (
+            len(self.published) + waiting + self.dropped
+        )
+
+    def _dropped(self, count: int, reason: DropReason) -> None:
+        self.drops.append((count, reason))
+
+
+@asynccontextmanager
+async def opened(path: Path, **options: Any) -> AsyncIterator[Account]:
+    """Give an outbox that is open."""
+    account = Account(path, **options)
+    await account.outbox.open()
+    try:
+        yield account
+    finally:
+        await account.outbox.close(time.monotonic() + 5)
+        account.check()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.sampled_from([40, 100, 100_000]),
+    st.integers(1, 8),
+    st.lists(st.sampled_from(STEPS), max_size=40),
+)
+def test_every_event_is_published_dropped_or_waiting(
+    limit: int, capacity: int, steps: list[str]
+) -> None:
+    """Whatever happens in whatever order, no event is lost uncounted and the order stays."""
+    with TemporaryDirectory() as directory:
+        asyncio.run(_account(Path(directory), limit, capacity, steps))
+
+
+async def _account(path: Path, limit: int, capacity: int, steps: list[str]) -> None:
+    async with opened(path, limit=limit, capacity=capacity) as account:
+        spilling: set[asyncio.Task[None]] = set()
+        for step in steps:
+            await _step(account, step, spilling)
+            account.check()
+        account.give_back()
+        await asyncio.gather(*spilling)
+        await account.publish_all()
+        account.check()
+        assert account.published == sorted(set(account.published))
+
+
+async def _step(account: Account, step: str, spilling: set[asyncio.Task[None]]) -> None:
+    outbox = account.outbox
+    if step == "put":
+        account.put(2)
+    elif step == "spill":
+        await outbox.spill()
+    elif step == "spill_soon":
+        spilling.add(asyncio.create_task(outbox.spill()))
+        await asyncio.sleep(0)
+    elif step == "turn":
+        await asyncio.sleep(0.001)
+    elif step == "take" and not outbox._taken and len(outbox):
+        await account.take()
+    elif step == "done":
+        account.done()
+    elif step == "give_back":
+        account.give_back()
+    elif step == "reopen":
+        account.give_back()
+        await asyncio.gather(*spilling)
+        await outbox.close(time.monotonic() + 5)
+        await outbox.open()
+
+
+async def test_what_waits_goes_to_disk_within_a_tenth_of_a_second(tmp_path: Path) -> None:
+    """So long is what a killed process loses; a batch in the publisher's hand goes there too."""
+    async with opened(tmp_path) as account:
+        for _ in range(5):
+            account.put()
+            begun = time.monotonic()
+            if account.put_count == 1:
+                await account.take()
+            await eventually(lambda: account.outbox.queued == 0, "on disk")
+            assert time.monotonic() - begun < 0.1
+        assert account.outbox.spooled == 5
+
+
+async def test_what_is_published_at_once_never_touches_the_disk(tmp_path: Path) -> None:
+    """The disk costs nothing while the stream takes what comes."""
+    async with opened(tmp_path) as account:
+        for _ in range(100):
+            account.put()
+            await account.take()
+            account.done()
+            await asyncio.sleep(0.001)
+        assert account.outbox.replayed == 0
+        assert account.spool._own().count == 0
+
+
+async def test_a_batch_that_is_published_on_its_way_to_disk_comes_once(tmp_path: Path) -> None:
+    """The stream's answer and the disk's may cross."""
+    async with opened(tmp_path) as account:
+        account.put(3)
+        await account.take()
+        spilling = asyncio.create_task(account.outbox.spill())
+        await asyncio.sleep(0)
+        account.done()
+        account.put(2)
+        await spilling
+        await account.outbox.spill()
+        await account.publish_all()
+        assert account.published == [0, 1, 2, 3, 4]
+
+
+async def test_a_batch_that_fails_on_its_way_to_disk_comes_again(tmp_path: Path) -> None:
+    """It is on disk then, before what came after it."""
+    async with opened(tmp_path) as account:
+        account.put(5)
+        await account.take()
+        spilling = asyncio.create_task(account.outbox.spill())
+        await asyncio.sleep(0)
+        account.give_back()
+        account.check()
+        await spilling
+        assert account.outbox.spooled == 5
+        await account.publish_all()
+        assert account.published == [0, 1, 2, 3, 4]
+
+
+async def test_a_burst_beyond_the_queue_goes_to_disk(tmp_path: Path) -> None:
+    """A queue that is full is brought to disk, and nothing is dropped."""
+    async with opened(tmp_path, capacity=10) as account:
+        for _ in range(5):
+            account.put(45)
+            await eventually(lambda: account.outbox.queued == 0, "on disk")
+        assert account.drops == []
+        await account.publish_all()
+        assert account.published == list(range(225))
+        assert account.outbox.replayed == 225
+
+
+async def test_what_was_left_comes_first_after_a_restart(tmp_path: Path) -> None:
+    """The next process publishes what the last one could not, in order, before its own."""
+    async with opened(tmp_path) as account:
+        account.put(5)
+    async with opened(tmp_path) as successor:
+        assert successor.outbox.recovered == 5
+        successor.put_count = 5
+        successor.put(2)
+        await successor.publish_all()
+        assert successor.published == list(range(7))
+        successor.put_count = 2
+    assert account.outbox.spooled == 5
+
+
+async def test_a_full_spool_drops_the_oldest_and_counts(tmp_path: Path) -> None:
+    """Beyond its limit the disk keeps the newest."""
+    async with opened(tmp_path, limit=100) as account:
+        for _ in range(6):
+            account.put(5)
+            await account.outbox.spill()
+        assert account.drops == [(5, "spool_full")] * 4
+        await account.publish_all()
+        assert account.published == list(range(20, 30))
+
+
+async def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+    """Without a disk events wait in memory, bounded; one line says so, and one that it is over."""
+    path = tmp_path / "spool"
+    path.write_text("in the way")
+    with structlog.testing.capture_logs() as lines:
+        async with opened(path, capacity=10) as account:
+            account.put(15)
+            await asyncio.sleep(0.2)
+            assert account.drops == [(1, "queue_full")] * 5
+            assert account.outbox.queued == 10
+            path.unlink()
+            await eventually(lambda: account.outbox.spooled == 10, "on disk")
+            await account.publish_all()
+            assert account.published == list(range(5, 15))
+    told = [line["event"] for line in lines if line["log_level"] == "warning"]
+    assert len(told) == 1
+    assert "CHARTER_STATE_DIR" in told[0]
+    assert [line["event"] for line in lines][-1] == "spool on disk works again"
+
+
+async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
+    """Events wait in memory until there is room, although the line that says so fails too."""
+    async with opened(tmp_path, capacity=50) as account:
+        account.put(5)
+        await account.outbox.spill()
+        with _no_file_grows():
+            account.put(60)
+            await eventually(lambda: not account.spool.works, "the full disk is noticed")
+            account.put(60)
+            await asyncio.sleep(0.1)
+            account.check()
+            assert account.outbox.spooled == 5
+            assert account.outbox.queued == 50
+            assert {reason for _, reason in account.drops} == {"queue_full"}
+        await eventually(lambda: account.outbox.queued == 0, "on disk again")
+        await account.publish_all()
+        assert account.published == [*range(5), *range(75, 125)]
+
+
+@contextlib.contextmanager
+def _no_file_grows() -> Iterator[None]:
+    """Let no file of this process grow, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_what_a_dead_instance_left_is_found_while_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance that is not started again leaves its events to the others."""
+    monkeypatch.setattr("charter_otel.streams.spool.outbox.ADOPT_EVERY", 0.05)
+    async with opened(tmp_path) as dying, opened(tmp_path) as account:
+        dying.put(3)
+        await dying.outbox.close(time.monotonic() + 1)
+        await eventually(lambda: account.outbox.recovered == 3, "adopted")
+        await account.publish_all()
+        assert account.published == [0, 1, 2]
+
+
+async def test_a_spool_that_is_damaged_while_it_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it held is counted, what is in hand is not lost, and a new file takes what comes."""
+    async with opened(tmp_path) as account:
+        account.put(8)
+        await account.outbox.spill()
+        await account.take()
+        with monkeypatch.context() as patch:
+            patch.setattr(SpoolFile, "append", _malformed)
+            account.put(2)
+            await eventually(lambda: account.drops, "the damage is noticed")
+        assert account.drops == [(5, "spool_damaged")]
+        account.done()
+        await eventually(lambda: account.outbox.spooled == 2, "on disk again")
+        await account.publish_all()
+        assert account.published == [0, 1, 2, 8, 9]
+    assert await asyncio.to_thread(lambda: list(tmp_path.glob("*.damaged-*")))
+
+
+async def test_events_that_the_disk_gives_back_wrong_are_counted(tmp_path: Path) -> None:
+    """A flipped bit costs the event that it is in, and no other."""
+    async with opened(tmp_path) as account:
+        account.put(9)
+        await account.outbox.spill()
+        file = account.spool._own()
+        await account.spool._call(
+            lambda: file._connection.execute(
+                "UPDATE events SET data = x'00' WHERE minute IN (1, 4)"
+            )
+        )
+        await account.publish_all()
+        assert account.published == [0, 2, 3, 5, 6, 7, 8]
+        assert account.dropped == 2
+
+
+def _malformed(*_: Any) -> None:
+    error = sqlite3.DatabaseError("database disk image is malformed")
+    error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    raise error
+
+
+async def test_a_disk_that_hangs_does_not_hold_up_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop keeps its deadline; what may not have got to the disk is given up and counted."""
+    account = Account(tmp_path)
+    await account.outbox.open()
+    with monkeypatch.context() as patch:
+        patch.setattr(SpoolFile, "append", lambda *_: time.sleep(2))
+        account.put(3)
+        begun = time.monotonic()
+        await account.outbox.close(begun + 0.6)
+        assert time.monotonic() - begun < 1.0
+    assert account.outbox.clear() == 3
+
+
+async def test_a_disk_that_hangs_does_not_hold_up_the_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The start goes on without; what is found later is published later, and nothing twice."""
+    async with opened(tmp_path) as account:
+        account.put(2)
+    open_file = SpoolDirectory.open
+
+    def slowly(directory: SpoolDirectory) -> SpoolFile:
+        time.sleep(0.5)
+        return open_file(directory)
+
+    monkeypatch.setattr("charter_otel.streams.spool.outbox.OPEN_WITHIN", 0.05)
+    monkeypatch.setattr(SpoolDirectory, "open", slowly)
+    successor = Account(tmp_path)
+    begun = time.monotonic()
+    with structlog.testing.capture_logs() as lines:
+        await successor.outbox.open()
+    assert time.monotonic() - begun < 0.3
+    assert "takes long" in lines[0]["event"]
+    successor.put(1)
+    await eventually(lambda: successor.outbox.spooled == 3, "everything on disk")
+    successor.check()
+    await successor.publish_all()
+    assert sorted(successor.published) == [0, 0, 1]
+    await successor.outbox.close(time.monotonic() + 5)
