@@ -131,7 +131,9 @@ def _unaudited(directory: Path, emitted: list[dict[str, Any]]) -> str:
 
 
 def _audited(log: Path) -> list[str]:
-    lines = [line for path in sorted(log.glob("audit-*.jsonl")) for line in path.open()]
+    lines = [
+        line for path in sorted(log.glob("audit-*.jsonl")) for line in path.read_text().splitlines()
+    ]
     return [json.loads(line)["event"]["id"] for line in lines if line.endswith("\n")]
 
 

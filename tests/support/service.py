@@ -92,6 +92,7 @@ def service(*arguments: str, **variables: str) -> Iterator[ServiceProcess]:
                 wait_until(
                     lambda: running.answers or process.poll() is not None, "service answers", 20
                 )
+                assert process.poll() is None, f"the service ended: {output.read_bytes()!r}"
                 yield running
             finally:
                 process.kill()

@@ -40,6 +40,8 @@ def connected(url: str, *, receive_buffer: int | None = None) -> Iterator[socket
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.settimeout(10)
         if sys.platform == "linux":
+            # So that the ports of the many that are gone do not keep a service from listening.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             client.bind((ADDRESS, 0))
         client.connect((parts.hostname, parts.port))
         yield client
