@@ -52,6 +52,14 @@ class ServiceProcess:
         events = [line["charter"] for line in self.lines() if "charter" in line]
         return [event for event in events if event_type in {None, event["type"]}]
 
+    def pause(self) -> None:
+        """Have the process sleep, as one whose machine is suspended or starved."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a sleeping process go on."""
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self, number: signal.Signals = signal.SIGTERM, within: float = 20.0) -> int:
         """Send a signal, wait for the end and give the exit code."""
         self.process.send_signal(number)

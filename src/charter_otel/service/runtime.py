@@ -19,10 +19,11 @@ from charter_otel.otel.providers import make_resource
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.settings import SettingError, Settings
 from charter_otel.service.stopping import Stopping, on_signals
-from charter_otel.streams import EventStream, connect
-from charter_otel.telemetry import Gateway, HandshakeRate, Limits, Sweeper
+from charter_otel.streams import EventStream, RedisStream, connect
+from charter_otel.telemetry import Gateway, HandshakeRate, Limits, Sweeper, connect_instances
 from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
+from charter_otel.telemetry.instances import Instances, InstancesTogether
 from charter_otel.tokens import SHORT_SECRET, is_short
 
 CLOSE_CONNECTIONS_WITHIN = 3.0
@@ -191,6 +192,8 @@ class Runtime:
         telemetry.set_gateway(self.gateway)
         telemetry_gauges.observe(self.instrumentation.instruments, self.gateway)
         telemetry.set_event_stream(self.stream)
+        instances = self.gateway.instances = self._instances()
+        await instances.start()
         sweeper = Sweeper(self.gateway)
         sweeper.start()
         try:
@@ -200,7 +203,21 @@ class Runtime:
                 CloseReason.SERVER_SHUTDOWN, deadline=CLOSE_CONNECTIONS_WITHIN
             )
             await sweeper.stop()
+            await instances.stop()
             telemetry.set_event_stream(None)
+
+    def _instances(self) -> Instances:
+        """Give the other instances, and have the stream keep count of open connections."""
+        instances = connect_instances(
+            self.settings.event_stream,
+            self.gateway.fleet,
+            self.gateway.connections,
+            telemetry.connection_lost,
+            lease=self.settings.lease_seconds,
+        )
+        if isinstance(instances, InstancesTogether) and isinstance(self.stream, RedisStream):
+            self.stream.pair(instances.pairs)
+        return instances
 
 
 def _limits(settings: Settings) -> Limits:

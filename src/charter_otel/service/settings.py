@@ -51,6 +51,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Handshakes that one address may ask for in a second."""
     allowed_origins: tuple[str, ...] = ()
     """Origins, separated by commas, whose web pages may talk to the service beside its own."""
+    lease_seconds: Annotated[float, Meta(gt=0, le=20)] = 15.0
+    """Seconds after which a silent instance begins to count as dead, where there are several."""
     state_dir: Path = msgspec.field(default_factory=lambda: user_state_path("charter-otel"))
     """Where the spool and the audit log live."""
     auth_secret: str | None = None

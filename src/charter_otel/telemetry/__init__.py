@@ -8,6 +8,7 @@ from charter_otel.telemetry.fleet import Fleet, Robot
 from charter_otel.telemetry.frames import BadFrame, Frame, Ping
 from charter_otel.telemetry.gateway import Gateway, Limits
 from charter_otel.telemetry.handshakes import HandshakeRate
+from charter_otel.telemetry.instances import Instances, connect_instances
 from charter_otel.telemetry.router import (
     get_robot_metrics,
     set_event_stream,
@@ -25,10 +26,12 @@ __all__ = [
     "Frame",
     "Gateway",
     "HandshakeRate",
+    "Instances",
     "Limits",
     "Ping",
     "Robot",
     "Sweeper",
+    "connect_instances",
     "get_robot_metrics",
     "set_event_stream",
     "set_gateway",

@@ -14,6 +14,7 @@ CODES: dict[CloseReason, int] = {
     CloseReason.TOKEN_EXPIRED: 4401,
     CloseReason.SERVER_SHUTDOWN: 1012,
     CloseReason.SERVER_ERROR: 1011,
+    CloseReason.SERVER_LOST: 1012,
 }
 """Close code that the robot gets, where the service ends the connection (RFC 6455, section 7.4).
 

@@ -26,6 +26,7 @@ class Connection:
         "checkpoint_at",
         "connected_at",
         "ending",
+        "epoch",
         "expires",
         "frames",
         "handshake",
@@ -33,7 +34,9 @@ class Connection:
         "last_seen",
         "opened",
         "opened_ns",
+        "owner",
         "robot_id",
+        "shared",
     )
 
     def __init__(
@@ -57,7 +60,21 @@ class Connection:
         """Readings taken."""
         self.ending: CloseReason | None = None
         """Why the service ends the connection, once it does."""
+        self.owner = ""
+        """The instance that holds the connection, where there are several."""
+        self.epoch: str | None = None
+        """Number of the robot's takeover; empty where it has a newer connection elsewhere."""
+        self.shared = 0.0
+        """`last_seen`, as the other instances know it."""
         self._task: asyncio.Task[None] | None = None
+
+    def recall(self, id_: str, connected_at: float, duration: float, frames: int) -> None:
+        """Make this what is known of a connection that a dead instance held."""
+        self.id = id_
+        self.connected_at = connected_at
+        self.opened_ns = int(connected_at * 1e9)
+        self.opened = self.last_seen = time.monotonic() - duration
+        self.frames = frames
 
     @property
     def duration(self) -> float:
@@ -101,6 +118,10 @@ class Connections:
     def __iter__(self) -> Iterator[Connection]:
         """Go through the open connections; they may close meanwhile."""
         return iter(list(self._open.values()))
+
+    def get(self, connection_id: str) -> Connection | None:
+        """Give an open connection."""
+        return self._open.get(connection_id)
 
     def current(self, robot_id: str) -> Connection | None:
         """Give the robot's newest open connection."""

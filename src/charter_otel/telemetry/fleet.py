@@ -44,6 +44,10 @@ class Robot:
         """Whether the robot holds a connection."""
         return self.connection is not None
 
+    def talked_on(self, connection: Connection) -> bool:
+        """Tell whether the last reading came over the connection."""
+        return self.reading is not None and self.updated_at >= connection.connected_at
+
     def presence(self) -> dict[str, Any]:
         """Give what `GET /api/telemetry/robots` shows."""
         return {
@@ -125,6 +129,12 @@ class Fleet:
         robot.disconnected_at = at
         robot.last_reason = reason
         self._offline[robot.robot_id] = None
+
+    def forget(self, connection: Connection) -> None:
+        """Forget a robot whose last connection here was this one: others know better."""
+        robot = self._robots.get(connection.robot_id)
+        if robot is not None and robot.connection is None and robot.connection_id == connection.id:
+            del self._offline[robot.robot_id], self._robots[robot.robot_id]
 
     def _make_room(self) -> None:
         if len(self._robots) >= self._capacity and self._offline:

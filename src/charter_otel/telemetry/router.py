@@ -25,6 +25,7 @@ from charter_otel.telemetry.session import Session, Socket
 
 __all__ = [
     "Event",
+    "connection_lost",
     "get_robot_metrics",
     "get_robots",
     "set_event_stream",
@@ -40,6 +41,9 @@ WEBSOCKET_ROUTE = PATH + WEBSOCKET_PATH
 
 FEATURES = ("readings", "presence", "acknowledgements", "pings", "trace_context")
 """What a robot or a dashboard may count on."""
+
+METRICS = ("cpu_usage", "memory_usage", "network_latency_ms", "battery_percentage")
+"""What a reading holds, as the specification names it."""
 
 log = structlog.get_logger(__name__)
 
@@ -82,21 +86,21 @@ async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
     """
     if not admission.valid_robot_id(robot_id):
         raise ValidationException(detail="robot_id: is no robot id")
-    robot = _gateway.fleet.get(robot_id)
-    if robot is None or robot.reading is None:
+    reading = await _gateway.instances.reading(robot_id)
+    if reading is None:
         raise NotFoundException(detail=f"There is no reading of robot {robot_id!r}.")
-    metrics = robot.metrics()
+    metrics = {name: reading[name] for name in METRICS}
     if _gateway.metrics_published:
         await _emit_event_safe(
             event_type=EventType.TELEMETRY_METRICS_PUBLISHED,
             payload={"robot_id": robot_id, "metrics": metrics, "published_at": time.time()},
         )
-    return {"robot_id": robot_id, **metrics, "updated_at": robot.updated_at}
+    return {"robot_id": robot_id, **metrics, "updated_at": reading["updated_at"]}
 
 
 async def get_robots() -> list[dict[str, Any]]:
     """Give the presence of every known robot."""
-    return [robot.presence() for robot in _gateway.fleet]
+    return await _gateway.instances.robots()
 
 
 async def get_info() -> dict[str, Any]:
@@ -186,6 +190,7 @@ async def _established(gateway: Gateway, connection: Connection, span: Span) -> 
     )
     gateway.connections.add(connection)
     robot = gateway.fleet.connected(connection)
+    gateway.instances.opened(connection)
     try:
         await _emit_event_safe(
             event_type=EventType.TELEMETRY_CONNECTION_ESTABLISHED,
@@ -224,6 +229,21 @@ async def _closed(gateway: Gateway, connection: Connection, reason: CloseReason)
     gateway.connections.remove(connection)
     now = time.time()
     gateway.fleet.disconnected(connection, reason, now)
+    ours = True
+    try:
+        ours = await gateway.instances.may_close(connection)
+    finally:
+        gateway.instances.closed(connection)
+        if ours:
+            await _emit_closed(connection, reason, now)
+
+
+async def connection_lost(connection: Connection, ended: float) -> None:
+    """Emit the close of a connection whose instance died, at Unix time ``ended``."""
+    await _emit_closed(connection, CloseReason.SERVER_LOST, ended)
+
+
+async def _emit_closed(connection: Connection, reason: CloseReason, ended: float) -> None:
     with spans.whole(get_emitter().instrumentation.tracer, connection, reason) as duration:
         await _emit_event_safe(
             event_type=EventType.TELEMETRY_CONNECTION_CLOSED,
@@ -232,6 +252,6 @@ async def _closed(gateway: Gateway, connection: Connection, reason: CloseReason)
                 "connection_id": connection.id,
                 "duration_seconds": duration,
                 "reason": reason.value,
-                "disconnected_at": now,
+                "disconnected_at": ended,
             },
         )

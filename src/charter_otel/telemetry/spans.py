@@ -13,14 +13,18 @@ from opentelemetry.trace import (
     SpanKind,
     StatusCode,
     Tracer,
+    get_current_span,
     set_span_in_context,
     use_span,
 )
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
 from charter_otel.telemetry.closing import is_expected
 from charter_otel.telemetry.connections import Connection
+
+_TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 Attributes = dict[str, str | int | float]
 
@@ -86,6 +90,13 @@ def whole(tracer: Tracer, connection: Connection, reason: CloseReason) -> Iterat
             yield duration
     finally:
         span.end(connection.opened_ns + int(duration * 1e9))
+
+
+def remote(traceparent: str | None) -> SpanContext:
+    """Read a handshake's ``traceparent``; without one the context is invalid."""
+    carrier = {"traceparent": traceparent} if traceparent else {}
+    context = _TRACE_CONTEXT.extract(carrier, context=Context())
+    return get_current_span(context).get_span_context()
 
 
 def inside(handshake: SpanContext) -> Context:

@@ -35,6 +35,10 @@ class Layout:
             raise ValueError(f"the key prefix {prefix!r} needs one hash tag, as in '{{charter}}'")
         self.events = f"{prefix}:events"
         self.dead = f"{prefix}:events:dead"
+        self.open = f"{prefix}:open"
+        """Hash of what an event opened and none has closed yet; see `pairing`."""
+        self.lost = f"{prefix}:lost"
+        """What was closed for a dead owner, by time."""
         self._published = f"{prefix}:published:"
 
     def published(self, minute: int) -> str:

@@ -15,6 +15,7 @@ from charter_otel.streams.outbox import Outbox, Outgoing
 from charter_otel.streams.redis import commands
 from charter_otel.streams.redis.health import FAILURES, Health
 from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.pairing import Pairing
 from charter_otel.streams.redis.script import Script
 from charter_otel.streams.tasks import Backoff
 
@@ -60,6 +61,8 @@ class Publisher:
         max_length: int,
     ) -> None:
         self.published = 0
+        self.pairing: Pairing | None = None
+        """Which events open and close something; by default none does."""
         self.backoff = Backoff()
         self._client = client
         self._layout = layout
@@ -133,11 +136,17 @@ class Publisher:
             self._observer.published("redis", len(batch), seconds, failure)
 
     def _command(self, batch: Sequence[Outgoing]) -> tuple[list[str], tuple[int | bytes, ...]]:
-        keys = {self._layout.events: 1}
+        keys = {self._layout.events: 1, self._layout.open: 2, self._layout.lost: 3}
         packed = []
         for event in batch:
             number = keys.setdefault(self._layout.published(event.minute), len(keys) + 1)
             # Text, because Redis 6.2 reads no MessagePack bytes.
             envelope = event.data.decode("utf-8", "replace")
-            packed.append((number, event.id, envelope, event.traceparent or ""))
+            mark = self._mark(event)
+            packed.append((number, event.id, envelope, event.traceparent or "", *mark))
         return list(keys), (self._max_length, REMEMBERED, msgspec.msgpack.encode(packed))
+
+    def _mark(self, event: Outgoing) -> tuple[str, ...]:
+        if self.pairing is None:
+            return ()
+        return self.pairing.mark(event.data, event.traceparent) or ()

@@ -20,6 +20,7 @@ from charter_otel.streams.redis.caretaker import Caretaker
 from charter_otel.streams.redis.groups import Groups, Terms
 from charter_otel.streams.redis.health import Health, keep_running
 from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.pairing import Pairing
 from charter_otel.streams.redis.publisher import Publisher
 from charter_otel.streams.redis.tail import Reader, Tail, event_of
 from charter_otel.streams.spool import Spool, SpooledOutbox
@@ -121,6 +122,10 @@ class RedisStream(EventStream):
         data = encode(event) if encoded is None else encoded
         minute = milliseconds(event.id) // MINUTE
         return self._home.call(self._put, Outgoing(event.id, minute, data, traceparent))
+
+    def pair(self, pairing: Pairing | None) -> None:
+        """Keep a register of what events open and close, which moves with the stream."""
+        self._publisher.pairing = pairing
 
     async def start(self) -> None:
         """Begin to publish and deliver; Redis need not be reachable."""

@@ -1,0 +1,49 @@
+"""What an instance asks of the others; here for one that is alone."""
+
+from typing import Any
+
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import Fleet
+
+
+class Instances:
+    """A single instance: what it knows is all there is to know.
+
+    Args:
+        fleet: The robots that it knows.
+    """
+
+    def __init__(self, fleet: Fleet) -> None:
+        self._fleet = fleet
+
+    async def start(self) -> None:
+        """Begin to work together; nobody else need be reachable."""
+
+    async def stop(self) -> None:
+        """Leave the others."""
+
+    def opened(self, connection: Connection) -> None:
+        """Take note of an accepted connection; waits for nothing."""
+
+    def closed(self, connection: Connection) -> None:
+        """Take note of a connection that ended; waits for nothing."""
+
+    async def may_close(self, connection: Connection) -> bool:
+        """Tell whether the closing event is this instance's to emit.
+
+        It waits only where the instance has slept for so long that the others may have declared it
+        lost, and then until that is known, for two seconds at most.
+        """
+        del connection
+        return True
+
+    async def robots(self) -> list[dict[str, Any]]:
+        """Give the presence of every known robot."""
+        return [robot.presence() for robot in self._fleet]
+
+    async def reading(self, robot_id: str) -> dict[str, Any] | None:
+        """Give a robot's last reading: its ``metrics`` and ``updated_at``."""
+        robot = self._fleet.get(robot_id)
+        if robot is None or robot.reading is None:
+            return None
+        return {**robot.metrics(), "updated_at": robot.updated_at}

@@ -1,0 +1,28 @@
+"""From the event stream's URL to the other instances."""
+
+from charter_otel.streams.redis.address import parse_address
+from charter_otel.telemetry.connections import Connections
+from charter_otel.telemetry.fleet import Fleet
+from charter_otel.telemetry.instances.base import Instances
+from charter_otel.telemetry.instances.reaper import CloseLost
+from charter_otel.telemetry.instances.together import LEASE, InstancesTogether
+
+
+def connect_instances(
+    url: str, fleet: Fleet, connections: Connections, close: CloseLost, *, lease: float = LEASE
+) -> Instances:
+    """Give what joins the instances that share an event stream; it connects when started.
+
+    Args:
+        url: The event stream's: ``memory://``, ``none``, or a Redis URL.
+        fleet: The robots of this instance.
+        connections: Its open connections.
+        close: Emits the closing event of a dead instance's connection.
+        lease: Seconds for which an instance's sign of life is good.
+
+    Raises:
+        ValueError: The URL is none of these; the text repeats nothing of it.
+    """
+    if url in {"memory://", "none"}:
+        return Instances(fleet)
+    return InstancesTogether(parse_address(url).client(), fleet, connections, close, lease=lease)

@@ -1,0 +1,19 @@
+-- Tells that an instance lives, unless it was declared lost.
+--
+-- KEYS[1]  hash "instance -> beats, Unix seconds of the last"
+-- KEYS[2]  sorted set of the instances that were declared lost
+-- ARGV[1]  the instance
+--
+-- Returns "lost"; or "renewed", or "joined" where it was not known, then this server's time in Unix
+-- seconds, then all instances with their beats.
+
+if redis.call('ZSCORE', KEYS[2], ARGV[1]) then
+  return {'lost'}
+end
+local time = redis.call('TIME')
+local now = string.format('%s.%06d', time[1], tonumber(time[2]))
+local last = redis.call('HGET', KEYS[1], ARGV[1])
+local beats = (last and tonumber(string.match(last, '^%d+')) or 0) + 1
+redis.call('HSET', KEYS[1], ARGV[1],
+  string.format('%.0f %s', beats, now))
+return {last and 'renewed' or 'joined', now, unpack(redis.call('HGETALL', KEYS[1]))}

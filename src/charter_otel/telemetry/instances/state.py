@@ -1,0 +1,94 @@
+"""The state of robots as all instances see it: presence and last readings."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import KNOWN_ROBOTS, Robot
+from charter_otel.telemetry.instances.layout import Layout, script
+
+_PAGE = 1_000
+
+
+class State(NamedTuple):
+    """What is told of a robot."""
+
+    robot_id: str
+    epoch: str
+    """Of the connection whose state it is."""
+    presence: dict[str, Any]
+    reading: dict[str, Any] | None = None
+
+
+class SharedState:
+    """Writes and reads the robots' state.
+
+    Args:
+        client: A client that gives bytes.
+        layout: The keys.
+        capacity: Robots that are known at most.
+    """
+
+    def __init__(self, client: Redis, layout: Layout, capacity: int = KNOWN_ROBOTS) -> None:
+        self._client: Any = client
+        self._layout = layout
+        self._capacity = capacity
+        self._share = self._client.register_script(script("share"))
+
+    async def write(self, states: Sequence[State]) -> int:
+        """Tell the states, and say how many were heard."""
+        if not states:
+            return 0
+        keys = [self._layout.presence, self._layout.readings, self._layout.owners]
+        packed = msgspec.msgpack.encode([_packed(state) for state in states])
+        heard: int = await self._share(
+            keys=[*keys, self._layout.offline], args=[self._capacity, packed]
+        )
+        return heard
+
+    async def presence(self) -> dict[str, dict[str, Any]]:
+        """Give the presence of every robot by its id."""
+        found: dict[str, dict[str, Any]] = {}
+        async for robot_id, presence in self._client.hscan_iter(self._layout.presence, count=_PAGE):
+            found[robot_id.decode()] = shown(presence)
+        return found
+
+    async def reading(self, robot_id: str) -> dict[str, Any] | None:
+        """Give a robot's last reading."""
+        reading = await self._client.hget(self._layout.readings, robot_id)
+        return None if reading is None else _READING(reading)
+
+
+def shown(presence: bytes) -> dict[str, Any]:
+    """Give the presence that a robot's stored state shows."""
+    state: dict[str, Any] = _PRESENCE(presence)
+    state.pop("frames", None)
+    return state
+
+
+def state_of(robot: Robot, connection: Connection) -> State:
+    """Give the robot's state; the connection is its newest here."""
+    presence = {**robot.presence(), "frames": connection.frames}
+    reading = None
+    if robot.talked_on(connection):
+        reading = {**robot.metrics(), "updated_at": robot.updated_at}
+    return State(robot.robot_id, connection.epoch or "", presence, reading)
+
+
+def _packed(state: State) -> tuple[str, ...]:
+    offline = state.presence["disconnected_at"] if state.presence["status"] == "offline" else None
+    return (
+        state.robot_id,
+        state.epoch,
+        _ENCODE(state.presence).decode(),
+        _ENCODE({"robot_id": state.robot_id, **state.reading}).decode() if state.reading else "",
+        "" if offline is None else repr(float(offline)),
+    )
+
+
+_ENCODE = msgspec.json.Encoder().encode
+_PRESENCE = msgspec.json.Decoder(dict[str, Any]).decode
+_READING = msgspec.json.Decoder(dict[str, Any]).decode

@@ -1,0 +1,47 @@
+"""Several instances of the service on one Redis, as processes of their own."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from support.redis import RedisServer
+from support.service import ServiceProcess, service
+
+LEASE = 0.6
+"""Seconds; a test cannot wait for the service's fifteen."""
+
+
+def variables(url: str) -> dict[str, str]:
+    """Give the settings of an instance that shares a Redis."""
+    return {"CHARTER_EVENT_STREAM": url, "CHARTER_LEASE_SECONDS": str(LEASE)}
+
+
+@contextmanager
+def instances(count: int, url: str) -> Iterator[list[ServiceProcess]]:
+    """Run instances that share a Redis."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(service(**variables(url))) for _ in range(count)]
+
+
+def stored_events(server: RedisServer, event_type: str) -> list[dict[str, Any]]:
+    """Give the events of a type that are in the stream."""
+    with server.client() as client:
+        entries: Any = client.xrange("{charter}:events")
+    events = [json.loads(fields[b"event"]) for _, fields in entries]
+    return [event for event in events if event["type"] == event_type]
+
+
+def established(server: RedisServer) -> Counter[str]:
+    """Count the connections that were established, by id."""
+    return _connections(server, "telemetry.connection_established")
+
+
+def closed(server: RedisServer) -> Counter[str]:
+    """Count the connections that were closed, by id."""
+    return _connections(server, "telemetry.connection_closed")
+
+
+def _connections(server: RedisServer, event_type: str) -> Counter[str]:
+    return Counter(e["payload"]["connection_id"] for e in stored_events(server, event_type))

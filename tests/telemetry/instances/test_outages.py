@@ -1,0 +1,87 @@
+"""Without Redis each instance knows its own robots; afterwards everybody knows everything again."""
+
+import asyncio
+import signal
+from pathlib import Path
+
+import pytest
+from websockets.asyncio.client import connect
+
+from support.instances import LEASE, closed, established, stored_events, variables
+from support.polling import eventually
+from support.redis import RedisServer
+from support.robots import READING
+from support.service import ServiceProcess, service
+
+Pair = tuple[ServiceProcess, ServiceProcess]
+
+CLOSED = "telemetry.connection_closed"
+
+
+async def test_without_redis_each_instance_tells_what_it_knows(
+    server: RedisServer, pair: Pair
+) -> None:
+    """The routes answer with the robots connected there, and catch up when Redis is back."""
+    async with connect(f"{pair[0].websocket}/api/telemetry/ws/robot_001") as robot:
+        await robot.send(READING)
+        await eventually(lambda: _known(pair[1]) == {"robot_001": "online"}, "known elsewhere")
+        server.kill()
+        async with connect(f"{pair[1].websocket}/api/telemetry/ws/robot_002"):
+            await eventually(lambda: _known(pair[0]) == {"robot_001": "online"}, "its own")
+            await eventually(lambda: _known(pair[1]) == {"robot_002": "online"}, "its own")
+            server.start()
+            both = {"robot_001": "online", "robot_002": "online"}
+            await eventually(lambda: [_known(i) for i in pair] == [both, both], "both know both")
+        assert closed(server).total() <= 1
+
+
+async def test_when_redis_has_lost_everything_it_is_told_again(
+    server: RedisServer, pair: Pair
+) -> None:
+    """Robots stay connected, are known everywhere again, and are closed once when one dies."""
+    async with connect(f"{pair[0].websocket}/api/telemetry/ws/robot_001", ping_interval=None):
+        await eventually(lambda: established(server).total() == 1, "it is in the stream")
+        await eventually(lambda: _known(pair[1]) == {"robot_001": "online"}, "known elsewhere")
+        server.command("FLUSHALL")
+        await eventually(lambda: _known(pair[1]) == {"robot_001": "online"}, "known again")
+        assert pair[0].get("/api/telemetry/info")["active_connections"] == 1
+        pair[0].process.kill()
+        await eventually(lambda: closed(server).total() == 1, "the survivor closes it")
+
+
+def _known(instance: ServiceProcess) -> dict[str, str]:
+    return {r["robot_id"]: r["status"] for r in instance.get("/api/telemetry/robots")}
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+async def test_what_the_spool_holds_is_not_closed_a_second_time(
+    server: RedisServer, tmp_path: Path, end: signal.Signals
+) -> None:
+    """A close that waited on disk, while Redis and the service were away, stays the only one."""
+    settings = variables(server.url) | {"CHARTER_STATE_DIR": str(tmp_path / "state")}
+    with service(**settings) as first:
+        url = f"{first.websocket}/api/telemetry/ws"
+        before = await connect(f"{url}/robot_001")
+        await eventually(lambda: established(server).total() == 1, "it is in the stream")
+        server.kill()
+        within = await connect(f"{url}/robot_002")
+        left = await connect(f"{url}/robot_003")
+        await before.close()
+        await within.close()
+        await eventually(lambda: len(first.events(CLOSED)) == 2, "two are closed")
+        await asyncio.sleep(0.5)
+        first.stop(end)
+        left.transport.abort()
+    server.start()
+    with service(**settings):
+        await eventually(lambda: established(server).total() == 3, "the spool is replayed")
+        await eventually(lambda: closed(server) == established(server), "each is closed once")
+        await asyncio.sleep(4 * LEASE)
+    assert closed(server) == established(server)
+    reasons = {
+        event["payload"]["robot_id"]: event["payload"]["reason"]
+        for event in stored_events(server, CLOSED)
+    }
+    last = "server_shutdown" if end == signal.SIGTERM else "server_lost"
+    usual = "client_disconnect"
+    assert reasons == {"robot_001": usual, "robot_002": usual, "robot_003": last}

@@ -1,0 +1,166 @@
+"""What dead instances left open: found by whoever looks, closed by one."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from redis.asyncio import Redis
+
+from charter_otel.streams.redis.address import parse_address
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import Fleet
+from charter_otel.telemetry.instances.layout import Layout
+from charter_otel.telemetry.instances.membership import Membership
+from charter_otel.telemetry.instances.reaper import Reaper
+from charter_otel.telemetry.instances.register import NOBODY, Details, entry
+from charter_otel.telemetry.instances.state import SharedState, State
+from charter_otel.telemetry.instances.takeover import Takeover
+
+LEASE = 0.3
+
+
+@dataclass
+class Instance:
+    """An instance's part in it."""
+
+    client: Redis
+    closed: list[Connection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.member = Membership(self.client, Layout(), LEASE)
+        self.takeover = Takeover(self.client, Layout())
+        self.state = SharedState(self.client, Layout())
+        self.reaper = Reaper(self.client, Layout(), self.member, self.state, self._close)
+
+    async def hold(self, robot_id: str) -> Connection:
+        """Have a robot connected, as all others see it."""
+        connection = Connection(robot_id)
+        connection.frames = 7
+        details = Details(robot_id, connection.connected_at)
+        value = entry(self.member.id, details)
+        await _hset(self.client, Layout().open, connection.id, value)
+        self.takeover.add(connection)
+        await self.takeover.claim(self.member)
+        await self.state.write([_online(connection)])
+        return connection
+
+    async def _close(self, connection: Connection, ended: float) -> None:
+        del ended
+        await asyncio.sleep(0)
+        self.closed.append(connection)
+
+
+Three = tuple[Instance, Instance, Instance]
+
+
+@pytest.fixture
+async def three(redis_url: str) -> AsyncIterator[Three]:
+    """Give two instances that live, and one that will not give another sign of life."""
+    async with AsyncExitStack() as stack:
+
+        async def make() -> Instance:
+            client = parse_address(redis_url).client()
+            stack.push_async_callback(client.aclose)
+            instance = Instance(client)
+            await instance.member.renew()
+            return instance
+
+        yield await make(), await make(), await make()
+
+
+async def test_each_connection_is_closed_by_one_survivor(three: Three) -> None:
+    """However many look at the same time, also where their turns overlap."""
+    one, two, dead = three
+    held = [await dead.hold(f"robot_{number}") for number in range(250)]
+    await _declare_lost(one, two)
+    await one.client.delete(Layout().reaper)
+    first = asyncio.create_task(one.reaper.reap())
+    await asyncio.sleep(0.02)
+    await one.client.delete(Layout().reaper)
+    await asyncio.gather(first, two.reaper.reap())
+    closed = [connection.id for connection in one.closed + two.closed]
+    assert sorted(closed) == sorted(connection.id for connection in held)
+    assert {connection.frames for connection in one.closed + two.closed} == {7}
+
+
+async def test_who_only_slept_is_not_heard_about_what_was_closed_for_it(three: Three) -> None:
+    """Its robot is offline until it connects again, whatever the sleeper still has to tell."""
+    one, two, sleeper = three
+    connection = await sleeper.hold("robot_001")
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    assert await sleeper.state.write([_online(connection)]) == 0
+    presence = (await one.state.presence())["robot_001"]
+    assert (presence["status"], presence["last_reason"]) == ("offline", "server_lost")
+
+
+async def test_a_robot_that_went_on_elsewhere_stays_online(three: Three) -> None:
+    """Its old connection is closed; its presence is the new connection's."""
+    one, two, dead = three
+    old = await dead.hold("robot_001")
+    new = await two.hold("robot_001")
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    assert [connection.id for connection in one.closed] == [old.id]
+    presence = (await one.state.presence())["robot_001"]
+    assert (presence["status"], presence["connection_id"]) == ("online", new.id)
+
+
+async def test_what_a_dead_reaper_took_is_taken_again(three: Three) -> None:
+    """A survivor that dies before its event is in the stream leaves an orphan like any other."""
+    one, two, dead = three
+    held = await dead.hold("robot_001")
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    await one.member.leave()
+    await two.client.delete(Layout().reaper)
+    deadline = time.monotonic() + 20 * LEASE
+    while not two.closed and time.monotonic() < deadline:
+        await two.member.renew()
+        await two.reaper.reap()
+        await asyncio.sleep(LEASE / 3)
+    assert [connection.id for connection in two.closed] == [held.id]
+
+
+async def test_an_owner_that_is_not_known_yet_gets_time_to_join(three: Three) -> None:
+    """An instance that starts while Redis is away may publish before it joins."""
+    one, _, _ = three
+    value = entry(NOBODY, Details("robot_001", time.time()))
+    await _hset(one.client, Layout().open, "ws_robot_001_1", value)
+    assert await one.reaper.reap() == 0
+    await asyncio.sleep(LEASE * 1.1)
+    assert await one.reaper.reap() == 1
+
+
+async def test_an_entry_that_cannot_be_read_is_left_alone(three: Three) -> None:
+    """It holds up none of the others."""
+    one, two, dead = three
+    held = await dead.hold("robot_001")
+    await _hset(one.client, Layout().open, "broken", "nobody\n{")
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    assert [connection.id for connection in one.closed] == [held.id]
+
+
+async def _declare_lost(*watching: Instance) -> None:
+    """Have the living ones watch until whoever is silent is declared lost."""
+    for _ in range(9):
+        for instance in watching:
+            await instance.member.renew()
+        await asyncio.sleep(LEASE / 5)
+    for instance in watching:
+        await instance.member.declare_lost()
+
+
+async def _hset(client: Redis, key: str, field_: str, value: str) -> None:
+    written: Any = client.hset(key, field_, value)
+    await written
+
+
+def _online(connection: Connection) -> State:
+    presence = Fleet().connected(connection).presence()
+    return State(connection.robot_id, connection.epoch or "", presence | {"frames": 7})
