@@ -82,6 +82,9 @@ def parse_address(url: str) -> Address:
     if parts.scheme == "unix":
         if parts.netloc.rpartition("@")[2] or len(parts.path) <= 1:
             raise _wrong("a unix:// URL names a socket's absolute path and no host")
+        if "@" in parts.path:
+            # Else what was meant as a password would be part of the name that logs show.
+            raise _wrong("user and password stand before the path; '@' in the path is %40")
         database, rest = _options(parts, frozenset())
         path = unquote(parts.path)
         return Address(f"unix://{path}", "unix", {"path": path, **database, **rest, **credentials})
