@@ -1,7 +1,7 @@
 """What a consumer is, and how one follows a stream without a place of its own in it."""
 
 import asyncio
-import contextlib
+import time
 from abc import ABC, abstractmethod
 from contextlib import aclosing
 
@@ -9,7 +9,7 @@ import structlog
 
 from charter_otel.charter import Event
 from charter_otel.streams import EventStream, StreamUnavailable
-from charter_otel.streams.tasks import spawn
+from charter_otel.streams.tasks import end, spawn
 
 log = structlog.get_logger(__name__)
 
@@ -71,11 +71,9 @@ class Follower(Consumer):
 
     async def stop(self) -> None:
         """Stop following; the picture stays."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            await end(task, time.monotonic())
 
     async def _run(self) -> None:
         while self._stream is not None:

@@ -18,8 +18,11 @@ from charter_otel.charter import CloseReason, Event, EventType
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
 
-Reading = Callable[[], Iterable[tuple[float, dict[str, str]]]]
-"""What an observable metric asks at each collection: values with their attributes."""
+Observed = Iterable[tuple[float, dict[str, str]]]
+"""Values with their attributes."""
+
+Reading = Callable[[], Observed]
+"""What an observable metric asks at each collection."""
 
 _CLOSE_REASONS = frozenset(CloseReason)
 

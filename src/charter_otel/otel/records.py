@@ -8,6 +8,7 @@ from opentelemetry._logs import Logger, SeverityNumber
 from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, Event
 from charter_otel.otel import semconv
 
+_EXPECTED = frozenset({None, *EXPECTED_CLOSE_REASONS})
 _SEVERITY_NUMBERS = {
     "info": SeverityNumber.INFO,
     "warn": SeverityNumber.WARN,
@@ -22,7 +23,7 @@ _PATHS = {
 def severity(event: Event) -> str:
     """Give the severity by outcome: ``info``, ``warn`` or ``error``."""
     entry = CATALOG[event.type]
-    expected = event.payload.get("reason") in {None, *EXPECTED_CLOSE_REASONS}
+    expected = event.payload.get("reason") in _EXPECTED
     return entry.severity if expected else entry.severity_unexpected
 
 

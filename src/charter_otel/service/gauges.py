@@ -1,14 +1,12 @@
 """What is observed of the event stream and the log: read when the metrics are collected."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from charter_otel.otel import semconv
-from charter_otel.otel.instruments import Instruments
+from charter_otel.otel.instruments import Instruments, Observed
 from charter_otel.otel.lines import LineWriter
 from charter_otel.otel.semconv import Metric
 from charter_otel.streams import EventStream, Statistics
-
-Observed = Iterable[tuple[float, dict[str, str]]]
 
 _STREAM: tuple[tuple[Metric, Callable[[Statistics], float]], ...] = (
     (semconv.CHARTER_STREAM_CONNECTED, lambda statistics: int(statistics.connected)),

@@ -4,14 +4,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from charter_otel.otel import semconv
-from charter_otel.otel.instruments import Instruments
+from charter_otel.otel.instruments import Instruments, Observed
 from charter_otel.otel.providers import ROBOT_SERIES
 from charter_otel.otel.semconv import Metric
 from charter_otel.telemetry.fleet import Robot
 from charter_otel.telemetry.frames import Frame
 from charter_otel.telemetry.gateway import Gateway
-
-Observed = Iterable[tuple[float, dict[str, str]]]
 
 _READINGS: tuple[tuple[Metric, Callable[[Frame], float]], ...] = (
     (semconv.CHARTER_ROBOT_CPU_UTILIZATION, lambda reading: reading.cpu_usage / 100),

@@ -1,12 +1,11 @@
 """One task for all connections: finds the silent ones, and writes checkpoints of the long ones."""
 
 import asyncio
-import contextlib
-import contextvars
 import time
 
 from charter_otel.charter import CloseReason
 from charter_otel.emit import get_emitter
+from charter_otel.streams.tasks import end, spawn
 from charter_otel.telemetry import spans
 from charter_otel.telemetry.gateway import Gateway
 
@@ -29,18 +28,13 @@ class Sweeper:
 
     def start(self) -> None:
         """Begin to sweep, in a context that belongs to no request."""
-        loop = asyncio.get_running_loop()
-        self._task = loop.create_task(
-            self._run(), name="charter-sweeper", context=contextvars.Context()
-        )
+        self._task = spawn(self._run(), "charter-sweeper")
 
     async def stop(self) -> None:
         """Stop, and wait until it has."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+        task, self._task = self._task, None
+        if task is not None:
+            await end(task, time.monotonic())
 
     def sweep(self, now: float) -> None:
         """Look at every connection once, at the monotonic time ``now``."""
