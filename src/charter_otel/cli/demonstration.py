@@ -76,12 +76,11 @@ async def _run(settings: Settings, robots: int, seconds: float | None) -> summar
             async with client:
                 await _play(fleet, client, stop, seconds)
             await _all_closed(emitter)
-        return summary.summarize(
-            fleet.tally,
-            emitter.statistics(),
-            robots=robots,
-            seconds=time.perf_counter() - started,
-        )
+        seconds_played = time.perf_counter() - started
+    # Only now has the service emitted its last event: the job may run until it stops.
+    return summary.summarize(
+        fleet.tally, emitter.statistics(), robots=robots, seconds=seconds_played
+    )
 
 
 async def _play(
