@@ -16,7 +16,7 @@ import structlog
 from charter_otel.charter import Event, InvalidEvent, create, encode
 from charter_otel.charter.envelope import random_suffix
 from charter_otel.otel.instrumentation import SCOPE, Instrumentation
-from charter_otel.otel.logs import Envelope
+from charter_otel.otel.line_values import Envelope
 from charter_otel.otel.records import emit_record, severity
 from charter_otel.otel.trace_context import correlation_id, current, traceparent
 from charter_otel.streams import EventStream

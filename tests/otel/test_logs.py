@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 import structlog
 from hypothesis import given
@@ -16,6 +17,8 @@ from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from charter_otel import emit
+from charter_otel.charter import decode
+from charter_otel.otel.line_values import Envelope
 from charter_otel.otel.lines import LineWriter
 from charter_otel.otel.logs import configure_logs, default_format
 from charter_otel.testing import Capture
@@ -383,14 +386,49 @@ class TestConsole:
             r"\d\d:\d\d:\d\d\.\d{3} \[info +\] robot moved +robot=r1\n", self.text(console)
         )
 
-    def test_charter_event_shows_its_payload(self, console: Written) -> None:
-        """An event shows its payload, and the beginning of its trace id."""
+    @pytest.mark.parametrize(
+        ("event_type", "told"),
+        [
+            ("metrics.aggregation_started", "aggregate_mission_metrics"),
+            (
+                "metrics.aggregation_completed",
+                "aggregate_mission_metrics  247 entries in 3323.0 ms",
+            ),
+            (
+                "metrics.aggregation_failed",
+                "aggregate_mission_metrics  RedisConnectionError: Connection to Redis lost",
+            ),
+            ("telemetry.connection_established", "robot_001"),
+            ("telemetry.connection_closed", "robot_001  client_disconnect after 1111.1 s"),
+            (
+                "telemetry.metrics_published",
+                "robot_001  cpu 45 %  memory 63 %  latency 12 ms  battery 78 %",
+            ),
+        ],
+    )
+    def test_charter_event_says_what_happened(
+        self, event_type: str, told: str, console: Written
+    ) -> None:
+        """An event is told in a few words, with the beginning of its trace id."""
         context = SpanContext(0xABC << 96, 1, is_remote=False)
         with trace.use_span(NonRecordingSpan(context)):
-            emit("metrics.aggregation_completed", PAYLOADS["metrics.aggregation_completed"])
+            emit(event_type, PAYLOADS[event_type])
         text = self.text(console)
-        assert "entries_processed=247" in text
-        assert "trace=00000abc" in text
+        assert re.search(rf"\] {re.escape(event_type)} +{re.escape(told)} +trace=00000abc\n", text)
+
+    def test_connection_closed_without_a_reason(self, console: Written) -> None:
+        """The reason is optional, and so it is in the words."""
+        payload = dict(PAYLOADS["telemetry.connection_closed"])
+        del payload["reason"]
+        emit("telemetry.connection_closed", payload)
+        assert "robot_001  ended after 1111.1 s" in self.text(console)
+
+    def test_event_of_another_charter(self, console: Written) -> None:
+        """An event that there are no words for shows its payload, value by value."""
+        event = decode(json.dumps(EXAMPLES["metrics.aggregation_started"]))
+        other = msgspec.structs.replace(event, type="fleet.moved", payload={"to": {"x": 1}})
+        structlog.get_logger("fleet").info(other.type, charter=Envelope(other, b"{}"))
+        assert re.search(r"fleet\.moved +x=1\n", self.text(console))
 
     @pytest.mark.parametrize("name", HOSTILE)
     def test_hostile_value(self, name: str, console: Written) -> None:

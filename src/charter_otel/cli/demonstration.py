@@ -55,7 +55,8 @@ def demonstrate(settings: Settings, *, robots: int, seconds: float | None) -> No
         logging.getLogger(name).setLevel(logging.WARNING)
     raise_open_file_limit()
     result = uvloop.run(_run(settings, robots, seconds))
-    summary.log(result)
+    if log_format == "json":
+        summary.log(result)
     writer.flush()
     summary.show(result, stderr=log_format == "json")
     _judge(result)

@@ -12,7 +12,8 @@ import msgspec
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from charter_otel.charter import Event
+from charter_otel.otel.console import console_processors
+from charter_otel.otel.line_values import Envelope, as_text, safe_repr
 from charter_otel.otel.lines import LineWriter
 from charter_otel.otel.trace_context import current
 
@@ -34,8 +35,6 @@ _LINE_ENDS = (
     ("\u2029".encode(), rb"\u2029"),
 )
 """Line ends beyond ASCII (Unicode Annex 14), and how JSON escapes them."""
-_INDENT = "    "
-"""What each line of a traceback starts with, so that none looks like a line of the log."""
 _STACK_LIMIT = 30
 """Frames of a traceback that a line carries: the innermost tell what happened."""
 
@@ -65,7 +64,7 @@ def configure_logs(
         _add_service_name(service_name),
         add_trace_context,
         _add_exception,
-        *(_console() if log_format == "console" else _json()),
+        *(console_processors() if log_format == "console" else _json()),
     ]
     structlog.configure(
         processors=[structlog.processors.add_log_level, _add_name_and_time, *shared],
@@ -96,17 +95,6 @@ def timestamp(seconds: float) -> str:
     """Give Unix seconds as RFC 3339 in UTC, with microseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-class Envelope(dict[str, Any]):
-    """A Charter event as the ``charter`` field of a line, for any renderer.
-
-    Ours takes the JSON that the event stream gets too, instead of making it again.
-    """
-
-    def __init__(self, event: Event, encoded: bytes) -> None:
-        super().__init__({name: getattr(event, name) for name in event.__struct_fields__})
-        self.encoded = encoded
 
 
 class _LineLogger:
@@ -202,7 +190,7 @@ def _exception(exc_info: Any) -> BaseException | None:
 
 
 def _json() -> list[Any]:
-    encoder = msgspec.json.Encoder(enc_hook=_repr)
+    encoder = msgspec.json.Encoder(enc_hook=safe_repr)
 
     def render(_: WrappedLogger, __: str, event_dict: EventDict) -> bytes:
         line = {key: event_dict.pop(key) for key in _FIRST_KEYS if key in event_dict}
@@ -232,62 +220,7 @@ def _made_safe(line: dict[str, Any], encoder: msgspec.json.Encoder) -> dict[str,
     safe: dict[str, Any] = {}
     for key, value in line.items():
         try:
-            safe[_text(key)] = msgspec.Raw(encoder.encode(value))
+            safe[as_text(key)] = msgspec.Raw(encoder.encode(value))
         except Exception:  # noqa: BLE001 - a value's own code may raise anything
-            safe[_text(key)] = _text(value)
+            safe[as_text(key)] = as_text(value)
     return safe
-
-
-def _text(value: Any) -> str:
-    text = value if isinstance(value, str) else _repr(value)
-    return text.encode("utf-8", "backslashreplace").decode()
-
-
-def _repr(value: Any) -> str:
-    try:
-        return repr(value)
-    except Exception:  # noqa: BLE001 - a value's own code may raise anything
-        return f"<{type(value).__qualname__}, whose repr() raises>"
-
-
-def _console() -> list[Any]:
-    console = structlog.dev.ConsoleRenderer(
-        exception_formatter=structlog.dev.plain_traceback, pad_event_to=36
-    )
-
-    def shorten(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-        """Show what a person reads: the time of day, the payload, the beginning of the trace id."""
-        event_dict["timestamp"] = event_dict["timestamp"][11:23]
-        for key in event_dict.keys() - {"charter", "exception.stacktrace"}:
-            event_dict[key] = _shown(event_dict[key])
-        for key in ("logger", "service.name", "span_id", "trace_flags"):
-            event_dict.pop(key, None)
-        if trace_id := event_dict.pop("trace_id", None):
-            event_dict["trace"] = trace_id[:8]
-        if isinstance(event_dict.get("charter"), Envelope):
-            payload = event_dict.pop("charter")["payload"]
-            event_dict.update({key: _shown(value) for key, value in payload.items()})
-        if stacktrace := event_dict.pop("exception.stacktrace", None):
-            event_dict["exception"] = "\n".join(
-                f"{_INDENT}{_printable(line)}" for line in stacktrace.split("\n")
-            )
-        return event_dict
-
-    def render(logger: WrappedLogger, name: str, event_dict: EventDict) -> bytes:
-        try:
-            line = str(console(logger, name, dict(event_dict)))
-        except Exception:  # noqa: BLE001 - a line must not fail the code that writes it
-            line = str(console(logger, name, {k: _text(v) for k, v in event_dict.items()}))
-        return line.encode("utf-8", "backslashreplace") + b"\n"
-
-    return [shorten, render]
-
-
-def _shown(value: Any) -> Any:
-    """Give a value as the renderer may have it: nothing that it writes as it is goes unescaped."""
-    return value if isinstance(value, bool | int | float | None) else _printable(value)
-
-
-def _printable(value: Any) -> str:
-    """Escape what would steer the terminal or begin a new line."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in _text(value))
