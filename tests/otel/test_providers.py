@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from charter_otel.otel import Providers, build
 from charter_otel.otel.providers import ROBOT_SERIES
 from support.events import PAYLOADS
 from support.otlp import Received, receiving
+from support.polling import eventually
 
 
 def emit_all(providers: Providers) -> None:
@@ -168,6 +170,12 @@ def unanswering(*, listens: bool) -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
+def exporting() -> list[str]:
+    """Give the names of the threads that export, or that wait for the last export."""
+    names = (thread.name for thread in threading.enumerate())
+    return [name for name in names if name.startswith(("charter-shutdown", "Otel"))]
+
+
 class TestShutdown:
     """The end has a budget, whatever the Collector does."""
 
@@ -192,6 +200,7 @@ class TestShutdown:
         turning.cancel()
         assert took < budget + 0.5
         assert turns > took / 0.01 / 4
+        await eventually(lambda: not exporting(), "every thread ended")
         return ended
 
     async def test_black_hole(self, monkeypatch: pytest.MonkeyPatch) -> None:

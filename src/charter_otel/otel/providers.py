@@ -54,22 +54,23 @@ class Providers(NamedTuple):
         """Export what waits and release everything, within ``budget`` seconds.
 
         The SDK's own shutdown blocks for as long as the Collector lets it. So it runs in threads
-        that the process does not wait for: traces and logs first, then metrics, which count them.
+        that the process does not wait for, and that go on where the budget is too small: traces
+        and logs first, then metrics, which count them.
 
         Returns:
             Whether all of it ended in time.
         """
         try:
-            await asyncio.wait_for(self._shutdown(), budget)
+            await asyncio.wait_for(_in_thread(self._shutdown), budget)
         except TimeoutError:
             return False
         return True
 
-    async def _shutdown(self) -> None:
-        await asyncio.gather(
-            _in_thread(self.tracer_provider.shutdown), _in_thread(self.logger_provider.shutdown)
-        )
-        await _in_thread(self.meter_provider.shutdown)
+    def _shutdown(self) -> None:
+        exporting = [_start(self.tracer_provider.shutdown), _start(self.logger_provider.shutdown)]
+        for thread in exporting:
+            thread.join()
+        self.meter_provider.shutdown()
 
 
 def build(
@@ -209,8 +210,14 @@ def _logger_provider(
     return provider
 
 
-async def _in_thread(function: Callable[[], object]) -> None:
+def _start(function: Callable[[], object]) -> threading.Thread:
     """Run the function in a daemon thread: unlike an executor's, it cannot hold up the exit."""
+    thread = threading.Thread(target=function, name="charter-shutdown", daemon=True)
+    thread.start()
+    return thread
+
+
+async def _in_thread(function: Callable[[], object]) -> None:
     loop = asyncio.get_running_loop()
     done = asyncio.Event()
 
@@ -221,5 +228,5 @@ async def _in_thread(function: Callable[[], object]) -> None:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(done.set)
 
-    threading.Thread(target=run, name="charter-shutdown", daemon=True).start()
+    _start(run)
     await done.wait()
