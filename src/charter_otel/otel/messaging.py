@@ -4,20 +4,35 @@
 there, so that streams and OpenTelemetry stay apart.
 """
 
+import re
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextvars import Token
+from functools import cache
+from types import TracebackType
+from typing import NamedTuple
 
-import structlog
-from opentelemetry.context import Context
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.context import Context, attach, detach
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    Tracer,
+    set_span_in_context,
+)
+from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from charter_otel.charter import Event
 from charter_otel.otel import semconv
 from charter_otel.otel.instrumentation import Instrumentation
+from charter_otel.otel.instruments import Instruments
 
-_PROPAGATOR = TraceContextTextMapPropagator()
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class StreamTelemetry:
@@ -52,34 +67,18 @@ class StreamTelemetry:
         """Count events that the stream or a subscriber's queue gave up."""
         self._instruments.dropped(sink, reason, count)
 
-    @contextmanager
     def processing(
         self, system: str, destination: str, group: str, event: Event, traceparent: str | None
-    ) -> Iterator[None]:
+    ) -> "_Processing":
         """Surround the handling of an event with a span, its duration and its correlation id."""
-        attributes = {
-            semconv.MESSAGING_SYSTEM: system,
-            semconv.MESSAGING_OPERATION_NAME: "process",
-            semconv.MESSAGING_CONSUMER_GROUP_NAME: group,
-        }
-        started = time.perf_counter()
-        try:
-            with (
-                self._span(destination, event, traceparent, attributes),
-                structlog.contextvars.bound_contextvars(
-                    correlation_id=event.meta["correlation_id"], event_id=event.id
-                ),
-            ):
-                yield
-        except BaseException as error:
-            attributes[semconv.ERROR_TYPE] = type(error).__qualname__
-            raise
-        finally:
-            self._instruments.process_duration.record(time.perf_counter() - started, attributes)
-            self._instruments.critical_time.record(
-                max(0.0, time.time() - event.timestamp),
-                {semconv.MESSAGING_CONSUMER_GROUP_NAME: group},
-            )
+        return _Processing(
+            self._tracer,
+            self._instruments,
+            _subscriber(system, destination, group),
+            event,
+            _publisher(traceparent),
+            parent=self._parent,
+        )
 
     def redelivered(self, group: str) -> None:
         """Count an event that is delivered again."""
@@ -89,37 +88,123 @@ class StreamTelemetry:
         """Count an event that was given up."""
         self._instruments.dead_lettered.add(1, {semconv.MESSAGING_CONSUMER_GROUP_NAME: group})
 
-    @contextmanager
-    def _span(
-        self, destination: str, event: Event, traceparent: str | None, common: dict[str, str]
-    ) -> Iterator[Span]:
-        publisher = _publisher(traceparent)
-        linked = get_current_span(publisher).get_span_context()
-        attributes = common | {
-            semconv.MESSAGING_OPERATION_TYPE: "process",
-            semconv.MESSAGING_DESTINATION_NAME: destination,
+
+class _Subscriber(NamedTuple):
+    """What is the same for all events of a subscriber."""
+
+    span_name: str
+    span: dict[str, str]
+    duration: dict[str, str]
+    critical_time: dict[str, str]
+
+
+@cache
+def _subscriber(system: str, destination: str, group: str) -> _Subscriber:
+    common = {
+        semconv.MESSAGING_SYSTEM: system,
+        semconv.MESSAGING_OPERATION_NAME: "process",
+        semconv.MESSAGING_CONSUMER_GROUP_NAME: group,
+    }
+    of_destination = {
+        semconv.MESSAGING_OPERATION_TYPE: "process",
+        semconv.MESSAGING_DESTINATION_NAME: destination,
+    }
+    return _Subscriber(
+        span_name=f"process {destination}",
+        span=common | of_destination,
+        duration=common,
+        critical_time={semconv.MESSAGING_CONSUMER_GROUP_NAME: group},
+    )
+
+
+class _Processing:
+    """The handling of one event. A class, because a generator in its place costs twice as much."""
+
+    __slots__ = (
+        "_bound",
+        "_context",
+        "_event",
+        "_instruments",
+        "_parent",
+        "_publisher",
+        "_span",
+        "_started",
+        "_subscriber",
+        "_tracer",
+    )
+
+    def __init__(
+        self,
+        tracer: Tracer,
+        instruments: Instruments,
+        subscriber: _Subscriber,
+        event: Event,
+        publisher: SpanContext,
+        *,
+        parent: bool,
+    ) -> None:
+        self._tracer = tracer
+        self._instruments = instruments
+        self._subscriber = subscriber
+        self._event = event
+        self._publisher = publisher
+        self._parent = parent
+
+    def __enter__(self) -> None:
+        event = self._event
+        self._started = time.perf_counter()
+        self._span = self._start_span(event)
+        self._context: Token[Context] = attach(set_span_in_context(self._span))
+        self._bound = bind_contextvars(
+            correlation_id=event.meta["correlation_id"], event_id=event.id
+        )
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        _: TracebackType | None,
+    ) -> None:
+        reset_contextvars(**self._bound)
+        detach(self._context)
+        span, attributes = self._span, self._subscriber.duration
+        if kind is not None:
+            attributes = attributes | {semconv.ERROR_TYPE: kind.__qualname__}
+            if isinstance(error, Exception):
+                span.set_attribute(semconv.ERROR_TYPE, kind.__qualname__)
+                span.set_status(Status(StatusCode.ERROR, str(error)[:200]))
+        span.end()
+        instruments = self._instruments
+        instruments.process_duration.record(time.perf_counter() - self._started, attributes)
+        instruments.critical_time.record(
+            max(0.0, time.time() - self._event.timestamp), self._subscriber.critical_time
+        )
+
+    def _start_span(self, event: Event) -> Span:
+        publisher = self._publisher
+        attributes = self._subscriber.span | {
             semconv.MESSAGING_MESSAGE_ID: event.id,
             semconv.CHARTER_EVENT_TYPE: event.type,
         }
         if correlation_id := event.meta["correlation_id"]:
             attributes[semconv.MESSAGING_MESSAGE_CONVERSATION_ID] = correlation_id
-        with self._tracer.start_as_current_span(
-            f"process {destination}",
-            context=publisher if self._parent else Context(),
+        context = Context()
+        if self._parent:
+            context = set_span_in_context(NonRecordingSpan(publisher), context)
+        return self._tracer.start_span(
+            self._subscriber.span_name,
+            context=context,
             kind=SpanKind.CONSUMER,
-            links=[Link(linked)] if linked.is_valid else [],
+            links=[Link(publisher)] if publisher.is_valid else [],
             attributes=attributes,
             record_exception=False,
             set_status_on_exception=False,
-        ) as span:
-            try:
-                yield span
-            except Exception as error:
-                span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
-                span.set_status(Status(StatusCode.ERROR, str(error)[:200]))
-                raise
+        )
 
 
-def _publisher(traceparent: str | None) -> Context:
-    carrier = {"traceparent": traceparent} if traceparent else {}
-    return _PROPAGATOR.extract(carrier, context=Context())
+def _publisher(traceparent: str | None) -> SpanContext:
+    found = _TRACEPARENT.fullmatch(traceparent or "")
+    if found is None:
+        return INVALID_SPAN_CONTEXT
+    trace_id, span_id, flags = (int(part, 16) for part in found.groups())
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
