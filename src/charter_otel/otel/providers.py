@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import (
@@ -132,6 +133,8 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
     exporter = exporters.metric_exporter()
     if exporter is not None:
         readers = [*readers, PeriodicExportingMetricReader(exporter)]
+    if not readers:
+        return _UnreadMeterProvider(resource=resource, shutdown_on_exit=False)
     return MeterProvider(
         metric_readers=readers,
         resource=resource,
@@ -144,6 +147,21 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
             ],
         ],
     )
+
+
+class _UnreadMeterProvider(MeterProvider):
+    """Has no reader, ever: its instruments take nothing, where the SDK's would look at each value."""
+
+    def get_meter(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> Meter:
+        """Give a meter that measures nothing."""
+        del attributes
+        return NoOpMeter(name, version, schema_url)
 
 
 class _NoExemplars(ExemplarReservoir):

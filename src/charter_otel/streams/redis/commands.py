@@ -3,6 +3,7 @@
 redis-py's own types cover both wire protocols and both kinds of text at once.
 """
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
@@ -34,11 +35,24 @@ async def wait(client: Redis, key: str, last: bytes, count: int, block: int) -> 
     return _only(await client.xread({key: last}, count=count, block=block))
 
 
-async def wait_in_group(
-    client: Redis, key: str, who: Member, count: int, block: int
+async def acknowledge(client: Redis, key: str, who: Member, done: Sequence[bytes]) -> None:
+    """Tell that a group has handled entries."""
+    await client.xack(key, who[0], *done)
+
+
+async def acknowledge_and_wait(
+    client: Redis, key: str, who: Member, done: Sequence[bytes], count: int, block: int
 ) -> list[RawEntry]:
-    """Give entries that nobody in the group was given, waiting up to ``block`` milliseconds."""
-    return _only(await client.xreadgroup(*who, {key: ">"}, count=count, block=block))
+    """Acknowledge in the same round trip in which more is asked for.
+
+    Gives entries that nobody in the group was given, waiting up to ``block`` milliseconds.
+    """
+    async with client.pipeline(transaction=False) as together:
+        if done:
+            together.xack(key, who[0], *done)
+        together.xreadgroup(*who, {key: ">"}, count=count, block=block)
+        *_, reply = await together.execute()
+    return _only(reply)
 
 
 async def groups(client: Redis, key: str) -> list[dict[str, Any]]:

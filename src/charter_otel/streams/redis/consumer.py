@@ -73,6 +73,7 @@ class Consumer:
         self.group = subscription.group
         self.name = f"group {subscription.group}"
         self.identity = identity
+        self._who = (self.group, identity)
         self.backoff = Backoff()
         self.delivery = delivery
         self.held: dict[bytes, None] = {}
@@ -87,7 +88,7 @@ class Consumer:
         self._position: bytes | None = None
         self._fresh: set[bytes] = set()
         self._done: list[bytes] = []
-        self._acknowledged = 0.0
+        self._last_acknowledged = 0.0
         self._claimed = 0.0
         self._claim, self._bury, self._release = Script("claim"), Script("bury"), Script("release")
 
@@ -122,6 +123,7 @@ class Consumer:
                 self.delivery.checkpoint()
                 if time.monotonic() - self._claimed > min(self._min_idle / 2, _CLAIM_SECONDS):
                     self._claimed = time.monotonic()
+                    await self._acknowledge()
                     await self._take_over(of="", idle=self._min_idle)
                 await self._handle(await self._read())
                 self.backoff.reset()
@@ -150,12 +152,15 @@ class Consumer:
         await self._client.aclose()
 
     async def _read(self) -> Sequence[Entry]:
-        who = (self.group, self.identity)
-        raw = await commands.wait_in_group(self._client, self._layout.events, who, BATCH, BLOCK)
+        done = tuple(self._done)
+        raw = await commands.acknowledge_and_wait(
+            self._client, self._layout.events, self._who, done, BATCH, BLOCK
+        )
+        self._acknowledged(done)
         entries = [Entry(entry_id, fields, 0, counted=True) for entry_id, fields in raw]
         if entries:
             self._position = entries[-1].id
-            self._fresh.update(entry.id for entry in entries)
+            self._fresh.update([entry.id for entry in entries])
         return entries
 
     async def _take_over(self, *, of: str, idle: float) -> None:
@@ -176,6 +181,7 @@ class Consumer:
                     for id_, begun, flat in claimed
                 ]
             )
+            await self._acknowledge()
             if len(claimed) + trimmed < BATCH:
                 return
 
@@ -184,9 +190,8 @@ class Consumer:
         for entry in entries:
             await self._deliver(entry)
             self.delivery.checkpoint()
-            if time.monotonic() - self._acknowledged > ACK_EVERY:
+            if time.monotonic() - self._last_acknowledged > ACK_EVERY:
                 await self._acknowledge()
-        await self._acknowledge()
 
     async def _deliver(self, entry: Entry) -> None:
         self._fresh.discard(entry.id)
@@ -225,9 +230,8 @@ class Consumer:
 
     async def _count(self, entry_id: bytes, deliveries: int) -> None:
         """Have Redis remember the delivery that begins now, for the case that this process dies."""
-        who = (self.group, self.identity)
         await commands.keep(
-            self._client, self._layout.events, who, [entry_id], deliveries=deliveries
+            self._client, self._layout.events, self._who, [entry_id], deliveries=deliveries
         )
 
     async def _give_up(self, entry: Entry, error: str, deliveries: int) -> None:
@@ -245,11 +249,13 @@ class Consumer:
         self.delivery.bury(entry.id.decode(), error, deliveries)
 
     async def _acknowledge(self) -> None:
-        self._acknowledged = time.monotonic()
-        if not self._done:
-            return
-        count = len(self._done)
-        await self._client.xack(self._layout.events, self.group, *self._done)
-        for entry_id in self._done[:count]:
+        done = tuple(self._done)
+        if done:
+            await commands.acknowledge(self._client, self._layout.events, self._who, done)
+        self._acknowledged(done)
+
+    def _acknowledged(self, done: Sequence[bytes]) -> None:
+        self._last_acknowledged = time.monotonic()
+        for entry_id in done:
             self.held.pop(entry_id, None)
-        del self._done[:count]
+        del self._done[: len(done)]
