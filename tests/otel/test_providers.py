@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from opentelemetry.metrics import CallbackOptions, Observation
+from opentelemetry.metrics import CallbackOptions, NoOpHistogram, Observation
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -55,6 +55,13 @@ class TestWithoutVariables:
         assert not instrumentation.logger.enabled()
         assert event is not None
         assert event.meta["correlation_id"] == f"{span.get_span_context().trace_id:032x}"
+        assert await providers.shutdown()
+
+    async def test_nothing_is_measured(self) -> None:
+        """Instruments take nothing where no reader asks for it."""
+        providers = build()
+        measured = providers.instrumentation().instruments.process_duration
+        assert isinstance(measured, NoOpHistogram)
         assert await providers.shutdown()
 
     async def test_sampler_of_the_variable_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:

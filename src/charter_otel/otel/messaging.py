@@ -206,5 +206,9 @@ def _publisher(traceparent: str | None) -> SpanContext:
     found = _TRACEPARENT.fullmatch(traceparent or "")
     if found is None:
         return INVALID_SPAN_CONTEXT
-    trace_id, span_id, flags = (int(part, 16) for part in found.groups())
-    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
+    return SpanContext(
+        trace_id=int(found[1], 16),
+        span_id=int(found[2], 16),
+        is_remote=True,
+        trace_flags=TraceFlags(int(found[3], 16)),
+    )

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from opentelemetry.metrics import Meter, NoOpMeter
+from opentelemetry.metrics import Meter, NoOpMeter, NoOpMeterProvider
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import (
@@ -189,7 +189,8 @@ def _tracer_provider(
         sampler=_sampler(bool(processors)),
         resource=resource,
         shutdown_on_exit=False,
-        meter_provider=meter_provider,
+        # How many spans were started and live costs as much as the span; the processor's count stays.
+        meter_provider=NoOpMeterProvider(),
     )
     for processor in processors:
         provider.add_span_processor(processor)
