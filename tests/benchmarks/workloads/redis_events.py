@@ -8,7 +8,12 @@ from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
 
+import msgspec
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, SpanKind, get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from redis.asyncio import Redis
+from structlog.contextvars import bound_contextvars
 
 from benchmarks.events import EVENT_TYPE, payload
 from benchmarks.workloads.emitting import quiet_lines
@@ -17,10 +22,11 @@ from charter_otel.emit import Emitter
 from charter_otel.otel import StreamTelemetry, build, configure_logs
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.lines import LineWriter
+from charter_otel.streams.outbox import BATCH
 from charter_otel.streams.redis import RedisStream
 
 _TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-_BATCH = 100
+_READ = 100
 _MAX_LENGTH = 1_000_000
 
 
@@ -59,20 +65,21 @@ class Ours:
         return await self._drained(events, one)
 
     async def consume(self, events: int) -> float:
-        """Handle so many events that wait; gives events per second."""
+        """Handle so many events that wait; gives events per second from the first one on."""
         stream = self._make()
         await _fill(self._url, stream_key(stream), events)
         done = asyncio.Event()
-        handled = 0
+        handled, started = 0, 0.0
 
         @stream.subscribe("*", group="bench", start="earliest")
         async def handle(_: Event) -> None:
-            nonlocal handled
+            nonlocal handled, started
+            if not handled:
+                started = time.perf_counter()
             handled += 1
             if handled == events:
                 done.set()
 
-        started = time.perf_counter()
         await stream.start()
         await done.wait()
         taken = time.perf_counter() - started
@@ -83,7 +90,7 @@ class Ours:
         started = time.perf_counter()
         for number in range(events):
             one(number)
-            if not number % _BATCH:
+            if not number % _READ:
                 await asyncio.sleep(0)
         while self._stream.statistics().queued:  # noqa: ASYNC110 - it does not tell when
             await asyncio.sleep(0.0005)
@@ -126,25 +133,76 @@ class Plain:
         return events / (time.perf_counter() - started)
 
     async def pipeline(self, events: int) -> float:
-        """Add the same entries by pipelines of a hundred."""
+        """Add the same entries by pipelines, each as long as a batch of ours."""
         key, made = next(self._keys), [encode(event) for event in _events(events)]
         started = time.perf_counter()
         await _add(self._client, key, made)
         return events / (time.perf_counter() - started)
 
     async def consume(self, events: int) -> float:
-        """Read and acknowledge by hundreds, without looking into the entries."""
+        """Read and acknowledge by hundreds; gives events per second from the first one on."""
         key, client = next(self._keys), self._client
         await _fill(self._url, key, events)
-        started = time.perf_counter()
         await client.xgroup_create(key, "bench", "0")
-        handled = 0
+        handled, started = 0, 0.0
         while handled < events:
-            reply = await client.xreadgroup("bench", "one", {key: ">"}, count=_BATCH)
+            reply = await client.xreadgroup("bench", "one", {key: ">"}, count=_READ)
+            started = started or time.perf_counter()
             entries = reply[0][1]
+            await self._look(entries)
             await client.xack(key, "bench", *[entry_id for entry_id, _ in entries])
             handled += len(entries)
         return events / (time.perf_counter() - started)
+
+    async def _look(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        """Look into no entry: it is a raw loop."""
+
+
+class Traced(Plain):
+    """The raw loop that hands each event to a handler, in a span and with two metrics of it."""
+
+    def __init__(self, client: Redis, url: str, instrumentation: Instrumentation) -> None:
+        super().__init__(client, url)
+        self._tracer = instrumentation.tracer
+        self._duration = instrumentation.instruments.process_duration
+        self._critical_time = instrumentation.instruments.critical_time
+        self._decode = msgspec.json.Decoder(Event).decode
+        self._publisher = TraceContextTextMapPropagator()
+
+    async def _look(self, entries: list[tuple[bytes, dict[bytes, bytes]]]) -> None:
+        """Decode each entry and handle it, by the libraries' own calls."""
+        for _, fields in entries:
+            event = self._decode(fields[b"event"])
+            carrier = {"traceparent": fields[b"traceparent"].decode()}
+            publisher = get_current_span(self._publisher.extract(carrier, Context()))
+            started = time.perf_counter()
+            with (
+                self._tracer.start_as_current_span(
+                    "process events",
+                    Context(),
+                    SpanKind.CONSUMER,
+                    {
+                        "messaging.system": "redis",
+                        "messaging.operation.name": "process",
+                        "messaging.operation.type": "process",
+                        "messaging.destination.name": "events",
+                        "messaging.consumer.group.name": "bench",
+                        "messaging.message.id": event.id,
+                        "messaging.message.conversation_id": event.meta["correlation_id"] or "",
+                        "charter.event.type": event.type,
+                    },
+                    [Link(publisher.get_span_context())],
+                ),
+                bound_contextvars(correlation_id=event.meta["correlation_id"], event_id=event.id),
+            ):
+                await self._handle(event)
+            group = {"messaging.consumer.group.name": "bench"}
+            common = {"messaging.system": "redis", "messaging.operation.name": "process", **group}
+            self._duration.record(time.perf_counter() - started, common)
+            self._critical_time.record(time.time() - event.timestamp, group)
+
+    async def _handle(self, event: Event) -> None:
+        """Do nothing with it."""
 
 
 @asynccontextmanager
@@ -167,6 +225,17 @@ async def plain(url: str) -> AsyncIterator[Plain]:
         yield Plain(client, url)
 
 
+@asynccontextmanager
+async def traced(url: str) -> AsyncIterator[Traced]:
+    """Give redis-py and OpenTelemetry's own calls; exported as the environment says."""
+    with quiet_lines() as descriptor:
+        configure_logs(service_name="bench", log_format="json", writer=LineWriter(descriptor))
+        providers = build()
+        async with Redis.from_url(url, protocol=2) as client:
+            yield Traced(client, url, providers.instrumentation())
+        await providers.shutdown()
+
+
 def stream_key(stream: RedisStream) -> str:
     """Give the key of a stream's entries."""
     return stream._publisher._layout.events
@@ -186,8 +255,8 @@ async def _fill(url: str, key: str, events: int) -> None:
 
 
 async def _add(client: Any, key: str, made: list[bytes]) -> None:
-    for start in range(0, len(made), _BATCH):
+    for start in range(0, len(made), BATCH):
         async with client.pipeline(transaction=False) as pipeline:
-            for data in made[start : start + _BATCH]:
+            for data in made[start : start + BATCH]:
                 pipeline.xadd(key, _fields(data), maxlen=_MAX_LENGTH)
             await pipeline.execute()

@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from charter_otel.streams.base import DropReason
-from charter_otel.streams.outbox import Outbox, Outgoing
+from charter_otel.streams.outbox import BATCH, BATCH_BYTES, Outbox, Outgoing
 from charter_otel.streams.spool.file import Appended
 from charter_otel.streams.spool.spool import Spool, SpoolUnavailable
 from charter_otel.streams.tasks import spawn
@@ -52,8 +52,8 @@ class SpooledOutbox(Outbox):
         capacity: int = 10_000,
         *,
         drop: Callable[[int, DropReason], object],
-        batch: int = 100,
-        batch_bytes: int = 262_144,
+        batch: int = BATCH,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         super().__init__(capacity, batch=batch, batch_bytes=batch_bytes)
         self._spool = spool
