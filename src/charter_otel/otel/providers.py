@@ -150,7 +150,7 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
 
 
 class _UnreadMeterProvider(MeterProvider):
-    """Has no reader, ever: its instruments take nothing, where the SDK's would look at each value."""
+    """Has no reader, ever, and so its instruments need not look at any value."""
 
     def get_meter(
         self,
@@ -189,7 +189,7 @@ def _tracer_provider(
         sampler=_sampler(bool(processors)),
         resource=resource,
         shutdown_on_exit=False,
-        # How many spans were started and live costs as much as the span; the processor's count stays.
+        # Counting started and live spans costs as much as a span; the processor counts the ended.
         meter_provider=NoOpMeterProvider(),
     )
     for processor in processors:

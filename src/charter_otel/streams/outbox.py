@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from itertools import islice
 from typing import NamedTuple
 
-
 BATCH = 250
 """Events that a batch holds at most: Redis takes them in less than 2 ms."""
 

@@ -26,7 +26,7 @@ from charter_otel.streams.outbox import BATCH
 from charter_otel.streams.redis import RedisStream
 
 _TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-_READ = 100
+_PAGE = 100
 _MAX_LENGTH = 1_000_000
 
 
@@ -90,7 +90,7 @@ class Ours:
         started = time.perf_counter()
         for number in range(events):
             one(number)
-            if not number % _READ:
+            if not number % _PAGE:
                 await asyncio.sleep(0)
         while self._stream.statistics().queued:  # noqa: ASYNC110 - it does not tell when
             await asyncio.sleep(0.0005)
@@ -146,7 +146,7 @@ class Plain:
         await client.xgroup_create(key, "bench", "0")
         handled, started = 0, 0.0
         while handled < events:
-            reply = await client.xreadgroup("bench", "one", {key: ">"}, count=_READ)
+            reply = await client.xreadgroup("bench", "one", {key: ">"}, count=_PAGE)
             started = started or time.perf_counter()
             entries = reply[0][1]
             await self._look(entries)

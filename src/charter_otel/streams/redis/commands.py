@@ -41,7 +41,7 @@ async def acknowledge(client: Redis, key: str, who: Member, done: Sequence[bytes
 
 
 async def acknowledge_and_wait(
-    client: Redis, key: str, who: Member, done: Sequence[bytes], count: int, block: int
+    client: Redis, key: str, who: Member, done: Sequence[bytes], *, count: int, block: int
 ) -> list[RawEntry]:
     """Acknowledge in the same round trip in which more is asked for.
 

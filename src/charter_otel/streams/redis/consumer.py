@@ -154,7 +154,7 @@ class Consumer:
     async def _read(self) -> Sequence[Entry]:
         done = tuple(self._done)
         raw = await commands.acknowledge_and_wait(
-            self._client, self._layout.events, self._who, done, BATCH, BLOCK
+            self._client, self._layout.events, self._who, done, count=BATCH, block=BLOCK
         )
         self._acknowledged(done)
         entries = [Entry(entry_id, fields, 0, counted=True) for entry_id, fields in raw]
