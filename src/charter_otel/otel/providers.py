@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from opentelemetry.metrics import Meter, NoOpMeter, NoOpMeterProvider
+from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import (
@@ -189,8 +189,7 @@ def _tracer_provider(
         sampler=_sampler(bool(processors)),
         resource=resource,
         shutdown_on_exit=False,
-        # Counting started and live spans costs as much as a span; the processor counts the ended.
-        meter_provider=NoOpMeterProvider(),
+        meter_provider=meter_provider,
     )
     for processor in processors:
         provider.add_span_processor(processor)
