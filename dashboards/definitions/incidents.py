@@ -76,10 +76,12 @@ def _jobs() -> kit.Panels:
     failed = logql.events(EventType.METRICS_AGGREGATION_FAILED)
     spans = logql.failed_spans(otel.SPAN_CHARTER_JOB_RUN, otel.SPAN_CHARTER_CONNECTION)
     table = logql.table(
-        otel.CHARTER_JOB_ID,
-        otel.CHARTER_JOB_ERROR_TYPE,
-        otel.CHARTER_JOB_ERROR_MESSAGE,
-        otel.CHARTER_EVENT_CORRELATION_ID,
+        {
+            "Job": otel.CHARTER_JOB_ID,
+            "Error": otel.CHARTER_JOB_ERROR_TYPE,
+            "Message": otel.CHARTER_JOB_ERROR_MESSAGE,
+            "Trace": otel.CHARTER_EVENT_CORRELATION_ID,
+        }
     )
     return [
         lines("Failures by error", "Failed runs, by the exception that ended them.",
