@@ -8,6 +8,7 @@ import yaml
 from promql_parser import VectorSelector
 
 from dashboards.limits import FRESH
+from support import runbooks
 from support.dashboards import ROOT, dashboards, every, filled, label_values, variables
 from support.installation import Installation
 from support.polling import wait_until
@@ -110,6 +111,17 @@ def test_rules_see_the_fleet(installation: Installation) -> None:
         for group in rules["groups"]
         for rule in group["rules"]
         for selector in nodes(rule["expr"], VectorSelector)
+    }
+    missing = {one for one in asked if not installation.ask(f"last_over_time({one}[10m])")}
+    assert {one for one in missing if not one.startswith(DISASTERS)} == set()
+
+
+def test_runbooks_ask_for_what_is_there(installation: Installation) -> None:
+    """Each query of each runbook is valid, and its series exist, but those of a disaster."""
+    asked = {
+        selector.prettify().partition(" offset ")[0]
+        for target in runbooks.promql()
+        for selector in nodes(target.text, VectorSelector)
     }
     missing = {one for one in asked if not installation.ask(f"last_over_time({one}[10m])")}
     assert {one for one in missing if not one.startswith(DISASTERS)} == set()

@@ -9,6 +9,7 @@ from charter_otel.charter import EventType
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
 from dashboards import external, promql
+from support import runbooks
 from support.dashboards import Target, dashboards, declared, every, filled, label_values, variables
 from support.promql import named_selectors, nodes
 
@@ -104,7 +105,7 @@ def test_legends() -> None:
                     assert name in target["expr"], panel["title"]
 
 
-@pytest.mark.parametrize("target", every("loki"), ids=where)
+@pytest.mark.parametrize("target", [*every("loki"), *runbooks.logql()], ids=where)
 def test_fields_exist(target: Target) -> None:
     """LogQL selects streams by service, and records by what an event's record has."""
     stream, _, rest = filled(target.text).partition("}")
