@@ -128,7 +128,7 @@ def test_agent_keeps_a_trace_together(
     env["CHARTER_DECISION_WAIT"] = "3s"
     with contextlib.ExitStack() as stack:
         other = stack.enter_context(StandIn())
-        gateways = []
+        gateways: list[str] = []
         for back_end in (vendor, other):
             directory = tmp_path / f"gateway-{len(gateways)}"
             directory.mkdir()

@@ -78,6 +78,24 @@ def test_no_variable_is_empty(installation: Installation) -> None:
                 assert installation.offered(filled(selector), name), variable["name"]
 
 
+def test_every_alert_is_shown(installation: Installation) -> None:
+    """What fires is on the incidents dashboard, be it of one instance or of all."""
+    (shown,) = (
+        target.text for target in every("prometheus") if target.where.endswith(": Alerts over time")
+    )
+
+    def hidden() -> set[str]:
+        asked = ('ALERTS{alertstate="firing", alertname!="Watchdog"}', filled(shown))
+        firing, seen = (
+            {one["metric"]["alertname"] for one in installation.ask(query)} for query in asked
+        )
+        return firing - seen
+
+    one = 'ALERTS{alertname="UnexpectedDisconnects", alertstate="firing"}'
+    wait_until(lambda: installation.ask(one), "an alert of no instance fires", within=SETTLED)
+    wait_until(lambda: not hidden(), "all that fires is shown", within=SETTLED)
+
+
 def test_exemplars_arrive(installation: Installation) -> None:
     """Behind the histograms that panels show stand traces, by the name that Grafana looks for."""
     found = installation.exemplars("charter_job_run_duration_seconds_bucket")

@@ -19,9 +19,18 @@ from rules.servers import promtool
 
 RULES = {path.name: yaml.safe_load(path.read_text()) for path in build.RULES.glob("charter.*.yaml")}
 ALERTS: list[dict[str, Any]] = [
-    rule for document in RULES.values() for group in document["groups"] for rule in group["rules"]
+    rule
+    for document in RULES.values()
+    for group in document["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
 ]
-PROMETHEUS = [rule for group in RULES["charter.rules.yaml"]["groups"] for rule in group["rules"]]
+PROMETHEUS = [
+    rule
+    for group in RULES["charter.rules.yaml"]["groups"]
+    for rule in group["rules"]
+    if "alert" in rule
+]
 LOKI = [rule for group in RULES["charter.loki.yaml"]["groups"] for rule in group["rules"]]
 CASES = sorted((build.RULES / "tests").glob("*.test.yaml"))
 by_name = pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
