@@ -166,6 +166,12 @@ def test_alerts_of_loki_carry_the_trace(rule: dict[str, Any]) -> None:
     assert f"$labels.{correlation}" in rule["annotations"]["trace_url"]
 
 
+def test_searches_for_traces_compare_no_attribute_with_a_number() -> None:
+    """Tempo finds no float by `< 60`, nor an integer by `< 60.0`; a span's duration has a unit."""
+    for alert in build.alerts():
+        assert not re.search(r"\.[\w.]+ *(?:[<>]=?|!?=) *[\d.]+ ", alert.traces), alert.name
+
+
 def test_links_lead_into_another_grafana() -> None:
     """Addresses of an installation replace the defaults everywhere."""
     text = build.prometheus(links=Links("https://grafana.test", "https://books.test"))
