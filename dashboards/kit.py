@@ -103,7 +103,8 @@ def alert_list(title: str, description: str, *, width: int) -> dashboard.Panel:
             "maxItems": 50,
             "sortOrder": 3,
             "dashboardAlerts": False,
-            "alertInstanceLabelFilter": "",
+            # It fires always.
+            "alertInstanceLabelFilter": '{alertname!="Watchdog"}',
             "stateFilter": shown,
         }
     )
