@@ -4,11 +4,12 @@
 FROM python:3.13-slim-bookworm AS service-build
 WORKDIR /src
 COPY constraints.txt ./
-RUN python -m venv /opt/charter-otel
+# The venv leaves without pip; the base image has one to install with.
+RUN python -m venv --without-pip /opt/charter-otel
 # Pins that are not needed cost nothing; what is needed is what the tests ran with.
 COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
-RUN /opt/charter-otel/bin/pip install --no-cache-dir -c constraints.txt '.[pagerduty]'
+RUN pip --python /opt/charter-otel/bin/python install --no-cache-dir -c constraints.txt '.[pagerduty]'
 
 FROM python:3.13-slim-bookworm AS service
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin charter \

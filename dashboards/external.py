@@ -96,6 +96,8 @@ COLLECTOR = (
 )
 
 TARGET_INFO = Metric("target.info", "gauge", "", "", (SERVICE_VERSION,))
-ALERTS = Metric("ALERTS", "gauge", "", "", ("alertname", "alertstate", "severity"))
-ALERTS_FOR_STATE = Metric("ALERTS_FOR_STATE", "gauge", "", "", ("alertname", "severity"))
-PROMETHEUS = (TARGET_INFO, ALERTS, ALERTS_FOR_STATE)
+ALERTS_FIRING = Metric("charter:alerts:firing", "gauge", "", "", ("alertname", "severity"))
+"""What fires, but the watchdog; recorded by `rules/recorded.py`."""
+ALERTS_SINCE = Metric("charter:alerts:since", "gauge", "", "", ("alertname", "severity"))
+"""When what fires or is about to became so; recorded likewise."""
+PROMETHEUS = (TARGET_INFO, ALERTS_FIRING, ALERTS_SINCE)

@@ -93,7 +93,7 @@ def row(made: Builder, title: str, panels: Panels) -> Builder:
 
 
 def alert_list(title: str, description: str, *, width: int) -> dashboard.Panel:
-    """Show the alerts of Prometheus's rules; this kind of panel asks no query."""
+    """Show the alerts of all rules, Prometheus's and Loki's; this kind of panel asks no query."""
     panel = dashboard.Panel().type("alertlist").title(title).description(description)
     shown = {"firing": True, "pending": True, "recovering": True, "noData": False, "error": True}
     panel.options(
@@ -103,8 +103,8 @@ def alert_list(title: str, description: str, *, width: int) -> dashboard.Panel:
             "maxItems": 50,
             "sortOrder": 3,
             "dashboardAlerts": False,
-            "alertInstanceLabelFilter": "",
-            "datasource": NAMES["prometheus"],
+            # It fires always.
+            "alertInstanceLabelFilter": '{alertname!="Watchdog"}',
             "stateFilter": shown,
         }
     )

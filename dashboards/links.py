@@ -12,6 +12,9 @@ from dashboards.promql import label
 TAG = "charter-otel"
 """On every dashboard, so that each leads to the others."""
 
+SOURCES = ("prometheus", "loki", "tempo")
+"""The data sources that every dashboard has a variable for."""
+
 TRACE_FIELDS = (label(semconv.CHARTER_EVENT_CORRELATION_ID), "trace_id", "Trace")
 """Columns that hold a trace id."""
 
@@ -49,7 +52,8 @@ def trace_url() -> str:
 
 
 def _robot_url(uid: str) -> str:
-    return f"/d/{uid}?var-robot=${{__value.raw}}&${{__url_time_range}}"
+    sources = "&".join(f"${{{kind}_datasource:queryparam}}" for kind in SOURCES)
+    return f"/d/{uid}?var-robot=${{__value.raw}}&{sources}&${{__url_time_range}}"
 
 
 def _link(title: str, url: str) -> dict[str, object]:

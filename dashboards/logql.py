@@ -1,16 +1,24 @@
 """From the registry's events and spans to LogQL and TraceQL.
 
-Loki takes OTLP: `service.name` is the stream label `service_name`, the event's name is the
-structured metadata `event_name`, attributes are structured metadata with dots as underscores.
+Loki takes OTLP: `service.name` is the stream label `service_name`, attributes are structured
+metadata with dots as underscores. The record's own event name is not kept by Loki 3.7 and before,
+so that an event is found by its attribute `charter.event.type`, which says the same.
 https://grafana.com/docs/loki/latest/send-data/otel/
 """
+
+from collections.abc import Mapping
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, EventType
 from charter_otel.otel import semconv
 from dashboards.promql import label
 
-EVENT_NAME = "event_name"
-"""Where Loki keeps the event's name."""
+EVENT_TYPE = label(semconv.CHARTER_EVENT_TYPE)
+"""Where Loki keeps the event's type."""
+
+# With `keepTime` alone the frame's own time stands beside the one that is kept.
+_EXTRACTED = {"source": "labels", "format": "json", "replace": True, "keepTime": True}
+_NUMBERS = {semconv.CHARTER_CONNECTION_DURATION_SECONDS}
+"""Attributes that a table shows with a unit."""
 
 EXPECTED = "|".join(sorted(EXPECTED_CLOSE_REASONS))
 """Close reasons that somebody meant, as a pattern; `!~` leaves the others."""
@@ -23,8 +31,8 @@ def events(*types: EventType, where: tuple[str, ...] = ()) -> str:
         types: The event types.
         where: Filters on attributes, as `filtered` gives them.
     """
-    names = "|".join(str(event_type) for event_type in types)
-    stages = [f'{EVENT_NAME}=~"{names}"', *where]
+    operator = "=" if len(types) == 1 else "=~"
+    stages = [filtered(semconv.CHARTER_EVENT_TYPE, "|".join(types), operator), *where]
     return f'{{service_name=~"$service"}} | {" | ".join(stages)}'
 
 
@@ -51,7 +59,7 @@ def unwrapped(function: str, selection: str, attribute: str) -> str:
 
 def line(selection: str, *attributes: str) -> str:
     """Show the records as lines of attributes; a Charter event has no text of its own."""
-    shown = " ".join(f"{{{{.{label(attribute)}}}}}" for attribute in (EVENT_NAME, *attributes))
+    shown = " ".join(f"{{{{.{label(attribute)}}}}}" for attribute in (EVENT_TYPE, *attributes))
     return f"{selection} | line_format `{shown}`"
 
 
@@ -64,11 +72,19 @@ def failed_spans(*names: str) -> str:
     )
 
 
-def table(*attributes: str) -> tuple[tuple[str, dict[str, object]], ...]:
-    """Give the transformations that show records as rows: the time, then these attributes."""
-    columns = ["Time", *map(label, attributes)]
+def table(columns: Mapping[str, str]) -> tuple[tuple[str, dict[str, object]], ...]:
+    """Give the transformations that show records as rows: the time, then heading → attribute."""
+    headings = {"Time": "Time", **{label(key): heading for heading, key in columns.items()}}
+    numbers = [
+        {"targetField": label(key), "destinationType": "number"}
+        for key in columns.values()
+        if key in _NUMBERS
+    ]
+    order = {name: at for at, name in enumerate(headings)}
     return (
-        ("extractFields", {"source": "labels", "format": "json", "keepTime": True}),
-        ("filterFieldsByName", {"include": {"names": columns}}),
-        ("organize", {"indexByName": {name: at for at, name in enumerate(columns)}}),
+        ("extractFields", _EXTRACTED),
+        ("filterFieldsByName", {"include": {"names": list(headings)}}),
+        # Loki's values are text, which sorts 9 after 80.
+        ("convertFieldType", {"conversions": numbers}),
+        ("organize", {"indexByName": order, "renameByName": headings}),
     )

@@ -26,7 +26,7 @@ def metric_name(metric: Metric, part: Part = "") -> str:
         raise ValueError(
             f"{metric.name} is a {metric.instrument}; bucket, sum and count are parts of histograms"
         )
-    words = [word for word in re.split(r"[^a-zA-Z0-9]+", metric.name) if word]
+    words = [word for word in re.split(r"[^a-zA-Z0-9:]+", metric.name) if word]
     for suffix in (_unit(metric), "total" if metric.instrument == "counter" else "", part):
         if suffix and suffix not in words:
             words.append(suffix)

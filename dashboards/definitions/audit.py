@@ -6,7 +6,6 @@ from dashboards import kit, limits, logql
 from dashboards.kit import Dashboard
 from dashboards.logql import count, events, filtered
 from dashboards.panels import Steps, lines, number, question, records, rows
-from dashboards.promql import label
 from dashboards.queries import Query, legend
 
 QUESTION = "When was a robot connected, for how long, and why did it end?"
@@ -23,6 +22,7 @@ BEGAN = events(EventType.TELEMETRY_CONNECTION_ESTABLISHED, where=(CHOSEN,))
 ENDED = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN,))
 BROKE = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN, logql.unexpected()))
 FOUND = events(*EventType, where=(filtered(CORRELATION, "$correlation"),))
+WHO, TRACE = {"Robot": ROBOT, "Connection": CONNECTION}, {"Trace": CORRELATION}
 BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
 
 
@@ -56,14 +56,14 @@ def _connections() -> kit.Panels:
     longest = logql.unwrapped("max_over_time", ENDED, SECONDS)
     return [
         rows("Connections that ended", "One row each; the correlation id leads to the trace.",
-             _asked(ENDED), columns={label(SECONDS): {"unit": "s"}}, width=24, height=12,
-             transformations=logql.table(ROBOT, CONNECTION, SECONDS, REASON, CORRELATION)),
+             _asked(ENDED), columns={"Duration": {"unit": "s"}}, width=24, height=12,
+             transformations=logql.table(WHO | {"Duration": SECONDS, "Reason": REASON} | TRACE)),
         lines("Ends by reason", "Connections that ended, by close reason.",
               _asked(count(ENDED, REASON), legend(REASON)), stacked=True, width=12),
         lines("Longest connection", "The longest of those that ended at a time.",
               _asked(longest, "longest"), unit="s", width=12),
         rows("Connections that began", "One row each; one without an end above is still open.",
-             _asked(BEGAN), transformations=logql.table(ROBOT, CONNECTION, CORRELATION), width=24),
+             _asked(BEGAN), transformations=logql.table(WHO | TRACE), width=24),
     ]  # fmt: skip
 
 

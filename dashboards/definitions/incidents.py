@@ -19,7 +19,6 @@ BATTERY, CPU = otel.CHARTER_ROBOT_BATTERY_CHARGE, otel.CHARTER_ROBOT_CPU_UTILIZA
 FAILED = matching(otel.ERROR_TYPE, "", "!=")
 UNEXPECTED = matching(REASON, logql.EXPECTED, "!~")
 SHORT = at_most(limits.SHORT_CONNECTION)
-FIRING = (matching("alertstate", "firing"),)
 NAMED = ("alertname", "severity")
 STATES = {"1": ("firing", "red")}
 RED: Steps = ((1, "red"),)
@@ -41,7 +40,7 @@ def dashboard() -> Dashboard:
 def _overview() -> kit.Panels:
     low = f"{select(BATTERY)} < {limits.LOW_BATTERY}"
     high = f"{select(CPU)} > {limits.HIGH_CPU}"
-    firing = level("count", external.ALERTS, where=FIRING)
+    firing = level("count", external.ALERTS_FIRING)
     return [
         number("Alerts firing", "Alerts of jobs and instances that fire now.",
                Query(or_zero(firing.expression)), steps=RED),
@@ -59,12 +58,12 @@ def _overview() -> kit.Panels:
 
 
 def _alerts() -> kit.Panels:
-    repeats = f"changes({select(external.ALERTS_FOR_STATE)}[$__range])"
+    repeats = f"changes({select(external.ALERTS_SINCE)}[$__range])"
     return [
         kit.alert_list("Open alerts", "Everything that fires or is about to, of the whole fleet.",
                        width=8),
         timeline("Alerts over time", "When each alert of a job or an instance fired.",
-                 level("max", external.ALERTS, *NAMED, where=FIRING), states=STATES, width=8),
+                 level("max", external.ALERTS_FIRING, *NAMED), states=STATES, width=8),
         ranking("Repeats", "How often each alert came back in the time range: one that comes and"
                 " goes needs another limit, or a repair.",
                 Query(aggregate("sum", repeats, "alertname"), legend("alertname")),
@@ -76,10 +75,12 @@ def _jobs() -> kit.Panels:
     failed = logql.events(EventType.METRICS_AGGREGATION_FAILED)
     spans = logql.failed_spans(otel.SPAN_CHARTER_JOB_RUN, otel.SPAN_CHARTER_CONNECTION)
     table = logql.table(
-        otel.CHARTER_JOB_ID,
-        otel.CHARTER_JOB_ERROR_TYPE,
-        otel.CHARTER_JOB_ERROR_MESSAGE,
-        otel.CHARTER_EVENT_CORRELATION_ID,
+        {
+            "Job": otel.CHARTER_JOB_ID,
+            "Error": otel.CHARTER_JOB_ERROR_TYPE,
+            "Message": otel.CHARTER_JOB_ERROR_MESSAGE,
+            "Trace": otel.CHARTER_EVENT_CORRELATION_ID,
+        }
     )
     return [
         lines("Failures by error", "Failed runs, by the exception that ended them.",

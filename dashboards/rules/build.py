@@ -6,13 +6,13 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from dashboards.rules import collector, fleet, jobs, logs, pipeline
+from dashboards.rules import collector, fleet, jobs, logs, pipeline, recorded
 from dashboards.rules.alert import Alert, Links
 from dashboards.rules.thresholds import Thresholds
 
@@ -39,12 +39,14 @@ def alerts(limits: Thresholds | None = None) -> list[Alert]:
 
 def prometheus(limits: Thresholds | None = None, links: Links | None = None) -> str:
     """Give Prometheus's rule file."""
-    return _rule_file(_PROMETHEUS, limits or Thresholds(), links or Links())
+    limits = limits or Thresholds()
+    recording = [_group("charter.recorded", limits, recorded.rules())]
+    return _rule_file(recording + _groups(_PROMETHEUS, limits, links or Links()))
 
 
 def loki(limits: Thresholds | None = None, links: Links | None = None) -> str:
     """Give Loki's rule file."""
-    return _rule_file(_LOKI, limits or Thresholds(), links or Links())
+    return _rule_file(_groups(_LOKI, limits or Thresholds(), links or Links()))
 
 
 def runbook(alert: Alert, text: str) -> str:
@@ -89,21 +91,22 @@ def main(arguments: list[str] | None = None) -> int:
     return 1 if options.check and stale else 0
 
 
-def _rule_file(
+def _groups(
     groups: Mapping[str, Callable[[Thresholds], list[Alert]]], limits: Thresholds, links: Links
-) -> str:
-    document = {
-        "groups": [
-            {
-                "name": name,
-                "interval": limits.interval,
-                "rules": [alert.rule(links) for alert in give(limits)],
-            }
-            for name, give in groups.items()
-        ]
-    }
+) -> list[dict[str, Any]]:
+    return [
+        _group(name, limits, [alert.rule(links) for alert in give(limits)])
+        for name, give in groups.items()
+    ]
+
+
+def _group(name: str, limits: Thresholds, rules: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    return {"name": name, "interval": limits.interval, "rules": rules}
+
+
+def _rule_file(groups: list[dict[str, Any]]) -> str:
     return _HEADER + yaml.dump(
-        document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096
+        {"groups": groups}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=4096
     )
 
 

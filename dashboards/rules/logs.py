@@ -5,7 +5,7 @@ They know what metrics do not: which run failed and why, which robot was lost, a
 
 from charter_otel.charter import EventType
 from charter_otel.otel import semconv
-from dashboards.logql import EVENT_NAME, unexpected
+from dashboards.logql import EVENT_TYPE, unexpected
 from dashboards.promql import label
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import JOB_ID, REASON, ROBOT_ID
@@ -28,7 +28,7 @@ def _count(limits: Thresholds, window: str, by: tuple[str, ...], *stages: str) -
 
 
 def _job(limits: Thresholds) -> Alert:
-    failed = f'{EVENT_NAME}="{EventType.METRICS_AGGREGATION_FAILED}"'
+    failed = f'{EVENT_TYPE}="{EventType.METRICS_AGGREGATION_FAILED}"'
     by = (JOB_ID, _ERROR_TYPE, _ERROR_MESSAGE, _CORRELATION)
     return Alert(
         name="JobRunFailed",
@@ -44,7 +44,7 @@ def _job(limits: Thresholds) -> Alert:
 
 
 def _robot(limits: Thresholds) -> Alert:
-    closed = f'{EVENT_NAME}="{EventType.TELEMETRY_CONNECTION_CLOSED}"'
+    closed = f'{EVENT_TYPE}="{EventType.TELEMETRY_CONNECTION_CLOSED}"'
     by = (ROBOT_ID, REASON, _CORRELATION)
     return Alert(
         name="RobotDisconnected",

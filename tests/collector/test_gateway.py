@@ -1,5 +1,6 @@
 """Many hosts: agents keep a trace together, gateways keep every failure, late spans included."""
 
+import contextlib
 import time
 from pathlib import Path
 
@@ -119,40 +120,43 @@ def test_unexpected_is_what_the_service_calls_so() -> None:
     assert set(listed) == set(EXPECTED_CLOSE_REASONS)
 
 
-def test_agent_keeps_a_trace_together(binary: Path, tmp_path: Path, vendor: StandIn) -> None:
-    """Spans of one trace, sent in two halves, reach one gateway; traces spread over both."""
+def test_agent_keeps_a_trace_together(
+    binary: Path, tmp_path: Path, vendor: StandIn, env: dict[str, str]
+) -> None:
+    """Both halves of a trace reach one of two gateways, which keeps it whole for its one error."""
     traces = [bytes([number]) * 16 for number in range(1, 41)]
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.mkdir()
-    two.mkdir()
-    with (
-        StandIn() as other,
-        Collector(
-            binary, one, "base.yaml", "vendors/otlp.yaml", CHARTER_OTLP_ENDPOINT=vendor.url
-        ) as first,
-        Collector(
-            binary, two, "base.yaml", "vendors/otlp.yaml", CHARTER_OTLP_ENDPOINT=other.url
-        ) as second,
-        Collector(
-            binary,
-            tmp_path,
-            "base.yaml",
-            "agent.yaml",
-            CHARTER_GATEWAYS=f"[{first.grpc},{second.grpc}]",
-            CHARTER_GATEWAY_INSECURE="true",
-        ) as agent,
-    ):
+    env["CHARTER_DECISION_WAIT"] = "3s"
+    with contextlib.ExitStack() as stack:
+        other = stack.enter_context(StandIn())
+        gateways: list[str] = []
+        for back_end in (vendor, other):
+            directory = tmp_path / f"gateway-{len(gateways)}"
+            directory.mkdir()
+            settings = env | {"CHARTER_OTLP_ENDPOINT": back_end.url}
+            gateway = Collector(binary, directory, *GATEWAY, **settings)
+            gateways.append(stack.enter_context(gateway).grpc)
+        agent = stack.enter_context(
+            Collector(
+                binary,
+                tmp_path,
+                "base.yaml",
+                "agent.yaml",
+                CHARTER_GATEWAYS=f"[{','.join(gateways)}]",
+                CHARTER_GATEWAY_INSECURE="true",
+            )
+        )
         agent.validate()
-        for _ in range(2):
-            agent.send(*(span(trace_id=trace) for trace in traces), LogRecord(event_name="log"))
-        wait_until(lambda: len(vendor.spans()) + len(other.spans()) == 80, "all spans")
+        for error in (None, "boom"):
+            halves = (span(trace_id=trace, error=error) for trace in traces)
+            agent.send(*halves, span("plain"), LogRecord(event_name="log"))
+        wait_until(lambda: len(vendor.spans()) + len(other.spans()) >= 80, "all spans", 30)
         wait_until(lambda: len(vendor.records()) + len(other.records()) == 2, "both log records")
-    here = {got.trace_id for got in vendor.spans()}
-    there = {got.trace_id for got in other.spans()}
+    here = [got.trace_id for got in vendor.spans()]
+    there = [got.trace_id for got in other.spans()]
     assert here
     assert there
-    assert here | there == set(traces)
-    assert not here & there
+    assert sorted(here + there) == sorted(traces * 2)
+    assert not set(here) & set(there)
 
 
 def test_agent_waits_for_the_gateway(binary: Path, tmp_path: Path, vendor: StandIn) -> None:

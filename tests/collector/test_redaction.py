@@ -39,6 +39,8 @@ LEAKS = (
 STATUS = {
     f"no route to 203.0.113.9?token={TOKEN}": "no route to ****?****",
     f"refused Bearer {TOKEN}": "refused ****",
+    "no route to 2001:db8::8a2e:370:7334": "no route to ****",
+    "lost 2001:db8:0:1:1:1:1:1 at 12:30:45": "lost **** at 12:30:45",
     f"refused {JWT}": "refused ****",
     f"lost redis://user:{TOKEN}@cache:6379": "lost redis****cache:6379",
 }

@@ -176,6 +176,17 @@ def test_storage_is_fsynced() -> None:
     assert load("base.yaml")["extensions"]["file_storage"]["fsync"] is True
 
 
+def test_status_texts_are_redacted_like_attributes() -> None:
+    """What the redaction processor hides in values is hidden in a span's status text too."""
+    processors = load("base.yaml")["processors"]
+    patterns = [
+        re.fullmatch(r'replace_pattern\(span\.status\.message, "(.*)", "\*{4}"\)', statement)
+        for statement in processors["transform/status"]["trace_statements"]
+    ]
+    found = [match[1].replace(r"\\", "\\").replace(r"\"", '"') for match in patterns if match]
+    assert found == processors["redaction"]["blocked_values"]
+
+
 def test_builder_has_just_what_is_used() -> None:
     """The Collector that is built holds the components that the configurations use."""
     manifest = load("builder.yaml")

@@ -130,6 +130,19 @@ def test_trace_links(dashboard: Dashboard) -> None:
             assert any("charter-audit" in url for url in links), panel["title"]
 
 
+def test_tables_of_records(dashboard: Dashboard) -> None:
+    """A table of Loki's records has one time and headings for people, none of them a label."""
+    for panel in panels(dashboard):
+        steps = {step["id"]: step["options"] for step in panel.get("transformations", ())}
+        if "extractFields" in steps:
+            assert steps["extractFields"]["replace"]
+            assert steps["extractFields"]["keepTime"]
+            assert set(steps["organize"]["renameByName"]) == set(
+                steps["filterFieldsByName"]["include"]["names"]
+            )
+            assert not [word for word in steps["organize"]["renameByName"].values() if "_" in word]
+
+
 def test_annotations(dashboard: Dashboard) -> None:
     """Job failures and deployments are marked on every dashboard."""
     names = [annotation["name"] for annotation in dashboard["annotations"]["list"]]

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from support import require
-from support.dashboards import every, filled
+from dashboards.rules import logs
+from dashboards.rules.thresholds import Thresholds
+from support import require, runbooks
+from support.dashboards import Target, every, filled
 
 PACKAGES = ("@grafana/lezer-logql@0.4.2", "@grafana/lezer-traceql@1.0.0", "@lezer/lr@1.4.10")
 CACHE = Path(__file__).parents[2] / "build" / "grammars"
@@ -52,9 +54,10 @@ def errors(grammars: Path, *queries: tuple[str, str]) -> list[int | None]:
 
 
 def test_every_query_parses(grammars: Path) -> None:
-    """No query of a panel or an annotation breaks its grammar."""
-    targets = [*every("loki"), *every("tempo")]
-    assert targets
+    """No query of a panel, an annotation, a rule, a runbook or a page breaks its grammar."""
+    rules = [Target(alert.name, "loki", alert.expr) for alert in logs.alerts(Thresholds())]
+    targets = [*every("loki"), *every("tempo"), *rules, *runbooks.logql(), *runbooks.traceql()]
+    assert len(targets) > len(rules)
     found = errors(grammars, *((target.kind, filled(target.text)) for target in targets))
     broken = {str(target): at for target, at in zip(targets, found, strict=True) if at is not None}
     assert not broken

@@ -8,6 +8,7 @@ import yaml
 from promql_parser import VectorSelector
 
 from dashboards.limits import FRESH
+from support import runbooks
 from support.dashboards import ROOT, dashboards, every, filled, label_values, variables
 from support.installation import Installation
 from support.polling import wait_until
@@ -77,6 +78,24 @@ def test_no_variable_is_empty(installation: Installation) -> None:
                 assert installation.offered(filled(selector), name), variable["name"]
 
 
+def test_every_alert_is_shown(installation: Installation) -> None:
+    """What fires is on the incidents dashboard, be it of one instance or of all."""
+    (shown,) = (
+        target.text for target in every("prometheus") if target.where.endswith(": Alerts over time")
+    )
+
+    def hidden() -> set[str]:
+        asked = ('ALERTS{alertstate="firing", alertname!="Watchdog"}', filled(shown))
+        firing, seen = (
+            {one["metric"]["alertname"] for one in installation.ask(query)} for query in asked
+        )
+        return firing - seen
+
+    one = 'ALERTS{alertname="UnexpectedDisconnects", alertstate="firing"}'
+    wait_until(lambda: installation.ask(one), "an alert of no instance fires", within=SETTLED)
+    wait_until(lambda: not hidden(), "all that fires is shown", within=SETTLED)
+
+
 def test_exemplars_arrive(installation: Installation) -> None:
     """Behind the histograms that panels show stand traces, by the name that Grafana looks for."""
     found = installation.exemplars("charter_job_run_duration_seconds_bucket")
@@ -110,6 +129,17 @@ def test_rules_see_the_fleet(installation: Installation) -> None:
         for group in rules["groups"]
         for rule in group["rules"]
         for selector in nodes(rule["expr"], VectorSelector)
+    }
+    missing = {one for one in asked if not installation.ask(f"last_over_time({one}[10m])")}
+    assert {one for one in missing if not one.startswith(DISASTERS)} == set()
+
+
+def test_runbooks_ask_for_what_is_there(installation: Installation) -> None:
+    """Each query of each runbook is valid, and its series exist, but those of a disaster."""
+    asked = {
+        selector.prettify().partition(" offset ")[0]
+        for target in runbooks.promql()
+        for selector in nodes(target.text, VectorSelector)
     }
     missing = {one for one in asked if not installation.ask(f"last_over_time({one}[10m])")}
     assert {one for one in missing if not one.startswith(DISASTERS)} == set()

@@ -9,6 +9,7 @@ from charter_otel.charter import EventType
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
 from dashboards import external, promql
+from support import runbooks
 from support.dashboards import Target, dashboards, declared, every, filled, label_values, variables
 from support.promql import named_selectors, nodes
 
@@ -16,8 +17,8 @@ EVERYWHERE = {"job", "instance", "__name__"}
 ATTRIBUTES = {
     value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)
 }
-RECORD = {promql.label(key) for key in ATTRIBUTES} | {"trace_id", "span_id", "event_name"}
-"""What Loki knows of an event's record: its attributes, its trace, its name."""
+RECORD = {promql.label(key) for key in ATTRIBUTES} | {"trace_id", "span_id"}
+"""What every Loki 3 knows of an event's record: its attributes and its trace."""
 STREAM = {"service_name"}
 """The labels that Loki indexes OTLP by."""
 
@@ -104,7 +105,7 @@ def test_legends() -> None:
                     assert name in target["expr"], panel["title"]
 
 
-@pytest.mark.parametrize("target", every("loki"), ids=where)
+@pytest.mark.parametrize("target", [*every("loki"), *runbooks.logql()], ids=where)
 def test_fields_exist(target: Target) -> None:
     """LogQL selects streams by service, and records by what an event's record has."""
     stream, _, rest = filled(target.text).partition("}")
@@ -116,13 +117,13 @@ def test_fields_exist(target: Target) -> None:
 @pytest.mark.parametrize("target", every("loki"), ids=where)
 def test_event_names_exist(target: Target) -> None:
     """LogQL names events of the Charter, and filters by what these events carry."""
-    (names,) = re.findall(r'event_name=~"([^"]+)"', target.text)
+    (names,) = re.findall(r'charter_event_type=~?"([^"]+)"', target.text)
     types = set(names.split("|"))
     assert types <= set(EventType)
     envelope = {promql.label(key) for key in ATTRIBUTES if key.startswith("charter.event.")}
     carried = {promql.label(key) for kind in types for _, key in semconv.EVENTS[kind]}
     for field in _fields(target.text.partition("}")[2]):
-        assert field in carried | envelope | STREAM | {"event_name", "trace_id"}, field
+        assert field in carried | envelope | STREAM | {"trace_id"}, field
 
 
 @pytest.mark.parametrize("target", every("tempo"), ids=where)

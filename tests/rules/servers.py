@@ -65,7 +65,7 @@ def alertmanager(directory: Path, pagerduty: str, heartbeat: str) -> Iterator[st
         f"--web.listen-address={address}",
         "--cluster.listen-address=",
     ]
-    with _running(command, directory / "alertmanager.log", f"http://{address}/-/ready"):
+    with running(command, directory / "alertmanager.log", f"http://{address}/-/ready"):
         yield address
 
 
@@ -100,7 +100,7 @@ def prometheus(
         # What fires before Alertmanager is discovered is sent again soon.
         "--rules.alert.resend-delay=1s",
     ]
-    with _running(command, directory / "prometheus.log", f"http://{address}/-/ready"):
+    with running(command, directory / "prometheus.log", f"http://{address}/-/ready"):
         yield address
 
 
@@ -136,7 +136,8 @@ def _scraping(targets: dict[str, str], alertmanager: str, interval: str) -> dict
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[str], log: Path, ready: str) -> Iterator[None]:
+def running(command: Sequence[str], log: Path, ready: str) -> Iterator[None]:
+    """Run a server until the end of the block; it is ready when the address answers."""
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)
 

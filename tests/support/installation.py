@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -78,10 +78,36 @@ class Installation:
 
 
 @contextlib.contextmanager
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+def metrics_only(binary: Path, directory: Path) -> Iterator[Collector]:
+    """Run the Collector with a back end that takes metrics and refuses the rest for good."""
+    extra = directory / "console.yaml"
+    exporters = {"exporters": ["debug", "otlp_http/backend"]}
+    extra.write_text(
+        json.dumps({"service": {"pipelines": dict.fromkeys(("traces", "logs"), exporters)}})
+    )
+    with StandIn() as vendor, _refusing() as refuse:
+        env = {
+            "CHARTER_OTLP_METRICS_ENDPOINT": f"{vendor.url}/v1/metrics",
+            "CHARTER_OTLP_LOGS_ENDPOINT": refuse,
+            "CHARTER_OTLP_TRACES_ENDPOINT": refuse,
+        }
+        configs = ("base.yaml", "vendors/otlp.yaml", str(extra))
+        with Collector(binary, directory, *configs, **env) as collector:
+            yield collector
+
+
+@contextlib.contextmanager
+def installed(
+    tmp_path_factory: pytest.TempPathFactory,
+    collecting: Callable[[Path, Path], AbstractContextManager[Collector]] = metrics_only,
+) -> Iterator[Installation]:
     """Run everything, and let everything happen that a panel shows.
 
     Skips where a program is missing.
+
+    Args:
+        tmp_path_factory: Where the data lie.
+        collecting: Runs the Collector, given its binary and a directory.
     """
     binary = collector_binary()
     tool("prometheus", "prometheus")
@@ -91,8 +117,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation
         redis = RedisServer(tmp_path_factory.mktemp("redis"))
         redis.start()
         stack.callback(redis.stop)
-        vendor = stack.enter_context(StandIn())
-        collector = stack.enter_context(_collector(binary, directory, vendor.url))
+        collector = stack.enter_context(collecting(binary, directory))
         address = stack.enter_context(
             prometheus(
                 directory,
@@ -123,25 +148,6 @@ def _variables(redis: str, collector: str) -> dict[str, str]:
         "OTEL_METRIC_EXPORT_INTERVAL": str(EXPORT_MS),
         "OTEL_BSP_SCHEDULE_DELAY": "500",
     }
-
-
-@contextlib.contextmanager
-def _collector(binary: Path, directory: Path, vendor: str) -> Iterator[Collector]:
-    """Run the Collector with a back end that takes metrics and refuses the rest for good."""
-    extra = directory / "console.yaml"
-    exporters = {"exporters": ["debug", "otlp_http/backend"]}
-    extra.write_text(
-        json.dumps({"service": {"pipelines": dict.fromkeys(("traces", "logs"), exporters)}})
-    )
-    with _refusing() as refuse:
-        env = {
-            "CHARTER_OTLP_METRICS_ENDPOINT": f"{vendor}/v1/metrics",
-            "CHARTER_OTLP_LOGS_ENDPOINT": refuse,
-            "CHARTER_OTLP_TRACES_ENDPOINT": refuse,
-        }
-        configs = ("base.yaml", "vendors/otlp.yaml", str(extra))
-        with Collector(binary, directory, *configs, **env) as collector:
-            yield collector
 
 
 @contextlib.contextmanager

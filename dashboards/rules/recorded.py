@@ -1,0 +1,27 @@
+"""Recording rules: the alerts as dashboards ask for them.
+
+Most alerts belong to no instance, and `instance=~".+"` of a panel hides those; here they have one.
+"""
+
+from dashboards import external
+from dashboards.promql import metric_name
+
+_OURS = 'alertname!="Watchdog"'
+
+
+def rules() -> list[dict[str, str]]:
+    """Give the rules."""
+    return [
+        {
+            "record": metric_name(external.ALERTS_FIRING),
+            "expr": _everywhere(f'ALERTS{{alertstate="firing", {_OURS}}}'),
+        },
+        {
+            "record": metric_name(external.ALERTS_SINCE),
+            "expr": _everywhere(f"ALERTS_FOR_STATE{{{_OURS}}}"),
+        },
+    ]
+
+
+def _everywhere(alerts: str) -> str:
+    return f'label_replace({alerts}, "instance", "all", "instance", "")'
