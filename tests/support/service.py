@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -21,15 +22,23 @@ _OURS = ("CHARTER_", "OTEL_")
 class ServiceProcess:
     """A running service."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, output: Path) -> None:
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        port: int,
+        output: Path,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.process = process
-        self.http = f"http://127.0.0.1:{port}"
-        self.websocket = f"ws://127.0.0.1:{port}"
+        secure = "s" if tls else ""
+        self.http = f"http{secure}://127.0.0.1:{port}"
+        self.websocket = f"ws{secure}://127.0.0.1:{port}"
         self._output = output
+        self._tls = tls
 
     def get(self, path: str) -> Any:
         """Give what a route answers."""
-        with urlopen(self.http + path, timeout=10) as response:  # noqa: S310 - our own service
+        with urlopen(self.http + path, timeout=10, context=self._tls) as response:  # noqa: S310 - our own service
             return json.load(response)
 
     def post(self, path: str, body: Any) -> Any:
@@ -75,8 +84,16 @@ class ServiceProcess:
 
 
 @contextmanager
-def service(*arguments: str, **variables: str) -> Iterator[ServiceProcess]:
-    """Run the service on a free port and wait until it answers; kill it whatever happens."""
+def service(
+    *arguments: str, tls: ssl.SSLContext | None = None, **variables: str
+) -> Iterator[ServiceProcess]:
+    """Run the service on a free port and wait until it answers; kill it whatever happens.
+
+    Args:
+        arguments: More of the command line.
+        tls: How clients check the service's certificate, where the arguments give it one.
+        variables: Environment variables.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="charter") as directory:
@@ -88,7 +105,7 @@ def service(*arguments: str, **variables: str) -> Iterator[ServiceProcess]:
                 env={**kept, "CHARTER_STATE_DIR": directory, **variables},
             )
             try:
-                running = ServiceProcess(process, port, output)
+                running = ServiceProcess(process, port, output, tls)
                 wait_until(
                     lambda: running.answers or process.poll() is not None, "service answers", 20
                 )
