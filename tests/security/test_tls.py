@@ -18,7 +18,7 @@ from support import require
 from support.polling import wait_until
 from support.robots import READING
 from support.servers import WEBSOCKET_SERVERS
-from support.service import ServiceProcess, service
+from support.service import ServiceProcess, secure_service
 
 ROBOT = "/api/telemetry/ws/robot_1?ack=1"
 
@@ -58,7 +58,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 def secure(request: pytest.FixtureRequest, certificate: Certificate) -> Iterator[ServiceProcess]:
     """Give a service with the certificate."""
     options = ("--ssl-certfile", str(certificate.chain), "--ssl-keyfile", str(certificate.key))
-    with service("--ws", request.param, *options, tls=certificate.trusted) as running:
+    with secure_service(certificate.trusted, "--ws", request.param, *options) as running:
         yield running
 
 

@@ -7,8 +7,8 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -83,17 +83,28 @@ class ServiceProcess:
             return False
 
 
-@contextmanager
-def service(
-    *arguments: str, tls: ssl.SSLContext | None = None, **variables: str
-) -> Iterator[ServiceProcess]:
-    """Run the service on a free port and wait until it answers; kill it whatever happens.
+def service(*arguments: str, **variables: str) -> AbstractContextManager[ServiceProcess]:
+    """Run the service on a free port and wait until it answers; kill it whatever happens."""
+    return _running(arguments, variables, None)
+
+
+def secure_service(
+    tls: ssl.SSLContext, *arguments: str, **variables: str
+) -> AbstractContextManager[ServiceProcess]:
+    """Run the service likewise, with a certificate.
 
     Args:
-        arguments: More of the command line.
-        tls: How clients check the service's certificate, where the arguments give it one.
+        tls: How a client checks the certificate.
+        arguments: More of the command line, the certificate among it.
         variables: Environment variables.
     """
+    return _running(arguments, variables, tls)
+
+
+@contextmanager
+def _running(
+    arguments: Sequence[str], variables: Mapping[str, str], tls: ssl.SSLContext | None
+) -> Iterator[ServiceProcess]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="charter") as directory:
