@@ -9,7 +9,8 @@ def require(name: str, *, available: bool, reason: str) -> None:
     """Skip the test where something is missing, or fail it where it must be there.
 
     Args:
-        name: What is needed: ``redis``, ``collector``, ``prometheus``, ``alertmanager``.
+        name: What is needed: ``redis``, ``collector``, ``prometheus``, ``alertmanager``,
+            ``node``, ``openssl``.
         available: Whether it is there.
         reason: Why it is not, and how to get it.
     """

@@ -3,11 +3,12 @@
 import json
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -21,15 +22,23 @@ _OURS = ("CHARTER_", "OTEL_")
 class ServiceProcess:
     """A running service."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, output: Path) -> None:
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        port: int,
+        output: Path,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.process = process
-        self.http = f"http://127.0.0.1:{port}"
-        self.websocket = f"ws://127.0.0.1:{port}"
+        secure = "s" if tls else ""
+        self.http = f"http{secure}://127.0.0.1:{port}"
+        self.websocket = f"ws{secure}://127.0.0.1:{port}"
         self._output = output
+        self._tls = tls
 
     def get(self, path: str) -> Any:
         """Give what a route answers."""
-        with urlopen(self.http + path, timeout=10) as response:  # noqa: S310 - our own service
+        with urlopen(self.http + path, timeout=10, context=self._tls) as response:  # noqa: S310 - our own service
             return json.load(response)
 
     def post(self, path: str, body: Any) -> Any:
@@ -74,9 +83,28 @@ class ServiceProcess:
             return False
 
 
-@contextmanager
-def service(*arguments: str, **variables: str) -> Iterator[ServiceProcess]:
+def service(*arguments: str, **variables: str) -> AbstractContextManager[ServiceProcess]:
     """Run the service on a free port and wait until it answers; kill it whatever happens."""
+    return _running(arguments, variables, None)
+
+
+def secure_service(
+    tls: ssl.SSLContext, *arguments: str, **variables: str
+) -> AbstractContextManager[ServiceProcess]:
+    """Run the service likewise, with a certificate.
+
+    Args:
+        tls: How a client checks the certificate.
+        arguments: More of the command line, the certificate among it.
+        variables: Environment variables.
+    """
+    return _running(arguments, variables, tls)
+
+
+@contextmanager
+def _running(
+    arguments: Sequence[str], variables: Mapping[str, str], tls: ssl.SSLContext | None
+) -> Iterator[ServiceProcess]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     port = free_port()
     with tempfile.TemporaryDirectory(prefix="charter") as directory:
@@ -88,7 +116,7 @@ def service(*arguments: str, **variables: str) -> Iterator[ServiceProcess]:
                 env={**kept, "CHARTER_STATE_DIR": directory, **variables},
             )
             try:
-                running = ServiceProcess(process, port, output)
+                running = ServiceProcess(process, port, output, tls)
                 wait_until(
                     lambda: running.answers or process.poll() is not None, "service answers", 20
                 )

@@ -63,6 +63,14 @@ def test_an_ipv6_subscriber_has_one_allowance() -> None:
     assert rate.allows("2001:db8:0:1::1")
 
 
+def test_an_ipv4_address_written_as_ipv6_is_the_same_address() -> None:
+    """So a socket that serves both does not have all of IPv4 share one allowance."""
+    rate = HandshakeRate(1, clock=Clock())
+    assert rate.allows("::ffff:192.0.2.1")
+    assert not rate.allows("192.0.2.1")
+    assert rate.allows("::ffff:192.0.2.2")
+
+
 def test_memory_is_bounded() -> None:
     """However many addresses ask, so many are remembered; the longest silent is forgotten."""
     rate = HandshakeRate(1, addresses=100, clock=Clock())

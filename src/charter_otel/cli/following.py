@@ -73,7 +73,10 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _follow_redis(url: str, types: frozenset[str], after: str | None) -> None:
-    stream = connect(url)
+    try:
+        stream = connect(url)
+    except ValueError as error:
+        raise Refusal(f"CHARTER_EVENT_STREAM: {error}") from error
     if stream is None:
         raise ValueError("CHARTER_EVENT_STREAM=none: there is nothing to follow; give --url")
     # Says at once when Redis is not there; later on the stream comes back by itself.

@@ -5,12 +5,20 @@ after the close of the connection too. Either would hold memory and a file for n
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import h11
 from uvicorn.config import WS_PROTOCOLS
 from uvicorn.importer import import_from_string
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from charter_otel.cli.floods import (
+    PIECES_PER_SECOND,
+    UNWANTED_BYTES,
+    CountedConnection,
+    Unflooded,
+)
 
 HEADERS_WITHIN = 10.0
 """Seconds in which the headers of a request, or of a handshake, must have come."""
@@ -66,6 +74,11 @@ class TimedHTTP(Drained, H11Protocol):
 
     _late: asyncio.TimerHandle | None = None
     _awaited: Any = None
+    _unwanted = 0
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.conn = CountedConnection(h11.SERVER, MAX_HEADER_BYTES)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -82,6 +95,9 @@ class TimedHTTP(Drained, H11Protocol):
         if self._has_too_long_a_head(data):
             self._refuse_head()
             return
+        if self._is_too_much(data):
+            self.transport.abort()
+            return
         super().data_received(data)
         upgraded = self.transport.get_protocol() is not self
         self._await(None if upgraded else self.conn.their_state)
@@ -94,13 +110,22 @@ class TimedHTTP(Drained, H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand over to the WebSocket implementation, and see that it knows what to do.
 
-        The sansio one parses more strictly; what it cannot parse it leaves without an answer, and
-        the connection open.
+        Both parse more strictly. What the sansio one cannot parse it leaves without an answer, and
+        the connection open; wsproto's raises.
         """
-        super().handle_websocket_upgrade(event)
-        begun = hasattr(self.transport.get_protocol(), "scope")
+        begun = False
+        with suppress(ValueError):
+            super().handle_websocket_upgrade(event)
+            begun = hasattr(self.transport.get_protocol(), "scope")
         if not (begun or self.transport.is_closing()):
             self.transport.write(_BAD_REQUEST)
+            self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that the request is wrong, as long as nothing else has been said."""
+        if self.conn.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            super().send_400_response(msg)
+        else:
             self.transport.close()
 
     def _has_too_long_a_head(self, data: bytes) -> bool:
@@ -110,6 +135,12 @@ class TimedHTTP(Drained, H11Protocol):
         head = self.conn.trailing_data[0] + data
         end = head.find(b"\r\n\r\n")
         return (len(head) if end < 0 else end + 4) > MAX_HEADER_BYTES
+
+    def _is_too_much(self, data: bytes) -> bool:
+        """Tell whether a client that has its answer goes on and on with its request."""
+        answered = self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY
+        self._unwanted = self._unwanted + len(data) if answered else 0
+        return self._unwanted > UNWANTED_BYTES
 
     def _refuse_head(self) -> None:
         headers = [(b"content-length", b"0"), (b"connection", b"close")]
@@ -130,15 +161,19 @@ class TimedHTTP(Drained, H11Protocol):
             self._late = self.loop.call_later(within, self.transport.abort)
 
 
-def websocket_protocol(name: str) -> type[asyncio.Protocol]:
+def websocket_protocol(name: str, frames_per_second: int) -> type[asyncio.Protocol]:
     """Give uvicorn's WebSocket implementation of that name, with the patience limited.
 
     Args:
         name: ``websockets-sansio`` or ``wsproto``.
+        frames_per_second: What a robot may send; more than that and a second's worth of pieces
+            never waits for the session.
     """
     implementation: Any = import_from_string(str(WS_PROTOCOLS[name]))
 
-    class TimedWebSocket(Drained, implementation):  # type: ignore[misc]  # known at run time
+    class TimedWebSocket(Unflooded, Drained, implementation):  # type: ignore[misc]  # known at run time
+        frames_at_once = frames_per_second + PIECES_PER_SECOND
+
         async def run_asgi(self) -> None:
             """Hold the connection, then give the peer time to read the end of it."""
             await super().run_asgi()

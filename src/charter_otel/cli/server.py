@@ -137,7 +137,7 @@ def configure(
         loop="uvloop",
         http=TimedHTTP,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        ws=websocket_protocol(ws),
+        ws=websocket_protocol(ws, settings.max_frames_per_second),
         ws_max_size=settings.max_frame_bytes,
         ws_per_message_deflate=False,
         ws_ping_interval=20,

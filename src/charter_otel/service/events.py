@@ -1,9 +1,9 @@
 """The REST routes of the events: the latest ones, and the same live."""
 
 from collections.abc import Callable, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
-from litestar import Router, get
+from litestar import Request, Router, get
 from litestar.exceptions import ServiceUnavailableException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import HeaderParameter, QueryParameter
@@ -15,6 +15,7 @@ from litestar.status_codes import (
 
 from charter_otel.charter import Event
 from charter_otel.service import sse
+from charter_otel.service.guards import seconds_left
 from charter_otel.service.problems import problem_responses
 from charter_otel.service.sse import FollowResponse
 from charter_otel.service.stopping import Stopping
@@ -23,6 +24,8 @@ from charter_otel.streams.ids import milliseconds
 
 MAX_FOLLOWERS = 1_000
 """Responses of `/api/events/stream` that one instance holds open at most."""
+
+AnyRequest = Request[Any, Any, Any]
 
 _EVENT_ID = {"pattern": "^evt_(metrics|telemetry)_[0-9]{13}_[0-9a-z]{6,}$"}
 
@@ -95,11 +98,15 @@ def events_router(
         },
     )
     async def follow_events(
-        types: Types = None, after: After = None, last_event_id: LastEventId = None
+        request: AnyRequest,
+        types: Types = None,
+        after: After = None,
+        last_event_id: LastEventId = None,
     ) -> FollowResponse:
         """Give events as Server-Sent Events, from now on or from the one after an event on.
 
-        Each has the event's id as `id`, its type as `event` and the envelope as `data`.
+        Each has the event's id as `id`, its type as `event` and the envelope as `data`. The
+        response ends when the token expires.
         """
         begin = _event_id("Last-Event-ID", last_event_id) or _event_id("after", after)
         wanted = _types(types)
@@ -116,6 +123,7 @@ def events_router(
             after=begin,
             types=wanted,
             heartbeat=heartbeat,
+            lasting=seconds_left(request),
         )
 
     return Router("/api/events", route_handlers=[get_events, follow_events], tags=["events"])

@@ -3,6 +3,7 @@
 The guards are coroutine functions because Litestar runs all others in a thread, for each request.
 """
 
+import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from charter_otel.tokens import InvalidToken, Scope, Token, verify
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_EXPIRES_AT = "charter_otel.expires_at"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -34,8 +36,10 @@ def scope_guard(secrets: Sequence[str]) -> Guard:
         if connection.scope["type"] != ScopeType.HTTP:
             return
         needed: Scope = "read" if _only_reads(connection) else "write"
-        if needed not in _token(secrets, connection.headers.get("authorization", "")).scopes:
+        token = _token(secrets, connection.headers.get("authorization", ""))
+        if needed not in token.scopes:
             raise PermissionDeniedException(detail=f"The token lacks the scope {needed!r}.")
+        connection.scope["state"][_EXPIRES_AT] = token.expires_at
 
     return guard
 
@@ -66,6 +70,12 @@ def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool
         return not secrets or scope in _token(secrets, header).scopes
     except NotAuthorizedException:
         return False
+
+
+def seconds_left(connection: AnyConnection) -> float | None:
+    """Give the seconds until the request's token expires; None where it needed none."""
+    expires_at: float | None = connection.scope["state"].get(_EXPIRES_AT)
+    return None if expires_at is None else expires_at - time.time()
 
 
 def _only_reads(connection: AnyConnection) -> bool:

@@ -11,6 +11,7 @@ from litestar import Request, Response
 from litestar.exceptions import HTTPException
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import (
+    HTTP_400_BAD_REQUEST,
     HTTP_500_INTERNAL_SERVER_ERROR,
     HTTP_503_SERVICE_UNAVAILABLE,
 )
@@ -26,6 +27,8 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER = "5"
 """Seconds after which a client that found the event stream unreachable may try again."""
 
+_HUNG_UP = "client disconnected prematurely"
+"""Litestar's words for a body that the client did not send to its end; it takes that for a 500."""
 _INTERNAL = "The service failed to handle the request; its log says why, under this trace id."
 
 log = structlog.get_logger(__name__)
@@ -84,6 +87,8 @@ def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
 
 
 def _http_exception(request: AnyRequest, error: HTTPException) -> Response[bytes]:
+    if error.detail == _HUNG_UP:
+        return _response(request, HTTP_400_BAD_REQUEST, "The body ended early.")
     if error.status_code == HTTP_500_INTERNAL_SERVER_ERROR:
         return _internal_error(request, error)
     errors = _invalid_fields(error.extra)

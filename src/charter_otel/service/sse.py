@@ -26,7 +26,9 @@ log = structlog.get_logger(__name__)
 
 
 class FollowResponse(ASGIResponse):
-    """Sends events as they come, until the client goes, the service stops or the stream ends.
+    """Sends events as they come, until one of the ends comes.
+
+    Those are: the client goes, its token expires, the service stops, the stream ends.
 
     Events are read from the stream one by one, each when the client has taken the one before: a
     slow client holds a position in the stream, and no memory.
@@ -37,6 +39,7 @@ class FollowResponse(ASGIResponse):
         after: Id of the event after which to begin; from now on, unless given.
         types: Event types; empty for all.
         heartbeat: Seconds between two comments.
+        lasting: Seconds after which the response ends in any case: the token has expired.
 
     Raises:
         ValueError: ``after`` is no event id.
@@ -52,6 +55,7 @@ class FollowResponse(ASGIResponse):
         after: str | None = None,
         types: frozenset[str] = frozenset(),
         heartbeat: float = HEARTBEAT,
+        lasting: float | None = None,
     ) -> None:
         super().__init__(
             media_type=MEDIA_TYPE,
@@ -60,6 +64,7 @@ class FollowResponse(ASGIResponse):
         self._stream = stream
         self._stopping = stopping
         self._heartbeat = heartbeat
+        self._lasting = lasting
         self._last = after
         self._types = types
         self._events = self._follow()
@@ -72,6 +77,8 @@ class FollowResponse(ASGIResponse):
             _task(_disconnected(receive), "client"),
             _task(self._stopping.wait(), "stopping"),
         ]
+        if self._lasting is not None:
+            tasks.append(_task(asyncio.sleep(self._lasting), "expiry"))
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:

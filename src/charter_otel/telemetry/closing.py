@@ -22,6 +22,7 @@ The codes from 4400 on are those of the HTTP statuses that say the same.
 """
 
 _SERVER_CODES = {
+    CODES[CloseReason.RATE_LIMITED]: CloseReason.RATE_LIMITED,
     1002: CloseReason.PROTOCOL_ERROR,
     1003: CloseReason.PROTOCOL_ERROR,
     1006: CloseReason.CONNECTION_LOST,

@@ -142,6 +142,7 @@ class Session:
         return frames.error(bad)
 
     async def _send(self, answer: str) -> None:
-        # A robot that vanished is found by the next receive, which knows how it went.
-        with contextlib.suppress(OSError):
+        # A robot that vanished, or whom the server has closed by now (a RuntimeError), is found by
+        # the receive that comes to it, which knows how it went.
+        with contextlib.suppress(OSError, RuntimeError):
             await self._socket.send({"type": "websocket.send", "text": answer, "bytes": None})
