@@ -1,7 +1,8 @@
 """uvicorn's protocols with the patience limited: a peer that does not send or read must go.
 
 uvicorn waits without end for a request to come whole, and for a peer to read what it was sent,
-after the close of the connection too. Either would hold memory and a file for nothing.
+after the close of the connection too. Either would hold memory and a file for nothing. A robot's
+ping frames, which ASGI does not know, count as signs of life.
 """
 
 import asyncio
@@ -11,6 +12,8 @@ import h11
 from uvicorn.config import WS_PROTOCOLS
 from uvicorn.importer import import_from_string
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from charter_otel.telemetry.session import ON_PING
 
 HEADERS_WITHIN = 10.0
 """Seconds in which the headers of a request, or of a handshake, must have come."""
@@ -139,6 +142,12 @@ def websocket_protocol(name: str) -> type[asyncio.Protocol]:
     implementation: Any = import_from_string(str(WS_PROTOCOLS[name]))
 
     class TimedWebSocket(Drained, implementation):  # type: ignore[misc]  # known at run time
+        def handle_ping(self, *frame: Any) -> None:
+            """Answer a ping, and tell the application of it."""
+            super().handle_ping(*frame)
+            if on_ping := self.scope["extensions"].get(ON_PING):
+                on_ping()
+
         async def run_asgi(self) -> None:
             """Hold the connection, then give the peer time to read the end of it."""
             await super().run_asgi()
