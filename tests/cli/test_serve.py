@@ -62,6 +62,10 @@ def test_a_secret_opens_any_address() -> None:
         ("CHARTER_AGGREGATION_INTERVAL", "soon"),
         ("CHARTER_MAX_FRAME_BYTES", "1"),
         ("CHARTER_LOG_FORMAT", "xml"),
+        ("CHARTER_EVENT_STREAM", "kafka://localhost"),
+        ("CHARTER_EVENT_STREAM", "redis://localhost:6379/zero"),
+        ("OTEL_TRACES_EXPORTER", "zipkin"),
+        ("OTEL_PROPAGATORS", "smoke"),
     ],
 )
 def test_a_wrong_setting_names_variable_and_value(variable: str, value: str) -> None:
@@ -81,6 +85,7 @@ def test_a_wrong_event_stream_is_said_without_its_secrets() -> None:
     )
     assert ended.returncode == 2
     assert "CHARTER_EVENT_STREAM" in ended.stderr
+    assert "kafka://***@localhost" in ended.stderr
     assert "redis://" in ended.stderr
     assert "secret" not in ended.stderr
 
@@ -100,6 +105,25 @@ def test_a_key_needs_its_certificate() -> None:
     ended = run("serve", "--ssl-keyfile", __file__)
     assert ended.returncode == 2
     assert "--ssl-certfile" in ended.stderr
+
+
+def test_a_certificate_that_is_none_is_said() -> None:
+    """The service does not start, and nobody is told that it had."""
+    ended = run("serve", "--port", "0", "--ssl-certfile", __file__)
+    assert ended.returncode == 2
+    assert __file__ in ended.stderr
+    assert "PEM" in ended.stderr
+    assert "Ctrl-C" not in ended.stderr
+
+
+def test_spans_on_the_console_leave_stdout_to_the_log() -> None:
+    """What the SDK prints has many lines; stdout holds JSON objects, one a line."""
+    variables = {"OTEL_TRACES_EXPORTER": "console", "CHARTER_AGGREGATION_INTERVAL": "0.2"}
+    with serving(variables=variables) as service:
+        code, stdout, stderr = service.command.ends(signal.SIGTERM)
+    assert code == 0
+    assert all(json.loads(line)["event"] for line in stdout.splitlines())
+    assert '"name": "charter.job.run"' in stderr
 
 
 def test_a_reader_of_the_event_stream_does_not_hold_up_the_end() -> None:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 
 from charter_otel.streams import EventStream, MemoryStream, RedisStream, SilentObserver, connect
-from charter_otel.streams.redis.address import parse_address
+from charter_otel.streams.redis.address import parse_address, without_secrets
 
 SECRET = "s3cr3t-pa55word"  # noqa: S105 - what must never be repeated
 
@@ -137,6 +137,23 @@ def test_any_url_gives_a_stream_or_a_clear_error_without_its_secret(
         assert SECRET not in stream._health.name
     else:
         assert SECRET not in "".join(traceback.format_exception(error))
+        assert SECRET not in without_secrets(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("kafka://broker:9092", "kafka://broker:9092"),
+        ("redis://me:pw@h:6379/x", "redis://***@h:6379/x"),
+        ("redis://:pw", "redis://***"),
+        ("redis://h?password=pw", "redis://***"),
+        ("redis:pw@h", "***"),
+        ("memory", "memory"),
+    ],
+)
+def test_a_wrong_url_is_shown_without_what_may_be_a_secret(url: str, shown: str) -> None:
+    """Scheme, host, port and database help; what is not surely one of these stays out."""
+    assert without_secrets(url) == shown
 
 
 @given(st.text())

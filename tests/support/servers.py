@@ -1,4 +1,4 @@
-"""A real uvicorn in the test's own event loop, and free ports."""
+"""A real uvicorn in the test's own event loop, with the service's WebSocket, and free ports."""
 
 import asyncio
 import contextlib
@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from litestar import Litestar
 
+from charter_otel.cli.protocols import websocket_protocol
+from charter_otel.telemetry import Limits
 from support.polling import eventually
 
 WEBSOCKET_SERVERS = ("websockets-sansio", "wsproto")
@@ -40,7 +42,7 @@ async def serving(
         app,
         host="127.0.0.1",
         port=port,
-        ws=ws,
+        ws=websocket_protocol(ws, Limits().max_frames_per_second),
         ws_max_size=max_size,
         ws_per_message_deflate=False,
         log_config=None,

@@ -73,6 +73,18 @@ async def test_frames_keep_a_connection_alive(robots: Robots) -> None:
     assert not robots.closed
 
 
+async def test_ping_frames_keep_a_connection_alive(robots: Robots) -> None:
+    """The WebSocket's own pings, which many clients send by themselves, count as frames."""
+    robots.gateway.limits = Limits(heartbeat_timeout=0.4)
+    client = await robots.connect()
+    for _ in range(8):
+        await client.ping()
+        await asyncio.sleep(0.15)
+    assert not robots.closed
+    (closed,) = await robots.closings()
+    assert closed.payload["reason"] == "heartbeat_timeout"
+
+
 async def test_the_newest_connection_of_a_robot_wins(robots: Robots) -> None:
     """The old connection is closed as superseded, and the robot stays online on the new one."""
     old = await robots.connect()

@@ -2,7 +2,7 @@
 
 import click
 
-from charter_otel.cli.failure import settings
+from charter_otel.cli.failure import check_otel_variables, settings
 
 
 @click.command()
@@ -26,6 +26,7 @@ def demo(seconds: float | None, robots: int) -> None:
     On a terminal the lines are for people. Elsewhere stdout holds JSON lines only, and what is for
     people goes to stderr.
     """
+    check_otel_variables()
     checked = settings()
     from charter_otel.cli.demonstration import demonstrate
 

@@ -18,6 +18,20 @@ class Refusal(click.ClickException):
     exit_code = 2
 
 
+def check_otel_variables() -> None:
+    """Check the standard variables, before anything imports what would stumble over them.
+
+    Raises:
+        Refusal: A variable is wrong.
+    """
+    from charter_otel.otel.variables import check
+
+    try:
+        check()
+    except ValueError as error:
+        raise Refusal(str(error)) from error
+
+
 def settings() -> "Settings":
     """Read the settings.
 

@@ -1,7 +1,8 @@
 """uvicorn's protocols with the patience limited: a peer that does not send or read must go.
 
 uvicorn waits without end for a request to come whole, and for a peer to read what it was sent,
-after the close of the connection too. Either would hold memory and a file for nothing.
+after the close of the connection too. Either would hold memory and a file for nothing. A robot's
+ping frames, which ASGI does not know, count as signs of life.
 """
 
 import asyncio
@@ -19,6 +20,7 @@ from charter_otel.cli.floods import (
     CountedConnection,
     Unflooded,
 )
+from charter_otel.telemetry.session import ON_PING
 
 HEADERS_WITHIN = 10.0
 """Seconds in which the headers of a request, or of a handshake, must have come."""
@@ -173,6 +175,12 @@ def websocket_protocol(name: str, frames_per_second: int) -> type[asyncio.Protoc
 
     class TimedWebSocket(Unflooded, Drained, implementation):  # type: ignore[misc]  # known at run time
         frames_at_once = frames_per_second + PIECES_PER_SECOND
+
+        def handle_ping(self, *frame: Any) -> None:
+            """Answer a ping, and tell the application of it."""
+            super().handle_ping(*frame)
+            if on_ping := self.scope["extensions"].get(ON_PING):
+                on_ping()
 
         async def run_asgi(self) -> None:
             """Hold the connection, then give the peer time to read the end of it."""

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import click
 
-from charter_otel.cli.failure import Refusal, settings
+from charter_otel.cli.failure import Refusal, check_otel_variables, settings
 
 _PEM = click.Path(exists=True, dir_okay=False)
 
@@ -44,6 +44,7 @@ def serve(
     OTEL_EXPORTER_OTLP_ENDPOINT and so on. Any address but loopback needs CHARTER_AUTH_SECRET.
     SIGTERM and Ctrl-C close every connection, then end the service with exit code 0.
     """
+    check_otel_variables()
     checked = settings()
     _check_address(host, secret=checked.auth_secret, insecure=insecure)
     _check_server(ws)

@@ -1,6 +1,7 @@
 """uvicorn as the service needs it: its options, its listening socket, its end."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -16,8 +17,7 @@ from charter_otel.cli.limits import raise_open_file_limit
 from charter_otel.cli.protocols import MAX_HEADER_BYTES, TimedHTTP, websocket_protocol
 from charter_otel.cli.waiting import until_first
 from charter_otel.service.app import create_app
-from charter_otel.service.settings import Settings
-from charter_otel.streams import connect
+from charter_otel.service.settings import SettingError, Settings
 
 _BACKLOG = 2_048
 
@@ -80,10 +80,11 @@ def run(settings: Settings, host: str, port: int, *, ws: str, **tls: str | None)
 
     Raises:
         Failure: The address is taken, or the service did not start.
-        Refusal: A variable has a wrong value.
+        Refusal: A variable or a certificate is wrong.
     """
     raise_open_file_limit()
     config = configure(build_app(settings), settings, ws=ws, **tls)
+    _check_tls(config)
     with listen(host, port) as listening:
         scheme = "https" if config.is_ssl else "http"
         click.echo(f"charter-otel: {scheme}://{_address(listening)}, Ctrl-C ends it", err=True)
@@ -118,10 +119,9 @@ def build_app(settings: Settings) -> Any:
         Refusal: A variable has a wrong value.
     """
     try:
-        connect(settings.event_stream)
-    except ValueError as error:
-        raise Refusal(f"CHARTER_EVENT_STREAM: {error}") from error
-    return create_app(settings)
+        return create_app(settings)
+    except SettingError as error:
+        raise Refusal(str(error)) from error
 
 
 def configure(
@@ -152,6 +152,17 @@ def configure(
     )
 
 
+def _check_tls(config: uvicorn.Config) -> None:
+    """Read the certificate and its key now, before anybody is told that the service is there."""
+    try:
+        config.load()
+    except OSError as error:  # of which ssl.SSLError is one
+        raise Refusal(
+            f"--ssl-certfile {config.ssl_certfile} and its key are of no use "
+            f"({error.strerror or error}); give a certificate chain and its private key in PEM"
+        ) from error
+
+
 def listen(host: str, port: int) -> socket.socket:
     """Open the listening socket.
 
@@ -163,9 +174,14 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise Failure(
-            f"cannot listen on {host}:{port}: {error.strerror or error}; "
+            f"cannot listen on {host}:{port}: {_reason(error)}; "
             "stop what uses the address, or give another --host or --port"
         ) from error
+
+
+def _reason(error: OSError) -> str:
+    """Give the system's words; asyncio and socket add the address, which the text has already."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 
 def _address(listening: socket.socket) -> str:

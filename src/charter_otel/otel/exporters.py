@@ -1,6 +1,7 @@
 """The exporter that the standard variables ask for, for each signal; imported when asked for."""
 
 import os
+import sys
 from importlib import import_module
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ _CLASSES: dict[Signal, tuple[str, str, str]] = {
         "opentelemetry.sdk._logs.export:ConsoleLogRecordExporter",
     ),
 }
+_EXPORTERS = ("otlp", "console", "none")
 _PROTOCOLS = {"http/protobuf": "http", "grpc": "grpc"}
 
 
@@ -57,18 +59,31 @@ def traces_wanted() -> bool:
     return _wanted("traces") != "none"
 
 
+def check(signal: Signal) -> None:
+    """Check the exporter and the protocol that the variables name for a signal.
+
+    Raises:
+        ValueError: There is none of that name; the text says which there are.
+    """
+    wanted = _wanted(signal)
+    if wanted not in _EXPORTERS:
+        raise ValueError(
+            f"OTEL_{signal.upper()}_EXPORTER={wanted!r} is unknown; use otlp, console or none"
+        )
+    if wanted == "otlp":
+        _transport(signal)
+
+
 def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> Any:
+    check(signal)
     wanted = _wanted(signal)
     module, name, console = _CLASSES[signal]
     if wanted == "none":
         return None
     if wanted == "console":
         path, _, class_name = console.partition(":")
-        return getattr(import_module(path), class_name)()
-    if wanted != "otlp":
-        raise ValueError(
-            f"OTEL_{signal.upper()}_EXPORTER={wanted!r} is unknown; use otlp, console or none"
-        )
+        # stdout belongs to the log pipeline: one JSON object a line, and nothing else.
+        return getattr(import_module(path), class_name)(out=sys.stderr)
     transport = _transport(signal)
     exporter = getattr(
         import_module(f"opentelemetry.exporter.otlp.proto.{transport}.{module}"), name

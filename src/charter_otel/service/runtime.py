@@ -106,7 +106,7 @@ class Runtime:
     @asynccontextmanager
     async def _logs(self) -> AsyncIterator[None]:
         uvicorn = logging.getLogger("uvicorn.error")
-        uvicorn.addFilter(_is_no_refusal)
+        uvicorn.addFilter(_is_an_error)
         if not structlog.is_configured():
             self._writer = configure_logs(
                 service_name=str(make_resource().attributes["service.name"]),
@@ -116,7 +116,7 @@ class Runtime:
         try:
             yield
         finally:
-            uvicorn.removeFilter(_is_no_refusal)
+            uvicorn.removeFilter(_is_an_error)
             if self._writer:
                 self._writer.flush()
 
@@ -247,9 +247,19 @@ def _consumers(settings: Settings) -> list[Consumer]:
         raise SettingError(f"CHARTER_CONSUMERS: {error}") from error
 
 
-def _is_no_refusal(record: logging.LogRecord) -> bool:
-    """Keep out what uvicorn takes for an error: a handshake that is answered with a status."""
-    return record.msg != "ASGI callable returned without completing handshake."
+_NO_ERRORS = frozenset(
+    {
+        # A handshake that is answered with a status.
+        "ASGI callable returned without completing handshake.",
+        # A robot's broken frame; it closes the connection as `protocol_error`.
+        "Invalid UTF-8 sequence received from client.",
+    }
+)
+
+
+def _is_an_error(record: logging.LogRecord) -> bool:
+    """Keep out what uvicorn takes for an error of the service."""
+    return record.msg not in _NO_ERRORS
 
 
 def _sdk_is_set_up() -> bool:

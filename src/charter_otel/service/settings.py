@@ -9,6 +9,8 @@ import msgspec
 from msgspec import Meta
 from platformdirs import user_state_path
 
+from charter_otel.streams import connect
+from charter_otel.streams.redis.address import without_secrets
 from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND
 from charter_otel.telemetry.origins import is_origin
 
@@ -103,6 +105,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
+    if field.name == "event_stream":
+        return _event_stream(text)
     value = _items(text) if field.name in _LISTS else text
     try:
         converted = msgspec.convert(value, field.type, strict=False, dec_hook=_path)
@@ -113,6 +117,16 @@ def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
         right = _RIGHT.get(field.name) or _right(field.type)
         raise SettingError(f"{name}={shown} is wrong: use {right}") from error
     return converted
+
+
+def _event_stream(text: str) -> str:
+    try:
+        connect(text)
+    except ValueError as error:
+        raise SettingError(
+            f"{PREFIX}EVENT_STREAM={without_secrets(text)!r} is wrong: {error}"
+        ) from error
+    return text
 
 
 def _items(text: str) -> list[str]:

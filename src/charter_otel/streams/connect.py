@@ -33,6 +33,6 @@ def connect(
     if url.partition(":")[0].lower() in SCHEMES:
         return RedisStream(url, observer=observer, spool=spool)
     raise ValueError(
-        "the event stream's URL is wrong: write memory://, redis://host:6379/0, "
-        "rediss://user:password@host:6379/0, unix:///path/to/socket or none"
+        "an event stream is memory://, redis://host:6379/0, rediss://user:password@host:6379/0, "
+        "unix:///path/to/socket or none"
     )

@@ -86,6 +86,10 @@ class Connection:
         """Unix seconds of the last frame, or of accept where there was none."""
         return self.connected_at + (self.last_seen - self.opened)
 
+    def seen(self) -> None:
+        """Note a sign of life."""
+        self.last_seen = time.monotonic()
+
     def receiving(self, task: "asyncio.Task[None] | None") -> None:
         """Say which task waits for the robot's frames; None when none does any more."""
         self._task = task

@@ -20,6 +20,13 @@ from charter_otel.telemetry.gateway import Gateway
 CLOSE_TIMEOUT = 1.0
 """Seconds that a close frame may take; a robot that does not read is left to the server."""
 
+ON_PING = "charter.on_ping"
+"""ASGI extension: what a server that sees a robot's ping frames calls for each of them.
+
+ASGI itself has no message for them, so under another server only the application's frames count
+as signs of life.
+"""
+
 log = structlog.get_logger(__name__)
 
 Socket = WebSocket[Any, Any, Any]
@@ -52,6 +59,7 @@ class Session:
         self._counts = gateway.connections.frames
         self._acknowledge = acknowledge
         self._rate = self._allowance = float(gateway.limits.max_frames_per_second)
+        self._drawn = connection.last_seen
         self._bad_in_a_row = 0
         self._verdict: CloseReason | None = None
 
@@ -64,6 +72,9 @@ class Session:
         """
         task = asyncio.current_task()
         self._connection.receiving(task)
+        extensions: dict[str, Any] | None = self._socket.scope.get("extensions")
+        if extensions is not None:
+            extensions[ON_PING] = self._connection.seen
         try:
             if self._connection.ending is not None:
                 return self._connection.ending
@@ -115,9 +126,9 @@ class Session:
 
     def _allowed(self) -> bool:
         """Draw from an allowance that fills at the permitted rate up to one second's worth."""
-        now, rate, connection = time.monotonic(), self._rate, self._connection
-        allowance = self._allowance + (now - connection.last_seen) * rate
-        connection.last_seen = now
+        now, rate = time.monotonic(), self._rate
+        allowance = self._allowance + (now - self._drawn) * rate
+        self._connection.last_seen = self._drawn = now
         if allowance > rate:  # noqa: PLR1730 - min() costs each frame a call
             allowance = rate
         allowed = allowance >= 1

@@ -3,6 +3,7 @@
 A URL may carry a password, so no error text here repeats any part of it.
 """
 
+import re
 from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -31,6 +32,9 @@ _CONNECTIONS: dict[str, type[Connection | UnixDomainSocketConnection]] = {
     "unix": UnixDomainSocketConnection,
 }
 _DIGITS = 6
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
+_PLACE = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._-]*)?")
+"""What is surely no password: a host, a port, a database."""
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
 
 
@@ -95,6 +99,16 @@ def parse_address(url: str) -> Address:
     return Address(name, parts.scheme, {**where, **database, **rest, **credentials})
 
 
+def without_secrets(url: str) -> str:
+    """Give a URL that may be wrong as far as it surely holds no secret, for an error text."""
+    scheme, separator, rest = url.partition("://")
+    _, at, place = rest.rpartition("@")
+    if not _SCHEME.fullmatch(scheme):
+        return "***"
+    shown = place if not place or _PLACE.fullmatch(place) else "***"
+    return f"{scheme}{separator}{'***@' if at else ''}{shown}"
+
+
 def _split(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
@@ -137,4 +151,4 @@ def _options(parts: SplitResult, known: frozenset[str]) -> tuple[dict[str, int],
 
 
 def _wrong(reason: str) -> ValueError:
-    return ValueError(f"the event stream's URL is wrong: {reason}; write e.g. {_EXAMPLES}")
+    return ValueError(f"{reason}; write e.g. {_EXAMPLES}")
