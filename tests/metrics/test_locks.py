@@ -9,6 +9,7 @@ from charter_otel.metrics.jobs import JOB_ID, aggregate_mission_metrics
 from charter_otel.metrics.locks import NoLock, connect_lock
 from charter_otel.metrics.schedule import Schedule
 from charter_otel.testing import Capture
+from streams.proxy import Proxy
 from support.missions import OpenLock, OpenStore, entries, processed
 from support.polling import eventually
 from support.redis import RedisServer
@@ -22,6 +23,22 @@ async def test_the_first_instance_gets_the_slot(
     for slot in (1, 2):
         got = await asyncio.gather(*(lock.acquire("a_job", slot, 30) for lock in locks))
         assert sum(got) == 1
+
+
+async def test_a_lost_reply_does_not_lose_the_slot_or_give_it_twice(
+    redis_server: RedisServer, open_lock: OpenLock
+) -> None:
+    """Who has asked and heard nothing asks again: the slot may be its own, or another's by now."""
+    proxy = Proxy(redis_server.port)
+    async with proxy.running():
+        lock = open_lock(proxy.url)
+        proxy.lose_replies_to = b"SET"
+        assert await lock.acquire("a_job", 1, 30)
+        assert not await open_lock(redis_server.url).acquire("a_job", 1, 30)
+        assert await open_lock(redis_server.url).acquire("a_job", 2, 30)
+        proxy.lose_replies_to = b"SET"
+        assert not await lock.acquire("a_job", 2, 30)
+    assert proxy.cuts == 2
 
 
 async def test_a_taken_slot_is_forgotten_in_the_end(

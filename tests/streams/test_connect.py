@@ -9,9 +9,12 @@ from hypothesis import strategies as st
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 
 from charter_otel.streams import EventStream, MemoryStream, RedisStream, SilentObserver, connect
-from charter_otel.streams.redis.address import parse_address, without_secrets
+from charter_otel.streams.redis.address import SCHEMES, parse_address, without_secrets
 
 SECRET = "s3cr3t-pa55word"  # noqa: S105 - what must never be repeated
+
+
+CLUSTER_OPTIONS = {"db": 0, "username": "me", "password": "pw"}
 
 
 def test_memory_and_none() -> None:
@@ -47,6 +50,12 @@ def test_memory_and_none() -> None:
         ),
         ("unix:///run/r%20s.sock?db=2", "unix:///run/r s.sock", {"path": "/run/r s.sock", "db": 2}),
         ("unix://:pw@/r.sock", "unix:///r.sock", {"path": "/r.sock", "db": 0, "password": "pw"}),
+        (
+            "redis+sentinel://:pw@a,[::1]:7/fleet/2?sentinel_password=sp",
+            "redis+sentinel://a:26379,[::1]:7/fleet",
+            {"db": 2, "password": "pw"},
+        ),
+        ("rediss+cluster://me:pw@a,b:7", "rediss+cluster://a:6379,b:7", CLUSTER_OPTIONS),
     ],
 )
 def test_redis_urls_are_read(url: str, name: str, options: dict[str, object]) -> None:
@@ -55,6 +64,15 @@ def test_redis_urls_are_read(url: str, name: str, options: dict[str, object]) ->
     assert (address.name, address.options) == (name, options)
     stream = connect(url)
     assert isinstance(stream, RedisStream)
+
+
+def test_sentinels_and_replicas_are_read() -> None:
+    """Whom to ask, with which password, for which master, and how many replicas must confirm."""
+    address = parse_address("redis+sentinel://a,b:7/fleet?sentinel_password=sp&replicas=2")
+    assert address.nodes == [("a", 26379), ("b", 7)]
+    assert (address.service, address.sentinel) == ("fleet", {"password": "sp"})
+    assert address.replicas == 2
+    assert parse_address("redis://h").replicas == 0
 
 
 def connection(url: str) -> Any:
@@ -105,6 +123,18 @@ def test_tls_and_sockets_use_their_connections() -> None:
         "unix:///",
         "unix:///p?x=1",
         "redis://user:pa/ss@h",
+        "redis://a,b",
+        "redis://h?replicas=two",
+        "redis://h?sentinel_password=x",
+        "redis+sentinel://h",
+        "redis+sentinel://h/",
+        "redis+sentinel://h,/fleet",
+        "redis+sentinel://h/fleet/x",
+        "redis+sentinel:///fleet",
+        "redis+cluster://h/1",
+        "redis+cluster://h/x",
+        "redis+cluster://",
+        "unix+cluster:///p",
     ],
 )
 def test_a_wrong_url_says_what_is_right(url: str) -> None:
@@ -122,7 +152,7 @@ def attempt(url: str) -> tuple[EventStream | None, ValueError | None]:
 
 
 @given(
-    st.sampled_from(["redis://", "rediss://", "unix://", "memory://", "none", "http://", ""]),
+    st.sampled_from([*(f"{scheme}://" for scheme in SCHEMES), "memory://", "none", "http://", ""]),
     st.text(max_size=20),
     st.text(max_size=20),
 )
@@ -170,3 +200,14 @@ def test_the_address_hides_its_password_when_shown() -> None:
     assert SECRET not in repr(address)
     assert SECRET not in str(address)
     assert SECRET not in repr(address.client())
+
+
+@pytest.mark.parametrize(
+    "kind", ["sentinel://me:{0}@h/m?sentinel_password={0}", "cluster://:{0}@h"]
+)
+def test_whoever_is_asked_for_the_master_hides_the_password_too(kind: str) -> None:
+    """Neither the pool nor what it asks shows a secret."""
+    client = parse_address(f"redis+{kind.format(SECRET)}").client()
+    pool: Any = client.connection_pool
+    assert SECRET not in repr(client)
+    assert SECRET not in repr(pool.sentinel_manager)

@@ -19,10 +19,10 @@ def variables(url: str) -> dict[str, str]:
 
 
 @contextmanager
-def instances(count: int, url: str) -> Iterator[list[ServiceProcess]]:
+def instances(count: int, url: str, **extra: str) -> Iterator[list[ServiceProcess]]:
     """Run instances that share a Redis."""
     with ExitStack() as stack:
-        yield [stack.enter_context(service(**variables(url))) for _ in range(count)]
+        yield [stack.enter_context(service(**variables(url), **extra)) for _ in range(count)]
 
 
 def stored_events(server: RedisServer, event_type: str) -> list[dict[str, Any]]:

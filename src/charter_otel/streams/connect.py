@@ -5,7 +5,7 @@ from pathlib import Path
 from charter_otel.streams.base import EventStream, Observer
 from charter_otel.streams.memory import MemoryStream
 from charter_otel.streams.redis import RedisStream
-from charter_otel.streams.redis.address import SCHEMES
+from charter_otel.streams.redis.address import EXAMPLES, SCHEMES
 
 
 def connect(
@@ -14,8 +14,9 @@ def connect(
     """Make the stream that a URL names; it does nothing until it is started.
 
     Args:
-        url: ``memory://``, ``redis://host:port/0`` (also Valkey, ``rediss://``, ``unix://``) or
-            ``none``.
+        url: ``memory://``, ``redis://host:port/0`` (also Valkey, ``rediss://``, ``unix://``,
+            ``redis+sentinel://host:port,host:port/mymaster/0``,
+            ``redis+cluster://host:port,host:port``) or ``none``.
         observer: Who is told what the stream does.
         spool: Directory where events wait that Redis does not take.
 
@@ -32,7 +33,4 @@ def connect(
         return MemoryStream(observer=observer)
     if url.partition(":")[0].lower() in SCHEMES:
         return RedisStream(url, observer=observer, spool=spool)
-    raise ValueError(
-        "an event stream is memory://, redis://host:6379/0, rediss://user:password@host:6379/0, "
-        "unix:///path/to/socket or none"
-    )
+    raise ValueError(f"an event stream is memory://, none, or as in {EXAMPLES}")

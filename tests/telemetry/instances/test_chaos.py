@@ -9,9 +9,10 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
+import redis
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
 
@@ -29,7 +30,10 @@ CHANCE = random.Random(SEED)  # noqa: S311 - what happens to the instances is no
 
 INSTANCES = 3
 ROBOTS = 30
-INTERVAL = 1.0
+INTERVAL = 2.0
+
+UNPUBLISHED = 2.0
+"""Seconds between a line and its event in the stream, at most, on a busy machine."""
 
 pytestmark = [
     pytest.mark.timeout(SECONDS * 3 + 120),
@@ -93,6 +97,14 @@ class Fleet:
         self._left.append(robot)
 
 
+class Disturbance(NamedTuple):
+    """What happened to an instance, and when it began and ended, in Unix seconds."""
+
+    instance: ServiceProcess
+    begun: float
+    ended: float
+
+
 class Run:
     """The instances, what happens to them, and the missions that are posted to them."""
 
@@ -102,9 +114,12 @@ class Run:
         self.alive: list[ServiceProcess] = []
         self.lines: list[ServiceProcess] = []
         """All instances that ever ran."""
-        self.killed: list[ServiceProcess] = []
+        self.disturbed: list[Disturbance] = []
+        """Instances that were killed or paused."""
         self.faults: Counter[str] = Counter()
         self.posted = 0
+        self.slots: set[int] = set()
+        """Slots of the job that an instance has taken."""
         self.calm = False
         """Whether the faults are over, so that robots stay where they are."""
 
@@ -128,20 +143,26 @@ class Run:
         self.calm = True
 
     async def post(self) -> None:
-        """Post missions until cancelled; only what an instance took counts."""
-        while True:
-            body = [{"mission_id": f"m{self.posted + n}", "status": "completed"} for n in range(5)]
-            with self._server.client() as client:
-                for entry in body:
+        """Add missions and note the slots that are taken, until cancelled."""
+        with self._server.client() as client:
+            while True:
+                for _ in range(5):
+                    entry = {"mission_id": f"m{self.posted}", "status": "completed"}
                     client.xadd("{charter}:missions", {"data": json.dumps(entry)})
                     self.posted += 1
-            await asyncio.sleep(0.05)
+                self.note_slots(client)
+                await asyncio.sleep(0.05)
+
+    def note_slots(self, client: redis.Redis) -> None:
+        """Note the slots that are taken; Redis forgets them after a minute."""
+        keys: Any = client.keys("{charter}:jobs:*")
+        self.slots |= {int(key.rpartition(b":")[2]) for key in keys}
 
     async def _kill(self) -> None:
         self.faults["killed"] += 1
         victim = self._take()
-        self.killed.append(victim)
         victim.process.kill()
+        self.disturbed.append(Disturbance(victim, time.time(), time.time()))
         await self.start()
 
     async def _stop(self) -> None:
@@ -152,10 +173,11 @@ class Run:
 
     async def _pause(self) -> None:
         self.faults["paused"] += 1
-        victim = self.anyone()
+        victim, begun = self.anyone(), time.time()
         victim.pause()
         await asyncio.sleep(CHANCE.uniform(0.2, 5) * LEASE)
         victim.resume()
+        self.disturbed.append(Disturbance(victim, begun, time.time()))
 
     def _take(self) -> ServiceProcess:
         victim = self.anyone()
@@ -184,7 +206,7 @@ async def test_every_number_comes_out_exact(server: RedisServer) -> None:
         await asyncio.sleep(3 * LEASE)
         assert closed(server) == established(server)
         assert set(closed(server).values()) == {1}
-        _check_slots(server)
+        _check_slots(run, server)
         _check_lines(run)
         print(SEED, dict(run.faults), established(server).total(), run.posted, _reasons(server))  # noqa: T201
 
@@ -202,29 +224,37 @@ def _counted(run: Run) -> Any:
     return run.anyone().get("/api/metrics/missions")["entries_processed"]
 
 
-def _check_slots(server: RedisServer) -> None:
-    """Each slot of the job was run by one instance."""
-    starts = [
-        e["payload"]["started_at"] for e in stored_events(server, "metrics.aggregation_started")
-    ]
-    slots = Counter(int(start / INTERVAL) for start in starts)
-    assert slots
-    assert set(slots.values()) == {1}
+def _check_slots(run: Run, server: RedisServer) -> None:
+    """Each slot was taken, and run once, save where its instance ended before it said so."""
+    runs = len(stored_events(server, "metrics.aggregation_started"))
+    with server.client() as client:
+        run.note_slots(client)
+    assert sorted(run.slots) == list(range(min(run.slots), max(run.slots) + 1))
+    ended = run.faults["killed"] + run.faults["stopped"]
+    assert len(run.slots) - ended <= runs <= len(run.slots)
 
 
 def _check_lines(run: Run) -> None:
     """No closing line is there twice either, on all instances together.
 
-    What an instance wrote in the last moment before it was killed may not have reached the stream,
-    so that another one closes the same connection.
+    What an instance wrote in the last moment before it was killed or slept may not have reached the
+    stream, so that another one closes the same connection; the README says so.
     """
-    told: dict[str, list[tuple[float, str, bool]]] = {}
+    told: dict[str, list[tuple[float, ServiceProcess]]] = {}
     for instance in run.lines:
         for event in instance.events("telemetry.connection_closed"):
-            entry = (event["timestamp"], event["payload"]["reason"], instance in run.killed)
+            entry = (event["timestamp"], instance)
             told.setdefault(event["payload"]["connection_id"], []).append(entry)
-    twice = [entries for entries in told.values() if len(entries) > 1]
-    assert [entries for entries in twice if not any(killed for *_, killed in entries)] == []
+    twice = {connection: lines for connection, lines in told.items() if len(lines) > 1}
+    assert [c for c, lines in twice.items() if not any(_unpublished(run, *x) for x in lines)] == []
+
+
+def _unpublished(run: Run, at: float, instance: ServiceProcess) -> bool:
+    """Tell whether the instance was disturbed right after it wrote the line."""
+    return any(
+        begun - UNPUBLISHED <= at <= ended and instance is disturbed
+        for disturbed, begun, ended in run.disturbed
+    )
 
 
 def _reasons(server: RedisServer) -> dict[str, int]:

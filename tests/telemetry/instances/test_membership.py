@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 from charter_otel.streams.redis.address import parse_address
 from charter_otel.telemetry.instances.layout import Layout
 from charter_otel.telemetry.instances.membership import Membership
+from support.redis import RedisServer
 
 LEASE = 0.3
 
@@ -31,6 +33,26 @@ async def test_an_instance_joins_once_and_renews_then(members: Members) -> None:
     assert await one.renew() == "joined"
     assert await one.renew() == "renewed"
     assert one.valid
+
+
+async def test_after_a_failover_or_a_restart_an_instance_joins_again(
+    tmp_path: Path,
+) -> None:
+    """The server may have lost what it was told last, though it still knows the instance."""
+    server = RedisServer(tmp_path)
+    server.start()
+    client = parse_address(server.url).client()
+    try:
+        one = Membership(client, Layout(), LEASE)
+        await one.renew()
+        server.stop()
+        server.start()
+        await client.connection_pool.disconnect()
+        assert await one.renew() == "joined"
+        assert await one.renew() == "renewed"
+    finally:
+        await client.aclose()
+        server.stop()
 
 
 async def test_who_is_silent_for_long_is_declared_lost_and_gets_a_new_name(

@@ -18,4 +18,5 @@ def connect_missions(url: str, *, prefix: str = "{charter}") -> MissionStore:
     """
     if url in {"memory://", "none"}:
         return MemoryMissions()
-    return RedisMissions(parse_address(url).client(), prefix=prefix)
+    address = parse_address(url)
+    return RedisMissions(address.client(prefix), prefix=prefix, replicas=address.replicas)

@@ -8,9 +8,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from charter_otel.metrics.missions.aggregates import (
     Aggregates,
@@ -26,6 +24,8 @@ from charter_otel.metrics.missions.base import (
     MissionStore,
     MissionsUnavailable,
 )
+from charter_otel.streams.redis import replication
+from charter_otel.streams.redis.commands import REPLY_LOST
 
 KEPT_MS = 3_600_000
 """Milliseconds for which counted entries stay in the stream, for whoever wants to look."""
@@ -35,7 +35,6 @@ PAGE = 1_000
 
 _STATUS = b"status:"
 _ROBOT = b"robot:"
-_REPLY_LOST = (RedisConnectionError, RedisTimeoutError)
 
 
 class _State(NamedTuple):
@@ -54,14 +53,21 @@ class RedisMissions(MissionStore):
         client: A client that gives bytes; `aclose` closes it.
         prefix: What keys start with. Its braces keep them in one slot of a cluster.
         capacity: Entries that the stream holds at most.
+        replicas: Replicas that must have entries before they count as added.
     """
 
     def __init__(
-        self, client: Redis, *, prefix: str = "{charter}", capacity: int = CAPACITY
+        self,
+        client: Redis,
+        *,
+        prefix: str = "{charter}",
+        capacity: int = CAPACITY,
+        replicas: int = 0,
     ) -> None:
         # redis-py's types cannot tell that this client gives bytes.
         self._client: Any = client
         self._capacity = capacity
+        self._replicas = replicas
         self._missions = f"{prefix}:missions"
         self._hash = f"{prefix}:missions:aggregates"
         self._read = client.register_script(_script("read"))
@@ -72,10 +78,15 @@ class RedisMissions(MissionStore):
 
     async def append(self, entries: Sequence[bytes]) -> None:
         """Add entries to the stream, all or none."""
+        arguments: list[Any] = [self._capacity, _packed(entries)]
+        keys = [self._missions, self._hash]
         with _reached():
-            done = await self._append(
-                keys=[self._missions, self._hash], args=[self._capacity, _packed(entries)]
-            )
+            if self._replicas:
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    await self._append(keys=keys, args=arguments, client=pipeline)
+                    [done] = await replication.execute(pipeline, self._replicas)
+            else:
+                done = await self._append(keys=keys, args=arguments)
         if not done:
             raise MissionBacklogFull(self._capacity)
 
@@ -125,7 +136,7 @@ class RedisMissions(MissionStore):
         keys = [self._missions, self._hash]
         try:
             return bool(await self._commit(keys=keys, args=arguments))
-        except _REPLY_LOST:
+        except REPLY_LOST:
             # Whether the script ran is unknown; it knows its version when it sees it again.
             return bool(await self._commit(keys=keys, args=arguments))
 

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+REPLY_LOST = (RedisConnectionError, RedisTimeoutError)
+"""What a command raises of which nobody knows whether the server has run it."""
 
 RawEntry = tuple[bytes, dict[bytes, bytes]]
 """An entry's id and fields."""

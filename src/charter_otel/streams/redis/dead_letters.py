@@ -7,7 +7,7 @@ from typing import NamedTuple, Self
 from charter_otel.streams.base import StreamUnavailable
 from charter_otel.streams.redis import commands
 from charter_otel.streams.redis.address import parse_address
-from charter_otel.streams.redis.health import FAILURES
+from charter_otel.streams.redis.health import FAILURES, explain
 from charter_otel.streams.redis.layout import Fields, Layout
 from charter_otel.streams.redis.script import Script
 
@@ -44,7 +44,7 @@ class DeadLetters:
     def __init__(self, url: str, *, prefix: str = "{charter}") -> None:
         address = parse_address(url)
         self._name = address.name
-        self._client = address.client()
+        self._client = address.client(prefix)
         self._layout = Layout(prefix)
         self._replay = Script("replay")
 
@@ -60,7 +60,7 @@ class DeadLetters:
         try:
             yield letters
         except FAILURES as error:
-            raise StreamUnavailable(f"{letters._name} cannot be read: {error}") from error
+            raise StreamUnavailable(f"{letters._name} cannot be read: {explain(error)}") from error
         finally:
             await letters._client.aclose()
 

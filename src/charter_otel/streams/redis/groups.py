@@ -59,7 +59,7 @@ class Groups:
             redelivery_delay=self._terms.redelivery_delay,
         )
         consumer = Consumer(
-            self._address.client(),
+            self._address.client(self._layout.events),
             self._layout,
             self._identity,
             subscription,

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 import structlog
-from redis.exceptions import RedisError
+from redis.exceptions import MovedError, RedisError
 
 from charter_otel.streams.delivery import describe
 from charter_otel.streams.tasks import Backoff
@@ -14,6 +14,13 @@ log = structlog.get_logger(__name__)
 
 FAILURES = (RedisError, OSError, TimeoutError)
 """What a command raises when Redis cannot be reached, or refuses."""
+
+
+def explain(error: BaseException) -> str:
+    """Say why Redis could not be used, and what to do where that is known."""
+    if isinstance(error, MovedError):
+        return f"{describe(error)}: this is a node of a cluster, write redis+cluster:// in the URL"
+    return describe(error)
 
 
 class Health:
@@ -54,9 +61,9 @@ class Health:
         if not self._failing:
             self._since = time.monotonic()
             log.warning(
-                "event stream unreachable", stream=self.name, part=part, error=describe(error)
+                "event stream unreachable", stream=self.name, part=part, error=explain(error)
             )
-        self._failing[part] = describe(error)
+        self._failing[part] = explain(error)
 
     def forget(self) -> None:
         """Forget what was known: the stream has stopped."""

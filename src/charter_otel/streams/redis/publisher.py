@@ -16,6 +16,7 @@ from charter_otel.streams.redis import commands
 from charter_otel.streams.redis.health import FAILURES, Health
 from charter_otel.streams.redis.layout import Layout
 from charter_otel.streams.redis.pairing import Pairing
+from charter_otel.streams.redis.replication import NotReplicated
 from charter_otel.streams.redis.script import Script
 from charter_otel.streams.tasks import Backoff
 
@@ -44,6 +45,7 @@ class Publisher:
         observer: Told what was published.
         drop: Called with events that are given up.
         max_length: Entries that the stream holds at most, approximately.
+        replicas: Replicas that must have a batch before it counts as published.
     """
 
     name = "publisher"
@@ -59,6 +61,7 @@ class Publisher:
         observer: Observer,
         drop: Callable[[int, DropReason], object],
         max_length: int,
+        replicas: int = 0,
     ) -> None:
         self.published = 0
         self.pairing: Pairing | None = None
@@ -72,6 +75,7 @@ class Publisher:
         self._observer = observer
         self._drop = drop
         self._max_length = max_length
+        self._replicas = replicas
         self._script = Script("publish")
 
     async def session(self) -> None:
@@ -127,9 +131,12 @@ class Publisher:
         failure: BaseException | None = None
         try:
             keys, arguments = self._command(batch)
-            await self._script(self._client, keys, *arguments)
+            await self._script(self._client, keys, *arguments, replicas=self._replicas)
         except FAILURES as error:
             failure = error
+            if isinstance(error, NotReplicated):
+                # Perhaps another master has the replicas: the next connection asks who it is.
+                await self._client.connection_pool.disconnect()
             raise
         finally:
             seconds = time.perf_counter() - begun

@@ -51,7 +51,7 @@ class RedisStream(EventStream):
     """Carries events through a Redis stream; subscribers are consumer groups.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``unix://``.
+        url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``.
         observer: Who is told what the stream does.
         prefix: What all keys begin with; contains the hash tag.
         capacity: Events that wait for publishing at most; beyond it the oldest goes.
@@ -94,7 +94,7 @@ class RedisStream(EventStream):
             disk = Spool(spool, address.digest(prefix), limit=spool_bytes)
             self._outbox = SpooledOutbox(disk, capacity, drop=self._drop)
         self._groups = Groups(address, layout, terms, self._health, self.observer)
-        self._clients = [address.client() for _ in range(4)]
+        self._clients = [address.client(prefix) for _ in range(4)]
         publishing, tailing, reading, caring = self._clients
         self._history = History(history, event_of)
         self._tail = Tail(tailing, layout, self._history, self._health)
@@ -109,6 +109,7 @@ class RedisStream(EventStream):
             observer=self.observer,
             drop=self._drop,
             max_length=max_length,
+            replicas=address.replicas,
         )
         self._home = Home()
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -14,7 +14,7 @@ from charter_otel.streams.history import History, Mark
 from charter_otel.streams.ids import MINUTE
 from charter_otel.streams.redis import commands
 from charter_otel.streams.redis.commands import RawEntry
-from charter_otel.streams.redis.health import FAILURES, Health
+from charter_otel.streams.redis.health import FAILURES, Health, explain
 from charter_otel.streams.redis.layout import Fields, Layout, mark_of, parse, range_after, since
 from charter_otel.streams.tasks import Backoff
 
@@ -226,7 +226,7 @@ class Reader:
                 return await question
             except FAILURES as error:
                 raise StreamUnavailable(
-                    f"the event stream cannot be read ({describe(error)}); "
+                    f"the event stream cannot be read ({explain(error)}); "
                     "check that the Redis of CHARTER_EVENT_STREAM runs and takes the password"
                 ) from error
 

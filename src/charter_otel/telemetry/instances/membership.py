@@ -50,6 +50,8 @@ class Membership:
         """Set when the renewal that is next or under way has come to its end."""
         self._clocks: deque[tuple[float, float]] = deque(maxlen=_ROUND_TRIPS)
         """Of the latest round trips: seconds, and Redis's time less the monotonic one."""
+        self._server = b""
+        """Which run of which server took the last sign of life."""
         self._former: set[str] = set()
         self._seen: dict[str, tuple[bytes, float]] = {}
 
@@ -81,7 +83,11 @@ class Membership:
         return owner in self._former
 
     async def renew(self) -> Renewal:
-        """Give a sign of life; an instance that was declared lost gets a new name."""
+        """Give a sign of life; an instance that was declared lost gets a new name.
+
+        It has joined where Redis does not know it, and where a restart or a fail-over came between:
+        the server may lack what was told last.
+        """
         begun, gap = time.monotonic(), time.monotonic() - self._renewed
         try:
             state, *told = await self._renew(
@@ -97,9 +103,10 @@ class Membership:
             self._renewed = -math.inf
             return "lost"
         self._renewed = begun
-        self._compare_clocks(float(told[0]), begun)
-        self._watch(told[1:], anew=gap > 2 * self.beat)
-        return "renewed" if state == b"renewed" else "joined"
+        self._compare_clocks(float(told[1]), begun)
+        self._watch(told[2:], anew=gap > 2 * self.beat)
+        before, self._server = self._server, told[0]
+        return "renewed" if state == b"renewed" and before == self._server else "joined"
 
     def on_common_clock(self, moment: float) -> float:
         """Give a moment of this process's monotonic clock as Unix seconds of Redis's clock."""

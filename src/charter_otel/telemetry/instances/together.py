@@ -184,7 +184,7 @@ class InstancesTogether(Instances):
 
     async def _exchange(self) -> None:
         """Give a sign of life, claim robots, hear of lost ones, tell what is new."""
-        if self._membership.due and not await self._renew():
+        if (self._membership.due or not self.connected) and not await self._renew():
             return
         self._end([connection.id for connection in await self._takeover.claim(self._membership)])
         self._end(await self._takeover.lost(self._membership.id))

@@ -1,0 +1,168 @@
+"""A real Redis Cluster and a real Sentinel set, on free loopback ports."""
+
+import contextlib
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import redis
+
+from support.polling import wait_until
+from support.redis import RedisServer, redis_binary
+from support.servers import free_port
+
+REPLICATED = ("--repl-diskless-sync-delay", "0")
+"""Options of a server whose replicas need not wait for others to come."""
+
+_FAILOVER_MS = 1000
+
+
+class RedisSet:
+    """Servers of which one is the master of our keys.
+
+    Args:
+        servers: All of them.
+        url: The URL that a stream takes.
+        hand_over: Has the master that is given hand over to a replica; both live on.
+    """
+
+    def __init__(
+        self, servers: list[RedisServer], url: str, hand_over: Callable[[RedisServer], object]
+    ) -> None:
+        self.servers = servers
+        self.url = url
+        self.hand_over = hand_over
+
+    def master(self) -> RedisServer:
+        """Give the server that takes writes of our keys, and wait until there is one."""
+        found: list[RedisServer] = []
+
+        def look() -> bool:
+            found[:] = [server for server in self.servers if _takes_writes(server)]
+            return len(found) == 1
+
+        wait_until(look, "one server is the master", 20)
+        return found[0]
+
+    def replicas_follow(self, count: int = 1) -> None:
+        """Wait until the master has so many replicas that are up to date."""
+        wait_until(lambda: _replicas(self.master()) >= count, "the replicas follow", 20)
+
+
+@contextmanager
+def sentinel_set(directory: Path, *, replicas: int = 1) -> Iterator[RedisSet]:
+    """Run a master, its replicas, and three Sentinels that watch it as ``mymaster``."""
+    with ExitStack() as stack:
+        servers = [_server(stack, directory / f"redis{n}") for n in range(replicas + 1)]
+        for replica in servers[1:]:
+            replica.command("REPLICAOF", "127.0.0.1", servers[0].port)
+        watching = (
+            f"sentinel monitor mymaster 127.0.0.1 {servers[0].port} 2\n"
+            f"sentinel down-after-milliseconds mymaster {_FAILOVER_MS}\n"
+            "sentinel failover-timeout mymaster 5000\n"
+        )
+        sentinels = [_sentinel(stack, directory / f"sentinel{n}", watching) for n in range(3)]
+        endpoints = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
+        found = RedisSet(
+            servers,
+            f"redis+sentinel://{endpoints}/mymaster/0",
+            lambda _: sentinels[0].command("SENTINEL", "FAILOVER", "mymaster"),
+        )
+        found.replicas_follow(replicas)
+        wait_until(lambda: all(map(_knows_all, sentinels)), "the Sentinels know the set", 30)
+        yield found
+
+
+@contextmanager
+def cluster(directory: Path, *, masters: int = 3, replicas: int = 0) -> Iterator[RedisSet]:
+    """Run a cluster."""
+    with ExitStack() as stack:
+        count = masters * (1 + replicas)
+        servers = [_node(stack, directory / f"node{n}") for n in range(count)]
+        endpoints = [f"127.0.0.1:{server.port}" for server in servers]
+        making = ("--cluster", "create", *endpoints, "--cluster-replicas", str(replicas))
+        subprocess.run(
+            [redis_binary().replace("-server", "-cli"), *making, "--cluster-yes"],
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        found = RedisSet(
+            servers,
+            f"redis+cluster://{endpoints[-1]}",
+            lambda master: _replica_of(master, servers).command("CLUSTER", "FAILOVER"),
+        )
+        wait_until(lambda: all(map(_covers_all, servers)), "the cluster is complete", 30)
+        found.replicas_follow(replicas)
+        yield found
+
+
+def _started(stack: ExitStack, server: RedisServer) -> RedisServer:
+    stack.callback(server.kill)
+    server.start()
+    return server
+
+
+def _server(stack: ExitStack, directory: Path) -> RedisServer:
+    directory.mkdir()
+    return _started(stack, RedisServer(directory, options=REPLICATED))
+
+
+def _node(stack: ExitStack, directory: Path) -> RedisServer:
+    directory.mkdir()
+    clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(_FAILOVER_MS))
+    options = (*REPLICATED, *clustered)
+    return _started(stack, RedisServer(directory, options=options, port=_port_with_bus()))
+
+
+def _sentinel(stack: ExitStack, directory: Path, watching: str) -> RedisServer:
+    directory.mkdir()
+    configuration = directory / "sentinel.conf"
+    configuration.write_text(watching)
+    return _started(stack, RedisServer(directory, configuration=configuration))
+
+
+def _port_with_bus() -> int:
+    """Give a free port whose cluster bus, 10000 above, is one too; free ports may be too high."""
+    while True:
+        port = free_port() - 10_000
+        with socket.socket() as one, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            return port
+
+
+def _takes_writes(server: RedisServer) -> bool:
+    try:
+        # A write that changes nothing: refused by a replica, moved by a node without our slot.
+        server.command("DEL", "{charter}:nothing")
+    except (redis.RedisError, OSError):
+        return False
+    return True
+
+
+def _replicas(server: RedisServer) -> int:
+    with server.client() as client:
+        told = client.info("replication")
+    followers = [told[name] for name in told if name[:5] == "slave" and name[5:].isdigit()]
+    return sum(follower["state"] == "online" for follower in followers)
+
+
+def _replica_of(master: RedisServer, servers: list[RedisServer]) -> RedisServer:
+    with master.client() as client:
+        port = client.info("replication")["slave0"]["port"]
+    return next(server for server in servers if server.port == port)
+
+
+def _knows_all(sentinel: RedisServer) -> bool:
+    told = sentinel.command("SENTINEL", "MASTER", "mymaster")
+    assert isinstance(told, list)
+    state = dict(zip(told[::2], told[1::2], strict=True))
+    return int(state[b"num-other-sentinels"]) == 2 and int(state[b"num-slaves"]) > 0
+
+
+def _covers_all(server: RedisServer) -> bool:
+    told = server.command("CLUSTER", "INFO")
+    assert isinstance(told, bytes)
+    return b"cluster_state:ok" in told and b"cluster_slots_ok:16384" in told
