@@ -94,7 +94,7 @@ class TestSinks:
         """The sinks are served in the contract's order: log, line, metrics, stream."""
         order: list[str] = []
         monkeypatch.setattr(EMIT, "emit_record", noting(order, "log"))
-        monkeypatch.setattr(EMIT, "Envelope", noting(order, "line"))
+        monkeypatch.setattr(charter_capture.writer, "write", noting(order, "line"))
         monkeypatch.setattr(Instruments, "record", noting(order, "metrics"))
         stream = MemoryStream()
         monkeypatch.setattr(stream, "publish_nowait", noting(order, "stream"))

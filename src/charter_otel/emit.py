@@ -17,8 +17,9 @@ from charter_otel.charter import Event, InvalidEvent, create, encode
 from charter_otel.charter.envelope import random_suffix
 from charter_otel.otel.instrumentation import SCOPE, Instrumentation
 from charter_otel.otel.line_values import Envelope
+from charter_otel.otel.logs import event_lines
 from charter_otel.otel.records import emit_record, severity
-from charter_otel.otel.trace_context import correlation_id, current, traceparent
+from charter_otel.otel.trace_context import TraceIds, current, trace_ids
 from charter_otel.streams import EventStream
 from charter_otel.streams.foreign import ForeignStream, publish
 
@@ -45,7 +46,7 @@ class Emission(NamedTuple):
     encoded: bytes
     severity: str
     timestamp_ns: int
-    traceparent: str | None
+    ids: TraceIds | None
     stream: EventStream | None
 
 
@@ -146,18 +147,16 @@ class Emitter:
         self, event_type: str, payload: Mapping[str, Any], stream: EventStream | None
     ) -> Emission | None:
         try:
-            context = current()
+            ids = trace_ids(current())
             now = self._clock()
             event = create(
                 event_type,
                 payload,
-                correlation_id=correlation_id(context),
+                correlation_id=ids.trace_id if ids else None,
                 timestamp_ns=now,
                 suffix=self._suffix(),
             )
-            return Emission(
-                event, encode(event), severity(event), now, traceparent(context), stream
-            )
+            return Emission(event, encode(event), severity(event), now, ids, stream)
         except InvalidEvent as error:
             self._swallow("validation", "invalid", error)
         except Exception as error:  # noqa: BLE001 - the contract: emitting never raises
@@ -168,9 +167,13 @@ class Emitter:
         emit_record(self._logger, emission.event, emission.severity, emission.timestamp_ns)
 
     def _to_line(self, emission: Emission) -> None:
-        event = emission.event
-        write = getattr(self._line_logger, emission.severity)
-        write(event.type, timestamp=event.timestamp, charter=Envelope(event, emission.encoded))
+        event, encoded, level = emission.event, emission.encoded, emission.severity
+        lines = event_lines()
+        if lines is not None:
+            lines.write(event, encoded, level, emission.ids)
+        else:
+            write = getattr(self._line_logger, level)
+            write(event.type, timestamp=event.timestamp, charter=Envelope(event, encoded))
 
     def _to_metrics(self, emission: Emission) -> None:
         self.instrumentation.instruments.record(emission.event)
@@ -179,8 +182,9 @@ class Emitter:
         if emission.stream is None:
             log.debug("event not published: there is no event stream", type=emission.event.type)
             return
+        traceparent = emission.ids.traceparent if emission.ids else None
         emission.stream.publish_nowait(
-            emission.event, encoded=emission.encoded, traceparent=emission.traceparent
+            emission.event, encoded=emission.encoded, traceparent=traceparent
         )
 
     @cached_property

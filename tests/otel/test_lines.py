@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -27,9 +28,11 @@ class Pipe:
         return self.received.splitlines(keepends=True)
 
 
-@pytest.fixture
-def pipe() -> Iterator[Pipe]:
-    """Give a pipe, closed at the end."""
+@pytest.fixture(params=["kernel knows", "ask first"])
+def pipe(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pipe]:
+    """Give a pipe, closed at the end, with a kernel that takes writes that must not wait or not."""
+    if request.param == "ask first":
+        monkeypatch.delattr(os, "RWF_NOWAIT", raising=False)
     pipe = Pipe()
     yield pipe
     for descriptor in (pipe.reader, pipe.writer):
@@ -109,6 +112,7 @@ def test_descriptor_that_takes_a_part(pipe: Pipe, monkeypatch: pytest.MonkeyPatc
         return write(descriptor, data[:answer])
 
     monkeypatch.setattr(os, "write", reluctant)
+    monkeypatch.setattr(os, "pwritev", lambda fd, buffers, *_: reluctant(fd, buffers[0]))
     writer = LineWriter(pipe.writer)
     writer.write(b"one line\n")
     writer.write(b"two\n")
@@ -167,3 +171,27 @@ def test_flush_waits_for_the_reader(pipe: Pipe) -> None:
     reader.join()
     assert len(pipe.received) == 50_001
     wait_until(lambda: writer._thread is None or not writer._thread.is_alive(), "thread is gone")
+
+
+def test_descriptor_that_knows_no_such_writes() -> None:
+    """A file, which may refuse a write that must not wait, gets its lines all the same."""
+    with tempfile.TemporaryFile() as file:
+        writer = LineWriter(file.fileno())
+        writer.write(b"one\n")
+        writer.write(b"two\n")
+        assert writer.flush()
+        file.seek(0)
+        assert file.read() == b"one\ntwo\n"
+
+
+def test_terminal() -> None:
+    """So does a terminal."""
+    reader, terminal = os.openpty()
+    try:
+        writer = LineWriter(terminal)
+        writer.write(b"one\n")
+        writer.write(b"two\n")
+        assert os.read(reader, 100) == b"one\r\ntwo\r\n"
+    finally:
+        os.close(reader)
+        os.close(terminal)

@@ -5,7 +5,7 @@ import re
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,7 +14,6 @@ from charter_otel.charter.catalog import CATALOG, Entry
 VERSION = "1.0"
 """The Charter version that the envelope follows."""
 
-_ID = re.compile(r"evt_(metrics|telemetry)_[0-9]{13}_[0-9a-z]{6,}")
 _CORRELATION_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -70,19 +69,19 @@ def create(
         InvalidEvent: The type is unknown, or a field is missing, unknown, of the wrong type or
             out of range.
     """
-    entry = _entry(event_type)
+    kind = _kind(event_type)
     now = time.time_ns() if timestamp_ns is None else timestamp_ns
-    event = Event(
-        id=_id(entry, now // 1_000_000, suffix or random_suffix()),
-        type=entry.name.value,
-        source=entry.source,
+    event_id = f"{kind.id_head}{now // 1_000_000:013d}_{suffix or random_suffix()}"
+    _check_ids(kind, event_id, correlation_id)
+    return Event(
+        id=event_id,
+        type=kind.type,
+        source=kind.entry.source,
         target=None,
         timestamp=now // 1_000 / 1e6,
-        payload=_conform(entry, payload),
+        payload=_conform(kind, payload),
         meta={"correlation_id": correlation_id, "version": VERSION},
     )
-    _check_envelope(event, entry)
-    return event
 
 
 def encode(event: Event) -> bytes:
@@ -124,37 +123,40 @@ def validate(event: Event) -> None:
     _check(event)
 
 
-def _id(entry: Entry, milliseconds: int, suffix: str) -> str:
-    return f"evt_{_module(entry)}_{milliseconds:013d}_{suffix}"
+class _Kind(NamedTuple):
+    """A catalog entry, and what follows from it for each of its events."""
+
+    entry: Entry
+    type: str
+    id_head: str
+    id_form: re.Pattern[str]
 
 
-def _module(entry: Entry) -> str:
-    return entry.name.partition(".")[0]
+def _make_kind(entry: Entry) -> _Kind:
+    event_type = entry.name.value
+    id_head = f"evt_{event_type.partition('.')[0]}_"
+    return _Kind(entry, event_type, id_head, re.compile(id_head + "[0-9]{13}_[0-9a-z]{6,}"))
 
 
-def _check(event: Event) -> None:
-    entry = _entry(event.type)
-    _check_envelope(event, entry)
-    _convert(entry, event.payload)
-
-
-def _entry(event_type: str) -> Entry:
-    entry = CATALOG.get(event_type)
-    if entry is None:
+def _kind(event_type: str) -> _Kind:
+    kind = _KINDS.get(event_type)
+    if kind is None:
         known = ", ".join(CATALOG)
         raise InvalidEvent(
             f"type: {event_type!r:.100} is no Charter event type; use one of {known}"
         )
-    return entry
+    return kind
+
+
+def _check(event: Event) -> None:
+    kind = _kind(event.type)
+    _check_envelope(event, kind.entry)
+    _check_ids(kind, event.id, event.meta["correlation_id"])
+    _convert(kind, event.payload)
 
 
 def _check_envelope(event: Event, entry: Entry) -> None:
-    module = _module(entry)
     meta = event.meta
-    if not _ID.fullmatch(event.id) or not event.id.startswith(f"evt_{module}_"):
-        raise InvalidEvent(
-            f"id: {event.id!r:.100} is not evt_{module}_<13 digits>_<6 or more of 0-9a-z>"
-        )
     if event.source != entry.source:
         raise InvalidEvent(
             f"source: {event.source!r:.100} does not emit {entry.name}; {entry.source} does"
@@ -165,53 +167,63 @@ def _check_envelope(event: Event, entry: Entry) -> None:
         raise InvalidEvent(f"meta: has {sorted(meta)}, not exactly correlation_id and version")
     if meta["version"] != VERSION:
         raise InvalidEvent(f"meta.version: {meta['version']!r:.100} is not {VERSION!r}")
-    correlation_id = meta["correlation_id"]
+
+
+def _check_ids(kind: _Kind, event_id: str, correlation_id: str | None) -> None:
+    if not kind.id_form.fullmatch(event_id):
+        raise InvalidEvent(
+            f"id: {event_id!r:.100} is not {kind.id_head}<13 digits>_<6 or more of 0-9a-z>"
+        )
     if correlation_id is not None and not _CORRELATION_ID.fullmatch(correlation_id):
         raise InvalidEvent("meta.correlation_id: is neither null nor 32 lower-case hex digits")
 
 
-def _conform(entry: Entry, payload: Mapping[str, Any]) -> dict[str, Any]:
+def _conform(kind: _Kind, payload: Mapping[str, Any]) -> dict[str, Any]:
     """Give the payload in the type's own fields, number types and order."""
-    conformed: dict[str, Any] = msgspec.to_builtins(_convert(entry, payload))
+    conformed = _convert(kind, payload)
     if unknown := _unknown(payload, conformed):
-        raise InvalidEvent(f"payload.{unknown}: {entry.name} has no such field")
-    return {name: _encodable(value) for name, value in conformed.items()}
+        raise InvalidEvent(f"payload.{unknown}: {kind.type} has no such field")
+    for name, value in conformed.items():
+        if isinstance(value, str) and not value.isascii():
+            conformed[name] = _encodable(value)
+    return conformed
 
 
-def _convert(entry: Entry, payload: Mapping[str, Any]) -> msgspec.Struct:
+def _convert(kind: _Kind, payload: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        struct = msgspec.convert(payload, entry.payload)
+        struct = msgspec.convert(payload, kind.entry.payload)
     except (msgspec.ValidationError, OverflowError, UnicodeEncodeError) as error:
         reason, _, path = str(error).partition(" - at `$.")
         field = f"payload.{path.rstrip('`')}" if path else "payload"
-        raise InvalidEvent(f"{field}: {reason} ({entry.name})") from error
-    _check_finite(entry, "payload", struct)
-    return struct
+        raise InvalidEvent(f"{field}: {reason} ({kind.type})") from error
+    converted: dict[str, Any] = msgspec.to_builtins(struct)
+    _check_finite(kind, "payload", converted)
+    return converted
 
 
-def _check_finite(entry: Entry, path: str, struct: msgspec.Struct) -> None:
-    for name in struct.__struct_fields__:
-        value = getattr(struct, name)
-        if isinstance(value, msgspec.Struct):
-            _check_finite(entry, f"{path}.{name}", value)
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise InvalidEvent(f"{path}.{name}: {value} is no finite number ({entry.name})")
+def _check_finite(kind: _Kind, path: str, values: dict[str, Any]) -> None:
+    for name, value in values.items():
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise InvalidEvent(f"{path}.{name}: {value} is no finite number ({kind.type})")
+        elif isinstance(value, dict):
+            _check_finite(kind, f"{path}.{name}", value)
 
 
-def _unknown(given: Mapping[str, Any], known: Mapping[str, Any]) -> str | None:
-    for name, value in given.items():
+def _unknown(given: Mapping[str, Any], known: dict[str, Any]) -> str | None:
+    for name in given:
         if name not in known:
             return str(name)
-        if isinstance(value, Mapping) and (inner := _unknown(value, known[name])):
-            return f"{name}.{inner}"
+    for name, inner in known.items():
+        if isinstance(inner, dict) and (unknown := _unknown(given[name], inner)):
+            return f"{name}.{unknown}"
     return None
 
 
-def _encodable(value: Any) -> Any:
-    if isinstance(value, str) and not value.isascii():
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return value
+def _encodable(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+_KINDS = {event_type: _make_kind(entry) for event_type, entry in CATALOG.items()}
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Event)

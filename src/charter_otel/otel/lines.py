@@ -29,6 +29,8 @@ class LineWriter:
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._draining = False
+        # Linux takes a write that must not wait; elsewhere the descriptor is asked first.
+        self._nowait: int = getattr(os, "RWF_NOWAIT", 0)
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self.dropped = 0
@@ -36,8 +38,7 @@ class LineWriter:
     def write(self, line: bytes) -> None:
         """Write the line, which ends with a newline, now or soon."""
         with self._lock:
-            ready = not self._draining and len(line) <= PIPE_BUF and self._poll.poll(0)
-            rest = self._write(line, wait=False) if ready else line
+            rest = line if self._draining else self._write_now(line)
             if rest:
                 self._enqueue(rest)
 
@@ -70,6 +71,19 @@ class LineWriter:
                     return
                 line = self._waiting.popleft()
             self._write(line, wait=True)
+
+    def _write_now(self, line: bytes) -> bytes:
+        """Write what the descriptor takes without waiting, and give the rest."""
+        if self._nowait:
+            try:
+                return line[os.pwritev(self._descriptor, (line,), -1, self._nowait) :]
+            except BlockingIOError:
+                return line
+            except OSError:
+                # A terminal, a file and an older kernel know no such writes.
+                self._nowait = 0
+        ready = len(line) <= PIPE_BUF and self._poll.poll(0)
+        return self._write(line, wait=False) if ready else line
 
     def _write(self, line: bytes, *, wait: bool) -> bytes:
         """Write the line, and give what is left of it.

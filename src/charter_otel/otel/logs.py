@@ -5,7 +5,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any, Literal, TextIO
 
 import msgspec
@@ -13,9 +12,10 @@ import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 from charter_otel.otel.console import console_processors
-from charter_otel.otel.line_values import Envelope, as_text, safe_repr
+from charter_otel.otel.event_lines import EventLines
+from charter_otel.otel.line_values import Envelope, as_text, one_line, safe_repr, timestamp
 from charter_otel.otel.lines import LineWriter
-from charter_otel.otel.trace_context import current
+from charter_otel.otel.trace_context import current, trace_ids
 
 LogFormat = Literal["json", "console"]
 
@@ -29,12 +29,6 @@ _FIRST_KEYS = (
     "span_id",
     "trace_flags",
 )
-_LINE_ENDS = (
-    ("\u0085".encode(), rb"\u0085"),
-    ("\u2028".encode(), rb"\u2028"),
-    ("\u2029".encode(), rb"\u2029"),
-)
-"""Line ends beyond ASCII (Unicode Annex 14), and how JSON escapes them."""
 _STACK_LIMIT = 30
 """Frames of a traceback that a line carries: the innermost tell what happened."""
 
@@ -59,6 +53,8 @@ def configure_logs(
     """
     writer = writer or LineWriter()
     log_format = log_format or default_format(sys.stdout)
+    lowest = logging.getLevelName(level)
+    factory = _LoggerFactory(writer)
     shared = [
         structlog.contextvars.merge_contextvars,
         _add_service_name(service_name),
@@ -68,12 +64,28 @@ def configure_logs(
     ]
     structlog.configure(
         processors=[structlog.processors.add_log_level, _add_name_and_time, *shared],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level)),
-        logger_factory=_LoggerFactory(writer),
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
+        logger_factory=factory,
         cache_logger_on_first_use=False,
     )
+    if log_format == "json":
+        factory.event_lines = EventLines(service_name, lowest, writer)
+        factory.configuration = _configuration()
     _configure_standard_library(writer, level, shared)
     return writer
+
+
+def event_lines() -> EventLines | None:
+    """Give what writes an event's line directly, or None where its line has to go by structlog.
+
+    It has to where structlog is not set up by `configure_logs` as JSON, where somebody has changed
+    that set-up since, and where fields are bound to the context.
+    """
+    configuration = structlog.get_config()
+    factory = configuration["logger_factory"]
+    if not isinstance(factory, _LoggerFactory) or factory.configuration != configuration:
+        return None
+    return None if structlog.contextvars.get_contextvars() else factory.event_lines
 
 
 def default_format(stream: TextIO) -> LogFormat:
@@ -83,18 +95,9 @@ def default_format(stream: TextIO) -> LogFormat:
 
 def add_trace_context(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
     """Add ``trace_id``, ``span_id`` and ``trace_flags`` of the current span, recording or not."""
-    context = current()
-    if context.is_valid:
-        event_dict["trace_id"] = f"{context.trace_id:032x}"
-        event_dict["span_id"] = f"{context.span_id:016x}"
-        event_dict["trace_flags"] = f"{context.trace_flags:02x}"
+    if ids := trace_ids(current()):
+        event_dict.update(ids._asdict())
     return event_dict
-
-
-def timestamp(seconds: float) -> str:
-    """Give Unix seconds as RFC 3339 in UTC, with microseconds."""
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 class _LineLogger:
@@ -111,6 +114,12 @@ class _LineLogger:
 
 
 class _LoggerFactory:
+    """Makes the innermost loggers, and knows the short way of events' lines, if there is one."""
+
+    event_lines: EventLines | None = None
+    configuration: dict[str, Any] | None = None
+    """structlog's configuration, for which the short way gives the same lines."""
+
     def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
 
@@ -140,6 +149,12 @@ class _LineHandler(logging.Handler):
             self._writer.write(line)
         except Exception:  # noqa: BLE001 - logging's contract: a handler never raises
             self.handleError(record)
+
+
+def _configuration() -> dict[str, Any]:
+    """Give structlog's configuration with a copy of the list, to which anybody may add later."""
+    configuration = structlog.get_config()
+    return configuration | {"processors": configuration["processors"][:]}
 
 
 def _configure_standard_library(
@@ -201,18 +216,9 @@ def _json() -> list[Any]:
             encoded = encoder.encode(line)
         except Exception:  # noqa: BLE001 - a line must not fail the code that writes it
             encoded = encoder.encode(_made_safe(line, encoder))
-        return _one_line(encoded) + b"\n"
+        return one_line(encoded) + b"\n"
 
     return [render]
-
-
-def _one_line(encoded: bytes) -> bytes:
-    """Escape what JSON leaves as it is and some readers take for the end of a line."""
-    if encoded.isascii():
-        return encoded
-    for character, escape in _LINE_ENDS:
-        encoded = encoded.replace(character, escape)
-    return encoded
 
 
 def _made_safe(line: dict[str, Any], encoder: msgspec.json.Encoder) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """A Charter event as an OpenTelemetry log record: name, time, severity, flat attributes."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry._logs import Logger, SeverityNumber
@@ -14,10 +13,11 @@ _SEVERITY_NUMBERS = {
     "warn": SeverityNumber.WARN,
     "error": SeverityNumber.ERROR,
 }
-_PATHS = {
-    event_type: tuple((path.split("."), key) for path, key in fields)
+_FIELDS = {
+    event_type: tuple((*path.partition(".")[::2], key) for path, key in fields)
     for event_type, fields in semconv.EVENTS.items()
 }
+"""Event type → (field of the payload, field inside of that one or "", attribute)."""
 
 
 def severity(event: Event) -> str:
@@ -38,8 +38,11 @@ def attributes(event: Event) -> dict[str, Any]:
     }
     if correlation_id := event.meta["correlation_id"]:
         flat[semconv.CHARTER_EVENT_CORRELATION_ID] = correlation_id
-    for path, key in _PATHS[event.type]:
-        value = _value(event.payload, path)
+    payload = event.payload
+    for name, inner, key in _FIELDS[event.type]:
+        value = payload.get(name)
+        if inner and value is not None:
+            value = value.get(inner)
         if value is not None:
             flat[key] = value
     return flat
@@ -60,12 +63,3 @@ def emit_record(logger: Logger, event: Event, severity_text: str, timestamp_ns: 
             event_name=event.type,
             attributes=attributes(event),
         )
-
-
-def _value(payload: Mapping[str, Any], path: list[str]) -> Any:
-    value: Any = payload
-    for name in path:
-        value = value.get(name)
-        if value is None:
-            return None
-    return value

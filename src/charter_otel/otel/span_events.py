@@ -2,6 +2,7 @@
 
 import logging
 
+from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.trace import get_current_span
 
@@ -49,4 +50,7 @@ class EventToSpanEventBridge(LogRecordProcessor):
         if context.trace_id != record.trace_id or context.span_id != record.span_id:
             return
         timestamp = record.timestamp if record.timestamp is not None else record.observed_timestamp
-        span.add_event(record.event_name, record.attributes, timestamp)
+        attributes = record.attributes
+        if isinstance(attributes, BoundedAttributes):
+            attributes = attributes.copy()  # a dict, which the span reads much faster
+        span.add_event(record.event_name, attributes, timestamp)

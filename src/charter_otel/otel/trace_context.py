@@ -1,6 +1,33 @@
 """Trace ids as the texts that events, streams and log lines carry."""
 
+from typing import NamedTuple
+
 from opentelemetry.trace import SpanContext, get_current_span
+
+
+class TraceIds(NamedTuple):
+    """What a valid span context says, as text."""
+
+    trace_id: str
+    """32 hexadecimal digits."""
+    span_id: str
+    """16 hexadecimal digits."""
+    trace_flags: str
+    """Two hexadecimal digits."""
+
+    @property
+    def traceparent(self) -> str:
+        """The W3C ``traceparent``."""
+        return f"00-{self.trace_id}-{self.span_id}-{self.trace_flags}"
+
+
+def trace_ids(context: SpanContext) -> TraceIds | None:
+    """Give the context's ids as text, or None where there is no valid trace."""
+    if not context.is_valid:
+        return None
+    return TraceIds(
+        f"{context.trace_id:032x}", f"{context.span_id:016x}", f"{context.trace_flags:02x}"
+    )
 
 
 def correlation_id(context: SpanContext) -> str | None:
@@ -10,9 +37,8 @@ def correlation_id(context: SpanContext) -> str | None:
 
 def traceparent(context: SpanContext) -> str | None:
     """Give the W3C ``traceparent``, or None where there is no valid trace."""
-    if not context.is_valid:
-        return None
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{context.trace_flags:02x}"
+    ids = trace_ids(context)
+    return ids.traceparent if ids else None
 
 
 def current() -> SpanContext:

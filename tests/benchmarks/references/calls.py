@@ -4,6 +4,8 @@ import os
 import secrets
 import time
 from collections import deque
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import structlog
@@ -13,22 +15,28 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
-from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics import Counter, ExemplarReservoir, MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import View
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import get_current_span
 from structlog.typing import EventDict, WrappedLogger
 
 from benchmarks.events import EVENT_TYPE, attributes, payload
+from charter_otel.charter.payloads import ConnectionClosed
 
 _BOUNDARIES = (1, 10, 60, 300, 600, 1_200, 3_600, 21_600, 86_400)
 
 
 class Calls:
-    """The calls, on providers with the SDK's usual set-up.
+    """The calls, on providers that are set up as the service's.
 
-    The SDK's self-metrics are on, as they are in the service.
+    The SDK's self-metrics are on, the queue of log records is longer than by default, and sums
+    have no exemplars. The payload is checked, once, and the line has the keys that ours has.
+
+    What ours does beyond the calls: the envelope is checked, each sink is isolated and counted,
+    the line is written without ever waiting, and the stream keeps a history to read from.
 
     Args:
         descriptor: Where the JSON lines go.
@@ -36,7 +44,10 @@ class Calls:
 
     def __init__(self, descriptor: int) -> None:
         os.environ["OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED"] = "true"
-        meters = MeterProvider([PeriodicExportingMetricReader(OTLPMetricExporter())])
+        meters = MeterProvider(
+            [PeriodicExportingMetricReader(OTLPMetricExporter())],
+            views=[View(instrument_type=Counter, exemplar_reservoir_factory=_no_exemplars)],
+        )
         spans = TracerProvider(meter_provider=meters)
         spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(meter_provider=meters)))
         logs = LoggerProvider(meter_provider=meters)
@@ -61,6 +72,7 @@ class Calls:
         trace_id = f"{span.get_span_context().trace_id:032x}"
         event_id = f"evt_telemetry_{now // 1_000_000:013d}_{secrets.token_hex(6)}"
         fields = payload()
+        msgspec.convert(fields, ConnectionClosed)
         envelope = {
             "id": event_id,
             "type": EVENT_TYPE,
@@ -98,6 +110,21 @@ class Calls:
             provider.shutdown()
 
 
+class _NoExemplars(ExemplarReservoir):
+    """Keeps none."""
+
+    def offer(self, *_: object) -> None:
+        """Take none."""
+
+    def collect(self, _: object) -> list[Any]:
+        """Give none."""
+        return []
+
+
+def _no_exemplars(_: object) -> Callable[..., ExemplarReservoir]:
+    return _NoExemplars
+
+
 def _structlog(descriptor: int) -> structlog.typing.FilteringBoundLogger:
     encoder = msgspec.json.Encoder()
 
@@ -121,7 +148,8 @@ def _structlog(descriptor: int) -> structlog.typing.FilteringBoundLogger:
 
 def _add_trace(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
     context = get_current_span().get_span_context()
-    event_dict["service.name"] = "bench"
+    event_dict["logger"] = event_dict["service.name"] = "bench"
     event_dict["trace_id"] = f"{context.trace_id:032x}"
     event_dict["span_id"] = f"{context.span_id:016x}"
+    event_dict["trace_flags"] = f"{context.trace_flags:02x}"
     return event_dict
