@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -102,6 +104,21 @@ class TestCreate:
             create("metrics.aggregation_started", payload, timestamp_ns=0).id for _ in range(10_000)
         }
         assert len(ids) == 10_000
+
+    @pytest.mark.parametrize("before", ["pass", "import random; random.seed(1)", "random_suffix()"])
+    def test_ids_of_processes_differ(self, before: str) -> None:
+        """No two processes make the same ids: not with a seed of the user's, not after a fork."""
+        code = (
+            f"import os; from charter_otel.charter.envelope import random_suffix; {before}; "
+            "child = os.fork(); os.write(1, random_suffix().encode()); child and os.wait()"
+        )
+        suffixes = "".join(
+            subprocess.run(
+                [sys.executable, "-c", code], check=True, stdout=subprocess.PIPE, text=True
+            ).stdout
+            for _ in range(2)
+        )
+        assert len({suffixes[at : at + 12] for at in range(0, 48, 12)}) == 4
 
     def test_timestamp_is_the_nearest_microsecond(self) -> None:
         """A time that is written with three decimals stays so."""

@@ -1,8 +1,9 @@
 """The Charter v1.0 envelope: seven fields around a payload, created, checked, encoded, decoded."""
 
 import math
+import os
+import random
 import re
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -45,7 +46,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 def random_suffix() -> str:
     """Give what makes an event id unique among all instances: 48 random bits."""
-    return secrets.token_hex(6)
+    return f"{_RANDOM.getrandbits(48):012x}"
 
 
 def create(
@@ -179,13 +180,10 @@ def _check_ids(kind: _Kind, event_id: str, correlation_id: str | None) -> None:
 
 
 def _conform(kind: _Kind, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the payload in the type's own fields, number types and order."""
+    """Give the payload in the type's own fields, number types and order, with nothing else."""
     conformed = _convert(kind, payload)
     if unknown := _unknown(payload, conformed):
         raise InvalidEvent(f"payload.{unknown}: {kind.type} has no such field")
-    for name, value in conformed.items():
-        if isinstance(value, str) and not value.isascii():
-            conformed[name] = _encodable(value)
     return conformed
 
 
@@ -197,17 +195,21 @@ def _convert(kind: _Kind, payload: Mapping[str, Any]) -> dict[str, Any]:
         field = f"payload.{path.rstrip('`')}" if path else "payload"
         raise InvalidEvent(f"{field}: {reason} ({kind.type})") from error
     converted: dict[str, Any] = msgspec.to_builtins(struct)
-    _check_finite(kind, "payload", converted)
+    _make_encodable(kind, "payload", converted)
     return converted
 
 
-def _check_finite(kind: _Kind, path: str, values: dict[str, Any]) -> None:
+def _make_encodable(kind: _Kind, path: str, values: dict[str, Any]) -> None:
+    """Refuse numbers and replace text that JSON has no form for."""
     for name, value in values.items():
         if isinstance(value, float):
             if not math.isfinite(value):
                 raise InvalidEvent(f"{path}.{name}: {value} is no finite number ({kind.type})")
+        elif isinstance(value, str):
+            if not value.isascii():
+                values[name] = _replace_surrogates(value)
         elif isinstance(value, dict):
-            _check_finite(kind, f"{path}.{name}", value)
+            _make_encodable(kind, f"{path}.{name}", value)
 
 
 def _unknown(given: Mapping[str, Any], known: dict[str, Any]) -> str | None:
@@ -220,10 +222,14 @@ def _unknown(given: Mapping[str, Any], known: dict[str, Any]) -> str | None:
     return None
 
 
-def _encodable(text: str) -> str:
+def _replace_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 _KINDS = {event_type: _make_kind(entry) for event_type, entry in CATALOG.items()}
+# Unique and no secret, as trace ids are. Its own, so that nobody seeds it; and a fork's differ.
+_RANDOM = random.Random()  # noqa: S311
+os.register_at_fork(after_in_child=_RANDOM.seed)
+
 _ENCODER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder(Event)

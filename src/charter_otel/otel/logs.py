@@ -3,7 +3,6 @@
 import logging
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any, Literal, TextIO
 
@@ -15,6 +14,7 @@ from charter_otel.otel.console import console_processors
 from charter_otel.otel.event_lines import EventLines
 from charter_otel.otel.line_values import Envelope, as_text, one_line, safe_repr, timestamp
 from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.stacktraces import summarize
 from charter_otel.otel.trace_context import current, trace_ids
 
 LogFormat = Literal["json", "console"]
@@ -29,8 +29,6 @@ _FIRST_KEYS = (
     "span_id",
     "trace_flags",
 )
-_STACK_LIMIT = 30
-"""Frames of a traceback that a line carries: the innermost tell what happened."""
 
 
 def configure_logs(
@@ -186,10 +184,10 @@ def _add_service_name(name: str) -> Callable[[WrappedLogger, str, EventDict], Ev
 
 
 def _add_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-    """Put an exception into the conventions' three fields; the traceback module is fast enough."""
+    """Put an exception into the conventions' three fields."""
     error = _exception(event_dict.pop("exc_info", None))
     if error is not None:
-        summary = traceback.TracebackException.from_exception(error, limit=-_STACK_LIMIT)
+        summary = summarize(error)
         event_dict["exception.type"] = type(error).__qualname__
         event_dict["exception.message"] = str(summary)
         event_dict["exception.stacktrace"] = "".join(summary.format())

@@ -1,8 +1,8 @@
 """A Charter event as an OpenTelemetry log record: name, time, severity, flat attributes."""
 
-from typing import Any
+from typing import Any, Self
 
-from opentelemetry._logs import Logger, SeverityNumber
+from opentelemetry._logs import Logger, LogRecord, SeverityNumber
 
 from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, Event
 from charter_otel.otel import semconv
@@ -18,6 +18,15 @@ _FIELDS = {
     for event_type, fields in semconv.EVENTS.items()
 }
 """Event type → (field of the payload, field inside of that one or "", attribute)."""
+
+
+class _EventRecord(LogRecord):
+    """A record that the SDK's batch processor copies in a third of the time."""
+
+    def __copy__(self) -> Self:
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        return copied
 
 
 def severity(event: Event) -> str:
@@ -57,9 +66,11 @@ def emit_record(logger: Logger, event: Event, severity_text: str, timestamp_ns: 
     number = _SEVERITY_NUMBERS[severity_text]
     if logger.enabled(severity_number=number, event_name=event.type):
         logger.emit(
-            timestamp=timestamp_ns,
-            observed_timestamp=timestamp_ns,
-            severity_number=number,
-            event_name=event.type,
-            attributes=attributes(event),
+            _EventRecord(
+                timestamp=timestamp_ns,
+                observed_timestamp=timestamp_ns,
+                severity_number=number,
+                event_name=event.type,
+                attributes=attributes(event),
+            )
         )
