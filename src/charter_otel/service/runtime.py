@@ -155,7 +155,7 @@ class Runtime:
         if stream is None:
             yield
             return
-        observe_stream(self.instrumentation.instruments, stream)
+        observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
         async with AsyncExitStack() as stop:
             for consumer in self.consumers:
                 consumer.attach(stream)
