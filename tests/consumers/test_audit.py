@@ -89,7 +89,8 @@ def test_any_changed_byte_is_found(
 
 
 @pytest.mark.parametrize(
-    ("order", "row"), [([0, 2, 3], 3), ([0, 2, 1, 3], 3), ([0, 1, 1, 2, 3], 2), ([1, 0, 2, 3], 1)]
+    ("order", "row"),
+    [([0, 2, 3], 3), ([0, 2, 1, 3], 3), ([0, 1, 1, 2, 3], 2), ([1, 0, 2, 3], 2), ([1, 2, 3], 2)],
 )
 def test_removed_moved_and_repeated_rows_are_found(
     tmp_path: Path, order: list[int], row: int
@@ -138,6 +139,10 @@ def test_a_removed_file_is_found(tmp_path: Path) -> None:
     assert broken is not None
     assert "missing" in broken.reason
     second.write_bytes(archived)
+    beginning = first.read_bytes()
+    first.write_bytes(b"")
+    assert verify(tmp_path).broken is not None, "a file that was emptied is not one that went"
+    first.write_bytes(beginning)
     first.unlink()
     found = verify(tmp_path)
     assert found.broken is None

@@ -177,6 +177,14 @@ def test_no_series_and_no_span_name_knows_a_robot(
         assert name in PER_ROBOT or not [value for value in values if known.search(value)], name
 
 
+def test_a_clean_stop_does_not_look_like_an_outage(
+    exported: tuple[Received, list[dict[str, object]]],
+) -> None:
+    """The last that is exported does not say that the stream is gone: a page would follow."""
+    received, _ = exported
+    assert [p.as_int for p in points(received.metrics["charter.stream.connected"])] == [1]
+
+
 def test_all_six_types_were_seen(exported: tuple[Received, list[dict[str, object]]]) -> None:
     """All but the failure, which needs a broken store, come in the normal run."""
     _, events = exported

@@ -1,6 +1,7 @@
 """Hearing early that the service stops."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -123,6 +124,27 @@ def test_sigterm_ends_open_responses_of_a_plain_uvicorn() -> None:
             server.wait(10)
         finally:
             server.kill()
+
+
+def test_stdout_of_a_plain_uvicorn_is_json_lines() -> None:
+    """Its own lines, which would name clients, give way; requests are spans and metrics."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "--factory", "charter_otel.service.app:create_app"]
+    with subprocess.Popen(
+        [*command, "--port", str(port)],
+        env={**os.environ, "CHARTER_EVENT_STREAM": "memory://"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            wait_until(lambda: _answers(port), "the service answers")
+            server.terminate()
+            stdout, stderr = server.communicate(timeout=10)
+        finally:
+            server.kill()
+    assert "service started" in [json.loads(line)["event"] for line in stdout.splitlines()]
+    assert "GET /healthz" not in stdout + stderr
 
 
 def _answers(port: int) -> bool:

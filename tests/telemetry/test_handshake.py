@@ -6,6 +6,8 @@ import re
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
+from structlog.testing import capture_logs
+from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
 from charter_otel.telemetry import Limits
@@ -36,6 +38,31 @@ async def test_what_is_no_robot_id_is_refused(robots: Robots, robot_id: str) -> 
     assert response.headers["content-type"] == "application/problem+json"
     assert "robot id" in json.loads(response.body or b"")["detail"]
     assert robots.stream.events == []
+
+
+@pytest.mark.parametrize("path", ["/ws/robot_1", "/api/telemetry/ws/", "/api/telemetry/ws/a/b"])
+async def test_a_wrong_path_is_said(robots: Robots, path: str) -> None:
+    """Where there is no WebSocket, 404 tells the path that there is one at."""
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(f"ws://{robots.address}{path}")
+    response = refused.value.response
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+    assert ROUTE in json.loads(response.body or b"")["detail"]
+
+
+@pytest.mark.parametrize(("robot_id", "named"), [("robot_1", "robot_1"), ("a$b", None)])
+async def test_a_refused_robot_is_named_where_it_is_one(
+    robots: Robots, robot_id: str, named: str | None
+) -> None:
+    """Log line and span name the robot that is refused; what is no robot id is not repeated."""
+    robots.gateway.secrets = ("s" * 32,)
+    with capture_logs() as lines, pytest.raises(InvalidStatus):
+        await robots.connect(robot_id)
+    (line,) = [line for line in lines if line["event"] == "handshake refused"]
+    assert line.get("robot_id") == named
+    (span,) = robots.spans(f"GET {ROUTE}")
+    assert (span.attributes or {}).get("charter.robot.id") == named
 
 
 async def test_robots_beyond_the_connection_limit_are_refused(robots: Robots) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 import h11
+import structlog
 from uvicorn.config import WS_PROTOCOLS
 from uvicorn.importer import import_from_string
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -20,6 +21,9 @@ from charter_otel.cli.floods import (
     CountedConnection,
     Unflooded,
 )
+from charter_otel.telemetry.admission import Refusal
+from charter_otel.telemetry.refusal import messages
+from charter_otel.telemetry.router import WEBSOCKET_ROUTE
 from charter_otel.telemetry.session import ON_PING
 
 HEADERS_WITHIN = 10.0
@@ -35,7 +39,16 @@ LINGER = 5.0
 MAX_HEADER_BYTES = 16_384
 """Bytes of a request's line and headers."""
 
+_NOWHERE = Refusal(
+    "not_found",
+    404,
+    "Not Found",
+    f"There is no WebSocket at this path; robots connect to {WEBSOCKET_ROUTE}.",
+)
 _BAD_REQUEST = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+
+
+log = structlog.get_logger(__name__)
 
 
 class Drained(asyncio.Protocol):
@@ -181,6 +194,19 @@ def websocket_protocol(name: str, frames_per_second: int) -> type[asyncio.Protoc
             super().handle_ping(*frame)
             if on_ping := self.scope["extensions"].get(ON_PING):
                 on_ping()
+
+        async def send(self, message: Any) -> None:
+            """Send what the application says, and 404 where it has no WebSocket at the path.
+
+            Litestar closes such a handshake, which uvicorn would answer with an empty 403.
+            """
+            nowhere = message["type"] == "websocket.close" and message.get("reason") == "Not Found"
+            if nowhere and not self.handshake_complete:
+                log.warning("handshake refused", outcome=_NOWHERE.outcome, status=_NOWHERE.status)
+                for answer in messages(_NOWHERE):
+                    await super().send(answer)
+            else:
+                await super().send(message)
 
         async def run_asgi(self) -> None:
             """Hold the connection, then give the peer time to read the end of it."""

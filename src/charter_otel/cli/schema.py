@@ -37,8 +37,9 @@ def _asyncapi() -> dict[str, Any]:
 
 def _openapi() -> dict[str, Any]:
     from charter_otel.service.app import create_app
+    from charter_otel.service.openapi import openapi
 
-    return create_app(settings()).openapi_schema.to_schema()
+    return openapi(create_app(settings()))
 
 
 _DOCUMENTS = {"json-schema": _json_schema, "asyncapi": _asyncapi, "openapi": _openapi}

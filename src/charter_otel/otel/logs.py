@@ -98,6 +98,9 @@ def add_trace_context(_: WrappedLogger, __: str, event_dict: EventDict) -> Event
     return event_dict
 
 
+_SERVER = ("uvicorn.error", "uvicorn.access")
+
+
 class _LineLogger:
     """The innermost logger: takes rendered bytes and knows its name."""
 
@@ -163,8 +166,13 @@ def _configure_standard_library(
         root.removeHandler(old)
     root.addHandler(_LineHandler(writer, processors))
     root.setLevel(level)
-    # At DEBUG the exporters' HTTP client logs its own requests, which are then exported.
-    for name in ("urllib3", "opentelemetry", "asyncio"):
+    # uvicorn on its own writes plain text, to stdout too.
+    for name in ("uvicorn", *_SERVER):
+        logging.getLogger(name).handlers.clear()
+        logging.getLogger(name).propagate = True
+    # At DEBUG the exporters' HTTP client logs its own requests, which are then exported; at INFO
+    # the server writes the address of each client, whose request is a span and a metric already.
+    for name in ("urllib3", "opentelemetry", "asyncio", *_SERVER):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -9,7 +9,6 @@ from charter_otel.otel.semconv import Metric
 from charter_otel.streams import EventStream, Statistics
 
 _STREAM: tuple[tuple[Metric, Callable[[Statistics], float]], ...] = (
-    (semconv.CHARTER_STREAM_CONNECTED, lambda statistics: int(statistics.connected)),
     (semconv.CHARTER_STREAM_QUEUE_SIZE, lambda statistics: statistics.queued),
     (semconv.CHARTER_STREAM_QUEUE_CAPACITY, lambda statistics: statistics.capacity),
     (semconv.CHARTER_STREAM_SPOOL_SIZE, lambda statistics: statistics.spooled),
@@ -19,8 +18,23 @@ _STREAM: tuple[tuple[Metric, Callable[[Statistics], float]], ...] = (
 )
 
 
-def observe_stream(instruments: Instruments, stream: EventStream) -> None:
-    """Have the metrics of the stream and its subscribers read at each collection."""
+def observe_stream(
+    instruments: Instruments, stream: EventStream, running: Callable[[], bool] = lambda: True
+) -> None:
+    """Have the metrics of the stream and its subscribers read at each collection.
+
+    Args:
+        instruments: Where they are observed.
+        stream: The stream.
+        running: Whether the service is not about to stop. A stream that is stopped is not
+            connected either; the last collection would make each restart look like an outage.
+    """
+
+    def connected() -> Observed:
+        if running():
+            yield int(stream.statistics().connected), {semconv.MESSAGING_SYSTEM: stream.system}
+
+    instruments.observe(semconv.CHARTER_STREAM_CONNECTED, connected)
     for metric, value in _STREAM:
         instruments.observe(metric, _of_stream(stream, value))
 

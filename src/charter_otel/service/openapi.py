@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from importlib.metadata import version
+from inspect import getdoc
 from typing import Any
 
 from litestar import Litestar, Router
@@ -63,10 +64,12 @@ def openapi_config(guards: Sequence[Guard] = ()) -> OpenAPIConfig:
     )
 
 
-def document_problems(router: Router) -> Router:
-    """Say of each route which problems it may answer with, and give the router."""
+def document(router: Router) -> Router:
+    """Say of each route what it does and which problems it may answer with; give the router."""
     for route in router.routes:
         for handler in getattr(route, "route_handlers", ()):
+            # Exceptions are a matter of Python; a client sees them as the problems below.
+            handler.description = (getdoc(handler.fn) or "").partition("\n\nRaises:")[0]
             statuses = _PROBLEMS if "{" not in route.path else (*_PROBLEMS, HTTP_404_NOT_FOUND)
             handler.responses = {**problem_responses(*statuses), **(handler.responses or {})}
     return router

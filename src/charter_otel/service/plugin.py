@@ -13,7 +13,7 @@ from charter_otel.service.events import events_router
 from charter_otel.service.guards import may, origin_guard, scope_guard
 from charter_otel.service.health import event_stream_check, health_router
 from charter_otel.service.http import RequestTelemetry
-from charter_otel.service.openapi import document_problems
+from charter_otel.service.openapi import document
 from charter_otel.service.problems import exception_handlers
 from charter_otel.service.runtime import Runtime
 from charter_otel.service.settings import Settings, load
@@ -73,7 +73,7 @@ class CharterPlugin(InitPlugin):
         ]
         return Router(
             "/",
-            route_handlers=[document_problems(router) for router in routers],
+            route_handlers=[document(router) for router in routers],
             guards=[*self.read_guards(), origin_guard(self.settings.allowed_origins)],
             request_max_body_size=MAX_BODY_BYTES,
         )

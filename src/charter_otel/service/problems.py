@@ -159,8 +159,12 @@ def _detail(request: AnyRequest, error: HTTPException) -> str:
         return error.detail
     if error.status_code == HTTPStatus.NOT_FOUND:
         return f"There is nothing at {request.scope['path']}."
+    if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return "The body is too large; send less of it at once."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("allow", "another method")
+        if allowed == "websocket":
+            return "This is a WebSocket; connect with ws:// or wss://."
         return f"{request.method} is not possible here; use {allowed}."
     return error.detail
 

@@ -6,7 +6,10 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
 
 import structlog
-from opentelemetry import trace
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from charter_otel.charter import CloseReason
@@ -152,7 +155,7 @@ class Runtime:
         if stream is None:
             yield
             return
-        observe_stream(self.instrumentation.instruments, stream)
+        observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
         async with AsyncExitStack() as stop:
             for consumer in self.consumers:
                 consumer.attach(stream)
@@ -263,5 +266,9 @@ def _is_an_error(record: logging.LogRecord) -> bool:
 
 
 def _sdk_is_set_up() -> bool:
-    """Tell whether the program has an OpenTelemetry SDK of its own."""
-    return isinstance(trace.get_tracer_provider(), TracerProvider)
+    """Tell whether the program has an OpenTelemetry SDK of its own, for one signal at least."""
+    return (
+        isinstance(trace.get_tracer_provider(), TracerProvider)
+        or isinstance(metrics.get_meter_provider(), MeterProvider)
+        or isinstance(get_logger_provider(), LoggerProvider)
+    )

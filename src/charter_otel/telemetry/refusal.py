@@ -1,5 +1,6 @@
 """Refusing a handshake with a real HTTP status and problem details."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -23,14 +24,15 @@ async def refuse(socket: WebSocket[Any, Any, Any], refusal: Refusal) -> None:
     if _EXTENSION not in (socket.scope.get("extensions") or {}):
         await socket.send({"type": "websocket.close", "code": 1008, "reason": ""})
         return
+    for message in messages(refusal):
+        await socket.send(message)  # type: ignore[arg-type]  # Litestar's types lack the extension
+
+
+def messages(refusal: Refusal) -> Iterator[dict[str, Any]]:
+    """Give the ASGI messages of the answer."""
     headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
     if refusal.status in _HEADERS:
         headers.append(_HEADERS[refusal.status])
-    body = msgspec.json.encode(
-        {"status": refusal.status, "title": refusal.title, "detail": refusal.detail}
-    )
-    for message in (
-        {"type": f"{_EXTENSION}.start", "status": refusal.status, "headers": headers},
-        {"type": f"{_EXTENSION}.body", "body": body},
-    ):
-        await socket.send(message)  # type: ignore[arg-type]  # Litestar's types lack the extension
+    yield {"type": f"{_EXTENSION}.start", "status": refusal.status, "headers": headers}
+    problem = {"status": refusal.status, "title": refusal.title, "detail": refusal.detail}
+    yield {"type": f"{_EXTENSION}.body", "body": msgspec.json.encode(problem)}

@@ -141,7 +141,7 @@ async def _shake_hands(
             verdict = _decide(gateway, _request(socket, robot_id), span)
             if isinstance(verdict, Refusal):
                 outcome = verdict.outcome
-                await _refuse(socket, verdict, span)
+                await _refuse(socket, robot_id, verdict, span)
                 return None
             await socket.accept(verdict.subprotocol)
             outcome = "accepted"
@@ -172,10 +172,14 @@ def _request(socket: Socket, robot_id: str) -> admission.Request:
     return admission.Request(robot_id, socket.headers, subprotocols, client[0] if client else None)
 
 
-async def _refuse(socket: Socket, refusal: Refusal, span: Span) -> None:
+async def _refuse(socket: Socket, robot_id: str, refusal: Refusal, span: Span) -> None:
     span.set_attribute(semconv.CHARTER_HANDSHAKE_OUTCOME, refusal.outcome)
     span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, refusal.status)
-    log.warning("handshake refused", outcome=refusal.outcome, status=refusal.status)
+    # Who it says to be helps to find the robot; what is no robot id is not repeated.
+    named = {"robot_id": robot_id} if admission.valid_robot_id(robot_id) else {}
+    if named:
+        span.set_attribute(semconv.CHARTER_ROBOT_ID, robot_id)
+    log.warning("handshake refused", outcome=refusal.outcome, status=refusal.status, **named)
     await refuse(socket, refusal)
 
 

@@ -162,6 +162,12 @@ def segments(directory: Path) -> list[Path]:
     return sorted(directory.glob("audit-*.jsonl"))
 
 
+def first_row(path: Path) -> int | None:
+    """Give the number of the row that a file begins with, which its name says, if it does."""
+    number = path.stem.removeprefix("audit-")
+    return int(number) if number.isascii() and number.isdigit() else None
+
+
 def _cut_torn_end(path: Path) -> None:
     """Cut off what follows the last line end: a row that a crash left half-written."""
     with path.open("rb+") as file:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from charter_otel.consumers.audit.chain import FIRST, InvalidRow, Row, read
-from charter_otel.consumers.audit.log import segments
+from charter_otel.consumers.audit.log import first_row, segments
 
 
 class Break(NamedTuple):
@@ -46,11 +46,12 @@ def verify(path: Path) -> Verification:
     if not files:
         raise FileNotFoundError(f"{path}: there is no audit log")
     found = Verification(0, 0, FIRST, None)
+    begins = first_row(files[0])
     last: Row | None = None
     for file, line, data in _lines(files):
-        expected = last.row + 1 if last else max(found.first, 1)
+        expected = last.row + 1 if last else begins or 1
         try:
-            row = _next(data, last)
+            row = _next(data, last) if last else _first(data, begins)
         except InvalidRow as error:
             broken = Break(file, line, _number(data, expected), str(error))
             return found._replace(broken=broken)
@@ -66,19 +67,30 @@ def _lines(files: list[Path]) -> Iterator[tuple[Path, int, bytes]]:
                 yield path, number, line
 
 
-def _next(line: bytes, last: Row | None) -> Row:
-    if not line.endswith(b"\n"):
-        raise InvalidRow("it is only half-written; the next start of the service cuts it off")
-    row = read(line)
-    if last is None:
-        if row.row == 1 and row.previous != FIRST:
-            raise InvalidRow("it is row 1 and names a row before it")
-        return row
+def _first(line: bytes, begins: int | None) -> Row:
+    row = _whole(line)
+    if begins not in (None, row.row):
+        raise InvalidRow(
+            f"its file's name says that row {begins} comes first; rows are missing or were moved"
+        )
+    if row.row == 1 and row.previous != FIRST:
+        raise InvalidRow("it is row 1 and names a row before it")
+    return row
+
+
+def _next(line: bytes, last: Row) -> Row:
+    row = _whole(line)
     if row.row != last.row + 1:
         raise InvalidRow(f"it follows row {last.row}; rows between them are missing or were moved")
     if row.previous != last.hash:
         raise InvalidRow(f"it does not follow the row {last.row} that is there")
     return row
+
+
+def _whole(line: bytes) -> Row:
+    if not line.endswith(b"\n"):
+        raise InvalidRow("it is only half-written; the next start of the service cuts it off")
+    return read(line)
 
 
 def _number(line: bytes, expected: int) -> int:
