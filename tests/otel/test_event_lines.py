@@ -18,28 +18,16 @@ from charter_otel import emit
 from charter_otel.charter import Event, create, encode
 from charter_otel.otel.instrumentation import SCOPE
 from charter_otel.otel.line_values import Envelope, timestamp
-from charter_otel.otel.lines import LineWriter
 from charter_otel.otel.logs import configure_logs, event_lines
 from charter_otel.otel.records import severity
 from charter_otel.otel.trace_context import current, trace_ids
 from charter_otel.testing import Capture, logging_restored
 from support.events import PAYLOADS, correlation_ids, timestamps_ns, typed_payloads
+from support.written import Written
 
 STARTED = "metrics.aggregation_started"
 FAILED = "metrics.aggregation_failed"
 HOSTILE = '\u0085\u2028\u2029\r\n"\\'
-
-
-class Written(LineWriter):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[bytes] = []
-
-    def write(self, line: bytes) -> None:
-        """Keep the line."""
-        self.lines.append(line)
 
 
 @contextmanager

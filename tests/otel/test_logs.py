@@ -19,34 +19,13 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from charter_otel import emit
 from charter_otel.charter import decode
 from charter_otel.otel.line_values import Envelope
-from charter_otel.otel.lines import LineWriter
 from charter_otel.otel.logs import configure_logs, default_format
 from charter_otel.testing import Capture
 from support.events import EXAMPLES, PAYLOADS
+from support.written import Written
 
 RFC_3339_UTC = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
 FIRST_KEYS = ["timestamp", "level", "event", "logger", "service.name"]
-
-
-class Written(LineWriter):
-    """Keeps what is written."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[bytes] = []
-
-    def write(self, line: bytes) -> None:
-        """Keep the line."""
-        self.lines.append(line)
-
-    @property
-    def last(self) -> dict[str, Any]:
-        """The last line, decoded; whole, and the only one in its bytes."""
-        line = self.lines[-1]
-        assert line.endswith(b"\n")
-        assert line.count(b"\n") == 1
-        decoded: dict[str, Any] = json.loads(line)
-        return decoded
 
 
 @pytest.fixture
