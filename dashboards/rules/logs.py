@@ -14,6 +14,7 @@ from dashboards.rules.thresholds import Thresholds
 _CORRELATION = label(semconv.CHARTER_EVENT_CORRELATION_ID)
 _ERROR_TYPE = label(semconv.CHARTER_JOB_ERROR_TYPE)
 _ERROR_MESSAGE = label(semconv.CHARTER_JOB_ERROR_MESSAGE)
+_TIME = label(semconv.CHARTER_EVENT_TIMESTAMP)
 DASHBOARD = "charter-incidents"
 
 
@@ -22,9 +23,19 @@ def alerts(limits: Thresholds) -> list[Alert]:
     return [_job(limits), _robot(limits)]
 
 
-def _count(limits: Thresholds, window: str, by: tuple[str, ...], *stages: str) -> str:
-    selected = " | ".join((f'{{service_name="{limits.service}"}}', *stages))
-    return f"sum by ({', '.join(by)}) (\n  count_over_time({selected} [{window}])\n) > 0"
+def _newest(limits: Thresholds, window: str, by: tuple[str, ...], *stages: str) -> str:
+    """Give the newest record for each value of the first label, with all the labels.
+
+    One alert for each job or robot, however often it failed: a page for every failure would hide
+    the trace of the last one among those of the others.
+    """
+    selected = " | ".join((f'{{service_name="{limits.service}"}}', *stages, f"unwrap {_TIME}"))
+    return (
+        f"topk by ({by[0]}) (1,\n"
+        f"  max_over_time({selected} [{window}])\n"
+        f"    by ({', '.join(by)})\n"
+        ") > 0"
+    )
 
 
 def _job(limits: Thresholds) -> Alert:
@@ -33,7 +44,7 @@ def _job(limits: Thresholds) -> Alert:
     return Alert(
         name="JobRunFailed",
         severity="warning",
-        expr=_count(limits, limits.job_failed_window, by, failed),
+        expr=_newest(limits, limits.job_failed_window, by, failed),
         summary=f"Job `{of_label(JOB_ID)}` failed with {of_label(_ERROR_TYPE)}",
         description=f"{of_label(_ERROR_TYPE)}: {of_label(_ERROR_MESSAGE)}"
         f" (correlation id {of_label(_CORRELATION)})",
@@ -49,7 +60,7 @@ def _robot(limits: Thresholds) -> Alert:
     return Alert(
         name="RobotDisconnected",
         severity="warning",
-        expr=_count(limits, limits.disconnects_window, by, closed, unexpected()),
+        expr=_newest(limits, limits.disconnects_window, by, closed, unexpected()),
         summary=f"Robot `{of_label(ROBOT_ID)}` lost its connection: {of_label(REASON)}",
         description=f"The connection of `{of_label(ROBOT_ID)}` ended with {of_label(REASON)}"
         f" (correlation id {of_label(_CORRELATION)})",

@@ -205,7 +205,10 @@ def test_trace_to_logs() -> None:
     to_logs = found.traces_to_logs_v2
     assert to_logs.datasource_uid == "charter-loki"
     assert to_logs.tags == [Tag(key="service.name", value="service_name")]
-    assert to_logs.query == '{$${__tags}} | trace_id="$${__trace.traceId}"'
+    assert to_logs.query == (
+        '{$${__tags}} | trace_id="$${__trace.traceId}"'
+        " | line_format `{{ or __line__ .charter_event_type }}`"
+    )
 
 
 def test_dashboards_are_provided() -> None:

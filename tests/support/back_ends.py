@@ -72,7 +72,7 @@ class BackEnds:
 @contextlib.contextmanager
 def back_ends(directory: Path) -> Iterator[BackEnds]:
     """Run both. Skips where a program is missing."""
-    rules = directory / "rules" / "fake"
+    rules = directory / "tenants" / "fake"
     rules.mkdir(parents=True)
     shutil.copy(RULES / "charter.loki.yaml", rules)
     with (
