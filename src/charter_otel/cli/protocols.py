@@ -139,9 +139,9 @@ def websocket_protocol(name: str) -> type[asyncio.Protocol]:
     implementation: Any = import_from_string(str(WS_PROTOCOLS[name]))
 
     class TimedWebSocket(Drained, implementation):  # type: ignore[misc]  # known at run time
-        async def run_asgi(self) -> None:
-            """Hold the connection, then give the peer time to read the end of it."""
-            await super().run_asgi()
+        def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+            """Give the peer time to read the end of the connection."""
+            super().on_task_complete(task)
             self._watch(LINGER)
 
     return TimedWebSocket
