@@ -208,9 +208,9 @@ def websocket_protocol(name: str, frames_per_second: int) -> type[asyncio.Protoc
             else:
                 await super().send(message)
 
-        async def run_asgi(self) -> None:
-            """Hold the connection, then give the peer time to read the end of it."""
-            await super().run_asgi()
+        def on_task_complete(self, task: "asyncio.Task[None]") -> None:
+            """Give the peer time to read the end of the connection."""
+            super().on_task_complete(task)
             self._watch(LINGER)
 
     return TimedWebSocket

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from litestar import Router
 from litestar.connection import ASGIConnection
 from litestar.enums import ScopeType
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
@@ -45,7 +46,7 @@ def scope_guard(secrets: Sequence[str]) -> Guard:
 
 
 def origin_guard(allowed: Collection[str]) -> Guard:
-    """Give a guard that keeps pages of other origins from writing.
+    """Give a guard, for routes that write, that keeps pages of other origins from them.
 
     Without a secret the service listens on loopback, where any page in a browser of that machine
     can send requests; what they read there, the browser keeps from them.
@@ -55,12 +56,22 @@ def origin_guard(allowed: Collection[str]) -> Guard:
     """
 
     async def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
-        if connection.scope["type"] != ScopeType.HTTP or _only_reads(connection):
-            return
         if is_foreign(connection.headers, allowed):
             raise PermissionDeniedException(detail="Pages of another origin may not write.")
 
     return guard
+
+
+def guard_writes(router: Router, guard: Guard) -> Router:
+    """Have the guard watch the routes that write, and give the router.
+
+    Litestar copies the handler for each call of a guard, which a reader would wait for in vain.
+    """
+    for route in router.routes:
+        for handler in getattr(route, "route_handlers", ()):
+            if not handler.http_methods <= _SAFE_METHODS:
+                handler.guards = (*(handler.guards or ()), guard)
+    return router
 
 
 def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool:

@@ -9,18 +9,18 @@ beforehand sends a ``traceparent``.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any, NamedTuple
 
 from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
-from opentelemetry import propagate, trace
+from opentelemetry import trace
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.metrics import Histogram
 from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
 
 from charter_otel.otel import Instrumentation, semconv
+from charter_otel.otel.propagation import parent
 from charter_otel.otel.trace_context import correlation_id, current
 
 UNTRACED = "charter_otel_untraced"
@@ -32,7 +32,7 @@ _METHODS = frozenset(
 _KEY = "charter_otel.request"
 
 
-class RequestTelemetry(ASGIMiddleware):
+class RequestTelemetry:
     """Makes the span and the measurement of each HTTP request; put it first of all middleware.
 
     The span is current while the handler runs, so that an event emitted there becomes its span
@@ -46,19 +46,32 @@ class RequestTelemetry(ASGIMiddleware):
         instrumentation: Where span and measurement go.
     """
 
-    scopes = (ScopeType.HTTP,)
-
     def __init__(self, instrumentation: Instrumentation) -> None:
         self._instrumentation = instrumentation
         self._operations: dict[tuple[str, str, str], Operation] = {}
-        self._fields = {name.lower().encode() for name in propagate.get_global_textmap().fields}
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Surround the request."""
-        request = self._begin(scope, send)
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """Surround an application; WebSockets pass, without a frame that waits as long as they."""
+
+        def middleware(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            if scope["type"] != ScopeType.HTTP:
+                return app(scope, receive, send)
+            return self._handle(scope, receive, send, app)
+
+        return middleware
+
+    async def _handle(self, scope: Scope, receive: Receive, send: Send, app: ASGIApp) -> None:
+        request = self._begin(scope)
+
+        # Were it the request's own method, `scope` would lead to `send` and back: garbage that
+        # only the collector finds.
+        async def answer(message: Message) -> None:
+            await send(message)
+            request.answered(message)
+
         token = attach(trace.set_span_in_context(request.span))
         try:
-            await next_app(scope, receive, request.send)
+            await app(scope, receive, answer)
         except BaseException as error:
             # Litestar wraps what is raised after the response has started.
             request.abort(error.__cause__ or error)
@@ -80,11 +93,11 @@ class RequestTelemetry(ASGIMiddleware):
         else:
             request.fail(error)
 
-    def _begin(self, scope: Scope, send: Send | None = None) -> "Request":
+    def _begin(self, scope: Scope) -> "Request":
         operation = self._operation(scope)
         tracer, instruments = self._instrumentation.tracer, self._instrumentation.instruments
-        span = operation.start_span(tracer, scope["path"], self._parent(scope))
-        request = Request(operation, span, instruments.request_duration, send)
+        span = operation.start_span(tracer, scope["path"], parent(scope["headers"]))
+        request = Request(operation, span, instruments.request_duration)
         scope["state"][_KEY] = request
         return request
 
@@ -97,14 +110,6 @@ class RequestTelemetry(ASGIMiddleware):
         if operation is None:
             operation = self._operations[key] = Operation(*key, traced=not _untraced(scope))
         return operation
-
-    def _parent(self, scope: Scope) -> Context | None:
-        """Give the context that the request's headers carry, if they carry any."""
-        carrier: dict[str, list[str]] = {}
-        for name, value in scope["headers"]:
-            if name in self._fields:
-                carrier.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
-        return propagate.extract(carrier) if carrier else None
 
 
 class Operation:
@@ -168,29 +173,23 @@ class Request:
         "_ended",
         "_error",
         "_operation",
-        "_send",
         "_started",
         "span",
         "status",
     )
 
-    def __init__(
-        self, operation: Operation, span: Span, duration: Histogram, send: Send | None
-    ) -> None:
+    def __init__(self, operation: Operation, span: Span, duration: Histogram) -> None:
         self.span = span
         self.status: int | None = None
         self._operation = operation
         self._duration = duration
-        self._send = send
         self._started = time.perf_counter()
         self._error: str | None = None
         self._aborted = False
         self._ended = False
 
-    async def send(self, message: Message) -> None:
-        """Send on what the application answers."""
-        assert self._send is not None  # noqa: S101 - only a request without a route has none
-        await self._send(message)
+    def answered(self, message: Message) -> None:
+        """Note what the application has sent."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if _is_event_stream(message["headers"]):

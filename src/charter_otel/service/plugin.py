@@ -10,7 +10,7 @@ from litestar.types import Guard
 from charter_otel.consumers import Consumer
 from charter_otel.metrics.router import metrics_router
 from charter_otel.service.events import events_router
-from charter_otel.service.guards import may, origin_guard, scope_guard
+from charter_otel.service.guards import guard_writes, may, origin_guard, scope_guard
 from charter_otel.service.health import event_stream_check, health_router
 from charter_otel.service.http import RequestTelemetry
 from charter_otel.service.openapi import document
@@ -71,10 +71,11 @@ class CharterPlugin(InitPlugin):
             metrics_router(),
             events_router(lambda: runtime.stream, runtime.stopping),
         ]
+        own_pages = origin_guard(self.settings.allowed_origins)
         return Router(
             "/",
-            route_handlers=[document(router) for router in routers],
-            guards=[*self.read_guards(), origin_guard(self.settings.allowed_origins)],
+            route_handlers=[document(guard_writes(router, own_pages)) for router in routers],
+            guards=self.read_guards(),
             request_max_body_size=MAX_BODY_BYTES,
         )
 

@@ -6,7 +6,7 @@ learns how full the service is.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from charter_otel.telemetry.gateway import Gateway
 from charter_otel.telemetry.origins import is_foreign
@@ -15,6 +15,7 @@ from charter_otel.tokens import InvalidToken, Token, verify
 BEARER_SUBPROTOCOL = "bearer."
 """What the subprotocol starts with that carries a browser's token: it cannot send the header."""
 
+_HEADERS = (b"authorization", b"host", b"origin")
 _ROBOT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
@@ -23,10 +24,23 @@ class Request(NamedTuple):
 
     robot_id: str
     headers: Mapping[str, str]
-    """With lower-case names."""
+    """Those that count, with lower-case names."""
     subprotocols: Sequence[str]
     address: str | None = None
     """The client's; it is counted and told to nobody."""
+
+
+def request(scope: Any, robot_id: str) -> Request:
+    """Give what matters of an ASGI scope; of headers that come twice, the first."""
+    headers = {
+        name.decode(): value.decode("latin-1")
+        for name, value in reversed(scope["headers"])
+        if name in _HEADERS
+    }
+    client = scope.get("client")
+    return Request(
+        robot_id, headers, scope.get("subprotocols") or (), client[0] if client else None
+    )
 
 
 class Admitted(NamedTuple):

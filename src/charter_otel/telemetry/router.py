@@ -9,8 +9,7 @@ import structlog
 from litestar import Router, get, websocket
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import FromPath
-from opentelemetry import context as otel_context
-from opentelemetry.trace import Span, StatusCode
+from opentelemetry.trace import Span, StatusCode, set_span_in_context
 
 from charter_otel.charter import CloseReason, Event, EventType
 from charter_otel.emit import AnyStream, event_seam, get_emitter
@@ -66,15 +65,23 @@ async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
     once for each of those, whatever ends the connection.
     """
     gateway = _gateway
-    accepted = await _shake_hands(gateway, socket, robot_id)
-    if accepted is None:
+    session = await _shake_hands(gateway, socket, robot_id)
+    if session is None:
         return
-    connection, robot = accepted
-    token = otel_context.attach(spans.inside(connection.handshake))
-    try:
-        await _hold(gateway, socket, connection, robot)
-    finally:
-        otel_context.detach(token)
+    with spans.Within(spans.inside(session.connection.handshake)):
+        reason = CloseReason.SERVER_ERROR
+        try:
+            reason = await session.run()
+        except asyncio.CancelledError:
+            reason = CloseReason.SERVER_SHUTDOWN
+            raise
+        except Exception:
+            # The robot gets a close code, the SRE a line; the other robots notice nothing.
+            log.exception("connection failed", connection_id=session.connection.id)
+        finally:
+            # The close is emitted before anything that waits; then comes the close frame.
+            await _closed(gateway, session.connection, reason)
+            await session.close(reason)
 
 
 async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
@@ -127,18 +134,17 @@ def telemetry_router() -> Router:
     )
 
 
-async def _shake_hands(
-    gateway: Gateway, socket: Socket, robot_id: str
-) -> tuple[Connection, Robot] | None:
+async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Session | None:
     """Accept the robot, or refuse it; None says that there is no connection."""
     instrumentation = get_emitter().instrumentation
+    scope = socket.scope
     started = time.perf_counter()
     outcome = "error"
     try:
         with spans.handshake(
-            instrumentation.tracer, WEBSOCKET_ROUTE, socket.scope["scheme"], socket.headers
+            instrumentation.tracer, WEBSOCKET_ROUTE, scope["scheme"], scope["headers"]
         ) as span:
-            verdict = _decide(gateway, _request(socket, robot_id), span)
+            verdict = _decide(gateway, admission.request(scope, robot_id), span)
             if isinstance(verdict, Refusal):
                 outcome = verdict.outcome
                 await _refuse(socket, robot_id, verdict, span)
@@ -146,7 +152,8 @@ async def _shake_hands(
             await socket.accept(verdict.subprotocol)
             outcome = "accepted"
             connection = Connection(robot_id, span.get_span_context(), verdict.expires_at)
-            return connection, await _established(gateway, connection, span)
+            robot = await _established(gateway, connection, span)
+            return Session(socket, connection, robot, gateway)
     finally:
         instrumentation.instruments.handshake_duration.record(
             time.perf_counter() - started, {semconv.CHARTER_HANDSHAKE_OUTCOME: outcome}
@@ -164,12 +171,6 @@ def _decide(
         span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
         span.set_status(StatusCode.ERROR)
         return admission.FAILED
-
-
-def _request(socket: Socket, robot_id: str) -> admission.Request:
-    subprotocols = socket.scope.get("subprotocols") or []
-    client = socket.scope.get("client")
-    return admission.Request(robot_id, socket.headers, subprotocols, client[0] if client else None)
 
 
 async def _refuse(socket: Socket, robot_id: str, refusal: Refusal, span: Span) -> None:
@@ -196,37 +197,20 @@ async def _established(gateway: Gateway, connection: Connection, span: Span) -> 
     robot = gateway.fleet.connected(connection)
     gateway.instances.opened(connection)
     try:
-        await _emit_event_safe(
-            event_type=EventType.TELEMETRY_CONNECTION_ESTABLISHED,
-            payload={
-                "robot_id": connection.robot_id,
-                "connection_id": connection.id,
-                "connected_at": connection.connected_at,
-            },
-        )
+        with spans.Within(set_span_in_context(span)):
+            await _emit_event_safe(
+                event_type=EventType.TELEMETRY_CONNECTION_ESTABLISHED,
+                payload={
+                    "robot_id": connection.robot_id,
+                    "connection_id": connection.id,
+                    "connected_at": connection.connected_at,
+                },
+            )
     except BaseException:
         # Only a foreign stream makes us wait, so that a cancellation can come between.
         await _closed(gateway, connection, CloseReason.SERVER_SHUTDOWN)
         raise
     return robot
-
-
-async def _hold(gateway: Gateway, socket: Socket, connection: Connection, robot: Robot) -> None:
-    """Run the session; emit the close before anything that waits, then send the close frame."""
-    acknowledge = socket.query_params.get("ack") == "1"
-    session = Session(socket, connection, robot, gateway, acknowledge=acknowledge)
-    reason = CloseReason.SERVER_ERROR
-    try:
-        reason = await session.run()
-    except asyncio.CancelledError:
-        reason = CloseReason.SERVER_SHUTDOWN
-        raise
-    except Exception:
-        # The robot gets a close code, the SRE a line; the other robots notice nothing.
-        log.exception("connection failed", connection_id=connection.id)
-    finally:
-        await _closed(gateway, connection, reason)
-        await session.close(reason)
 
 
 async def _closed(gateway: Gateway, connection: Connection, reason: CloseReason) -> None:

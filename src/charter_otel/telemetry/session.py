@@ -40,24 +40,31 @@ class Session:
         connection: Its entry among the open connections.
         robot: The robot whose readings come.
         gateway: Limits and counts.
-        acknowledge: Whether each reading is answered.
     """
 
+    __slots__ = (
+        "_acknowledge",
+        "_allowance",
+        "_bad_in_a_row",
+        "_counts",
+        "_drawn",
+        "_limits",
+        "_rate",
+        "_robot",
+        "_socket",
+        "_verdict",
+        "connection",
+    )
+
     def __init__(
-        self,
-        socket: Socket,
-        connection: Connection,
-        robot: Robot,
-        gateway: Gateway,
-        *,
-        acknowledge: bool,
+        self, socket: Socket, connection: Connection, robot: Robot, gateway: Gateway
     ) -> None:
         self._socket = socket
-        self._connection = connection
+        self.connection = connection
         self._robot = robot
         self._limits = gateway.limits
         self._counts = gateway.connections.frames
-        self._acknowledge = acknowledge
+        self._acknowledge = _asks_for_acks(socket)
         self._rate = self._allowance = float(gateway.limits.max_frames_per_second)
         self._drawn = connection.last_seen
         self._bad_in_a_row = 0
@@ -70,21 +77,30 @@ class Session:
             asyncio.CancelledError: The task was cancelled by somebody else than the connection's
                 own `end`.
         """
-        task = asyncio.current_task()
-        self._connection.receiving(task)
+        connection, receive, task = self.connection, self._socket.receive, asyncio.current_task()
+        connection.receiving(task)
         extensions: dict[str, Any] | None = self._socket.scope.get("extensions")
         if extensions is not None:
-            extensions[ON_PING] = self._connection.seen
+            extensions[ON_PING] = connection.seen
         try:
-            if self._connection.ending is not None:
-                return self._connection.ending
-            return await self._receive()
+            if connection.ending is not None:
+                return connection.ending
+            # One frame less waits for each robot where the loop stands here.
+            while True:
+                message = await receive()
+                if message["type"] == "websocket.disconnect":
+                    return classify(message)
+                data: Any = message.get("text") or message.get("bytes") or ""
+                if answer := self._take(data):
+                    await self._send(answer)
+                if self._verdict is not None:
+                    return self._verdict
         except asyncio.CancelledError:
-            if self._connection.ending is None or task is None or task.uncancel() > 0:
+            if connection.ending is None or task is None or task.uncancel() > 0:
                 raise
-            return self._connection.ending
+            return connection.ending
         finally:
-            self._connection.receiving(None)
+            connection.receiving(None)
 
     async def close(self, reason: CloseReason) -> None:
         """Send the close frame that the reason asks for; a robot that is gone is no error."""
@@ -93,18 +109,6 @@ class Session:
             return
         with contextlib.suppress(OSError, RuntimeError, LitestarException):
             await asyncio.wait_for(self._socket.close(code, reason.value), CLOSE_TIMEOUT)
-
-    async def _receive(self) -> CloseReason:
-        receive = self._socket.receive
-        while True:
-            message = await receive()
-            if message["type"] == "websocket.disconnect":
-                return classify(message)
-            data: Any = message.get("text") or message.get("bytes") or ""
-            if answer := self._take(data):
-                await self._send(answer)
-            if self._verdict is not None:
-                return self._verdict
 
     def _take(self, data: str | bytes) -> str | None:
         """Take one frame and give the answer to it, if any."""
@@ -128,7 +132,7 @@ class Session:
         """Draw from an allowance that fills at the permitted rate up to one second's worth."""
         now, rate = time.monotonic(), self._rate
         allowance = self._allowance + (now - self._drawn) * rate
-        self._connection.last_seen = self._drawn = now
+        self.connection.last_seen = self._drawn = now
         if allowance > rate:  # noqa: PLR1730 - min() costs each frame a call
             allowance = rate
         allowed = allowance >= 1
@@ -140,9 +144,9 @@ class Session:
             self._counts["ping"] += 1
             return frames.PONG
         self._counts["reading"] += 1
-        self._connection.frames += 1
+        self.connection.frames += 1
         take_reading(self._robot, frame)
-        return frames.ack(self._connection.frames) if self._acknowledge else None
+        return frames.ack(self.connection.frames) if self._acknowledge else None
 
     def _refuse(self, bad: BadFrame) -> str:
         self._counts[bad.code] += 1
@@ -157,3 +161,8 @@ class Session:
         # the receive that comes to it, which knows how it went.
         with contextlib.suppress(OSError, RuntimeError):
             await self._socket.send({"type": "websocket.send", "text": answer, "bytes": None})
+
+
+def _asks_for_acks(socket: Socket) -> bool:
+    # Litestar keeps what it has parsed as long as the connection lives.
+    return bool(socket.scope["query_string"]) and socket.query_params.get("ack") == "1"

@@ -1,10 +1,9 @@
 """The three short spans of a long connection: handshake, checkpoint, and the whole at its end."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from opentelemetry import propagate
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
     Link,
     NonRecordingSpan,
@@ -15,12 +14,12 @@ from opentelemetry.trace import (
     Tracer,
     get_current_span,
     set_span_in_context,
-    use_span,
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
+from charter_otel.otel.propagation import RawHeaders, parent
 from charter_otel.telemetry.closing import is_expected
 from charter_otel.telemetry.connections import Connection
 
@@ -29,18 +28,34 @@ _TRACE_CONTEXT = TraceContextTextMapPropagator()
 Attributes = dict[str, str | int | float]
 
 
+class Within:
+    """Surrounds work with a context: `use_span` less what that makes of exceptions."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __enter__(self) -> None:
+        """Make it the current one."""
+        self._token = attach(self._context)
+
+    def __exit__(self, *_: object) -> None:
+        """Make what was current before current again."""
+        detach(self._token)
+
+
 @contextmanager
-def handshake(
-    tracer: Tracer, route: str, scheme: str, headers: Mapping[str, str]
-) -> Iterator[Span]:
+def handshake(tracer: Tracer, route: str, scheme: str, headers: RawHeaders) -> Iterator[Span]:
     """Surround a handshake with a SERVER span named by the route's template.
 
     It ends at accept, so that the trace is there while the connection lives. A ``traceparent`` of
-    the robot is honoured.
+    the robot is honoured. Inside, the trace is current and not the span: what the server sets up
+    at accept keeps the context, and would keep all that a span holds.
     """
     span = tracer.start_span(
         f"GET {route}",
-        context=propagate.extract(headers, context=Context()),
+        context=parent(headers, Context()),
         kind=SpanKind.SERVER,
         attributes={
             semconv.HTTP_REQUEST_METHOD: "GET",
@@ -48,8 +63,14 @@ def handshake(
             semconv.URL_SCHEME: scheme,
         },
     )
-    with use_span(span, end_on_exit=True, record_exception=False):
-        yield span
+    try:
+        with Within(inside(span.get_span_context())):
+            yield span
+    except Exception as error:
+        span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        span.end()
 
 
 def checkpoint(tracer: Tracer, connection: Connection) -> None:
@@ -73,20 +94,19 @@ def whole(tracer: Tracer, connection: Connection, reason: CloseReason) -> Iterat
         The connection's duration, in seconds.
     """
     duration = connection.duration
-    attributes = _carried(connection, duration) | {
-        semconv.CHARTER_CONNECTION_CLOSE_REASON: reason.value
-    }
+    context = inside(connection.handshake)
     span = tracer.start_span(
         semconv.SPAN_CHARTER_CONNECTION,
-        context=inside(connection.handshake),
-        attributes=attributes,
+        context=context,
+        attributes=_carried(connection, duration)
+        | {semconv.CHARTER_CONNECTION_CLOSE_REASON: reason.value},
         start_time=connection.opened_ns,
     )
     if not is_expected(reason):
         span.set_attribute(semconv.ERROR_TYPE, reason.value)
         span.set_status(StatusCode.ERROR, reason.value)
     try:
-        with use_span(span):
+        with Within(set_span_in_context(span, context)):
             yield duration
     finally:
         span.end(connection.opened_ns + int(duration * 1e9))
