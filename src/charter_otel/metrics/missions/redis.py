@@ -33,6 +33,7 @@ KEPT_MS = 3_600_000
 PAGE = 1_000
 """Entries that one reply carries at most."""
 
+_DATA = b"data"
 _STATUS = b"status:"
 _ROBOT = b"robot:"
 
@@ -70,7 +71,6 @@ class RedisMissions(MissionStore):
         self._replicas = replicas
         self._missions = f"{prefix}:missions"
         self._hash = f"{prefix}:missions:aggregates"
-        self._read = client.register_script(_script("read"))
         self._append = client.register_script(_script("append"))
         self._commit = client.register_script(_script("commit"))
         self._state: _State | None = None
@@ -91,14 +91,21 @@ class RedisMissions(MissionStore):
             raise MissionBacklogFull(self._capacity)
 
     async def read(self, limit: int) -> Batch:
-        """Read on from the stored cursor, in pages that keep neither side busy for long."""
-        version, position, *data = await self._page(b"", limit)
-        while data and len(data) % PAGE == 0 and len(data) < limit:
-            _, position, *more = await self._page(position, limit - len(data))
-            if not more:
+        """Read on from the stored cursor, in pages that keep neither side busy for long.
+
+        Whoever moves the cursor meanwhile moves the version too, and this batch is refused.
+        """
+        version, cursor = await self._client.hmget(self._hash, "version", "cursor")
+        position: bytes = cursor or b"0-0"
+        data: list[bytes | None] = []
+        while wanted := min(limit - len(data), PAGE):
+            page = await self._client.xrange(self._missions, b"(" + position, count=wanted)
+            data += [fields.get(_DATA) for _, fields in page]
+            if page:
+                position = page[-1][0]
+            if len(page) < wanted:
                 break
-            data += more
-        return Batch(version.decode(), position.decode(), data)
+        return Batch((version or b"").decode(), position.decode(), data)
 
     async def commit(self, batch: Batch, added: Aggregates) -> bool:
         """Run the commit's script, and once more where its reply is lost."""
@@ -126,11 +133,6 @@ class RedisMissions(MissionStore):
     async def aclose(self) -> None:
         """Close the client."""
         await self._client.aclose()
-
-    async def _page(self, after: bytes, limit: int) -> list[Any]:
-        keys = [self._missions, self._hash]
-        page: list[Any] = await self._read(keys=keys, args=[after, min(limit, PAGE)])
-        return page
 
     async def _commit_surely(self, arguments: Sequence[Any]) -> bool:
         keys = [self._missions, self._hash]
