@@ -16,8 +16,7 @@ from benchmarks.workloads.emitting import quiet_lines
 from charter_otel.emit import Emitter, set_emitter
 from charter_otel.metrics import jobs
 from charter_otel.metrics.aggregation import aggregate
-from charter_otel.metrics.missions import MemoryMissions, MissionStore
-from charter_otel.metrics.missions.redis import RedisMissions
+from charter_otel.metrics.missions import MemoryMissions, MissionStore, connect_missions
 from charter_otel.otel import Instrumentation, build, configure_logs
 from charter_otel.otel.lines import LineWriter
 from charter_otel.streams import connect
@@ -49,6 +48,7 @@ class Job:
     def __init__(self, url: str | None, flush: Callable[[], object]) -> None:
         self._flush = flush
         self._client: Any = Redis.from_url(url, protocol=2) if url else None
+        self._stored = connect_missions(url, prefix=_PREFIX) if url else None
         self._data = [_entry(number) for number in range(10_000)]
 
     async def fill(self, entries: int) -> None:
@@ -106,7 +106,8 @@ class Job:
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._client is not None:
+        if self._stored is not None:
+            await self._stored.aclose()
             await self._client.aclose()
 
     async def _added(self, clock: Callable[[], float]) -> float:
@@ -128,10 +129,10 @@ class Job:
         return (clock() - started) / _IN_VAIN
 
     async def _store(self, entries: int) -> MissionStore:
-        if self._client is not None:
+        if self._stored is not None:
             # Without its cursor the job begins with the first entry again.
             await self._client.delete(f"{_PREFIX}:missions:aggregates")
-            return RedisMissions(self._client, prefix=_PREFIX)
+            return self._stored
         store = MemoryMissions()
         for start in range(0, entries, len(self._data)):
             await store.append(self._data[: entries - start])
