@@ -3,7 +3,7 @@
 import gc
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,8 +16,7 @@ from benchmarks.workloads.emitting import quiet_lines
 from charter_otel.emit import Emitter, set_emitter
 from charter_otel.metrics import jobs
 from charter_otel.metrics.aggregation import aggregate
-from charter_otel.metrics.missions import MemoryMissions, MissionStore
-from charter_otel.metrics.missions.redis import RedisMissions
+from charter_otel.metrics.missions import MemoryMissions, MissionStore, connect_missions
 from charter_otel.otel import Instrumentation, build, configure_logs
 from charter_otel.otel.lines import LineWriter
 from charter_otel.streams import connect
@@ -43,10 +42,13 @@ class Job:
 
     Args:
         url: Redis; None for the store in memory.
+        flush: Exports what waits.
     """
 
-    def __init__(self, url: str | None) -> None:
+    def __init__(self, url: str | None, flush: Callable[[], object]) -> None:
+        self._flush = flush
         self._client: Any = Redis.from_url(url, protocol=2) if url else None
+        self._stored = connect_missions(url, prefix=_PREFIX) if url else None
         self._data = [_entry(number) for number in range(10_000)]
 
     async def fill(self, entries: int) -> None:
@@ -61,23 +63,18 @@ class Job:
     async def without_events(self, entries: int) -> float:
         """Give the CPU seconds of the aggregation alone."""
         store = await self._store(entries)
-        started = time.process_time()
+        started = time.thread_time()
         counted = await aggregate(store, _SILENT.instruments)
         assert counted == entries
-        return time.process_time() - started
+        return time.thread_time() - started
 
     async def of_events(self, _: int) -> float:
-        """Give the CPU seconds that a run's span, events and metrics add, over runs in vain."""
-        store = MemoryMissions()
-        jobs.set_mission_store(store)
-        started = time.process_time()
-        for _ in range(_IN_VAIN):
-            await jobs.aggregate_mission_metrics()
-        with_events = time.process_time() - started
-        started = time.process_time()
-        for _ in range(_IN_VAIN):
-            await aggregate(store, _SILENT.instruments)
-        return (with_events - (time.process_time() - started)) / _IN_VAIN
+        """Give the CPU seconds by which events make a run longer, by many runs in vain."""
+        return await self._added(time.thread_time)
+
+    async def of_events_and_export(self, _: int) -> float:
+        """Give the same for the whole process, in which exporters encode and send."""
+        return await self._added(time.process_time)
 
     async def rate(self, entries: int) -> float:
         """Give entries per second of the whole job."""
@@ -109,14 +106,33 @@ class Job:
 
     async def close(self) -> None:
         """Disconnect."""
-        if self._client is not None:
+        if self._stored is not None:
+            await self._stored.aclose()
             await self._client.aclose()
 
+    async def _added(self, clock: Callable[[], float]) -> float:
+        jobs.set_mission_store(MemoryMissions())
+        loud, jobs._emit_event_safe = jobs._emit_event_safe, _emit_nothing
+        try:
+            quiet = await self._in_vain(clock)
+        finally:
+            jobs._emit_event_safe = loud
+        return await self._in_vain(clock) - quiet
+
+    async def _in_vain(self, clock: Callable[[], float]) -> float:
+        self._flush()
+        started = clock()
+        for _ in range(_IN_VAIN):
+            await jobs.aggregate_mission_metrics()
+        if clock is time.process_time:
+            self._flush()
+        return (clock() - started) / _IN_VAIN
+
     async def _store(self, entries: int) -> MissionStore:
-        if self._client is not None:
+        if self._stored is not None:
             # Without its cursor the job begins with the first entry again.
             await self._client.delete(f"{_PREFIX}:missions:aggregates")
-            return RedisMissions(self._client, prefix=_PREFIX)
+            return self._stored
         store = MemoryMissions()
         for start in range(0, entries, len(self._data)):
             await store.append(self._data[: entries - start])
@@ -134,11 +150,21 @@ async def job(url: str | None = None) -> AsyncIterator[Job]:
         assert stream
         await stream.start()
         jobs.set_event_stream(stream)
-        running = Job(url)
+
+        def flush() -> None:
+            providers.tracer_provider.force_flush()
+            providers.logger_provider.force_flush()
+
+        running = Job(url, flush)
         yield running
         await running.close()
         await stream.stop()
         await providers.shutdown()
+
+
+async def _emit_nothing(event_type: str, payload: Mapping[str, Any]) -> None:
+    """Take the place of what emits the job's events."""
+    del event_type, payload
 
 
 def _entry(number: int) -> bytes:

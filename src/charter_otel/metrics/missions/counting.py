@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any
@@ -35,6 +36,10 @@ class _QuickEntry(MissionEntry, gc=False):
     robot_id: str | None = None
 
 
+_Grouped = defaultdict[str, list[MissionEntry]]
+"""Entries by status."""
+
+
 class Tally:
     """Decodes and counts entries; malformed ones are skipped and counted with a reason.
 
@@ -44,46 +49,50 @@ class Tally:
 
     def __init__(self, now: float) -> None:
         self._now = now
-        self._by_status: dict[str, list[MissionEntry]] = {}
+        self._by_status: dict[str, StatusAggregate] = {}
         self._by_robot: dict[str | None, RobotAggregate] = {}
         self._malformed: dict[str, int] = {}
         self.examples: list[str] = []
         """What is wrong with the first malformed entries."""
 
     def add(self, data: Iterable[bytes | None]) -> None:
-        """Count entries.
+        """Count entries. They are let go of at once: few at a time stay in the processor's cache.
 
         Args:
             data: The entries' JSON; None for a stream entry that carries none.
         """
-        waiting = iter(data)
+        waiting, by_status = iter(data), _Grouped(list)
         # The entry that failed is taken from the iterator: what remains is the rest.
-        while (error := self._until_malformed(waiting)) is not None:
+        while (error := self._until_malformed(waiting, by_status)) is not None:
             self._reject(error)
+        for status, entries in by_status.items():
+            self._by_status.setdefault(status, StatusAggregate()).add(_status_aggregate(entries))
 
     def aggregates(self) -> Aggregates:
         """Give what all entries so far come to."""
         totals = Totals(
-            entries_processed=sum(map(len, self._by_status.values())),
+            entries_processed=sum(s.entries for s in self._by_status.values()),
             malformed=self._malformed,
             last_seen_at=max((r.last_seen_at for r in self._by_robot.values()), default=None),
         )
         return Aggregates(
             totals,
-            {status: _status_aggregate(entries) for status, entries in self._by_status.items()},
+            self._by_status,
             {robot_id: r for robot_id, r in self._by_robot.items() if robot_id is not None},
         )
 
-    def _until_malformed(self, waiting: Iterable[bytes | None]) -> Exception | None:
+    def _until_malformed(
+        self, waiting: Iterable[bytes | None], by_status: _Grouped
+    ) -> Exception | None:
         try:
-            self._group(waiting)
+            self._group(waiting, by_status)
         except (ValueError, TypeError, OverflowError, RecursionError) as error:
             return error
         return None
 
-    def _group(self, waiting: Iterable[bytes | None]) -> None:
+    def _group(self, waiting: Iterable[bytes | None], by_status: _Grouped) -> None:
         """Sort entries until one is malformed. Written for speed: this is the job's inner loop."""
-        by_status, by_robot = self._by_status, self._by_robot
+        by_robot = self._by_robot
         for entry in map(_DECODE, waiting):
             seen_at = entry.timestamp
             if seen_at is None:
@@ -96,10 +105,7 @@ class Tally:
             robot.entries += 1
             if seen_at > robot.last_seen_at:  # noqa: PLR1730 - max() costs a call
                 robot.last_seen_at = seen_at
-            try:
-                by_status[entry.status].append(entry)
-            except KeyError:
-                by_status[entry.status] = [entry]
+            by_status[entry.status].append(entry)
 
     def _reject(self, error: Exception) -> None:
         reason = _reason(error)
