@@ -22,7 +22,7 @@ def variables(url: str) -> dict[str, str]:
 def instances(count: int, url: str, **extra: str) -> Iterator[list[ServiceProcess]]:
     """Run instances that share a Redis."""
     with ExitStack() as stack:
-        yield [stack.enter_context(service(**variables(url), **extra)) for _ in range(count)]
+        yield [stack.enter_context(service(**variables(url) | extra)) for _ in range(count)]
 
 
 def stored_events(server: RedisServer, event_type: str) -> list[dict[str, Any]]:
