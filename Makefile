@@ -38,7 +38,6 @@ test: $(READY)
 
 chaos: $(READY)
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos
-	@CHARTER_CHAOS_SECONDS=$${CHAOS_SECONDS:-60} $(BIN)/python -m pytest -q -s tests/telemetry/instances/test_chaos.py
 
 lint: $(READY)
 	@$(BIN)/ruff check

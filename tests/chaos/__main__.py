@@ -1,6 +1,7 @@
 """`make chaos`: every fault at full length, as a table; ends non-zero if a row breaks its class.
 
-CHAOS_SECONDS is how long each fault lasts: 60 by default, 10 for a run of five minutes.
+CHAOS_SECONDS is how long each fault lasts: 60 by default, 10 for a run of five minutes. CHAOS_SEED
+is the chance by which instances are killed and paused; the table tells the one that was used.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import time
 
 from chaos.faults import FAULTS
 from chaos.fleet import restarted_in_an_outage
+from chaos.instances import instances_at_random
 from chaos.run import Row
 
 HEAD = ("fault", "emitted", "delivered", "replayed", "dropped", "lost", "class", "", "note")
@@ -21,7 +23,7 @@ async def main(seconds: float) -> bool:
     _say(LINE.format(*HEAD))
     kept = True
     begun = time.monotonic()
-    for fault in (*FAULTS, restarted_in_an_outage):
+    for fault in (*FAULTS, restarted_in_an_outage, instances_at_random):
         row = await fault(seconds)
         kept = kept and not row.broken
         _say(_line(row))

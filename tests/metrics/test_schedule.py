@@ -60,6 +60,22 @@ class FirstCome(SlotLock):
         return first
 
 
+class SlowOnce(FirstCome):
+    """A lock that answers 35 s late when it is first asked."""
+
+    def __init__(self, time: FakeTime) -> None:
+        super().__init__()
+        self._time = time
+        self._slow = True
+
+    async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
+        """Answer, in time or not."""
+        if self._slow:
+            self._slow = False
+            await self._time.sleep(35)
+        return await super().acquire(job_id, slot, interval)
+
+
 @asynccontextmanager
 async def scheduled(
     time: FakeTime, job: Callable[[], Any], **options: Any
@@ -220,6 +236,18 @@ async def test_of_several_instances_one_runs_each_slot(
             await time.advance(30)
     assert runs.times == [0, 30, 60, 90]
     assert job_board.job("a_job").skipped_slots == {"elsewhere": 8}
+
+
+async def test_a_slot_that_begins_while_the_lock_is_asked_is_asked_for_too(
+    time: FakeTime, runs: Runs, job_board: JobBoard
+) -> None:
+    """A slow answer about a slot of another instance covers no slot; only a run does."""
+    lock = SlowOnce(time)
+    lock.taken.add(int(EPOCH // INTERVAL))
+    async with scheduled(time, runs, lock=lock):
+        await time.advance(40)
+    assert runs.times == [40]
+    assert job_board.job("a_job").skipped_slots == {"elsewhere": 1}
 
 
 async def test_a_lock_that_fails_lets_the_run_go(

@@ -22,15 +22,15 @@ def variables(url: str) -> dict[str, str]:
 def instances(count: int, url: str, **extra: str) -> Iterator[list[ServiceProcess]]:
     """Run instances that share a Redis."""
     with ExitStack() as stack:
-        yield [stack.enter_context(service(**variables(url), **extra)) for _ in range(count)]
+        yield [stack.enter_context(service(**variables(url) | extra)) for _ in range(count)]
 
 
-def stored_events(server: RedisServer, event_type: str) -> list[dict[str, Any]]:
-    """Give the events of a type that are in the stream."""
+def stored_events(server: RedisServer, event_type: str | None = None) -> list[dict[str, Any]]:
+    """Give the events that are in the stream, all or those of a type."""
     with server.client() as client:
         entries: Any = client.xrange("{charter}:events")
     events = [json.loads(fields[b"event"]) for _, fields in entries]
-    return [event for event in events if event["type"] == event_type]
+    return [event for event in events if event_type in {None, event["type"]}]
 
 
 def established(server: RedisServer) -> Counter[str]:

@@ -99,10 +99,11 @@ class Schedule:
         while True:
             slot = await self._next_slot(done)
             self._skip("late", slot - done - 1 if done is not None else 0)
-            if await self._is_ours(slot):
-                await self._run_once()
-            else:
+            if not await self._is_ours(slot):
                 self._skip("elsewhere", 1)
+                done = slot
+                continue
+            await self._run_once()
             now = self._slot()
             self._skip("overlap", now - slot)
             # A clock that was set back by a moment must not show the same slot again.
