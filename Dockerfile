@@ -6,7 +6,7 @@ WORKDIR /src
 COPY constraints.txt ./
 RUN python -m venv /opt/charter-otel
 # Pins that are not needed cost nothing; what is needed is what the tests ran with.
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE sbom.cdx.json ./
 COPY src ./src
 RUN /opt/charter-otel/bin/pip install --no-cache-dir -c constraints.txt '.[pagerduty]'
 
