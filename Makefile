@@ -22,8 +22,8 @@ help:
 	@echo "make lint       style, types, import direction, generated files"
 	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
 	@echo "make fuzz       searches for input that breaks something; SECONDS=600 for so long"
-	@echo "make sbom       the software bill of materials: build/sbom.cdx.json"
-	@echo "make audit      asks PyPI for known weaknesses of what is pinned"
+	@echo "make sbom       renews the software bill of materials, sbom.cdx.json"
+	@echo "make audit      known weaknesses of what is pinned; ADVISORIES=copy of a database, offline"
 	@echo "make format     formats the code"
 	@echo "make generate   what follows from the registry: code, docs, dashboards, rules"
 	@echo "make collector  the project's OpenTelemetry Collector (needs Go)"
@@ -56,16 +56,17 @@ fuzz: $(VENV)/.fuzz
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(SECONDS)
 	@$(BIN)/python -m pytest tests/fuzz -q
 
-# Of the runtime dependencies alone, in the versions that are pinned.
+# Of the runtime dependencies alone, in the versions that are pinned. The wheel brings it along.
 sbom: $(VENV)/.audit
 	@rm -rf build/sbom && $(PYTHON) -m venv build/sbom
 	@build/sbom/bin/python $(PIP) install -c constraints.txt .
 	@build/sbom/bin/python $(PIP) uninstall --yes pip setuptools
-	@$(BIN)/cyclonedx-py environment build/sbom/bin/python --pyproject pyproject.toml --output-reproducible -o build/sbom.cdx.json
-	@rm -rf build/sbom && echo "build/sbom.cdx.json"
+	@$(BIN)/cyclonedx-py environment build/sbom/bin/python --pyproject pyproject.toml --output-reproducible \
+	  | PYTHONPATH=tests $(BIN)/python -m supply sbom
+	@rm -rf build/sbom && echo "sbom.cdx.json"
 
 audit: $(VENV)/.audit
-	@$(BIN)/pip-audit --disable-pip --no-deps -r constraints.txt
+	@PYTHONPATH=tests $(BIN)/python -m supply audit $(ADVISORIES)
 
 format: $(READY)
 	@$(BIN)/ruff check --fix

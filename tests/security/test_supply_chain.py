@@ -1,27 +1,27 @@
 """What is installed beside the package: little, each with a reason, each pinned."""
 
+import json
 import re
-import tomllib
-from importlib.metadata import distribution, requires
+import subprocess
+import sys
+import zipfile
+from importlib.metadata import distribution, requires, version
 from pathlib import Path
-from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import NormalizedName, canonicalize_name
+from packaging.version import Version
 
-ROOT = Path(__file__).parents[2]
+from supply import bom
+from supply.__main__ import audit
+from supply.advisories import Advisories
+from supply.pins import PROJECT, ROOT, known_weaknesses, lowest, pins
+
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-PROJECT: dict[str, Any] = tomllib.loads(PYPROJECT)["project"]
-RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
-PINS = {
-    canonicalize_name(name): version
-    for name, version in re.findall(
-        r"^([A-Za-z0-9._-]+)==(\S+)$",
-        (ROOT / "constraints.txt").read_text(encoding="utf-8"),
-        re.MULTILINE,
-    )
-}
+RUNTIME = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+PINS = pins()
+SBOM = json.loads(bom.FILE.read_text(encoding="utf-8"))
 
 
 def test_the_runtime_dependencies_are_these() -> None:
@@ -33,7 +33,7 @@ def test_the_runtime_dependencies_are_these() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("line", PROJECT["dependencies"])
+@pytest.mark.parametrize("line", PROJECT["project"]["dependencies"])
 def test_each_says_why_it_is_there(line: str) -> None:
     """A comment follows it."""
     assert re.search(rf'^    "{re.escape(line)}", +# \S', PYPROJECT, re.MULTILINE)
@@ -74,3 +74,93 @@ def test_each_has_a_licence_that_allows_its_use() -> None:
         said = [metadata["License-Expression"], metadata["License"]]
         said += [line for line in metadata.get_all("Classifier") or [] if "License" in line]
         assert permissive.search(" ".join(filter(None, said))), name
+
+
+def test_no_pin_and_no_range_allows_a_version_that_is_known_to_be_weak() -> None:
+    """As far as `weaknesses.toml` knows, which asks nobody."""
+    assert known_weaknesses(PINS) == []
+    assert known_weaknesses(lowest()) == []
+
+
+def test_a_version_that_is_known_to_be_weak_is_named() -> None:
+    """With what is wrong with it, and from which version on it is not."""
+    (line,) = known_weaknesses({canonicalize_name("H11"): Version("0.15.0")})
+    assert line.startswith("h11 0.15.0 is older than 0.16.0: CVE-2025-43859")
+
+
+ADVISORY = {
+    "id": "PYSEC-2026-1",
+    "aliases": ["CVE-2026-1"],
+    "modified": "2026-11-01T00:00:00Z",
+    "affected": [
+        {
+            "package": {"ecosystem": "PyPI", "name": "H11"},
+            "versions": ["0.9"],
+            "ranges": [
+                {
+                    "type": "ECOSYSTEM",
+                    "events": [
+                        {"introduced": "1.0"},
+                        {"fixed": "1.2"},
+                        {"introduced": "2.0"},
+                        {"last_affected": "2.3"},
+                    ],
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("version", "named"),
+    [
+        *(("0.8", False), ("0.9", True), ("0.9.1", False)),
+        *(("1.0", True), ("1.1.9", True), ("1.2", False), ("1.9", False)),
+        *(("2.0", True), ("2.3", True), ("2.3.1", False)),
+    ],
+)
+def test_a_copy_of_an_advisory_database_is_understood(
+    tmp_path: Path, version: str, *, named: bool
+) -> None:
+    """Listed versions, and ranges: just outside, at and just inside each end."""
+    (tmp_path / "one.json").write_text(json.dumps(ADVISORY))
+    advisories = Advisories(tmp_path)
+    found = advisories.weaknesses({canonicalize_name("h11"): Version(version)})
+    assert found == ([f"h11 {version}: PYSEC-2026-1, CVE-2026-1"] if named else [])
+    assert advisories.newest == "2026-11-01"
+
+
+def test_an_audit_that_looked_at_nothing_does_not_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so, says what to do, and ends with 2."""
+    monkeypatch.setattr("supply.__main__._yanked", list)
+    assert audit(tmp_path) == 2
+    told = capsys.readouterr().out
+    assert "NOT AUDITED" in told
+    assert "make audit ADVISORIES=" in told
+
+
+def test_the_bill_of_materials_is_what_is_needed_in_the_versions_that_are_pinned() -> None:
+    """Else run `make sbom`."""
+    listed = {canonicalize_name(one["name"]): Version(one["version"]) for one in SBOM["components"]}
+    assert listed == {name: PINS[name] for name in _closure()}
+    assert SBOM["metadata"]["component"]["version"] == version("charter-otel")
+    assert all(one["purl"].startswith("pkg:pypi/") for one in SBOM["components"])
+
+
+def test_the_wheel_brings_the_bill_of_materials_along(tmp_path: Path) -> None:
+    """Where PEP 770 says; and the same sources make the same wheel."""
+    wheels = [_wheel(tmp_path / name) for name in ("one", "two")]
+    assert wheels[0].read_bytes() == wheels[1].read_bytes()
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        (name,) = [name for name in wheel.namelist() if ".dist-info/sboms/" in name]
+        assert wheel.read(name) == bom.FILE.read_bytes()
+
+
+def _wheel(directory: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (wheel,) = directory.glob("*.whl")
+    return wheel

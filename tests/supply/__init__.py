@@ -1,0 +1,1 @@
+"""The supply chain: `make sbom`, `make audit`."""
