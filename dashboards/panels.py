@@ -215,8 +215,10 @@ def _target(query: Query) -> Builder[Dataquery]:
         return search.table_type(SearchTableType.TRACES).datasource(source("tempo"))
     asked = prometheus.Dataquery().expr(query.expression).legend_format(query.legend)
     asked.datasource(source("prometheus"))
+    if query.table:
+        asked.format(PromQueryFormat.TABLE)
     if query.now:
-        return asked.instant().format(PromQueryFormat.TABLE)
+        return asked.instant()
     # Exemplars belong to the buckets of histograms; elsewhere there are none to ask for.
     return asked.range().exemplar("_bucket{" in query.expression)
 

@@ -19,12 +19,14 @@ class Query:
         legend: The name of each series, with ``{{label}}``.
         kind: Which of the three.
         now: Asks for one value at the end of the time range instead of a value per step.
+        table: Wants rows of labels and values instead of series.
     """
 
     expression: str
     legend: str = ""
     kind: Kind = "prometheus"
     now: bool = False
+    table: bool = False
 
 
 def legend(*attributes: str) -> str:
@@ -84,4 +86,5 @@ def mean(metric: Metric) -> Query:
 
 def extremes(operator: str, metric: Metric, attribute: str, *where: str) -> Query:
     """Ask for the ten that stand out: ``topk`` or ``bottomk``."""
-    return Query(f"{operator}(10, {promql.select(metric, *where)})", legend(attribute))
+    # Now: over a time, each that ever stood out would be among them.
+    return Query(f"{operator}(10, {promql.select(metric, *where)})", legend(attribute), now=True)

@@ -116,4 +116,4 @@ def _spread(metric: Metric, extreme: str, share: float) -> list[Query]:
 
 
 def _most(metric: Metric) -> Query:
-    return Query(f"topk(10, avg_over_time({select(metric, CHOSEN)}[10m]))", legend(ROBOT))
+    return Query(f"topk(10, avg_over_time({select(metric, CHOSEN)}[10m]))", legend(ROBOT), now=True)

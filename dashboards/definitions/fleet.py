@@ -84,7 +84,7 @@ def _robots() -> kit.Panels:
         timeline("Presence", "When each robot held a connection; pages of twenty.",
                  level("max", otel.CHARTER_ROBOT_ONLINE, ROBOT, where=(CHOSEN,)), states=PRESENCE),
         rows("Readings", "The last readings of each connected robot; a robot leads to its history.",
-             *(Query(query.expression, now=True) for query in latest),
+             *(Query(query.expression, now=True, table=True) for query in latest),
              transformations=(("merge", {}), ("organize", order)),
              columns={name: properties for name, (_, properties) in READINGS.items()}),
         ranking("Emptiest batteries", "The ten lowest charges; red below 20 %.",

@@ -66,7 +66,7 @@ def _alerts() -> kit.Panels:
                  level("max", external.ALERTS_FIRING, *NAMED), states=STATES, width=8),
         ranking("Repeats", "How often each alert came back in the time range: one that comes and"
                 " goes needs another limit, or a repair.",
-                Query(aggregate("sum", repeats, "alertname"), legend("alertname")),
+                Query(aggregate("sum", repeats, "alertname"), legend("alertname"), now=True),
                 unit="short", steps=((1, "orange"), (3, "red"))),
     ]  # fmt: skip
 
@@ -95,16 +95,18 @@ def _jobs() -> kit.Panels:
 
 def _disconnects() -> kit.Panels:
     ended = logql.events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(logql.unexpected(),))
-    began = logql.events(EventType.TELEMETRY_CONNECTION_ESTABLISHED)
+    chosen = select(otel.CHARTER_ROBOT_ONLINE, matching(ROBOT, "$robot", "=~"))
+    changes = aggregate("sum", f"changes({chosen}[$__range])", ROBOT)
     told = logql.line(
         ended, ROBOT, REASON, otel.CHARTER_CONNECTION_DURATION_SECONDS, otel.CHARTER_CONNECTION_ID
     )
     return [
         lines("Unexpected disconnects by reason", "Ends that nobody meant, by close reason.",
               per_step(CONNECTIONS, REASON, where=(UNEXPECTED,), part="count"), stacked=True),
-        ranking("Flapping robots", "The ten that connected most often in the time range.",
-                Query(f"topk(10, {logql.count(began, ROBOT)})", legend(ROBOT), "loki", now=True),
-                unit="short", steps=((6, "orange"), (15, "red"))),
+        ranking("Flapping robots", "The ten whose presence changed most often in the time range;"
+                " six times within ten minutes is an alert.",
+                Query(f"topk(10, {changes})", legend(ROBOT), now=True),
+                unit="short", steps=((6, "orange"), (30, "red"))),
         records("Disconnects", "Ends that nobody meant, newest first.", Query(told, kind="loki"),
                 width=8),
     ]  # fmt: skip
