@@ -181,10 +181,14 @@ async def test_the_right_password_and_a_unix_socket_work(server_directory: Path)
         server.stop()
 
 
-async def test_an_outage_is_logged_once_each_way(redis_backend: RedisBackend) -> None:
+@pytest.mark.parametrize("subscribed", [True, False])
+async def test_an_outage_is_logged_once_each_way(
+    redis_backend: RedisBackend, *, subscribed: bool
+) -> None:
     """However many tries fail, one line tells of the loss and one of the return."""
     stream = redis_backend.make()
-    subscribe(stream)
+    if subscribed:
+        subscribe(stream)
     await stream.start()
     await eventually(lambda: stream.statistics().connected, "connected")
     with structlog.testing.capture_logs() as lines:

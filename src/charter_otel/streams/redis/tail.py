@@ -92,7 +92,7 @@ class Tail:
             await self.prepare(self._client)
             if not self._preloaded:
                 await self._preload()
-            self._health.succeeded(self.name)
+                self._health.succeeded(self.name)
             while True:
                 await self._read()
                 self._live = True
