@@ -12,9 +12,10 @@ from contextlib import suppress
 import jwt
 from litestar.exceptions import ValidationException
 
-from charter_otel.charter import InvalidEvent, decode, encode
+from charter_otel.charter import EventType, InvalidEvent, decode, encode
 from charter_otel.metrics.missions.counting import Tally
 from charter_otel.metrics.router import _parse
+from charter_otel.service.events import _event_id, _types
 from charter_otel.service.settings import SettingError, Settings, load
 from charter_otel.streams.redis.address import parse_address
 from charter_otel.streams.redis.layout import parse
@@ -132,9 +133,22 @@ def address(data: bytes) -> None:
         assert "pass-word-4711" not in shown
 
 
+def resumption(data: bytes) -> None:
+    """What a reader resumes after, and the types that it chooses, are right or the client's error.
+
+    So is what `Last-Event-ID`, `after` and `type` hold.
+    """
+    text = data.decode("latin-1")
+    with suppress(ValidationException):
+        begin = _event_id("after", text)
+        assert begin is None or begin.startswith("evt_")
+    with suppress(ValidationException):
+        assert _types([text]) <= {*EventType}
+
+
 TARGETS: dict[str, Target] = {
     target.__name__: target
-    for target in (frame, envelope, entry, mission, token, handshake, setting, address)
+    for target in (frame, envelope, entry, mission, token, handshake, setting, address, resumption)
 }
 
 READING = (
@@ -157,6 +171,10 @@ SEEDS: dict[str, list[bytes]] = {
     "token": [b'{"sub":"robot_1","exp":9999999999,"scope":"read write","iat":1,"nbf":1}'],
     "handshake": [b"robot_1\nhttp://h\nBearer a.b.c\nbearer.a.b.c\ncharter.v1"],
     "setting": [b"30", b"true", b"memory://", b"https://a.example, https://b.example:8443"],
+    "resumption": [
+        b"evt_telemetry_1700000000000_abc123",
+        b"telemetry.*,metrics.aggregation_failed",
+    ],
     "address": [b"127.0.0.1:6379/0?prefix={charter}", b"/run/redis.sock?db=1"],
 }
 """Where the search begins."""

@@ -108,6 +108,25 @@ async def test_a_request_that_does_not_come_whole_is_dropped(
         await _gone(server)
 
 
+async def test_a_request_that_comes_whole_in_time_is_answered(
+    served: tuple[EmbeddedServer, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In two halves, with a pause that is shorter than the limit."""
+    monkeypatch.setattr(protocols, "HEADERS_WITHIN", 30.0)
+    server, url = served
+    with _client(url) as client:
+        await _in_thread(client.sendall, b"GET " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\n")
+        await eventually(lambda: _open(server) == 1, "the connection is there")
+        await asyncio.sleep(0.5)
+        await _in_thread(
+            client.sendall,
+            b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: " + b"k" * 22 + b"==\r\n\r\n",
+        )
+        assert (await _in_thread(client.recv, 100)).startswith(b"HTTP/1.1 101")
+    await _gone(server)
+
+
 async def _trickle(client: socket.socket) -> None:
     while True:
         await _in_thread(client.sendall, b"G")

@@ -9,6 +9,7 @@ import pytest
 from websockets.sync.client import ClientConnection, connect
 
 from charter_otel.service.app import create_app
+from charter_otel.service.asyncapi import asyncapi
 from charter_otel.service.openapi import openapi
 from charter_otel.service.settings import Settings
 from charter_otel.tokens import Scope, sign
@@ -85,6 +86,20 @@ def test_a_stranger_gets_the_same_answer_everywhere(
         assert answer.problem == UNAUTHORIZED
 
 
+def test_a_stranger_finds_no_open_channel(guarded: ServiceProcess) -> None:
+    """Each address in the AsyncAPI document that leads to the service asks for a token."""
+    document = asyncapi()
+    asked = {}
+    for channel in document["channels"].values():
+        protocol = document["servers"][channel["servers"][0]["$ref"].rpartition("/")[2]]["protocol"]
+        path = _filled(channel["address"], "robot_known")
+        if protocol == "ws":
+            asked[path] = upgrade(guarded.websocket, path).status
+        elif protocol == "http":
+            asked[path] = ask(guarded.http, "GET", path).status
+    assert asked == {"/api/events/stream": 401, "/api/telemetry/ws/robot_known": 401}
+
+
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize(
     "authorization",
@@ -93,6 +108,14 @@ def test_a_stranger_gets_the_same_answer_everywhere(
         _bearer("grafana", "read", "write", lifetime=-60),
         _bearer("grafana", "read", "write")[:-2],
         f"Bearer {jwt.encode(UNSIGNED, None, 'none')}",
+        f"Bearer {jwt.encode(UNSIGNED, SECRET, 'HS384')}",
+        f"Bearer {jwt.encode(UNSIGNED, OTHER, headers={'kid': '/dev/null'})}",
+        f"Bearer {jwt.encode(UNSIGNED, SECRET, headers={'crit': ['exp']})}",
+        f"Bearer {jwt.encode(UNSIGNED | {'aud': 'another'}, SECRET)}",
+        f"Bearer {jwt.encode(UNSIGNED | {'sub': 1}, SECRET)}",
+        f"Bearer {jwt.encode(UNSIGNED | {'exp': 10**400}, SECRET)}",
+        f"Bearer {jwt.encode(UNSIGNED | {'nbf': 9_999_999_998}, SECRET)}",
+        "Bearer " + "." * 9_000,
         "Bearer \xff",
         "Basic cm9ib3Q6",
     ],
@@ -100,7 +123,7 @@ def test_a_stranger_gets_the_same_answer_everywhere(
 def test_a_token_that_is_none_of_ours_opens_nothing(
     guarded: ServiceProcess, method: str, path: str, authorization: str
 ) -> None:
-    """Of another secret, expired, cut short, not signed, or no token: 401."""
+    """Of another secret, expired, cut short, unsigned, of wrong claims, or no token: 401."""
     answer = ask(
         guarded.http, method, _filled(path, "robot_known"), {"Authorization": authorization}
     )
@@ -150,6 +173,21 @@ def test_a_stranger_opens_no_robot_s_socket(
         "content-type", "content-length", "connection", "www-authenticate", "date",
         "transfer-encoding",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "robot_id",
+    [
+        *("..", "%2e%2e%2frobots", "robot_own%2f..", "robot_own%00", "robot_own%0d%0aX:%201"),
+        *("robot_own;a=b", "robot_own%20", "robot_own%E2%80%8B", "%EF%BD%92obot_own", "r" * 65),
+    ],
+)
+def test_no_spelling_of_an_id_leads_elsewhere(guarded: ServiceProcess, robot_id: str) -> None:
+    """Paths that climb, control characters, look-alikes: refused, with the robot's token too."""
+    headers = {"Authorization": _bearer("robot_own", "read")}
+    socket = upgrade(guarded.websocket, f"/api/telemetry/ws/{robot_id}", headers)
+    metrics = ask(guarded.http, "GET", f"/api/telemetry/robots/{robot_id}/metrics", headers)
+    assert (socket.status, metrics.status) in {(400, 400), (403, 404), (403, 400)}
 
 
 @pytest.mark.parametrize("path", ["/", "/api/telemetry/ws", "/api/telemetry/ws/a/b", "/api/events"])

@@ -111,12 +111,12 @@ def events_router(
         begin = _event_id("Last-Event-ID", last_event_id) or _event_id("after", after)
         wanted = _types(types)
         stream = stream_or_problem()
+        # An unreachable stream is a plain 503 only as long as nothing has been answered.
+        await stream.read(limit=1)
         if stopping.waiting >= MAX_FOLLOWERS:
             raise ServiceUnavailableException(
                 f"All {MAX_FOLLOWERS} places for followers are taken; try again later."
             )
-        # An unreachable stream is a plain 503 only as long as nothing has been answered.
-        await stream.read(limit=1)
         return FollowResponse(
             stream,
             stopping,
