@@ -116,6 +116,15 @@ def test_a_certificate_that_is_none_is_said() -> None:
     assert "Ctrl-C" not in ended.stderr
 
 
+def test_the_console_form_in_a_file_has_no_colours() -> None:
+    """Colours are for terminals; a file is read with other tools."""
+    with serving(variables={"CHARTER_LOG_FORMAT": "console"}) as service:
+        code, stdout, _ = service.command.ends(signal.SIGTERM)
+    assert code == 0
+    assert "service started" in stdout
+    assert "\x1b" not in stdout
+
+
 def test_spans_on_the_console_leave_stdout_to_the_log() -> None:
     """What the SDK prints has many lines; stdout holds JSON objects, one a line."""
     variables = {"OTEL_TRACES_EXPORTER": "console", "CHARTER_AGGREGATION_INTERVAL": "0.2"}
