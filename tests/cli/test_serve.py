@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 from websockets.sync.client import connect
@@ -114,6 +115,27 @@ def test_a_certificate_that_is_none_is_said() -> None:
     assert __file__ in ended.stderr
     assert "PEM" in ended.stderr
     assert "Ctrl-C" not in ended.stderr
+
+
+def test_a_start_that_fails_says_why_in_one_line(tmp_path: Path) -> None:
+    """The reason stands in a line of its own, not only at the end of a traceback."""
+    file = tmp_path / "file"
+    file.touch()
+    variables = {"CHARTER_STATE_DIR": str(file), "CHARTER_CONSUMERS": "audit"}
+    ended = run("serve", "--port", "0", variables=variables)
+    assert ended.returncode == 1
+    lines = [json.loads(line) for line in ended.stdout.splitlines()]
+    (reason,) = [line["error"] for line in lines if line["event"] == "service cannot start"]
+    assert str(file) in reason
+
+
+def test_the_console_form_in_a_file_has_no_colours() -> None:
+    """Colours are for terminals; a file is read with other tools."""
+    with serving(variables={"CHARTER_LOG_FORMAT": "console"}) as service:
+        code, stdout, _ = service.command.ends(signal.SIGTERM)
+    assert code == 0
+    assert "service started" in stdout
+    assert "\x1b" not in stdout
 
 
 def test_spans_on_the_console_leave_stdout_to_the_log() -> None:

@@ -85,6 +85,22 @@ async def test_ping_frames_keep_a_connection_alive(robots: Robots) -> None:
     assert closed.payload["reason"] == "heartbeat_timeout"
 
 
+@pytest.mark.parametrize(
+    ("frame", "code"),
+    [(b"\x83\x80\0\0\0\0", 1002), (b"\x81\x82\0\0\0\0\xff\xfe", 1007)],
+    ids=["unknown opcode", "no UTF-8"],
+)
+async def test_a_broken_frame_is_answered_with_the_reason(
+    robots: Robots, frame: bytes, code: int
+) -> None:
+    """A client library with a fault gets RFC 6455's close code, not just a lost connection."""
+    client = await robots.connect()
+    client.transport.write(frame)
+    (closed,) = await robots.closings()
+    assert closed.payload["reason"] == "protocol_error"
+    assert await _close_code(client) == code
+
+
 async def test_the_newest_connection_of_a_robot_wins(robots: Robots) -> None:
     """The old connection is closed as superseded, and the robot stays online on the new one."""
     old = await robots.connect()

@@ -195,6 +195,12 @@ def websocket_protocol(name: str, frames_per_second: int) -> type[asyncio.Protoc
             if on_ping := self.scope["extensions"].get(ON_PING):
                 on_ping()
 
+        def handle_close(self, event: Any) -> None:
+            """Take a close; a broken frame, which wsproto takes for one, is answered first."""
+            if name == "wsproto" and not self.close_sent and self.conn.state.name == "OPEN":
+                self.transport.write(self.conn.send(event))
+            super().handle_close(event)
+
         async def send(self, message: Any) -> None:
             """Send what the application says, and 404 where it has no WebSocket at the path.
 

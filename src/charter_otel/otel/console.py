@@ -30,9 +30,14 @@ _TOLD: dict[str, str] = {
 """What a line tells of an event; its times are the line's own."""
 
 
-def console_processors() -> list[Any]:
-    """Give the last processors of the console form; they end with encoded lines."""
+def console_processors(*, colors: bool = True) -> list[Any]:
+    """Give the last processors of the console form; they end with encoded lines.
+
+    Args:
+        colors: Whether the lines are coloured; in a file they are easier to read without.
+    """
     console = structlog.dev.ConsoleRenderer(
+        colors=colors,
         exception_formatter=structlog.dev.plain_traceback,
         pad_event_to=_EVENT_WIDTH,
         sort_keys=False,

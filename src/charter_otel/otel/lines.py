@@ -35,6 +35,11 @@ class LineWriter:
         self._poll.register(descriptor, select.POLLOUT)
         self.dropped = 0
 
+    @property
+    def on_terminal(self) -> bool:
+        """Whether a person reads the lines as they come."""
+        return os.isatty(self._descriptor)
+
     def write(self, line: bytes) -> None:
         """Write the line, which ends with a newline, now or soon."""
         with self._lock:

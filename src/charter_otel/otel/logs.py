@@ -1,6 +1,7 @@
 """structlog for the whole process: one JSON object a line, or a console form on a terminal."""
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -58,7 +59,7 @@ def configure_logs(
         _add_service_name(service_name),
         add_trace_context,
         _add_exception,
-        *(console_processors() if log_format == "console" else _json()),
+        *(console_processors(colors=_colors(writer)) if log_format == "console" else _json()),
     ]
     structlog.configure(
         processors=[structlog.processors.add_log_level, _add_name_and_time, *shared],
@@ -89,6 +90,11 @@ def event_lines() -> EventLines | None:
 def default_format(stream: TextIO) -> LogFormat:
     """Give the console form for a terminal and JSON for everything else."""
     return "console" if stream.isatty() else "json"
+
+
+def _colors(writer: LineWriter) -> bool:
+    """Tell whether colours help: on a terminal whose user does not say no (https://no-color.org)."""
+    return writer.on_terminal and not os.environ.get("NO_COLOR")
 
 
 def add_trace_context(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:

@@ -79,13 +79,21 @@ class Runtime:
     async def run(self) -> AsyncIterator[None]:
         """Run everything inside; on the way out, close, drain and flush, each within its time."""
         async with AsyncExitStack() as stack:
-            for part in (self._logs, self._telemetry, self._events, self._jobs, self._robots):
-                await stack.enter_async_context(part())
+            await self._start(stack)
             stack.enter_context(self._open())
             if any(map(is_short, self.settings.secrets)):
                 log.warning("CHARTER_AUTH_SECRET is short", use_bytes=SHORT_SECRET)
             log.info("service started", event_stream=self.stream.system if self.stream else "none")
             yield
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        try:
+            for part in (self._logs, self._telemetry, self._events, self._jobs, self._robots):
+                await stack.enter_async_context(part())
+        except Exception as error:
+            # The server writes a traceback, in which what matters comes last.
+            log.error("service cannot start", error=f"{type(error).__name__}: {error}")  # noqa: TRY400
+            raise
 
     @contextmanager
     def _open(self) -> Iterator[None]:
