@@ -1,6 +1,8 @@
 """Consumer groups: shared work, crashes, take-overs, hostile entries."""
 
 import asyncio
+import signal
+import sys
 from contextlib import suppress
 
 import pytest
@@ -9,8 +11,17 @@ from hypothesis import strategies as st
 
 from charter_otel.charter import Event, InvalidEvent, encode
 from charter_otel.streams import RedisStream
+from charter_otel.streams.redis.consumer import BATCH
 from charter_otel.streams.redis.layout import parse
-from streams.backends import RedisBackend, Remembering, abandon, established, started, subscribe
+from streams.backends import (
+    RedisBackend,
+    Remembering,
+    abandon,
+    established,
+    published,
+    started,
+    subscribe,
+)
 from streams.proxy import Proxy
 from support.polling import eventually
 from support.redis import RedisServer
@@ -51,6 +62,53 @@ async def test_what_a_dead_consumer_left_is_taken_over(redis_backend: RedisBacke
     await seen.has(2)
     assert seen.events == [one, two]
     await eventually(lambda: heir.statistics().subscribers[0].lag == 0, "no lag")
+
+
+KILLED = """
+import asyncio, os, signal, sys
+from charter_otel.streams import RedisStream
+
+async def main():
+    stream = RedisStream(sys.argv[1])
+    left = 150
+
+    @stream.subscribe("*", group="g", start="earliest")
+    async def handle(event):
+        nonlocal left
+        print(event.id, flush=True)
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    await stream.start()
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_killed_process_loses_no_event(redis_backend: RedisBackend) -> None:
+    """SIGKILL in the middle of a batch: what was not handled, and no earlier batch, comes again."""
+    publisher = redis_backend.make()
+    await publisher.start()
+    events = [started(f"job-{n}") for n in range(300)]
+    for event in events:
+        publisher.publish_nowait(event)
+    await published(publisher, 300)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, redis_backend.server.url, stdout=asyncio.subprocess.PIPE
+    )
+    output, _ = await process.communicate()
+    begun = output.decode().split()
+    assert (process.returncode, begun) == (-signal.SIGKILL, [e.id for e in events[:150]])
+    heir = redis_backend.make(min_idle=0.2)
+    seen = subscribe(heir)
+    await heir.start()
+    await eventually(lambda: seen.ids[-1:] == [events[-1].id], "the last event")
+    await eventually(lambda: begun[-1] in seen.ids, "the event whose handler did not return")
+    await eventually(lambda: heir.statistics().subscribers[0].lag == 0, "no lag")
+    assert {*begun[:-1], *seen.ids} == {event.id for event in events}
+    assert not {*begun[:BATCH]} & {*seen.ids}
 
 
 async def test_a_clean_stop_hands_over_at_once(redis_backend: RedisBackend) -> None:
