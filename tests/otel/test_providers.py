@@ -20,9 +20,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from charter_otel.emit import Emitter
 from charter_otel.otel import Providers, build
-from charter_otel.otel.providers import ROBOT_SERIES
+from charter_otel.otel.providers import ROBOT_SERIES, SDK_SECONDS
 from support.events import PAYLOADS
-from support.otlp import Received, receiving
+from support.otlp import Received, points, receiving
 from support.polling import eventually
 
 
@@ -148,6 +148,8 @@ class TestExport:
             "otel.sdk.exporter.span.exported",
             "otel.sdk.processor.log.processed",
         }
+        [export, *_] = points(received.metrics["otel.sdk.exporter.operation.duration"])
+        assert tuple(export.explicit_bounds) == SDK_SECONDS, "an export takes milliseconds"
 
     async def test_disabled_sdk(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With the SDK disabled nothing leaves the process."""
@@ -245,9 +247,9 @@ async def test_per_robot_series_have_a_cap() -> None:
         for metric in scope.metrics
         if metric.name == "charter.robot.online"
     ]
-    points = metric.data.data_points
-    assert len(points) == ROBOT_SERIES + 1
-    assert sum(dict(p.attributes or {}) == {"otel.metric.overflow": True} for p in points) == 1
+    series = metric.data.data_points
+    assert len(series) == ROBOT_SERIES + 1
+    assert sum(dict(p.attributes or {}) == {"otel.metric.overflow": True} for p in series) == 1
     assert await providers.shutdown()
 
 

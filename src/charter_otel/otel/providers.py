@@ -13,11 +13,12 @@ from opentelemetry.sdk.metrics import (
     Counter,
     Exemplar,
     ExemplarReservoir,
+    Histogram,
     MeterProvider,
     UpDownCounter,
 )
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
-from opentelemetry.sdk.metrics.view import View
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -33,6 +34,9 @@ SERVICE_NAME = "charter-otel"
 
 ROBOT_SERIES = 2_000
 """Series that each per-robot metric has at most; the rest folds into the overflow series."""
+
+SDK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bucket boundaries of what the SDK says of its own work."""
 
 _SUMS = (Counter, UpDownCounter)
 
@@ -141,6 +145,12 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
         shutdown_on_exit=False,
         views=[
             View(instrument_name="charter.robot.*", aggregation_cardinality_limit=ROBOT_SERIES),
+            # The SDK's default buckets are for milliseconds; its own durations are in seconds.
+            View(
+                instrument_name="otel.sdk.*",
+                instrument_type=Histogram,
+                aggregation=ExplicitBucketHistogramAggregation(SDK_SECONDS),
+            ),
             *[
                 View(instrument_type=kind, exemplar_reservoir_factory=_no_exemplars)
                 for kind in _SUMS
