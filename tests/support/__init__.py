@@ -10,7 +10,7 @@ def require(name: str, *, available: bool, reason: str) -> None:
 
     Args:
         name: What is needed: ``redis``, ``collector``, ``prometheus``, ``alertmanager``,
-            ``node``, ``openssl``.
+            ``node``, ``openssl``, ``loki``, ``tempo``.
         available: Whether it is there.
         reason: Why it is not, and how to get it.
     """
