@@ -50,8 +50,9 @@ class Robot(WSListener):  # type: ignore[misc] # compiled, without types
             self.pong.set()
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
-        """Take note of the end."""
+        """Take note of the end; nobody waits for an answer any more."""
         self.gone.set()
+        self.pong.set()
 
     async def ping(self) -> None:
         """Wait until the server has read everything so far."""
