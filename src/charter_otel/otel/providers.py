@@ -37,7 +37,8 @@ ROBOT_SERIES = 2_000
 _SUMS = (Counter, UpDownCounter)
 
 LOG_QUEUE = 8_192
-"""Event records that wait for the exporter at most: 8 s at 1,000 events a second."""
+"""Event records that wait for the exporter at most, unless `OTEL_BLRP_MAX_QUEUE_SIZE` says
+otherwise: 8 s at 1,000 events a second."""
 
 
 class Providers(NamedTuple):
@@ -215,7 +216,7 @@ def _logger_provider(
         processors = [
             *processors,
             BatchLogRecordProcessor(
-                exporter, max_queue_size=LOG_QUEUE, meter_provider=meter_provider
+                exporter, max_queue_size=_log_queue(), meter_provider=meter_provider
             ),
         ]
     provider = LoggerProvider(
@@ -233,6 +234,11 @@ def _start(function: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=function, name="charter-shutdown", daemon=True)
     thread.start()
     return thread
+
+
+def _log_queue() -> int | None:
+    """Give None for the standard variable's choice."""
+    return None if os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE") else LOG_QUEUE
 
 
 async def _in_thread(function: Callable[[], object]) -> None:
