@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from charter_otel.emit import Emitter
 from charter_otel.otel import Providers, build
-from charter_otel.otel.providers import ROBOT_SERIES, SDK_SECONDS
+from charter_otel.otel.providers import LOG_QUEUE, ROBOT_SERIES, SDK_SECONDS
 from support.events import PAYLOADS
 from support.otlp import Received, points, receiving
 from support.polling import eventually
@@ -120,6 +120,9 @@ class TestResource:
         assert self.attributes()["service.name"] == name
 
 
+QUEUE_SIZE = "OTEL_BLRP_MAX_QUEUE_SIZE"
+
+
 class TestExport:
     """With an endpoint, all three signals arrive."""
 
@@ -150,6 +153,23 @@ class TestExport:
         }
         [export, *_] = points(received.metrics["otel.sdk.exporter.operation.duration"])
         assert tuple(export.explicit_bounds) == SDK_SECONDS, "an export takes milliseconds"
+
+    @pytest.mark.parametrize(("variables", "size"), [({}, LOG_QUEUE), ({QUEUE_SIZE: "777"}, 777)])
+    def test_queue_of_records(
+        self, variables: dict[str, str], size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The queue of records is longer than the SDK's, unless the standard variable sizes it."""
+        monkeypatch.setenv("OTEL_LOGS_EXPORTER", "console")
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
+        reader = InMemoryMetricReader()
+        providers = build(metric_readers=[reader])
+        data = reader.get_metrics_data()
+        providers.logger_provider.shutdown()
+        assert data
+        metrics = [m for s in data.resource_metrics[0].scope_metrics for m in s.metrics]
+        [capacity] = [m for m in metrics if m.name == "otel.sdk.processor.log.queue.capacity"]
+        assert [point.value for point in capacity.data.data_points] == [size]  # type: ignore[union-attr]
 
     async def test_disabled_sdk(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """With the SDK disabled nothing leaves the process."""

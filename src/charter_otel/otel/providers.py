@@ -41,7 +41,8 @@ SDK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5
 _SUMS = (Counter, UpDownCounter)
 
 LOG_QUEUE = 8_192
-"""Event records that wait for the exporter at most: 8 s at 1,000 events a second."""
+"""Event records that wait for the exporter at most, unless `OTEL_BLRP_MAX_QUEUE_SIZE` says
+otherwise: 8 s at 1,000 events a second."""
 
 
 class Providers(NamedTuple):
@@ -225,7 +226,7 @@ def _logger_provider(
         processors = [
             *processors,
             BatchLogRecordProcessor(
-                exporter, max_queue_size=LOG_QUEUE, meter_provider=meter_provider
+                exporter, max_queue_size=_log_queue(), meter_provider=meter_provider
             ),
         ]
     provider = LoggerProvider(
@@ -243,6 +244,11 @@ def _start(function: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=function, name="charter-shutdown", daemon=True)
     thread.start()
     return thread
+
+
+def _log_queue() -> int | None:
+    """Give None for the standard variable's choice."""
+    return None if os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE") else LOG_QUEUE
 
 
 async def _in_thread(function: Callable[[], object]) -> None:
