@@ -11,7 +11,7 @@ import time
 
 from chaos.faults import FAULTS
 from chaos.fleet import restarted_in_an_outage
-from chaos.instances import instances_at_random
+from chaos.instances import instances_at_random, instances_in_parts
 from chaos.run import Row
 
 HEAD = ("fault", "emitted", "delivered", "replayed", "dropped", "lost", "class", "", "note")
@@ -23,7 +23,7 @@ async def main(seconds: float) -> bool:
     _say(LINE.format(*HEAD))
     kept = True
     begun = time.monotonic()
-    for fault in (*FAULTS, restarted_in_an_outage, instances_at_random):
+    for fault in (*FAULTS, restarted_in_an_outage, instances_at_random, instances_in_parts):
         row = await fault(seconds)
         kept = kept and not row.broken
         _say(_line(row))

@@ -4,7 +4,7 @@ import pytest
 
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
-from chaos.instances import instances_at_random
+from chaos.instances import instances_at_random, instances_in_parts
 
 
 @pytest.mark.timeout(60)
@@ -25,8 +25,9 @@ async def test_a_service_that_is_restarted_in_an_outage_loses_nothing() -> None:
 
 
 @pytest.mark.timeout(240)
-async def test_instances_that_are_killed_and_paused_come_out_exact() -> None:
+@pytest.mark.parametrize("fault", [instances_at_random, instances_in_parts])
+async def test_instances_that_are_killed_and_paused_come_out_exact(fault: Fault) -> None:
     """Slots run once, connections are closed once, missions count once, presence is the truth."""
-    row = await instances_at_random(5.0)
+    row = await fault(5.0)
     assert not row.broken, row
     assert row.emitted > 50
