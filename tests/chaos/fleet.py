@@ -161,7 +161,7 @@ def _row(
         missed: bool(missed),
     }
     return Row(
-        f"restart, {robots} robots",
+        "restart in an outage",
         len(ids),
         len(set(delivered)),
         account["replayed"],
@@ -169,5 +169,5 @@ def _row(
         lost,
         EXACTLY_ONCE,
         "; ".join(what for what, is_so in checks.items() if is_so),
-        f"recovered {account['recovered']}, stop {stop:.1f} s",
+        f"{robots} robots, recovered {account['recovered']}, stop {stop:.1f} s",
     )

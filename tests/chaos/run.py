@@ -76,6 +76,8 @@ class Run:
         rate: Events a second.
         capacity: Events that the process keeps in memory.
         environment: Variables for the process.
+        server: The Redis, where it is not one of the run's own.
+        url: The URL by which the process knows it.
     """
 
     def __init__(
@@ -85,10 +87,12 @@ class Run:
         rate: float = 200,
         capacity: int = 10_000,
         environment: dict[str, str] | None = None,
+        server: RedisServer | None = None,
+        url: str | None = None,
     ) -> None:
         (directory / "redis").mkdir()
-        self.server = RedisServer(directory / "redis")
-        self.url = self.server.url
+        self.server = server or RedisServer(directory / "redis")
+        self.url = url or self.server.url
         self.killed_at: int | None = None
         self.loss = 0.0
         """Seconds before a kill, of the earliest event that it lost."""

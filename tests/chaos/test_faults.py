@@ -2,17 +2,32 @@
 
 import pytest
 
+from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
-from chaos.instances import instances_at_random
+from chaos.instances import instances_at_random, instances_in_parts
+from chaos.promises import EVERY, promised
+from chaos.run import Row
+
+FAILOVERS = (sentinel_set_fails_over, cluster_fails_over)
 
 
-@pytest.mark.timeout(60)
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.__name__)
+def is_as_promised(row: Row) -> bool:
+    """Tell whether a row keeps its class, and that is the one of the README's table."""
+    return not row.broken and promised()[row.fault] == row.promise
+
+
+def test_the_readme_has_every_fault() -> None:
+    """Its table has a row for each fault, and no other."""
+    assert len(promised()) == len(EVERY)
+
+
+@pytest.mark.timeout(90)
+@pytest.mark.parametrize("fault", [*FAULTS, *FAILOVERS], ids=lambda fault: fault.__name__)
 async def test_a_fault_keeps_its_class(fault: Fault) -> None:
     """No event is lost uncounted, none comes twice, and the order stays, whatever fails."""
     row = await fault(2.0)
-    assert not row.broken, row
+    assert is_as_promised(row), row
     assert row.emitted > 50
 
 
@@ -20,13 +35,14 @@ async def test_a_fault_keeps_its_class(fault: Fault) -> None:
 async def test_a_service_that_is_restarted_in_an_outage_loses_nothing() -> None:
     """What stdout says was emitted is in the stream, once and in order."""
     row = await restarted_in_an_outage(2.0, robots=20)
-    assert not row.broken, row
+    assert is_as_promised(row), row
     assert row.replayed > 100
 
 
 @pytest.mark.timeout(240)
-async def test_instances_that_are_killed_and_paused_come_out_exact() -> None:
+@pytest.mark.parametrize("fault", [instances_at_random, instances_in_parts])
+async def test_instances_that_are_killed_and_paused_come_out_exact(fault: Fault) -> None:
     """Slots run once, connections are closed once, missions count once, presence is the truth."""
-    row = await instances_at_random(5.0)
-    assert not row.broken, row
+    row = await fault(5.0)
+    assert is_as_promised(row), row
     assert row.emitted > 50

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Self, cast
 
 from charter_otel.charter import Event, create
 from charter_otel.streams import EventStream, MemoryStream, RedisStream, Start
+from charter_otel.streams.redis.partitions import PartitionedStream, prefixes
 from support.polling import eventually
 from support.redis import RedisServer
 
@@ -122,6 +123,8 @@ class Backend(ABC):
     """Makes streams of one kind."""
 
     name: str
+    parts = 1
+    """Streams of which one is made."""
 
     def __init__(self) -> None:
         self.streams: list[EventStream] = []
@@ -180,6 +183,24 @@ class RedisBackend(Backend):
 
     def _make(self, options: dict[str, Any]) -> EventStream:
         return RedisStream(self.server.url, **options)
+
+
+class PartitionedBackend(RedisBackend):
+    """Streams in three parts of a real Redis, of which all events go through the same one."""
+
+    parts = 3
+
+    def dead_letters(self, stream: EventStream) -> list[DeadLetter]:
+        """Give the stream's dead letters."""
+        del stream
+        return [
+            _dead_letter(fields)
+            for prefix in prefixes(3)
+            for _, fields in self.entries(f"{prefix}:events:dead")
+        ]
+
+    def _make(self, options: dict[str, Any]) -> EventStream:
+        return PartitionedStream(self.server.url, 3, source=lambda _: "one", **options)
 
 
 def _dead_letter(fields: dict[bytes, bytes]) -> DeadLetter:

@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
-from streams.backends import Backend, MemoryBackend, RedisBackend
+from streams.backends import Backend, MemoryBackend, PartitionedBackend, RedisBackend
 from support.redis import RedisServer
 
 
@@ -34,13 +34,14 @@ async def redis_backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
     await backend.close()
 
 
-@pytest.fixture(params=["memory", "redis"])
+@pytest.fixture(params=["memory", "redis", "partitioned"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
     """Give streams of each kind in turn."""
-    made: Backend = (
-        MemoryBackend()
-        if request.param == "memory"
-        else RedisBackend(request.getfixturevalue("server"))
-    )
+    made: Backend
+    if request.param == "memory":
+        made = MemoryBackend()
+    else:
+        server = request.getfixturevalue("server")
+        made = RedisBackend(server) if request.param == "redis" else PartitionedBackend(server)
     yield made
     await made.close()

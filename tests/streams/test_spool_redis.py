@@ -4,7 +4,15 @@ import asyncio
 from pathlib import Path
 
 from charter_otel.streams import EventStream
-from streams.backends import RedisBackend, Remembering, Stopwatch, published, started, subscribe
+from streams.backends import (
+    RedisBackend,
+    Remembering,
+    Stopwatch,
+    latest_is,
+    published,
+    started,
+    subscribe,
+)
 from support.polling import eventually
 
 
@@ -66,6 +74,7 @@ async def test_a_stop_in_an_outage_leaves_events_on_disk(
     newest = started("newest")
     successor.publish_nowait(newest)
     await published(successor, 8)
+    await latest_is(successor, newest)
     seen = [event.id for event in await successor.read(limit=100)]
     assert seen == [event.id for event in [*events, newest]]
     assert (successor.statistics().recovered, balance(successor)) == (7, 0)

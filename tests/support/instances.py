@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import redis
+
 from support.redis import RedisServer
 from support.service import ServiceProcess, service
 
@@ -28,9 +30,15 @@ def instances(count: int, url: str, **extra: str) -> Iterator[list[ServiceProces
 def stored_events(server: RedisServer, event_type: str | None = None) -> list[dict[str, Any]]:
     """Give the events that are in the stream, all or those of a type."""
     with server.client() as client:
-        entries: Any = client.xrange("{charter}:events")
+        streams: Any = client.keys("{charter*}:events")
+        entries = [entry for stream in sorted(streams) for entry in _entries(client, stream)]
     events = [json.loads(fields[b"event"]) for _, fields in entries]
     return [event for event in events if event_type in {None, event["type"]}]
+
+
+def _entries(client: redis.Redis, stream: bytes) -> list[Any]:
+    entries: Any = client.xrange(stream)
+    return list(entries)
 
 
 def established(server: RedisServer) -> Counter[str]:

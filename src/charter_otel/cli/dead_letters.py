@@ -11,7 +11,7 @@ import click
 from charter_otel.cli.failure import Failure, Refusal, settings
 
 _GROUP = click.option("--group", metavar="GROUP", help="Only those that this group gave up.")
-_ID = re.compile(r"[0-9]{1,20}-[0-9]{1,20}")
+_ID = re.compile(r"([0-9]{1,2}/)?[0-9]{1,20}-[0-9]{1,20}")
 
 
 @click.group("dead-letters")
@@ -26,7 +26,7 @@ def dead_letters() -> None:
 @_GROUP
 def list_letters(group: str | None) -> None:
     """Print the dead letters as JSON, one a line, oldest first."""
-    _run(_list(_redis(), group))
+    _run(_list(*_redis(), group))
 
 
 @dead_letters.command()
@@ -45,17 +45,19 @@ def replay(ids: tuple[str, ...], group: str | None, *, everything: bool) -> None
         raise click.BadParameter(
             f"{wrong[0]!r} is no id; `charter-otel dead-letters list` has them"
         )
-    _run(_replay(_redis(), ids, group))
+    _run(_replay(*_redis(), ids, group))
 
 
-def _redis() -> str:
-    url = settings().event_stream
+def _redis() -> tuple[str, int]:
+    """Give the stream's URL, and in how many parts it is."""
+    given = settings()
+    url = given.event_stream
     if url in {"none", "memory://"}:
         raise Refusal(
             f"CHARTER_EVENT_STREAM={url} keeps no dead letters outside the service;"
             " set it to the service's redis:// address"
         )
-    return url
+    return url, given.stream_partitions
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -69,18 +71,18 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         raise Refusal(f"CHARTER_EVENT_STREAM: {error}") from error
 
 
-async def _list(url: str, group: str | None) -> None:
+async def _list(url: str, partitions: int, group: str | None) -> None:
     from charter_otel.streams.redis.dead_letters import DeadLetters
 
-    async with DeadLetters.at(url) as letters:
+    async with DeadLetters.at(url, partitions) as letters:
         async for letter in letters.each(group):
             click.echo(json.dumps(letter._asdict()))
 
 
-async def _replay(url: str, ids: tuple[str, ...], group: str | None) -> None:
+async def _replay(url: str, partitions: int, ids: tuple[str, ...], group: str | None) -> None:
     from charter_otel.streams.redis.dead_letters import DeadLetters
 
-    async with DeadLetters.at(url) as letters:
+    async with DeadLetters.at(url, partitions) as letters:
         wanted = ids or [letter.id async for letter in letters.each(group)]
         outcomes = {letter: await letters.replay(letter) for letter in wanted}
     failed = {letter: why for letter, why in outcomes.items() if why != "replayed"}

@@ -25,7 +25,7 @@ _SILENT_AT_MOST = 45.0
 """Seconds: a service sends a comment every 15 s, so that one which is gone is found."""
 
 
-def follow_redis(url: str, types: frozenset[str], after: str | None) -> None:
+def follow_redis(url: str, types: frozenset[str], after: str | None, partitions: int = 1) -> None:
     """Print the events of a stream in Redis until a signal.
 
     Raises:
@@ -40,7 +40,7 @@ def follow_redis(url: str, types: frozenset[str], after: str | None) -> None:
         writer=LineWriter(_STDERR),
     )
     try:
-        uvloop.run(_until_signal(_follow_redis(url, types, after)))
+        uvloop.run(_until_signal(_follow_redis(url, types, after, partitions)))
     except StreamUnavailable as error:
         raise Failure(str(error)) from error
     except ValueError as error:
@@ -72,9 +72,11 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
         await until_first(stop.wait(), work)
 
 
-async def _follow_redis(url: str, types: frozenset[str], after: str | None) -> None:
+async def _follow_redis(
+    url: str, types: frozenset[str], after: str | None, partitions: int
+) -> None:
     try:
-        stream = connect(url)
+        stream = connect(url, partitions=partitions)
     except ValueError as error:
         raise Refusal(f"CHARTER_EVENT_STREAM: {error}") from error
     if stream is None:

@@ -40,7 +40,7 @@ def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
         raise click.BadParameter(str(error), param_hint="--type") from error
     checked = settings()
     if url is None and checked.event_stream != "memory://":
-        following.follow_redis(checked.event_stream, types, after)
+        following.follow_redis(checked.event_stream, types, after, checked.stream_partitions)
     else:
         credentials = Credentials(checked.auth_secret, os.environ.get("CHARTER_TOKEN") or None)
         following.follow_service(url or "http://127.0.0.1:8000", types, after, credentials)

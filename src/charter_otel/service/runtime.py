@@ -22,11 +22,11 @@ from charter_otel.otel.providers import make_resource
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.settings import SettingError, Settings
 from charter_otel.service.stopping import Stopping, on_signals
-from charter_otel.streams import EventStream, RedisStream, connect
+from charter_otel.streams import EventStream, PartitionedStream, RedisStream, connect
 from charter_otel.telemetry import Gateway, HandshakeRate, Limits, Sweeper, connect_instances
 from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
-from charter_otel.telemetry.instances import Instances, InstancesTogether
+from charter_otel.telemetry.instances import Instances
 from charter_otel.tokens import SHORT_SECRET, is_short
 
 CLOSE_CONNECTIONS_WITHIN = 3.0
@@ -158,6 +158,7 @@ class Runtime:
             self.settings.event_stream,
             observer=observer,
             spool=self.settings.state_dir / "spool",
+            partitions=self.settings.stream_partitions,
         )
         self.stream = stream
         if stream is None:
@@ -225,8 +226,9 @@ class Runtime:
             self.gateway.connections,
             telemetry.connection_lost,
             lease=self.settings.lease_seconds,
+            partitions=self.settings.stream_partitions,
         )
-        if isinstance(instances, InstancesTogether) and isinstance(self.stream, RedisStream):
+        if instances.pairs and isinstance(self.stream, RedisStream | PartitionedStream):
             self.stream.pair(instances.pairs)
         return instances
 

@@ -11,6 +11,7 @@ from platformdirs import user_state_path
 
 from charter_otel.streams import connect
 from charter_otel.streams.redis.address import without_secrets
+from charter_otel.streams.redis.partitions import MOST_PARTITIONS
 from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND
 from charter_otel.telemetry.origins import is_origin
 
@@ -37,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     event_stream: str = "memory://"
     """Where events are published: ``memory://``, ``redis://host:port/0`` or ``none``."""
+    stream_partitions: Annotated[int, Meta(ge=1, le=MOST_PARTITIONS)] = 1
+    """Parts of the event stream in Redis, each in a slot of its own; the same in all instances."""
     aggregation_interval: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
     """Seconds between two runs of the aggregation job."""
     metrics_published: bool = True

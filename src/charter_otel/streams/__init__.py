@@ -16,6 +16,7 @@ from charter_otel.streams.base import (
 from charter_otel.streams.connect import connect
 from charter_otel.streams.memory import DeadLetter, MemoryStream
 from charter_otel.streams.redis import RedisStream
+from charter_otel.streams.redis.partitions import PartitionedStream
 
 __all__ = [
     "DeadLetter",
@@ -24,6 +25,7 @@ __all__ = [
     "Handler",
     "MemoryStream",
     "Observer",
+    "PartitionedStream",
     "RedisStream",
     "SilentObserver",
     "Start",

@@ -6,10 +6,15 @@ from charter_otel.streams.base import EventStream, Observer
 from charter_otel.streams.memory import MemoryStream
 from charter_otel.streams.redis import RedisStream
 from charter_otel.streams.redis.address import EXAMPLES, SCHEMES
+from charter_otel.streams.redis.partitions import PartitionedStream
 
 
 def connect(
-    url: str, *, observer: Observer | None = None, spool: Path | None = None
+    url: str,
+    *,
+    observer: Observer | None = None,
+    spool: Path | None = None,
+    partitions: int = 1,
 ) -> EventStream | None:
     """Make the stream that a URL names; it does nothing until it is started.
 
@@ -19,18 +24,21 @@ def connect(
             ``redis+cluster://host:port,host:port``) or ``none``.
         observer: Who is told what the stream does.
         spool: Directory where events wait that Redis does not take.
+        partitions: Parts of a stream in Redis, each in a slot of its own; see `PartitionedStream`.
 
     Returns:
         The stream, or None for ``none``.
 
     Raises:
-        ValueError: The URL is none of these. The text says what is right and repeats nothing of
-            the URL, which may hold a password.
+        ValueError: The URL is none of these, or there cannot be so many parts. The text says what
+            is right and repeats nothing of the URL, which may hold a password.
     """
     if url == "none":
         return None
     if url == "memory://":
         return MemoryStream(observer=observer)
     if url.partition(":")[0].lower() in SCHEMES:
+        if partitions != 1:
+            return PartitionedStream(url, partitions, observer=observer, spool=spool)
         return RedisStream(url, observer=observer, spool=spool)
     raise ValueError(f"an event stream is memory://, none, or as in {EXAMPLES}")

@@ -16,6 +16,9 @@ Raw = Mapping[bytes, bytes]
 Mark = tuple[int, int]
 """Where an event stands in its stream; grows from event to event."""
 
+Placed = tuple[Mark, Event]
+"""An event and where it stands."""
+
 CAPACITY = 10_000
 """Events that a history holds, unless told otherwise."""
 
@@ -75,24 +78,32 @@ class History:
 
     def recent(self, types: frozenset[str], limit: int) -> list[Event]:
         """Give the latest events of the types (empty: all), oldest first."""
-        found: list[Event] = []
+        return [event for _, event in self.recent_placed(types, limit)]
+
+    def recent_placed(self, types: frozenset[str], limit: int) -> list[Placed]:
+        """Give the latest events of the types (empty: all) with their places, oldest first."""
+        found: list[Placed] = []
         position = self.end
         while position > self.start and len(found) < limit:
             position -= 1
             event = self._event(position)
             if event is not None and (not types or event.type in types):
-                found.append(event)
+                found.append((self.mark_at(position), event))
         return found[::-1]
 
     def after(self, position: int, types: frozenset[str], limit: int) -> list[Event]:
         """Give the first events of the types from a position on."""
-        found: list[Event] = []
+        return [event for _, event in self.placed_after(position, types, limit)]
+
+    def placed_after(self, position: int, types: frozenset[str], limit: int) -> list[Placed]:
+        """Give the first events of the types from a position on, with their places."""
+        found: list[Placed] = []
         for at in range(max(position, self.start), self.end):
             if len(found) == limit:
                 break
             event = self._event(at)
             if event is not None and (not types or event.type in types):
-                found.append(event)
+                found.append((self.mark_at(at), event))
         return found
 
     def mark_of(self, event_id: str) -> Mark | None:

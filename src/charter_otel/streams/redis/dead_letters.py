@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple, Self
 
+from redis.asyncio import Redis
+
 from charter_otel.streams.base import StreamUnavailable
 from charter_otel.streams.redis import commands
 from charter_otel.streams.redis.address import parse_address
 from charter_otel.streams.redis.health import FAILURES, explain
 from charter_otel.streams.redis.layout import Fields, Layout
+from charter_otel.streams.redis.partitions import prefixes
 from charter_otel.streams.redis.script import Script
 
 _PAGE = 500
@@ -30,49 +33,63 @@ class BuriedEvent(NamedTuple):
     """The envelope's JSON, or what stands in its place."""
 
 
+class Part(NamedTuple):
+    """A part of the stream."""
+
+    client: Redis
+    layout: Layout
+    name: str
+    """What the ids of its letters begin with."""
+
+
 class DeadLetters:
     """Reads dead letters and has them delivered again.
 
     Args:
         url: The stream's Redis.
+        partitions: Parts of the stream; with several, a letter's id says which part it is in.
         prefix: What all keys begin with.
 
     Raises:
-        ValueError: The URL or the prefix is wrong.
+        ValueError: The URL, the number or the prefix is wrong.
     """
 
-    def __init__(self, url: str, *, prefix: str = "{charter}") -> None:
+    def __init__(self, url: str, partitions: int = 1, *, prefix: str = "{charter}") -> None:
         address = parse_address(url)
         self._name = address.name
-        self._client = address.client(prefix)
-        self._layout = Layout(prefix)
+        self._parts = [
+            Part(address.client(each), Layout(each), f"{number}/" if partitions > 1 else "")
+            for number, each in enumerate(prefixes(partitions, prefix))
+        ]
         self._replay = Script("replay")
 
     @classmethod
     @asynccontextmanager
-    async def at(cls, url: str) -> AsyncIterator[Self]:
+    async def at(cls, url: str, partitions: int = 1) -> AsyncIterator[Self]:
         """Give the dead letters of a stream; inside, a lost Redis is a `StreamUnavailable`.
 
         Raises:
             StreamUnavailable: Redis cannot be reached, or refuses.
         """
-        letters = cls(url)
+        letters = cls(url, partitions)
         try:
             yield letters
         except FAILURES as error:
             raise StreamUnavailable(f"{letters._name} cannot be read: {explain(error)}") from error
         finally:
-            await letters._client.aclose()
+            for part in letters._parts:
+                await part.client.aclose()
 
     async def each(self, group: str | None = None) -> AsyncIterator[BuriedEvent]:
-        """Give the dead letters, oldest first; of one group where it is named."""
-        start = "-"
-        while page := await commands.oldest(self._client, self._layout.dead, _PAGE, start=start):
-            for entry_id, fields in page:
-                letter = _letter(entry_id, fields)
-                if group in {None, letter.group}:
-                    yield letter
-            start = f"({page[-1][0].decode()}"
+        """Give the dead letters, oldest first in each part; of one group where it is named."""
+        for client, layout, name in self._parts:
+            start = "-"
+            while page := await commands.oldest(client, layout.dead, _PAGE, start=start):
+                for entry_id, fields in page:
+                    letter = _letter(f"{name}{entry_id.decode()}", fields)
+                    if group in {None, letter.group}:
+                        yield letter
+                start = f"({page[-1][0].decode()}"
 
     async def replay(self, letter_id: str) -> str:
         """Have a dead letter delivered again, to its group only, within seconds.
@@ -80,17 +97,21 @@ class DeadLetters:
         Returns:
             ``replayed``, or why it was not: ``unknown``, ``trimmed`` or ``no group``.
         """
-        keys = [self._layout.events, self._layout.dead]
-        outcome: bytes = await self._replay(self._client, keys, letter_id, _IDLE)
-        return outcome.decode()
+        name, slash, entry_id = letter_id.rpartition("/")
+        for client, layout, part in self._parts:
+            if part == name + slash:
+                keys = [layout.events, layout.dead]
+                outcome: bytes = await self._replay(client, keys, entry_id, _IDLE)
+                return outcome.decode()
+        return "unknown"
 
 
-def _letter(entry_id: bytes, fields: Fields) -> BuriedEvent:
+def _letter(letter_id: str, fields: Fields) -> BuriedEvent:
     def text(name: bytes) -> str:
         return fields.get(name, b"").decode("utf-8", "replace")
 
     return BuriedEvent(
-        id=entry_id.decode(),
+        id=letter_id,
         group=text(b"group"),
         error=text(b"error"),
         deliveries=int(text(b"deliveries") or 0),

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from charter_otel.charter import Event, encode
 from charter_otel.streams.base import DropReason, EventStream, Observer, Statistics, Subscription
 from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY, share
-from charter_otel.streams.history import CAPACITY, History
+from charter_otel.streams.history import CAPACITY, History, Mark, Placed
 from charter_otel.streams.home import Home
 from charter_otel.streams.ids import MINUTE, milliseconds
 from charter_otel.streams.outbox import Outbox, Outgoing
@@ -19,7 +19,7 @@ from charter_otel.streams.redis.address import parse_address
 from charter_otel.streams.redis.caretaker import Caretaker
 from charter_otel.streams.redis.groups import Groups, Terms
 from charter_otel.streams.redis.health import Health, keep_running
-from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.layout import Layout, since
 from charter_otel.streams.redis.pairing import Pairing
 from charter_otel.streams.redis.publisher import Publisher
 from charter_otel.streams.redis.tail import Reader, Tail, event_of
@@ -167,8 +167,9 @@ class RedisStream(EventStream):
     ) -> Sequence[Event]:
         """Give events, before `start` too; see `EventStream.read`."""
         if after is None:
-            return await self._reader.recent(types, limit)
-        return await self._reader.after(after, types, limit)
+            return [event for _, event in await self.recent_placed(types, limit)]
+        mark = await self.place(after) or since(after)
+        return [event for _, event in await self.placed_after(mark, types, limit)]
 
     def follow(
         self, *, after: str | None = None, types: frozenset[str] = frozenset()
@@ -181,8 +182,30 @@ class RedisStream(EventStream):
         """
         if after is not None:
             milliseconds(after)
+            return self._follow_after(after, types)
         now = self._history.end if self._tail.has_begun else None
-        return self._reader.follow(now, after, types)
+        return self._reader.follow(now, types)
+
+    async def place(self, event_id: str) -> Mark | None:
+        """Give the place of an event, where the stream still knows it.
+
+        Raises:
+            ValueError: ``event_id`` is no event id.
+            StreamUnavailable: Redis cannot be reached.
+        """
+        return await self._reader.place(event_id)
+
+    async def recent_placed(self, types: frozenset[str], limit: int) -> list[Placed]:
+        """Give the latest events with their places, oldest first; see `read`."""
+        return await self._reader.recent(types, limit)
+
+    async def placed_after(self, mark: Mark, types: frozenset[str], limit: int) -> list[Placed]:
+        """Give the first events after a place, with theirs; see `read`."""
+        return await self._reader.after(mark, types, limit)
+
+    def follow_after(self, mark: Mark, types: frozenset[str]) -> AsyncGenerator[Event, None]:
+        """Give events from a place on, as they come; see `follow`."""
+        return self._reader.follow_after(mark, types)
 
     def statistics(self) -> Statistics:
         """Tell how the stream is doing; a subscriber's lag is at most a few seconds old."""
@@ -200,6 +223,13 @@ class RedisStream(EventStream):
             recovered=self._outbox.recovered,
             replayed=self._outbox.replayed,
         )
+
+    async def _follow_after(
+        self, event_id: str, types: frozenset[str]
+    ) -> AsyncGenerator[Event, None]:
+        mark = await self.place(event_id) or since(event_id)
+        async for event in self.follow_after(mark, types):
+            yield event
 
     def _subscribed(self, subscription: Subscription) -> None:
         consumer = self._groups.add(subscription)

@@ -1,7 +1,7 @@
 """The stream read outside groups: one tail a process feeds the history, ranges go further back."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, Awaitable
 from typing import TypeVar
 
 import structlog
@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from charter_otel.charter import Event, InvalidEvent
 from charter_otel.streams.base import StreamUnavailable
 from charter_otel.streams.delivery import describe
-from charter_otel.streams.history import History, Mark
+from charter_otel.streams.history import History, Mark, Placed
 from charter_otel.streams.ids import MINUTE
 from charter_otel.streams.redis import commands
 from charter_otel.streams.redis.commands import RawEntry
@@ -133,17 +133,17 @@ class Reader:
         # Many clients may come back at once after an outage; few connections serve them in turn.
         self._turns = asyncio.Semaphore(4)
 
-    async def recent(self, types: frozenset[str], limit: int) -> Sequence[Event]:
+    async def recent(self, types: frozenset[str], limit: int) -> list[Placed]:
         """Give the latest events.
 
         Raises:
             StreamUnavailable: Redis cannot be reached.
         """
         if self._tail.live:
-            events = self._history.recent(types, limit)
+            events = self._history.recent_placed(types, limit)
             if len(events) == limit or self._history.floor == (0, 0):
                 return events
-        newest: list[Event] = []
+        newest: list[Placed] = []
         end, scanned = b"+", 0
         while len(newest) < limit and scanned < SCANNED:
             entries = await self._ask(
@@ -156,18 +156,16 @@ class Reader:
             end = b"(" + entries[-1][0]
         return newest[:limit][::-1]
 
-    async def after(self, event_id: str, types: frozenset[str], limit: int) -> Sequence[Event]:
-        """Give the first events after one.
+    async def after(self, mark: Mark, types: frozenset[str], limit: int) -> list[Placed]:
+        """Give the first events after a place.
 
         Raises:
-            ValueError: ``event_id`` is no event id.
             StreamUnavailable: Redis cannot be reached.
         """
-        mark = await self._mark(event_id)
         position = self._history.seek(mark) if self._tail.live else None
         if position is not None:
-            return self._history.after(position, types, limit)
-        found: list[Event] = []
+            return self._history.placed_after(position, types, limit)
+        found: list[Placed] = []
         while len(found) < limit:
             # However rare the types are, no bound here: who resumes must get on.
             entries = await self._page_after(mark)
@@ -178,41 +176,53 @@ class Reader:
         return found[:limit]
 
     async def follow(
-        self, position: int | None, after: str | None, types: frozenset[str]
+        self, position: int | None, types: frozenset[str]
     ) -> AsyncGenerator[Event, None]:
-        """Give events from a position, an event, or the tail's beginning on, as they come."""
-        if after is not None:
-            mark = await self._mark(after)
-            while (position := self._history.seek(mark) if self._tail.live else None) is None:
-                entries = await self._page_after(mark)
-                for event in _events(entries, types):
-                    yield event
-                if self._history.closed:
-                    return
-                if entries:
-                    mark = mark_of(entries[-1][0])
-                else:
-                    await asyncio.sleep(0.02)
+        """Give events from a position or the tail's beginning on, as they come."""
         if position is None:
             await self._tail.began()
             position = self._tail.beginning
         async for event in self._history.follow(position, types):
             yield event
 
-    async def _mark(self, event_id: str) -> Mark:
-        mark = since(event_id)
-        key = self._layout.published(mark[0] // MINUTE)
-        found = await self._ask(commands.place_of(self._client, key, event_id))
-        return mark_of(found) if found else self._held(event_id, mark)
+    async def follow_after(self, mark: Mark, types: frozenset[str]) -> AsyncGenerator[Event, None]:
+        """Give events from a place on, as they come.
 
-    def _held(self, event_id: str, mark: Mark) -> Mark:
-        """Give the place of an event that Redis has forgotten, or else ``mark``, its time."""
-        begin = self._history.seek(mark)
-        if begin is not None:
-            for position, event in enumerate(self._history.after(begin, frozenset(), _PAGE), begin):
-                if event.id == event_id:
-                    return self._history.mark_at(position)
-        return mark
+        Raises:
+            StreamUnavailable: Redis cannot be reached.
+        """
+        while (position := self._history.seek(mark) if self._tail.live else None) is None:
+            entries = await self._page_after(mark)
+            for _, event in _events(entries, types):
+                yield event
+            if self._history.closed:
+                return
+            if entries:
+                mark = mark_of(entries[-1][0])
+            else:
+                await asyncio.sleep(0.02)
+        async for event in self._history.follow(position, types):
+            yield event
+
+    async def place(self, event_id: str) -> Mark | None:
+        """Give the place of an event, where Redis or the history still knows it.
+
+        Raises:
+            ValueError: ``event_id`` is no event id.
+            StreamUnavailable: Redis cannot be reached.
+        """
+        made = since(event_id)
+        key = self._layout.published(made[0] // MINUTE)
+        found = await self._ask(commands.place_of(self._client, key, event_id))
+        return mark_of(found) if found else self._held(event_id, made)
+
+    def _held(self, event_id: str, made: Mark) -> Mark | None:
+        """Give the place of an event that Redis has forgotten; it came after ``made``."""
+        begin = self._history.seek(made)
+        if begin is None:
+            return None
+        candidates = self._history.placed_after(begin, frozenset(), _PAGE)
+        return next((mark for mark, event in candidates if event.id == event_id), None)
 
     async def _page_after(self, mark: Mark) -> list[RawEntry]:
         start = range_after(mark)
@@ -240,6 +250,6 @@ def event_of(fields: Fields) -> Event | None:
         return None
 
 
-def _events(entries: Sequence[RawEntry], types: frozenset[str]) -> list[Event]:
-    events = (event_of(fields) for _, fields in entries)
-    return [e for e in events if e is not None and (not types or e.type in types)]
+def _events(entries: list[RawEntry], types: frozenset[str]) -> list[Placed]:
+    events = ((mark_of(entry_id), event_of(fields)) for entry_id, fields in entries)
+    return [(mark, e) for mark, e in events if e is not None and (not types or e.type in types)]

@@ -4,6 +4,7 @@ from typing import Any
 
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import Fleet
+from charter_otel.telemetry.instances.register import ConnectionPairs
 
 
 class Instances:
@@ -12,6 +13,9 @@ class Instances:
     Args:
         fleet: The robots that it knows.
     """
+
+    pairs: ConnectionPairs | None = None
+    """What the stream needs to know, to keep the register of open connections."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
@@ -39,7 +43,7 @@ class Instances:
 
     async def robots(self) -> list[dict[str, Any]]:
         """Give the presence of every known robot."""
-        return [robot.presence() for robot in self._fleet]
+        return self._with_own({})
 
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
         """Give a robot's last reading: its ``metrics`` and ``updated_at``."""
@@ -47,3 +51,11 @@ class Instances:
         if robot is None or robot.reading is None:
             return None
         return {**robot.metrics(), "updated_at": robot.updated_at}
+
+    def _with_own(self, everywhere: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+        """Put what this instance knows of the robots that are connected here above the rest."""
+        for robot in self._fleet:
+            known = everywhere.get(robot.robot_id)
+            if robot.online or known is None or known["connection_id"] == robot.connection_id:
+                everywhere[robot.robot_id] = robot.presence()
+        return list(everywhere.values())

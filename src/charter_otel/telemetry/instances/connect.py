@@ -1,15 +1,23 @@
 """From the event stream's URL to the other instances."""
 
 from charter_otel.streams.redis.address import parse_address
+from charter_otel.streams.redis.partitions import prefixes
 from charter_otel.telemetry.connections import Connections
 from charter_otel.telemetry.fleet import Fleet
 from charter_otel.telemetry.instances.base import Instances
+from charter_otel.telemetry.instances.parts import InstancesInParts, Part
 from charter_otel.telemetry.instances.reaper import CloseLost
 from charter_otel.telemetry.instances.together import LEASE, InstancesTogether
 
 
 def connect_instances(
-    url: str, fleet: Fleet, connections: Connections, close: CloseLost, *, lease: float = LEASE
+    url: str,
+    fleet: Fleet,
+    connections: Connections,
+    close: CloseLost,
+    *,
+    lease: float = LEASE,
+    partitions: int = 1,
 ) -> Instances:
     """Give what joins the instances that share an event stream; it connects when started.
 
@@ -19,10 +27,24 @@ def connect_instances(
         connections: Its open connections.
         close: Emits the closing event of a dead instance's connection.
         lease: Seconds for which an instance's sign of life is good.
+        partitions: Parts of the event stream.
 
     Raises:
         ValueError: The URL is none of these; the text repeats nothing of it.
     """
     if url in {"memory://", "none"}:
         return Instances(fleet)
-    return InstancesTogether(parse_address(url).client(), fleet, connections, close, lease=lease)
+    address = parse_address(url)
+
+    def together(prefix: str, held: Connections) -> InstancesTogether:
+        client = address.client(prefix)
+        return InstancesTogether(client, fleet, held, close, lease=lease, prefix=prefix)
+
+    whole, *more = prefixes(partitions)
+    if not more:
+        return together(whole, connections)
+    parts = []
+    for prefix in (whole, *more):
+        held = Connections()
+        parts.append(Part(held, together(prefix, held)))
+    return InstancesInParts(fleet, parts)

@@ -61,6 +61,7 @@ class InstancesTogether(Instances):
         prefix: str = "{charter}",
     ) -> None:
         super().__init__(fleet)
+        self.pairs = ConnectionPairs(self._owner)
         layout = self._layout = Layout(prefix)
         self._client: Any = client
         self._connections = connections
@@ -76,11 +77,6 @@ class InstancesTogether(Instances):
         self.connected = False
         """Whether the last exchange with the others worked."""
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def pairs(self) -> ConnectionPairs:
-        """What the stream needs to know, to keep the register of open connections."""
-        return ConnectionPairs(self._owner)
 
     def _owner(self, connection_id: str) -> str | None:
         """Give the instance that holds a connection, or None where none does any more."""
@@ -130,12 +126,11 @@ class InstancesTogether(Instances):
 
     async def robots(self) -> list[dict[str, Any]]:
         """Give what all instances know; of the robots connected here, what this one knows."""
-        everywhere = await self._ask(self._state.presence) or {}
-        for robot in self._fleet:
-            known = everywhere.get(robot.robot_id)
-            if robot.online or known is None or known["connection_id"] == robot.connection_id:
-                everywhere[robot.robot_id] = robot.presence()
-        return list(everywhere.values())
+        return self._with_own(await self.everywhere())
+
+    async def everywhere(self) -> dict[str, dict[str, Any]]:
+        """Give what Redis knows of all robots, by their ids; nothing while it is away."""
+        return await self._ask(self._state.presence) or {}
 
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
         """Give the newest reading that any instance has taken."""
