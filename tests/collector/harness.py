@@ -75,6 +75,12 @@ class Collector:
                 process.wait()
 
     @property
+    def pid(self) -> int:
+        """The process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What it printed so far, over all its starts."""
         return self._log.read_text()

@@ -66,6 +66,12 @@ class RedisServer:
             return f"unix://{secret}{self._socket}?db=0"
         return f"redis://{secret}127.0.0.1:{self.port}/0"
 
+    @property
+    def pid(self) -> int:
+        """The server's process, while it runs."""
+        assert self._process is not None
+        return self._process.pid
+
     def start(self) -> None:
         """Start the server and wait until it answers; with the data it had, if any."""
         if self._process is None:

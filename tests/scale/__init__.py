@@ -1,0 +1,1 @@
+"""What one instance costs, and what a fleet takes: `make scale`."""

@@ -1,0 +1,64 @@
+"""What a fleet takes, by arithmetic from what one instance costs."""
+
+import math
+from typing import NamedTuple
+
+from charter_otel.telemetry.fleet import KNOWN_ROBOTS
+from scale.costs import Costs
+
+FLEETS = (10_000, 100_000, 1_000_000)
+FRAMES = 1.0
+"""Readings that a robot sends a second."""
+MINUTES = 60.0
+"""Minutes for which a robot stays connected."""
+LOAD = 0.6
+"""Share of a core that is planned for."""
+CONNECTIONS = 20_000
+"""Connections that an instance takes (CHARTER_MAX_CONNECTIONS)."""
+
+
+class Need(NamedTuple):
+    """What a fleet takes."""
+
+    robots: int
+    instances: int
+    """Of one core each."""
+    redis: int
+    """Redis servers, or masters of a cluster, of one core each; the stream has as many parts."""
+    gateways: int
+    """Gateway Collectors of one core each."""
+    first: str
+    """What of these has the least room left, and so gives first as the fleet grows."""
+
+
+def need(robots: int, costs: Costs) -> Need:
+    """Give what a fleet takes."""
+    frames, coming = robots * FRAMES, robots / (MINUTES * 60)
+    of_instances = {
+        "an instance's core": _cores(frames * costs.frame + coming * costs.connection),
+        "an instance's connections": robots / CONNECTIONS,
+    }
+    instances = math.ceil(max(of_instances.values()))
+    of_redis = {
+        "a Redis core": _cores(frames * costs.redis_frame + coming * costs.redis_connection),
+        "known robots of a Redis shard": robots / KNOWN_ROBOTS,
+    }
+    redis = math.ceil(max(of_redis.values()))
+    telemetry = coming * costs.gateway_connection + instances * costs.gateway_instance
+    of_gateways = {"a gateway's core": _cores(telemetry)}
+    gateways = math.ceil(max(of_gateways.values()))
+    used = {
+        name: amount / count
+        for amounts, count in (
+            (of_instances, instances),
+            (of_redis, redis),
+            (of_gateways, gateways),
+        )
+        for name, amount in amounts.items()
+    }
+    return Need(robots, instances, redis, gateways, max(used, key=used.__getitem__))
+
+
+def _cores(microseconds: float) -> float:
+    """Give the cores that so many microseconds of work a second take."""
+    return microseconds / 1e6 / LOAD
