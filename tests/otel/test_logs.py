@@ -303,6 +303,14 @@ class TestStandardLibrary:
         assert line["event"] == "listening on 8000"
         assert (line["logger"], line["level"]) == (name, "warning")
 
+    def test_extra_fields(self, written: Written) -> None:
+        """What a program adds is there; objects, and what would hide the usual keys, are not."""
+        extra = {"robot": "r1", "tries": 3, "socket": object(), "level": "x", "color_message": "x"}
+        logging.getLogger("fleet").warning("moved", extra=extra)
+        line = written.last
+        assert list(line) == [*FIRST_KEYS, "robot", "tries"]
+        assert (line["robot"], line["tries"], line["level"]) == ("r1", 3, "warning")
+
     def test_time_is_the_record_s(self, written: Written) -> None:
         """The time is that at which the record was made."""
         record = logging.LogRecord("x", logging.INFO, "x.py", 1, "then", None, None)

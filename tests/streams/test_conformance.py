@@ -1,6 +1,7 @@
 """What every event stream promises its subscribers; each test runs on each backend."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -240,6 +241,17 @@ async def test_a_subscriber_may_begin_with_the_earliest_event(backend: Backend) 
     seen = subscribe(stream, "metrics.*", start="earliest")
     await seen.has(2)
     assert seen.events == [events[0], events[2]]
+
+
+async def test_a_handler_that_cannot_be_awaited_is_refused(backend: Backend) -> None:
+    """Else its events would be delivered again and again, for none would count as handled."""
+
+    def handler(event: Event) -> None:
+        del event
+
+    refused: Any = handler
+    with pytest.raises(TypeError, match="async def"):
+        backend.make().subscribe("metrics.*")(refused)
 
 
 async def test_a_handler_may_publish(backend: Backend) -> None:

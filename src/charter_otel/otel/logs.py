@@ -20,6 +20,10 @@ from charter_otel.otel.trace_context import current, trace_ids
 
 LogFormat = Literal["json", "console"]
 
+_EXTRA = structlog.stdlib.ExtraAdder()
+_SAID_AGAIN = {"asctime", "color_message", "message"}
+"""What formatters of other handlers, and uvicorn for its colours, put into a record."""
+
 _FIRST_KEYS = (
     "timestamp",
     "level",
@@ -144,7 +148,7 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            line: Any = {
+            line: Any = _extra(record) | {
                 "event": record.getMessage(),
                 "logger": record.name,
                 "level": record.levelname.lower(),
@@ -156,6 +160,16 @@ class _LineHandler(logging.Handler):
             self._writer.write(line)
         except Exception:  # noqa: BLE001 - logging's contract: a handler never raises
             self.handleError(record)
+
+
+def _extra(record: logging.LogRecord) -> dict[str, Any]:
+    """Give what a program's ``extra=`` added; libraries put whole objects there, which stay out."""
+    added = _EXTRA(logging.getLogger(), "", {"_record": record})
+    return {
+        key: value
+        for key, value in added.items()
+        if isinstance(value, str | int | float | None) and key not in _SAID_AGAIN
+    }
 
 
 def _configuration() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from inspect import iscoroutinefunction, isroutine
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from charter_otel.charter import CATALOG, Event
@@ -158,12 +159,16 @@ class EventStream(ABC):
 
         Raises:
             ValueError: No event type matches a pattern, or the group is taken in this process.
+            TypeError: The handler is no coroutine function.
         """
         types = resolve(patterns)
         if not types:
             raise ValueError("subscribe() needs an event type, e.g. 'metrics.*' or '*'")
 
         def register(handler: HandlerT) -> HandlerT:
+            # A callable object may give anything to await; of a function it can be seen.
+            if isroutine(handler) and not iscoroutinefunction(handler):
+                raise TypeError(f"{handler!r} is no coroutine function; write async def")
             name = group or f"{handler.__module__}.{handler.__qualname__}"
             if name in self._subscriptions:
                 raise ValueError(f"group {name!r} has a handler already; give another group=")

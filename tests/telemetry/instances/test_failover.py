@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
+from urllib.error import HTTPError
 
 import pytest
 from websockets.asyncio.client import connect
@@ -51,6 +52,7 @@ async def test_a_failover_leaves_presence_pairs_and_missions_exact(redis_set: Re
             new = redis_set.master()
             await eventually(lambda: established(new).total() == 2, "the spool is empty", 20)
             redis_set.replicas_follow()
+            await eventually(lambda: _takes_missions(two), "its missions' client follows", 20)
             two.post("/api/metrics/missions", _missions(5))
             one.process.kill()
             await eventually(lambda: not _online(two), "the survivor marks it offline", 45)
@@ -67,6 +69,14 @@ def _missions(count: int) -> list[dict[str, str]]:
 def _online(instance: ServiceProcess) -> list[str]:
     robots = instance.get("/api/telemetry/robots")
     return sorted(robot["robot_id"] for robot in robots if robot["status"] == "online")
+
+
+def _takes_missions(instance: ServiceProcess) -> bool:
+    try:
+        instance.get("/api/metrics/missions")
+    except HTTPError:
+        return False
+    return True
 
 
 def _counted(instance: ServiceProcess) -> object:
