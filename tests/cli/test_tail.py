@@ -5,6 +5,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cli.commands import Running, Service, run, running, serving
 from support.redis import RedisServer
 from support.servers import free_port
@@ -62,12 +64,16 @@ def test_a_service_that_comes_back_is_followed_again() -> None:
             assert [event["type"] for event in events(tail, 2)] == CONNECTION
 
 
-def test_events_come_straight_from_redis(tmp_path: Path) -> None:
+@pytest.mark.parametrize("partitions", ["1", "3"])
+def test_events_come_straight_from_redis(tmp_path: Path, partitions: str) -> None:
     """With CHARTER_EVENT_STREAM=redis://… it is the stream itself that is followed."""
     redis = RedisServer(tmp_path)
     redis.start()
     try:
-        variables = {"CHARTER_EVENT_STREAM": redis.url}
+        variables = {
+            "CHARTER_EVENT_STREAM": redis.url,
+            "CHARTER_STREAM_PARTITIONS": partitions,
+        }
         with (
             serving(variables=variables) as service,
             running("tail", "--type=telemetry.*", variables=variables) as tail,
@@ -75,10 +81,12 @@ def test_events_come_straight_from_redis(tmp_path: Path) -> None:
             tail.says("following Redis")
             simulate(service)
             seen = events(tail, 2)
+            held = service.get("/api/events?type=telemetry.*")
             code, _, _ = tail.ends(signal.SIGTERM)
     finally:
         redis.stop()
     assert [event["type"] for event in seen] == CONNECTION
+    assert seen == held
     assert code == 0
 
 

@@ -47,15 +47,8 @@ def need(robots: int, costs: Costs) -> Need:
     telemetry = coming * costs.gateway_connection + instances * costs.gateway_instance
     of_gateways = {"a gateway's core": _cores(telemetry)}
     gateways = math.ceil(max(of_gateways.values()))
-    used = {
-        name: amount / count
-        for amounts, count in (
-            (of_instances, instances),
-            (of_redis, redis),
-            (of_gateways, gateways),
-        )
-        for name, amount in amounts.items()
-    }
+    kinds = ((of_instances, instances), (of_redis, redis), (of_gateways, gateways))
+    used = {name: n / max(1, count) for amounts, count in kinds for name, n in amounts.items()}
     return Need(robots, instances, redis, gateways, max(used, key=used.__getitem__))
 
 

@@ -7,14 +7,38 @@ import pytest
 from click.testing import CliRunner, Result
 
 from charter_otel.cli import main
+from charter_otel.streams import PartitionedStream
+from charter_otel.streams.redis.partitions import partition_of
 from streams.backends import RedisBackend, started, subscribe
 from support.polling import eventually
+from support.redis import RedisServer
 
 
-def run(*arguments: str, url: str = "redis://127.0.0.1:1/0") -> Result:
+def run(*arguments: str, url: str = "redis://127.0.0.1:1/0", partitions: int = 1) -> Result:
     """Run the command."""
-    command = ["dead-letters", *arguments]
-    return CliRunner().invoke(main, command, env={"CHARTER_EVENT_STREAM": url})
+    variables = {"CHARTER_EVENT_STREAM": url, "CHARTER_STREAM_PARTITIONS": str(partitions)}
+    return CliRunner().invoke(main, ["dead-letters", *arguments], env=variables)
+
+
+async def test_with_a_stream_in_parts_an_id_says_which_part(server: RedisServer) -> None:
+    """What `list` prints is what `replay` takes."""
+    stream = PartitionedStream(server.url, 3, max_deliveries=1, min_idle=0.2)
+    failing = subscribe(stream)
+    failing.failures = 1
+    try:
+        await stream.start()
+        stream.publish_nowait(started("a"))
+        await eventually(lambda: stream.statistics().subscribers[0].dead_lettered, "a dead letter")
+        listed = await asyncio.to_thread(run, "list", url=server.url, partitions=3)
+        (letter,) = [json.loads(line) for line in listed.output.splitlines() if line[:1] == "{"]
+        assert letter["id"].startswith(f"{partition_of('a', 3)}/")
+        replayed = await asyncio.to_thread(
+            run, "replay", letter["id"], url=server.url, partitions=3
+        )
+        assert replayed.exit_code == 0, replayed.output
+        await failing.has(2)
+    finally:
+        await stream.stop(1)
 
 
 async def test_a_dead_letter_is_listed_and_delivered_again(redis_backend: RedisBackend) -> None:
