@@ -58,6 +58,14 @@ def traced(variables: Mapping[str, str]) -> Iterator[Server]:
 
 
 @contextmanager
+def called(variables: Mapping[str, str]) -> Iterator[Server]:
+    """Run the same with the SDK's bare calls for a span, a measurement and an event."""
+    arguments = ("-m", "benchmarks.references.serve", "called")
+    with _running(*arguments, environment=variables) as server:
+        yield server
+
+
+@contextmanager
 def _running(*arguments: str, environment: Mapping[str, str]) -> Iterator[Server]:
     port = free_port()
     own = {n: v for n, v in os.environ.items() if not n.startswith(("OTEL_", "CHARTER_"))}

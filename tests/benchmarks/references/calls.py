@@ -56,7 +56,7 @@ class Calls:
         self._providers = spans, logs, meters
         self.tracer = spans.get_tracer("bench")
         self._logger = logs.get_logger("bench")
-        meter = meters.get_meter("bench")
+        meter = self.meter = meters.get_meter("bench")
         self._emitted = meter.create_counter("charter.event.emitted", "{event}")
         self._duration = meter.create_histogram(
             "charter.connection.duration", "s", explicit_bucket_boundaries_advisory=_BOUNDARIES

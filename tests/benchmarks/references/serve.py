@@ -1,18 +1,18 @@
-"""`python -m benchmarks.references.serve bare|traced PORT`: a reference, as uvicorn serves ours."""
+"""`python -m benchmarks.references.serve bare|traced|called PORT`, as uvicorn serves ours."""
 
 import sys
 
 import uvicorn
+from litestar import Litestar
 from litestar.plugins import PluginProtocol
 
-from benchmarks.references.app import application
+from benchmarks.references import app
 
 
 def main(form: str, port: int) -> None:
     """Serve until a signal comes."""
-    plugins = [_opentelemetry()] if form == "traced" else []
     uvicorn.run(
-        application(*plugins),
+        {"bare": app.application, "traced": _traced, "called": _called}[form](),
         host="127.0.0.1",
         port=port,
         loop="uvloop",
@@ -28,6 +28,16 @@ def main(form: str, port: int) -> None:
         access_log=False,
         server_header=False,
     )
+
+
+def _traced() -> Litestar:
+    return app.application(_opentelemetry())
+
+
+def _called() -> Litestar:
+    from benchmarks.references import called  # noqa: PLC0415 - bare has none of it
+
+    return called.application()
 
 
 def _opentelemetry() -> PluginProtocol:

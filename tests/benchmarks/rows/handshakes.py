@@ -46,9 +46,7 @@ def memory(bench: Bench) -> Iterator[Row]:
             return _kib_per_connection(server)
 
     rounds = alternate(bare, ours, bench.rounds, warm_up=False)
-    yield Row(
-        "memory per idle connection", "bare Litestar", "KiB", rounds, at_most(1.3, so_far=1.5)
-    )
+    yield Row("memory per idle connection", "bare Litestar", "KiB", rounds, at_most(1.3))
 
 
 def _load(bench: Bench, server: Server) -> Worker:
