@@ -127,6 +127,8 @@ def exported() -> Iterator[tuple[Received, list[dict[str, object]]]]:
                 lambda: PER_ROBOT - {"charter.robot.online"} <= set(received.metrics) or 1, ""
             )
             wait_until(lambda: len(running.events("metrics.aggregation_completed")) > 1, "runs")
+            # Two runs may come within a moment, before anything is exported.
+            wait_until(lambda: "charter.stream.connected" in received.metrics, "an export")
             assert running.stop() == 0
             events = running.events()
         yield received, events
