@@ -23,7 +23,7 @@ stream = whole.include(path=STREAM)
 @pytest.fixture(scope="module")
 def running() -> Iterator[ServiceProcess]:
     """Give a service."""
-    with service() as running:
+    with service(CHARTER_CONSUMERS="status,analytics") as running:
         yield running
 
 

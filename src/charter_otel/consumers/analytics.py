@@ -1,9 +1,12 @@
 """Statistics for the analytics service: jobs, connections and the robots' use of resources."""
 
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from itertools import islice
 from statistics import fmean, quantiles
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
+
+from msgspec import Struct
 
 from charter_otel.charter import Event, EventType
 from charter_otel.consumers.base import Follower
@@ -14,9 +17,16 @@ MAX_SERIES = 10_000
 """Jobs and robots whose values are kept; beyond it the one that was heard of longest ago goes."""
 MAX_POINTS = 240
 """Latest values that each series keeps."""
+MAX_CONNECTIONS = 10_000
+"""Latest ended connections, of whichever robots, that the statistics of all are about."""
+LARGEST = 1e15
+"""What is beyond counts as this, so that no sum overflows: events may bring any finite number."""
+
+READINGS = ("cpu_usage", "memory_usage", "network_latency_ms", "battery_percentage")
+"""The fields of `Point` that have a trend."""
 
 
-class Summary(NamedTuple):
+class Summary(Struct, frozen=True):
     """What the latest values of a series say."""
 
     size: int
@@ -27,7 +37,7 @@ class Summary(NamedTuple):
     maximum: float
 
 
-class JobStatistics(NamedTuple):
+class JobStatistics(Struct, frozen=True):
     """The latest completed runs of a job."""
 
     duration_ms: Summary
@@ -37,7 +47,7 @@ class JobStatistics(NamedTuple):
     """Throughput while the job ran; 0 where the runs took no time."""
 
 
-class Point(NamedTuple):
+class Point(Struct, frozen=True):
     """A robot's readings at a time, in the units of the event."""
 
     timestamp: float
@@ -66,9 +76,9 @@ class Recent(Generic[Value]):
         """Give a series' values, oldest first."""
         return list(self._series.get(name, ()))
 
-    def all(self) -> list[Value]:
-        """Give the values of all series."""
-        return [value for values in self._series.values() for value in values]
+    def latest(self, limit: int) -> list[str]:
+        """Give the names of the series that got a value last, the latest first."""
+        return list(islice(reversed(self._series), limit))
 
 
 class Analytics(Follower):
@@ -86,7 +96,8 @@ class Analytics(Follower):
     def __init__(self, *, max_series: int = MAX_SERIES, max_points: int = MAX_POINTS) -> None:
         super().__init__()
         self._runs: Recent[tuple[float, int]] = Recent(max_series, max_points)
-        self._connections: Recent[tuple[float, str | None]] = Recent(max_series, max_points)
+        self._connections: Recent[float] = Recent(max_series, max_points)
+        self._ended: deque[tuple[float, str]] = deque(maxlen=MAX_CONNECTIONS)
         self._points: Recent[Point] = Recent(max_series, max_points)
         self._records: dict[str, Callable[[Event], None]] = {
             EventType.METRICS_AGGREGATION_COMPLETED: self.monitor_job_performance,
@@ -101,19 +112,29 @@ class Analytics(Follower):
     def monitor_job_performance(self, event: Event) -> None:
         """Record a run's duration and entries."""
         payload = event.payload
-        self._runs.add(payload["job_id"], (payload["duration_ms"], payload["entries_processed"]))
+        run = (_bounded(payload["duration_ms"]), payload["entries_processed"])
+        self._runs.add(payload["job_id"], run)
 
     def analyze_connection_duration(self, event: Event) -> None:
         """Record how long a connection lasted, and why it ended."""
         payload = event.payload
-        self._connections.add(
-            payload["robot_id"], (payload["duration_seconds"], payload.get("reason"))
-        )
+        seconds = _bounded(payload["duration_seconds"])
+        self._connections.add(payload["robot_id"], seconds)
+        self._ended.append((seconds, payload.get("reason") or "unknown"))
 
     def store_metrics(self, event: Event) -> None:
         """Record a robot's readings."""
-        point = Point(timestamp=event.payload["published_at"], **event.payload["metrics"])
+        metrics = event.payload["metrics"]
+        point = Point(
+            timestamp=_bounded(event.payload["published_at"]),
+            **{name: _bounded(metrics[name]) for name in READINGS},
+        )
         self._points.add(event.payload["robot_id"], point)
+
+    def jobs(self, limit: int) -> dict[str, JobStatistics]:
+        """Give the statistics of the jobs that completed last, the latest first."""
+        known = ((job_id, self.job(job_id)) for job_id in self._runs.latest(limit))
+        return {job_id: statistics for job_id, statistics in known if statistics is not None}
 
     def job(self, job_id: str) -> JobStatistics | None:
         """Give a job's statistics, or None where no run of it is known."""
@@ -123,19 +144,20 @@ class Analytics(Follower):
         entries = sum(entries for _, entries in runs)
         seconds = sum(duration for duration, _ in runs) / 1000
         rate = entries / seconds if seconds else 0.0
-        return JobStatistics(summarize([duration for duration, _ in runs]), entries, rate)
+        durations = [duration for duration, _ in runs]
+        return JobStatistics(summarize(durations), entries, _bounded(rate))
 
     def connections(self, robot_id: str | None = None) -> Summary | None:
-        """Give how long a robot's connections lasted, or all robots', in seconds."""
-        ended = self._connections.of(robot_id) if robot_id else self._connections.all()
-        return summarize([duration for duration, _ in ended]) if ended else None
+        """Give how long a robot's connections lasted, or the latest of all, in seconds."""
+        if robot_id is None:
+            durations = [duration for duration, _ in self._ended]
+        else:
+            durations = self._connections.of(robot_id)
+        return summarize(durations) if durations else None
 
     def reasons(self) -> dict[str, int]:
-        """Give how many of the known connections ended for each reason."""
-        counts: dict[str, int] = {}
-        for _, reason in self._connections.all():
-            counts[reason or "unknown"] = counts.get(reason or "unknown", 0) + 1
-        return counts
+        """Give how many of the latest connections ended for each reason."""
+        return dict(Counter(reason for _, reason in self._ended))
 
     def readings(self, robot_id: str) -> list[Point]:
         """Give a robot's latest readings, oldest first."""
@@ -146,7 +168,7 @@ class Analytics(Follower):
 
         Args:
             robot_id: The robot.
-            field: A field of `Point`, e.g. ``battery_percentage``.
+            field: One of `READINGS`.
 
         Returns:
             The slope of the line through the first and the last half's means; None where there
@@ -158,7 +180,8 @@ class Analytics(Follower):
             return None
         early, late = points[:middle], points[middle:]
         hours = (_mean(late, "timestamp") - _mean(early, "timestamp")) / 3600
-        return (_mean(late, field) - _mean(early, field)) / hours if hours > 0 else None
+        change = _mean(late, field) - _mean(early, field)
+        return _bounded(change / hours) if hours > 0 else None
 
 
 def summarize(values: list[float]) -> Summary:
@@ -169,3 +192,7 @@ def summarize(values: list[float]) -> Summary:
 
 def _mean(points: list[Point], field: str) -> float:
     return fmean(getattr(point, field) for point in points)
+
+
+def _bounded(value: float) -> float:
+    return max(-LARGEST, min(value, LARGEST))

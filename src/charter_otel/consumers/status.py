@@ -1,15 +1,22 @@
 """The system monitoring dashboard's data: a board of the jobs and the presence of the robots."""
 
-from typing import Literal, NamedTuple
+from itertools import islice
+from typing import Literal, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from charter_otel.charter import Event, EventType
 from charter_otel.consumers.base import Follower
 
+Entry = TypeVar("Entry")
+
+MAX_JOBS = 10_000
 MAX_ROBOTS = 100_000
-"""Robots that the board knows at most; beyond it the one that was heard of longest ago goes."""
+"""What the board knows at most; beyond it the one that was heard of longest ago goes."""
 
 
-class JobStatus(NamedTuple):
+class JobStatus(Struct, frozen=True):
     """How a job stands. Times are Unix seconds."""
 
     job_id: str
@@ -21,7 +28,7 @@ class JobStatus(NamedTuple):
     error: str | None = None
 
 
-class RobotStatus(NamedTuple):
+class RobotStatus(Struct, frozen=True):
     """How a robot stands. Times are Unix seconds."""
 
     robot_id: str
@@ -37,16 +44,20 @@ class RobotStatus(NamedTuple):
 
 
 class Status(Follower):
-    """Keeps the job board and the presence; ask `jobs` and `robots`."""
+    """Keeps the job board and the presence; ask `jobs` and `robots`.
+
+    Both begin with the one that was heard of longest ago; `latest` gives them the other way round.
+    """
 
     name = "status"
 
-    def __init__(self, *, max_robots: int = MAX_ROBOTS) -> None:
+    def __init__(self, *, max_jobs: int = MAX_JOBS, max_robots: int = MAX_ROBOTS) -> None:
         super().__init__()
         self.jobs: dict[str, JobStatus] = {}
         """The jobs, by id."""
         self.robots: dict[str, RobotStatus] = {}
         """The robots, by id."""
+        self._max_jobs = max_jobs
         self._max_robots = max_robots
         self._tracks = {
             EventType.METRICS_AGGREGATION_STARTED: self.track_job_start,
@@ -68,34 +79,41 @@ class Status(Follower):
 
     def track_job_start(self, event: Event) -> None:
         """Show a job as running."""
-        job_id = event.payload["job_id"]
-        self.jobs[job_id] = JobStatus(job_id, "running", event.payload["started_at"])
+        payload = event.payload
+        self._keep_job(JobStatus(payload["job_id"], "running", payload["started_at"]))
 
     def update_job_completion(self, event: Event) -> None:
         """Show a job as completed."""
         payload = event.payload
-        self.jobs[payload["job_id"]] = self._job(payload["job_id"])._replace(
-            status="completed",
-            ended_at=payload["completed_at"],
-            entries_processed=payload["entries_processed"],
-            duration_ms=payload["duration_ms"],
-            error=None,
+        self._keep_job(
+            replace(
+                self._job(payload["job_id"]),
+                status="completed",
+                ended_at=payload["completed_at"],
+                entries_processed=payload["entries_processed"],
+                duration_ms=payload["duration_ms"],
+                error=None,
+            )
         )
 
     def update_job_failure(self, event: Event) -> None:
         """Show a job as failed."""
         payload = event.payload
-        self.jobs[payload["job_id"]] = self._job(payload["job_id"])._replace(
-            status="failed",
-            ended_at=payload["failed_at"],
-            error=f"{payload['error_type']}: {payload['error_message']}",
+        self._keep_job(
+            replace(
+                self._job(payload["job_id"]),
+                status="failed",
+                ended_at=payload["failed_at"],
+                error=f"{payload['error_type']}: {payload['error_message']}",
+            )
         )
 
     def track_robot_online(self, event: Event) -> None:
         """Show a robot as online."""
         payload = event.payload
-        self._keep(
-            self._robot(payload["robot_id"])._replace(
+        self._keep_robot(
+            replace(
+                self._robot(payload["robot_id"]),
                 status="online",
                 connection_id=payload["connection_id"],
                 connected_at=payload["connected_at"],
@@ -108,8 +126,9 @@ class Status(Follower):
         robot = self._robot(payload["robot_id"])
         if robot.connection_id not in (None, payload["connection_id"]):
             return
-        self._keep(
-            robot._replace(
+        self._keep_robot(
+            replace(
+                robot,
                 status="offline",
                 connection_id=None,
                 disconnected_at=payload["disconnected_at"],
@@ -121,7 +140,7 @@ class Status(Follower):
     def update_robot_metrics(self, event: Event) -> None:
         """Show a robot's readings."""
         robot = self._robot(event.payload["robot_id"])
-        self._keep(robot._replace(metrics=event.payload["metrics"]))
+        self._keep_robot(replace(robot, metrics=event.payload["metrics"]))
 
     def _job(self, job_id: str) -> JobStatus:
         return self.jobs.get(job_id) or JobStatus(job_id, "running")
@@ -129,8 +148,21 @@ class Status(Follower):
     def _robot(self, robot_id: str) -> RobotStatus:
         return self.robots.get(robot_id) or RobotStatus(robot_id, "unknown")
 
-    def _keep(self, robot: RobotStatus) -> None:
-        self.robots.pop(robot.robot_id, None)
-        self.robots[robot.robot_id] = robot
-        if len(self.robots) > self._max_robots:
-            del self.robots[next(iter(self.robots))]
+    def _keep_job(self, job: JobStatus) -> None:
+        _keep(self.jobs, job.job_id, job, self._max_jobs)
+
+    def _keep_robot(self, robot: RobotStatus) -> None:
+        _keep(self.robots, robot.robot_id, robot, self._max_robots)
+
+
+def latest(entries: dict[str, Entry], limit: int) -> list[Entry]:
+    """Give the entries that were heard of last, the latest first."""
+    return list(islice(reversed(entries.values()), limit))
+
+
+def _keep(entries: dict[str, Entry], name: str, entry: Entry, most: int) -> None:
+    """Put an entry last, where the latest is, and let the first go that is too many."""
+    entries.pop(name, None)
+    entries[name] = entry
+    if len(entries) > most:
+        del entries[next(iter(entries))]

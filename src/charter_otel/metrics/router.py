@@ -67,7 +67,10 @@ async def get_mission_report() -> MissionReport:
 
 
 async def get_jobs() -> list[Job]:
-    """Give each job's last start, end, outcome, duration and next run on this instance."""
+    """Give each job's last start, end, outcome, duration and next run on this instance.
+
+    The runs of all instances are on the board of the consumer *status*.
+    """
     return get_job_board().jobs()
 
 

@@ -33,6 +33,7 @@ TAGS = {
     "telemetry": "The robots: their last readings and their presence.",
     "metrics": "The missions: entries, aggregates, and the job that counts them.",
     "events": "The Charter events, as they were and as they come.",
+    "consumers": "What the consumers *status* and *analytics* know, where they run.",
     "health": "Whether the service is alive and ready.",
 }
 """Tag of the routes → what they are about."""

@@ -9,6 +9,7 @@ from litestar.types import Guard
 
 from charter_otel.consumers import Consumer
 from charter_otel.metrics.router import metrics_router
+from charter_otel.service.consumers import consumers_router
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import guard_writes, may, origin_guard, scope_guard
 from charter_otel.service.health import event_stream_check, health_router
@@ -70,6 +71,7 @@ class CharterPlugin(InitPlugin):
             telemetry_router(),
             metrics_router(),
             events_router(lambda: runtime.stream, runtime.stopping),
+            consumers_router(runtime.consumers),
         ]
         own_pages = origin_guard(self.settings.allowed_origins)
         return Router(

@@ -16,7 +16,9 @@ BEARER_SUBPROTOCOL = "bearer."
 """What the subprotocol starts with that carries a browser's token: it cannot send the header."""
 
 _HEADERS = (b"authorization", b"host", b"origin")
-_ROBOT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+ROBOT_ID = "[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
+"""What a robot id looks like, as a regular expression."""
+_ROBOT_ID = re.compile(ROBOT_ID)
 
 
 class Request(NamedTuple):

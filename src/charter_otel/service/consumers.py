@@ -1,0 +1,125 @@
+"""The REST routes of the consumers *status* and *analytics*: what they know."""
+
+from collections.abc import Sequence
+from typing import Annotated, TypeVar
+
+from litestar import Router, get
+from litestar.exceptions import NotFoundException, ValidationException
+from litestar.params import QueryParameter
+from litestar.status_codes import HTTP_404_NOT_FOUND
+from msgspec import Struct
+
+from charter_otel.consumers import Analytics, Consumer, Status
+from charter_otel.consumers.analytics import READINGS, JobStatistics, Point, Summary
+from charter_otel.consumers.status import JobStatus, RobotStatus, latest
+from charter_otel.service.events import Limit
+from charter_otel.service.problems import problem_responses
+from charter_otel.telemetry.admission import ROBOT_ID, valid_robot_id
+
+Wanted = TypeVar("Wanted", Status, Analytics)
+
+RobotId = Annotated[
+    str | None,
+    QueryParameter(
+        name="robot_id",
+        description="A robot, whose statistics to give instead.",
+        schema_extra={"pattern": f"^{ROBOT_ID}$"},
+    ),
+]
+
+
+class StatusBoard(Struct):
+    """How jobs and robots stand; of both the one first that was heard of last."""
+
+    jobs: list[JobStatus]
+    robots: list[RobotStatus]
+    active_connections: int
+    """Robots that are online, also those that the limit leaves out."""
+
+
+class FleetStatistics(Struct):
+    """The jobs that completed last, and the latest connections that ended."""
+
+    jobs: dict[str, JobStatistics]
+    """By job id."""
+    connections: Summary | None
+    """How long they lasted, in seconds; None where none has ended."""
+    reasons: dict[str, int]
+    """Why they ended, and how many did."""
+
+
+class RobotStatistics(Struct):
+    """A robot's connections and readings."""
+
+    robot_id: str
+    connections: Summary | None
+    """How long those that ended lasted, in seconds; None where none has."""
+    readings: list[Point]
+    """The latest that were published, oldest first."""
+    trends: dict[str, float | None]
+    """By how much each reading changes, per hour; None where the readings do not tell."""
+
+
+def consumers_router(consumers: Sequence[Consumer]) -> Router:
+    """Make the routes under ``/api/consumers``.
+
+    Args:
+        consumers: Those that run in the service.
+    """
+
+    @get(
+        "/status",
+        summary="Jobs and robots as the events tell of them",
+        operation_id="get_status",
+        responses=problem_responses(HTTP_404_NOT_FOUND),
+    )
+    async def get_status(limit: Limit = 100) -> StatusBoard:
+        """Give the board of the consumer *status*: at most so many jobs, and so many robots.
+
+        It follows the event stream, so that it is the same on all instances that share one, and
+        shows each job's last run, whichever instance ran it.
+        """
+        status = _find(consumers, Status)
+        jobs, robots = latest(status.jobs, limit), latest(status.robots, limit)
+        return StatusBoard(jobs, robots, status.active_connections)
+
+    @get(
+        "/analytics",
+        summary="Statistics of jobs, connections and readings",
+        operation_id="get_analytics",
+        responses=problem_responses(HTTP_404_NOT_FOUND),
+    )
+    async def get_analytics(
+        robot_id: RobotId = None, limit: Limit = 100
+    ) -> FleetStatistics | RobotStatistics:
+        """Give the statistics of the consumer *analytics*, of the fleet or of one robot.
+
+        Those of the fleet are about at most so many jobs.
+        """
+        if robot_id is not None and not valid_robot_id(robot_id):
+            raise ValidationException(extra=[{"message": "is no robot id", "key": "robot_id"}])
+        analytics = _find(consumers, Analytics)
+        if robot_id is not None:
+            return _robot(analytics, robot_id)
+        return FleetStatistics(analytics.jobs(limit), analytics.connections(), analytics.reasons())
+
+    return Router("/api/consumers", route_handlers=[get_status, get_analytics], tags=["consumers"])
+
+
+def _find(consumers: Sequence[Consumer], kind: type[Wanted]) -> Wanted:
+    for consumer in consumers:
+        if isinstance(consumer, kind):
+            return consumer
+    raise NotFoundException(
+        f"The consumer {kind.name} does not run; add {kind.name} to CHARTER_CONSUMERS and start "
+        "again."
+    )
+
+
+def _robot(analytics: Analytics, robot_id: str) -> RobotStatistics:
+    return RobotStatistics(
+        robot_id,
+        analytics.connections(robot_id),
+        analytics.readings(robot_id),
+        {field: analytics.trend(robot_id, field) for field in READINGS},
+    )
