@@ -7,7 +7,7 @@ COPY constraints.txt ./
 # The venv leaves without pip; the base image has one to install with.
 RUN python -m venv --without-pip /opt/charter-otel
 # Pins that are not needed cost nothing; what is needed is what the tests ran with.
-COPY pyproject.toml README.md LICENSE sbom.cdx.json ./
+COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN pip --python /opt/charter-otel/bin/python install --no-cache-dir -c constraints.txt '.[pagerduty]'
 

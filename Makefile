@@ -23,7 +23,7 @@ help:
 	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
 	@echo "make scale      what an instance costs here, and what fleets take by that"
 	@echo "make fuzz       searches for input that breaks something; SECONDS=600 for so long"
-	@echo "make sbom       renews the software bill of materials, sbom.cdx.json"
+	@echo "make sbom       renews the software bill of materials, src/sbom.cdx.json"
 	@echo "make audit      known weaknesses of what is pinned; ADVISORIES=copy of a database, offline"
 	@echo "make format     formats the code"
 	@echo "make generate   what follows from the registry: code, docs, dashboards, rules"
@@ -68,7 +68,7 @@ sbom: $(VENV)/.audit
 	@build/sbom/bin/python $(PIP) uninstall --yes pip setuptools
 	@$(BIN)/cyclonedx-py environment build/sbom/bin/python --pyproject pyproject.toml --output-reproducible \
 	  | PYTHONPATH=tests $(BIN)/python -m supply sbom
-	@rm -rf build/sbom && echo "sbom.cdx.json"
+	@rm -rf build/sbom && echo "src/sbom.cdx.json"
 
 audit: $(VENV)/.audit
 	@PYTHONPATH=tests $(BIN)/python -m supply audit $(ADVISORIES)

@@ -14,6 +14,7 @@ from charter_otel.testing import Failure, charter_capture, logging_restored
 
 if TYPE_CHECKING:
     from support.redis import RedisServer
+    from support.redis_sets import RedisSet
 
 __all__ = ["charter_capture"]
 
@@ -71,3 +72,12 @@ def redis_url(redis_server: "RedisServer") -> str:
     """Give the URL of a Redis that is empty."""
     redis_server.command("FLUSHALL")
     return redis_server.url
+
+
+@pytest.fixture(params=["sentinel", "cluster"])
+def redis_set(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator["RedisSet"]:
+    """Run a Sentinel set, and a cluster, whose master a test may kill."""
+    from support.redis_sets import REPLACING  # noqa: PLC0415 - as above
+
+    with REPLACING[request.param](tmp_path) as servers:
+        yield servers

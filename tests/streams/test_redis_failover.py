@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +16,6 @@ from support.redis import RedisServer
 from support.redis_sets import REPLICATED, RedisSet, cluster, sentinel_set
 
 pytestmark = pytest.mark.timeout(120)
-
-KINDS: dict[str, Callable[[Path], AbstractContextManager[RedisSet]]] = {
-    "sentinel": sentinel_set,
-    "cluster": partial(cluster, replicas=1),
-}
-
-
-@pytest.fixture(params=KINDS)
-def redis_set(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisSet]:
-    """Give a Sentinel set, and a cluster."""
-    with KINDS[request.param](tmp_path) as servers:
-        yield servers
 
 
 async def test_a_failover_loses_no_event_and_brings_none_twice(redis_set: RedisSet) -> None:

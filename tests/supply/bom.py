@@ -9,7 +9,7 @@ from typing import Any
 
 from supply.pins import ROOT
 
-FILE = ROOT / "sbom.cdx.json"
+FILE = ROOT / "src" / "sbom.cdx.json"
 """Goes into the wheel (PEP 770)."""
 
 _COMPONENT = ("type", "bom-ref", "name", "version", "licenses", "purl")

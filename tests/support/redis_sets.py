@@ -5,6 +5,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -166,3 +167,10 @@ def _covers_all(server: RedisServer) -> bool:
     told = server.command("CLUSTER", "INFO")
     assert isinstance(told, bytes)
     return b"cluster_state:ok" in told and b"cluster_slots_ok:16384" in told
+
+
+REPLACING: dict[str, Callable[[Path], contextlib.AbstractContextManager[RedisSet]]] = {
+    "sentinel": sentinel_set,
+    "cluster": partial(cluster, replicas=1),
+}
+"""Sets that replace a master which is gone, by their kind."""

@@ -1,9 +1,5 @@
 """Instances that share a Sentinel set or a cluster, through a fail-over."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from functools import partial
-from pathlib import Path
 from urllib.error import HTTPError
 
 import pytest
@@ -11,7 +7,7 @@ from websockets.asyncio.client import connect
 
 from support.instances import closed, established, instances
 from support.polling import eventually
-from support.redis_sets import RedisSet, cluster, sentinel_set
+from support.redis_sets import RedisSet
 from support.robots import READING
 from support.service import ServiceProcess
 
@@ -19,18 +15,6 @@ pytestmark = pytest.mark.timeout(180)
 
 SETTINGS = {"CHARTER_AGGREGATION_INTERVAL": "1", "CHARTER_LEASE_SECONDS": "10"}
 """Sentinels let an old master that comes back take writes for ten seconds; a lease lasts longer."""
-
-KINDS: dict[str, Callable[[Path], AbstractContextManager[RedisSet]]] = {
-    "sentinel": sentinel_set,
-    "cluster": partial(cluster, replicas=1),
-}
-
-
-@pytest.fixture(params=KINDS)
-def redis_set(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisSet]:
-    """Give a Sentinel set, and a cluster."""
-    with KINDS[request.param](tmp_path) as servers:
-        yield servers
 
 
 async def test_a_failover_leaves_presence_pairs_and_missions_exact(redis_set: RedisSet) -> None:
