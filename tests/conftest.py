@@ -1,5 +1,6 @@
 """What every test gets: nothing swallowed in silence, and a process that is put back as it was."""
 
+import logging
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ __all__ = ["charter_capture"]
 settings.register_profile("charter", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile("charter")
+
+# Clients that a fixture runs in threads beside the tests would write between a test's own lines.
+for name in ("httpx", "httpcore", "websockets.client"):
+    logging.getLogger(name).setLevel(logging.WARNING)
 
 MODULES_WITH_SEAMS = ("charter_otel.metrics.jobs", "charter_otel.telemetry.router")
 
