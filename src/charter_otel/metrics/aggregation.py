@@ -11,11 +11,11 @@ from charter_otel.metrics.missions.counting import EXAMPLES_KEPT, Tally
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments
 
-BATCH_SIZE = 10_000
+BATCH_SIZE = 20_000
 """Entries that are committed in one step."""
 SLICE = 1_000
 """Entries that are counted before other tasks get their turn: about a millisecond."""
-BATCHES_PER_RUN = 100
+BATCHES_PER_RUN = 50
 """Batches of a run at most, so that it ends however fast entries come; the next run goes on."""
 
 _STATUSES = frozenset({"pending", "running", "completed", "failed", "cancelled"})

@@ -1,6 +1,7 @@
 """One task for all connections: finds the silent ones, and writes checkpoints of the long ones."""
 
 import asyncio
+import math
 import time
 
 from charter_otel.charter import CloseReason
@@ -39,18 +40,25 @@ class Sweeper:
     def sweep(self, now: float) -> None:
         """Look at every connection once, at the monotonic time ``now``."""
         silent_since = now - self._gateway.limits.heartbeat_timeout
+        interval = self._gateway.checkpoint_interval
+        # A fleet that came at once shall not have all its checkpoints at once, ever again.
+        checkpoints = 1 + math.ceil(len(self._gateway.connections) * self._pause / interval)
         for connection in self._gateway.connections:
             if connection.last_seen < silent_since:
                 connection.end(CloseReason.HEARTBEAT_TIMEOUT)
             elif connection.expires <= now:
                 connection.end(CloseReason.TOKEN_EXPIRED)
-            elif now - connection.checkpoint_at >= self._gateway.checkpoint_interval:
+            elif checkpoints and now - connection.checkpoint_at >= interval:
+                checkpoints -= 1
                 connection.checkpoint_at = now
                 spans.checkpoint(get_emitter().instrumentation.tracer, connection)
 
-    async def _run(self) -> None:
+    @property
+    def _pause(self) -> float:
         timeout = self._gateway.limits.heartbeat_timeout
-        pause = min(_LONGEST_PAUSE, timeout / _PAUSES_PER_TIMEOUT)
+        return min(_LONGEST_PAUSE, timeout / _PAUSES_PER_TIMEOUT)
+
+    async def _run(self) -> None:
         while True:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(self._pause)
             self.sweep(time.monotonic())
