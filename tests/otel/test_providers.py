@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 from opentelemetry.metrics import CallbackOptions, NoOpHistogram, Observation
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from charter_otel.emit import Emitter
 from charter_otel.otel import Providers, build
-from charter_otel.otel.providers import LOG_QUEUE, ROBOT_SERIES, SDK_SECONDS
+from charter_otel.otel.providers import LOG_QUEUE, ROBOT_SERIES, SDK_SECONDS, make_resource
 from support.events import PAYLOADS
 from support.otlp import Received, points, receiving
 from support.polling import eventually
@@ -118,6 +119,12 @@ class TestResource:
         for variable, value in variables.items():
             monkeypatch.setenv(variable, value)
         assert self.attributes()["service.name"] == name
+
+    def test_equals_and_hashes_as_the_sdks_own(self) -> None:
+        """Exporters group by resource, so one that knows its hash must not stand apart."""
+        ours = make_resource("fleet")
+        plain = Resource(ours.attributes, ours.schema_url)
+        assert {plain: "found"}[ours] == {ours: "found"}[plain] == "found"
 
 
 QUEUE_SIZE = "OTEL_BLRP_MAX_QUEUE_SIZE"

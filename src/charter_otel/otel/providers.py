@@ -4,6 +4,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import NamedTuple
 
 from opentelemetry.metrics import Meter, NoOpMeter
@@ -126,7 +127,19 @@ def make_resource(service_name: str = SERVICE_NAME, service_version: str | None 
         attributes["service.name"] = service_name
     if service_version:
         attributes["service.version"] = service_version
-    return Resource.create(attributes)
+    created = Resource.create(attributes)
+    return _Resource(created.attributes, created.schema_url)
+
+
+class _Resource(Resource):
+    """Knows its hash: exporters ask for it with each span and record, and the SDK's makes JSON."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
 
 
 def _named_by_environment() -> bool:
