@@ -7,7 +7,8 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from chaos.run import COUNTED, EXACTLY_ONCE, LAST_100_MS, Row, Run, running
+from chaos.account import COUNTED, EXACTLY_ONCE, LAST_100_MS, Row
+from chaos.run import Run, running
 from support.servers import free_port
 
 Fault = Callable[[float], Awaitable[Row]]
@@ -123,7 +124,7 @@ async def collector_flaps(seconds: float) -> Row:
     url = f"http://127.0.0.1:{free_port()}"
     async with running(environment=_exporting(url)) as (run, _), _coming_and_going(url):
         await asyncio.sleep(seconds)
-        return _unhindered(await run.finish("collector flaps", EXACTLY_ONCE), run)
+        return await run.finish("collector flaps", EXACTLY_ONCE, lag=LAG)
 
 
 async def clock_steps(seconds: float) -> Row:
@@ -172,13 +173,7 @@ async def _command(run: Run, command: str) -> None:
 async def _without_collector(fault: str, seconds: float, url: str) -> Row:
     async with running(environment=_exporting(url)) as (run, _):
         await asyncio.sleep(seconds)
-        return _unhindered(await run.finish(fault, EXACTLY_ONCE), run)
-
-
-def _unhindered(row: Row, run: Run) -> Row:
-    lag = run.life.state["lag"]
-    note = f"lag {lag * 1000:.0f} ms, stop {run.life.state['stop']:.1f} s"
-    return row._replace(note=note, broken=row.broken or ("late" if lag > LAG else ""))
+        return await run.finish(fault, EXACTLY_ONCE, lag=LAG)
 
 
 def _exporting(url: str) -> dict[str, str]:
