@@ -1,5 +1,6 @@
 """The account of a run: what became of every event, every connection and every audit row."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -13,8 +14,18 @@ LAST_100_MS = "all but 100 ms"
 KILL_BOUND = 0.1
 """Seconds before a kill of which emitted events may be lost."""
 
-STOP_WITHIN = 5.0
-"""Seconds that a process may take to stop, whatever the fault."""
+
+class Bounds(NamedTuple):
+    """What a fault may do to the service itself, in seconds."""
+
+    lag: float = math.inf
+    """By which the event loop may be late."""
+    stop: float = 10.0
+    """That the service may take to stop; so long it is usually given."""
+
+
+UNHINDERED = Bounds(lag=0.25, stop=5.0)
+"""Where only the Collector is away. An export that gives up takes ten seconds."""
 
 
 class Row(NamedTuple):
@@ -69,16 +80,16 @@ class Account:
             if self._emitted[event_id].closes not in self._closed
         }
 
-    def row(self, fault: str, promise: str, lag: float, wrong: Sequence[str]) -> Row:
+    def row(self, fault: str, promise: str, bounds: Bounds, wrong: Sequence[str]) -> Row:
         """Give the row of the table.
 
         Args:
             fault: Its name.
             promise: The delivery class.
-            lag: Seconds by which the event loop may have been late.
+            bounds: What the fault may do to the service itself.
             wrong: What else went wrong.
         """
-        checks = self._checks(promise) | {"the event loop was late": self._lag > lag}
+        checks = self._checks(promise) | self._hindered(bounds)
         broken = [*wrong, *(what for what, is_so in checks.items() if is_so)]
         return Row(
             fault=fault,
@@ -118,7 +129,12 @@ class Account:
             "a connection was closed by the fault": self._reopened > 0,
             "a connection is missing": self._reopened < 0 and not may_lose,
             "a duration is wrong": not all(0 <= each <= self._seconds for each in self._durations),
-            f"the stop took {self._stop:.1f} s": self._stop > STOP_WITHIN,
+        }
+
+    def _hindered(self, bounds: Bounds) -> dict[str, bool]:
+        return {
+            f"the event loop was {self._lag:.2f} s late": self._lag > bounds.lag,
+            f"the stop took {self._stop:.1f} s": self._stop > bounds.stop,
         }
 
     @property

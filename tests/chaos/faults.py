@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from chaos.account import COUNTED, EXACTLY_ONCE, LAST_100_MS, Row
+from chaos.account import COUNTED, EXACTLY_ONCE, LAST_100_MS, UNHINDERED, Row
 from chaos.run import Run, running
 from support.servers import free_port
 
@@ -124,7 +124,7 @@ async def collector_flaps(seconds: float) -> Row:
     url = f"http://127.0.0.1:{free_port()}"
     async with running(environment=_exporting(url)) as (run, _), _coming_and_going(url):
         await asyncio.sleep(seconds)
-        return await run.finish("collector flaps", EXACTLY_ONCE, lag=LAG)
+        return await run.finish("collector flaps", EXACTLY_ONCE, UNHINDERED)
 
 
 async def clock_steps(seconds: float) -> Row:
@@ -154,9 +154,6 @@ FAULTS: tuple[Fault, ...] = (
     clock_steps,
 )
 
-LAG = 0.25
-"""Seconds by which an event may be emitted late on a busy machine; an exporter takes 10."""
-
 
 async def _refusing(fault: str, seconds: float, begin: str, end: str) -> Row:
     async with running() as (run, _):
@@ -173,7 +170,7 @@ async def _command(run: Run, command: str) -> None:
 async def _without_collector(fault: str, seconds: float, url: str) -> Row:
     async with running(environment=_exporting(url)) as (run, _):
         await asyncio.sleep(seconds)
-        return await run.finish(fault, EXACTLY_ONCE, lag=LAG)
+        return await run.finish(fault, EXACTLY_ONCE, UNHINDERED)
 
 
 def _exporting(url: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from chaos import audited
-from chaos.account import EXACTLY_ONCE, STOP_WITHIN, Row, connections
+from chaos.account import EXACTLY_ONCE, Bounds, Row, connections
 from chaos.robots import Robots
 from support.instances import stored_events
 from support.polling import eventually, wait_until
@@ -107,7 +107,7 @@ def _row(
         "the order changed": places != sorted(places),
         "delivered what stdout does not say": set(delivered) != set(ids),
         "connections were not closed once each": opened != connections(stored, "closed"),
-        f"the stop took {stop:.1f} s": stop > STOP_WITHIN + 5,
+        f"the stop took {stop:.1f} s": stop > Bounds().stop,
         missed: bool(missed),
     }
     return Row(

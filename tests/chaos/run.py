@@ -1,7 +1,6 @@
 """One run of a fault: a Redis, the service that emits, its robots, and the account of it all."""
 
 import asyncio
-import math
 import os
 import resource
 import signal
@@ -13,7 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from chaos import audited, robots
-from chaos.account import Account, Row
+from chaos.account import Account, Bounds, Row
 from chaos.life import Life
 from chaos.robots import Robots
 from streams.proxy import Proxy
@@ -25,6 +24,7 @@ from support.servers import free_port
 RATE = 200
 """Events a second."""
 
+_USUAL = Bounds()
 _NEVER = "86400"
 _SETTINGS = {"CHARTER_CONSUMERS": "audit", "CHARTER_LEASE_SECONDS": "1"}
 
@@ -101,7 +101,7 @@ class Run:
         """Wait until nothing waits any more."""
         await eventually(self._is_settled, "everything is published or dropped", 60)
 
-    async def finish(self, fault: str, promise: str, *, lag: float = math.inf) -> Row:
+    async def finish(self, fault: str, promise: str, bounds: Bounds = _USUAL) -> Row:
         """End the run and give the account of it.
 
         The service ends under load. What its last moment brought to the stream is audited by the
@@ -110,7 +110,7 @@ class Run:
         Args:
             fault: Its name.
             promise: The delivery class.
-            lag: Seconds by which the event loop may have been late.
+            bounds: What the fault may do to the service itself.
         """
         await self.settle()
         trouble = "" if len(self._lives) > 1 else self._robots.trouble
@@ -120,7 +120,7 @@ class Run:
         await asyncio.to_thread(self._wait)
         await self.terminate()
         wrong = [f"a robot met trouble: {trouble}"] if trouble else []
-        return await asyncio.to_thread(self._row, fault, promise, lag, wrong)
+        return await asyncio.to_thread(self._row, fault, promise, bounds, wrong)
 
     async def close(self) -> None:
         """End everything, whatever state it is in."""
@@ -167,11 +167,11 @@ class Run:
             wait_until(lambda: not client.hlen("{charter}:open"), "every connection is closed")
         audited.wait(self.server, self._log)
 
-    def _row(self, fault: str, promise: str, lag: float, wrong: list[str]) -> Row:
+    def _row(self, fault: str, promise: str, bounds: Bounds, wrong: list[str]) -> Row:
         stored, seconds = stored_events(self.server), time.monotonic() - self._begun
         account = Account(self._lives, stored, robots.count(), seconds)
         wrong.append(audited.wrong(self.server, self._log))
-        row = account.row(fault, promise, lag, wrong)
+        row = account.row(fault, promise, bounds, wrong)
         return row._replace(audited=audited.rows(self._log))
 
     @property
