@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 import redis
+from redis.crc import key_slot
 
 from support.polling import wait_until
 from support.redis import RedisServer, redis_binary
@@ -18,6 +19,9 @@ REPLICATED = ("--repl-diskless-sync-delay", "0")
 """Options of a server whose replicas need not wait for others to come."""
 
 _FAILOVER_MS = 1000
+
+_SLOT = key_slot(b"charter")
+"""Slot of our keys, by their hash tag."""
 
 
 class RedisSet:
@@ -98,6 +102,41 @@ def cluster(directory: Path, *, masters: int = 3, replicas: int = 0) -> Iterator
         wait_until(lambda: all(map(_covers_all, servers)), "the cluster is complete", 30)
         found.replicas_follow(replicas)
         yield found
+
+
+def reshard(servers: RedisSet) -> RedisServer:
+    """Move the slot of our keys to another master of a cluster, which is given.
+
+    The stream goes first; the others follow when a client has asked for it and one for keys of
+    which some have moved, so that both redirections have been met.
+    """
+    source = servers.master()
+    target = next(each for each in servers.servers if each is not source and _is_master(each))
+    name, new_name = source.command("CLUSTER", "MYID"), target.command("CLUSTER", "MYID")
+    assert isinstance(name, bytes)
+    assert isinstance(new_name, bytes)
+    target.command("CLUSTER", "SETSLOT", _SLOT, "IMPORTING", name)
+    source.command("CLUSTER", "SETSLOT", _SLOT, "MIGRATING", new_name)
+    migrating = ("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS")
+    source.command(*migrating, "{charter}:events")
+    wait_until(lambda: {"ASK", "TRYAGAIN"} <= _errors(source), "clients are redirected", 20)
+    while keys := source.command("CLUSTER", "GETKEYSINSLOT", _SLOT, 100):
+        assert isinstance(keys, list)
+        source.command(*migrating, *keys)
+    for each in (target, source, *filter(_is_master, servers.servers)):
+        each.command("CLUSTER", "SETSLOT", _SLOT, "NODE", new_name)
+    return target
+
+
+def _is_master(server: RedisServer) -> bool:
+    role = server.command("ROLE")
+    assert isinstance(role, list)
+    return bool(role[0] == b"master")
+
+
+def _errors(server: RedisServer) -> set[str]:
+    with server.client() as client:
+        return {name.removeprefix("errorstat_") for name in client.info("errorstats")}
 
 
 def _started(stack: ExitStack, server: RedisServer) -> RedisServer:
