@@ -1,6 +1,5 @@
 """The account of a run: what became of every event, every connection and every audit row."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,8 +17,8 @@ KILL_BOUND = 0.1
 class Bounds(NamedTuple):
     """What a fault may do to the service itself, in seconds."""
 
-    lag: float = math.inf
-    """By which the event loop may be late."""
+    lag: float = 2.0
+    """By which the event loop may be late, on a busy machine that starts processes, too."""
     stop: float = 10.0
     """That the service may take to stop; so long it is usually given."""
 
