@@ -30,7 +30,7 @@ from charter_otel.streams.history import CAPACITY
 
 STATE_EVERY = 0.1
 
-MIN_IDLE = 3.0
+MIN_IDLE = 2.0
 """Seconds after which what a dead consumer left is taken over; a run cannot wait for thirty."""
 
 _stdout = os.dup(1)

@@ -4,11 +4,15 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from unittest.mock import patch
 
+from charter_otel.cli import waiting
 from charter_otel.cli.fleet import Fleet, Habits, parse
 
 _HABITS = Habits(hz=0.2)
 _CONNECTS_PER_SECOND = 500
+_PAUSE = 1.0
+"""Seconds between two attempts to connect at most; a run cannot wait for ten."""
 
 
 def count() -> int:
@@ -48,8 +52,9 @@ class Robots:
         """Have the robots connect, and stay; they leave at the end."""
         stop = asyncio.Event()
         living = asyncio.create_task(self._fleet.run(stop), name="robots")
-        try:
-            yield
-        finally:
-            stop.set()
-            await living
+        with patch.object(waiting, "LONGEST_PAUSE", _PAUSE):
+            try:
+                yield
+            finally:
+                stop.set()
+                await living

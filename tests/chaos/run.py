@@ -25,8 +25,8 @@ RATE = 200
 """Events a second."""
 
 _USUAL = Bounds()
-_NEVER = "86400"
 _SETTINGS = {"CHARTER_CONSUMERS": "audit", "CHARTER_LEASE_SECONDS": "1"}
+_QUIET = {"CHARTER_AGGREGATION_INTERVAL": "86400"}
 
 
 class Run:
@@ -154,8 +154,8 @@ class Run:
             "CHARTER_STATE_DIR": str(self._state),
         }
         stream = {"CHARTER_EVENT_STREAM": self.url}
-        job = {"CHARTER_AGGREGATION_INTERVAL": _NEVER if quiet else "1"}
-        return kept | paths | stream | job | _SETTINGS | self._environment
+        loud = {"CHARTER_AGGREGATION_INTERVAL": "1", **self._environment}
+        return kept | paths | stream | _SETTINGS | (_QUIET if quiet else loud)
 
     def _is_settled(self) -> bool:
         state = self.life.state
