@@ -3,14 +3,11 @@
 import argparse
 import os
 import sys
-import time
-from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import machine, rows, table
-from benchmarks.row import BENCHMARKS, Bench, Benchmark, Row
-
-_REPORT = Path("build/bench.json")
+from benchmarks import machine, rows
+from benchmarks.row import BENCHMARKS, Benchmark
+from benchmarks.run import run
 
 
 def main() -> int:
@@ -18,20 +15,13 @@ def main() -> int:
     arguments = _arguments()
     machine.raise_open_file_limit()
     machine.pin(machine.BESIDE)
-    table.say(table.HEAD)
-    started = time.monotonic()
-    measured: list[Row] = []
-    for benchmark in _chosen(arguments.rows, quick=arguments.quick):
-        with ExitStack() as stack:
-            bench = Bench(rounds=arguments.rounds, quick=arguments.quick, stack=stack)
-            for row in benchmark.measure(bench):
-                measured.append(row)
-                table.say(table.line(row))
-        table.write_json(_REPORT, measured, " ".join(["make bench", *_given(arguments)]))
-    seconds = time.monotonic() - started
-    reached = sum(row.reached for row in measured)
-    table.say(f"\n{reached} of {len(measured)} rows reached, {seconds:.0f} s, see {_REPORT}")
-    return _verdict(measured) if arguments.quick else 0
+    return run(
+        _chosen(arguments.rows, quick=arguments.quick),
+        rounds=arguments.rounds,
+        quick=arguments.quick,
+        command=" ".join(["make bench", *_given(arguments)]),
+        report=Path("build/bench.json"),
+    )
 
 
 def _arguments() -> argparse.Namespace:
@@ -58,13 +48,6 @@ def _chosen(names: list[str], *, quick: bool) -> list[Benchmark]:
 def _given(arguments: argparse.Namespace) -> list[str]:
     named = [f"ROWS={','.join(arguments.rows)}"] if arguments.rows else []
     return named + (["QUICK=1"] if arguments.quick else [])
-
-
-def _verdict(measured: list[Row]) -> int:
-    worse = [row.name for row in measured if not row.tolerable]
-    if worse:
-        table.say(f"worse by a factor of 2 than the target, or than so far: {', '.join(worse)}")
-    return bool(worse)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,15 @@ async def test_alive() -> None:
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
 
 
+@pytest.mark.parametrize(("path", "code"), [("/healthz", 200), ("/readyz", 503)])
+async def test_load_balancers_may_ask_with_head(path: str, code: int) -> None:
+    """They get the status of the same GET."""
+    app = Litestar([health_router({"stream": state_of("unready")})], logging_config=None)
+    async with requesting(app) as client:
+        response = await client.head(path)
+    assert response.status_code == code
+
+
 async def test_ready_with_the_state_of_each_dependency() -> None:
     """A ready service names each dependency, its state and what else is known."""
     assert await readiness({"stream": state_of("ready")}) == (
@@ -122,6 +131,7 @@ async def test_probes_make_no_spans(charter_capture: Capture) -> None:
     app = Litestar([health_router({})], middleware=[telemetry], logging_config=None)
     async with requesting(app) as client:
         await client.get("/healthz")
+        await client.head("/healthz")
         await client.get("/readyz")
     assert charter_capture.spans == []
     points = charter_capture.metrics()[semconv.HTTP_SERVER_REQUEST_DURATION.name]

@@ -126,7 +126,8 @@ class RedisServer:
         command = [redis_binary(), *role, "--dir", str(self._directory), *self._listening()]
         command += ["--bind", "127.0.0.1"]
         if not role:
-            command += ["--appendonly", "yes", "--save", ""]
+            # With everysec a server on a busy disk answers before it has written anything.
+            command += ["--appendonly", "yes", "--appendfsync", "always", "--save", ""]
         if self._socket is not None:
             command += ["--unixsocket", str(self._socket)]
         if self.password is not None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import structlog
-from litestar import Request, Response, Router, get
+from litestar import HttpMethod, Request, Response, Router, route
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
@@ -15,6 +15,9 @@ Status = Literal["ready", "degraded", "unready"]
 """From good to bad: works; works without something; takes no requests."""
 
 AnyRequest = Request[Any, Any, Any]
+
+_METHODS = [HttpMethod.GET, HttpMethod.HEAD]
+"""Load balancers and monitors ask either way."""
 
 _ORDER: tuple[Status, ...] = ("ready", "degraded", "unready")
 
@@ -46,15 +49,21 @@ def health_router(
         may_read: Whether who asks is told more than the status of each dependency.
     """
 
-    @get("/healthz", summary="Whether the process is alive", sync_to_thread=False)
+    @route(
+        "/healthz",
+        http_method=_METHODS,
+        summary="Whether the process is alive",
+        sync_to_thread=False,
+    )
     def get_health() -> dict[str, str]:
         """Answer, which is all that a liveness probe wants."""
         return {"status": "ok"}
 
     unready = ResponseSpec(dict[str, Any], description="Not started yet, or about to stop.")
 
-    @get(
+    @route(
         "/readyz",
+        http_method=_METHODS,
         summary="Whether the service takes requests",
         responses={HTTP_503_SERVICE_UNAVAILABLE: unready},
         sync_to_thread=False,

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
 
 from charter_otel.streams.redis.address import parse_address
+from charter_otel.streams.redis.health import FAILURES
 from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet
 from charter_otel.telemetry.instances.layout import Layout
 from charter_otel.telemetry.instances.membership import Membership
 from charter_otel.telemetry.instances.state import SharedState, State
 from charter_otel.telemetry.instances.takeover import Takeover
+from streams.proxy import Proxy
 
 LEASE = 15.0
 
@@ -21,6 +24,7 @@ class Instance:
     """An instance's part in it."""
 
     def __init__(self, client: Redis) -> None:
+        self.close = client.aclose
         self.member = Membership(client, Layout(), LEASE)
         self.takeover = Takeover(client, Layout())
 
@@ -93,6 +97,31 @@ async def test_a_claim_whose_reply_was_lost_may_be_repeated(make: Make) -> None:
     assert await one.claim(connection) == []
     assert connection.epoch == epoch
     assert await one.lost() == []
+
+
+async def test_no_letter_is_lost_with_an_answer(make: Make, redis_url: str) -> None:
+    """What the instance did not hear, it hears when it asks again; what it heard, it does not."""
+    other = make()
+    async with Proxy(urlsplit(redis_url).port or 0).running() as proxy:
+        one = Instance(parse_address(proxy.url).client())
+        first = [Connection(f"robot_{number}") for number in range(3)]
+        for connection in first:
+            await one.claim(connection)
+        heard = [await _heard_after(one, other, robot) for robot in ("robot_0", "robot_1")]
+        proxy.lose_replies_to = b"LRANGE"
+        with pytest.raises(FAILURES):
+            await _heard_after(one, other, "robot_2")
+        assert [*heard, await one.lost()] == [[connection.id] for connection in first]
+        assert await one.lost() == []
+        await one.close()
+
+
+async def _heard_after(one: Instance, other: Instance, robot_id: str) -> list[str]:
+    """Have another instance take a robot over, and give what the one hears."""
+    newer = Connection(robot_id)
+    newer.opened += 1.0
+    assert await other.claim(newer) == []
+    return await one.lost()
 
 
 async def test_only_the_newest_connection_is_heard(make: Make, redis_url: str) -> None:

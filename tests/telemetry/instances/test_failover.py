@@ -39,7 +39,7 @@ async def test_a_failover_leaves_presence_pairs_and_missions_exact(redis_set: Re
             await eventually(lambda: _takes_missions(two), "its missions' client follows", 20)
             two.post("/api/metrics/missions", _missions(5))
             one.process.kill()
-            await eventually(lambda: not _online(two), "the survivor marks it offline", 45)
+            await eventually(lambda: not _online(two), "the survivor marks it offline", 60)
         await eventually(lambda: _counted(two) == 10, "the missions are counted", 45)
         await eventually(lambda: closed(new) == established(new), "pairs are exact", 20)
         assert set(closed(new).values()) == {1}

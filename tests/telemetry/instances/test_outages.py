@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from websockets.asyncio.client import connect
@@ -47,6 +48,24 @@ async def test_when_redis_has_lost_everything_it_is_told_again(
         assert pair[0].get("/api/telemetry/info")["active_connections"] == 1
         pair[0].process.kill()
         await eventually(lambda: closed(server).total() == 1, "the survivor closes it")
+
+
+async def test_a_robot_that_left_just_before_redis_lost_writes_is_told_offline_again(
+    server: RedisServer, pair: Pair
+) -> None:
+    """A fail-over may bring back a presence that was already over."""
+    async with connect(f"{pair[0].websocket}/api/telemetry/ws/robot_001"):
+        await eventually(lambda: _known(pair[1]) == {"robot_001": "online"}, "known elsewhere")
+        with server.client() as client:
+            before: Any = client.hget("{charter}:presence", "robot_001")
+    await eventually(lambda: _known(pair[1]) == {"robot_001": "offline"}, "told")
+    with server.client() as client:
+        client.hset("{charter}:presence", "robot_001", before)
+        client.zrem("{charter}:offline", "robot_001")
+    await eventually(lambda: _known(pair[1]) == {"robot_001": "online"}, "what a replica knew")
+    server.kill()
+    server.start()
+    await eventually(lambda: _known(pair[1]) == {"robot_001": "offline"}, "told again")
 
 
 def _known(instance: ServiceProcess) -> dict[str, str]:

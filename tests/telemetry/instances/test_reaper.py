@@ -3,22 +3,26 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from hashlib import sha1
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from redis.asyncio import Redis
 
 from charter_otel.streams.redis.address import parse_address
+from charter_otel.streams.redis.health import FAILURES
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import Fleet
-from charter_otel.telemetry.instances.layout import Layout
+from charter_otel.telemetry.instances.layout import Layout, script
 from charter_otel.telemetry.instances.membership import Membership
 from charter_otel.telemetry.instances.reaper import Reaper
 from charter_otel.telemetry.instances.register import NOBODY, Details, entry
 from charter_otel.telemetry.instances.state import SharedState, State
 from charter_otel.telemetry.instances.takeover import Takeover
+from streams.proxy import Proxy
 
 LEASE = 0.3
 
@@ -36,9 +40,10 @@ class Instance:
         self.state = SharedState(self.client, Layout())
         self.reaper = Reaper(self.client, Layout(), self.member, self.state, self._close)
 
-    async def hold(self, robot_id: str) -> Connection:
-        """Have a robot connected, as all others see it."""
+    async def hold(self, robot_id: str, *, since: float = 0.0) -> Connection:
+        """Have a robot connected for so many seconds, as all others see it."""
         connection = Connection(robot_id)
+        connection.opened -= since
         connection.frames = 7
         details = Details(robot_id, connection.connected_at)
         value = entry(self.member.id, details)
@@ -61,15 +66,8 @@ Three = tuple[Instance, Instance, Instance]
 async def three(redis_url: str) -> AsyncIterator[Three]:
     """Give two instances that live, and one that will not give another sign of life."""
     async with AsyncExitStack() as stack:
-
-        async def make() -> Instance:
-            client = parse_address(redis_url).client()
-            stack.push_async_callback(client.aclose)
-            instance = Instance(client)
-            await instance.member.renew()
-            return instance
-
-        yield await make(), await make(), await make()
+        one, two, three = [await stack.enter_async_context(_at(redis_url)) for _ in range(3)]
+        yield one, two, three
 
 
 async def test_each_connection_is_closed_by_one_survivor(three: Three) -> None:
@@ -101,7 +99,7 @@ async def test_who_only_slept_is_not_heard_about_what_was_closed_for_it(three: T
 async def test_a_robot_that_went_on_elsewhere_stays_online(three: Three) -> None:
     """Its old connection is closed; its presence is the new connection's."""
     one, two, dead = three
-    old = await dead.hold("robot_001")
+    old = await dead.hold("robot_001", since=1.0)
     new = await two.hold("robot_001")
     await _declare_lost(one, two)
     await one.reaper.reap()
@@ -126,6 +124,47 @@ async def test_what_a_dead_reaper_took_is_taken_again(three: Three) -> None:
     assert [connection.id for connection in two.closed] == [held.id]
 
 
+@pytest.mark.parametrize("lost", ["take", "share"])
+async def test_a_takeover_whose_reply_was_lost_is_finished(
+    three: Three, redis_url: str, lost: str
+) -> None:
+    """Nobody else would do it: the connection belongs to an instance that lives."""
+    _, two, dead = three
+    held = await dead.hold("robot_001")
+    async with Proxy(urlsplit(redis_url).port or 0).running() as proxy, _at(proxy.url) as one:
+        await _declare_lost(one, two)
+        proxy.lose_replies_to = await _digest(one.client, lost)
+        with pytest.raises(FAILURES):
+            await one.reaper.reap()
+        assert not one.closed
+        assert await one.reaper.reap() == 1
+        assert await one.reaper.reap() == 0
+        assert [connection.id for connection in one.closed] == [held.id]
+        presence = (await two.state.presence())["robot_001"]
+        assert (presence["status"], presence["last_reason"]) == ("offline", "server_lost")
+
+
+async def test_a_robot_whose_connection_the_stream_does_not_know_goes_offline(
+    three: Three,
+) -> None:
+    """Its instance died before it published the opening, or before it told of the closing."""
+    one, two, dead = three
+    await dead.hold("robot_001")
+    living = await two.hold("robot_002")
+    await one.client.delete(Layout().open)
+    await _declare_lost(one, two)
+    assert await one.reaper.reap() == 1
+    assert await one.reaper.reap() == 0
+    assert not one.closed
+    told = await one.state.presence()
+    assert (told["robot_001"]["status"], told["robot_001"]["last_reason"]) == (
+        "offline",
+        "server_lost",
+    )
+    assert told["robot_002"]["connection_id"] == living.id
+    assert told["robot_002"]["status"] == "online"
+
+
 async def test_an_owner_that_is_not_known_yet_gets_time_to_join(three: Three) -> None:
     """An instance that starts while Redis is away may publish before it joins."""
     one, _, _ = three
@@ -144,6 +183,26 @@ async def test_an_entry_that_cannot_be_read_is_left_alone(three: Three) -> None:
     await _declare_lost(one, two)
     await one.reaper.reap()
     assert [connection.id for connection in one.closed] == [held.id]
+
+
+@asynccontextmanager
+async def _at(url: str) -> AsyncIterator[Instance]:
+    """Give an instance that lives."""
+    client = parse_address(url).client()
+    try:
+        instance = Instance(client)
+        await instance.member.renew()
+        yield instance
+    finally:
+        await client.aclose()
+
+
+async def _digest(client: Redis, name: str) -> bytes:
+    """Give what a call of a script contains; Redis has the script from now on."""
+    text = script(name)
+    loaded: Any = client.script_load(text)
+    await loaded
+    return sha1(text.encode(), usedforsecurity=False).hexdigest().encode()
 
 
 async def _declare_lost(*watching: Instance) -> None:

@@ -3,19 +3,17 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import structlog
 from redis.asyncio import Redis
 
-from charter_otel.charter import CloseReason
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.instances.layout import Layout, script
 from charter_otel.telemetry.instances.membership import Membership
-from charter_otel.telemetry.instances.register import Details, read_entry
-from charter_otel.telemetry.instances.state import SharedState, State
-from charter_otel.telemetry.spans import remote
+from charter_otel.telemetry.instances.orphans import Orphan, Taken, registered, unregistered
+from charter_otel.telemetry.instances.state import SharedState
 
 PAGE = 1_000
 """Connections that are looked at, about, in one step."""
@@ -29,17 +27,6 @@ CloseLost = Callable[[Connection, float], Awaitable[None]]
 """Emits the closing event of another instance's connection, which ended at a Unix time."""
 
 log = structlog.get_logger(__name__)
-
-
-class Orphan(NamedTuple):
-    """An open connection whose instance is not there."""
-
-    id: str
-    value: bytes
-    """Its entry in the register."""
-    details: Details
-    last_beat: float | None
-    """Unix seconds of its instance's last sign of life; None where it was not declared lost."""
 
 
 class Reaper:
@@ -66,16 +53,26 @@ class Reaper:
         self._membership = membership
         self._state = state
         self._close = close
-        self._find = self._client.register_script(script("orphans"))
+        self._orphans = self._client.register_script(script("orphans"))
+        self._absent = self._client.register_script(script("absent"))
         self._take = self._client.register_script(script("take"))
         self._waiting: dict[str, float] = {}
         """Orphans whose instance was not declared lost, and since when they are seen."""
+        self._unfinished: dict[str, Orphan] = {}
+        """Orphans that may be taken over already, and are not wholly told of as closed."""
 
     async def reap(self) -> int:
         """Close the orphans unless another instance looks after them, and say how many."""
-        if not await self._is_my_turn():
+        closed = await self._close_all([*self._unfinished.values()])
+        if await self._is_my_turn():
+            closed += await self._look()
+        else:
             self._waiting.clear()
-            return 0
+        if closed:
+            log.warning("closed the connections of an instance that died", connections=closed)
+        return closed
+
+    async def _look(self) -> int:
         closed, seen = 0, dict[str, float]()
         async for page in self._pages():
             ripe = [orphan for orphan in page if self._is_ripe(orphan, seen)]
@@ -83,8 +80,6 @@ class Reaper:
                 closed += await self._close_all(ripe[start : start + BATCH])
                 await asyncio.sleep(_PAUSE)
         self._waiting = seen
-        if closed:
-            log.warning("closed the connections of an instance that died", connections=closed)
         return closed
 
     async def _is_my_turn(self) -> bool:
@@ -98,11 +93,19 @@ class Reaper:
         return bool(await self._client.pexpire(key, turn))
 
     async def _pages(self) -> AsyncIterator[list[Orphan]]:
-        keys = [self._layout.open, self._layout.instances, self._layout.lost]
+        layout = self._layout
+        keys = [layout.open, layout.instances, layout.lost]
+        async for found in self._scan(self._orphans, keys):
+            yield [orphan for entry in found if (orphan := registered(*entry)) is not None]
+        keys += [layout.owners, layout.presence, layout.offline]
+        async for found in self._scan(self._absent, keys):
+            yield [unregistered(*entry) for entry in found]
+
+    async def _scan(self, find: Any, keys: Sequence[str]) -> AsyncIterator[list[list[bytes]]]:
         cursor = b"0"
         while True:
-            cursor, *found = await self._find(keys=keys, args=[cursor, PAGE])
-            yield [orphan for entry in found if (orphan := _orphan(*entry)) is not None]
+            cursor, *found = await find(keys=keys, args=[cursor, PAGE])
+            yield found
             if cursor == b"0":
                 return
 
@@ -114,53 +117,28 @@ class Reaper:
         return time.monotonic() - since >= self._membership.lease
 
     async def _close_all(self, orphans: Sequence[Orphan]) -> int:
+        """Take the orphans over and close them; what fails on the way is done again next time."""
+        if not orphans:
+            return 0
+        self._unfinished |= {orphan.id: orphan for orphan in orphans}
+        claimed = zip(orphans, await self._claim(orphans), strict=True)
+        taken = [Taken.of(orphan, epoch, told) for orphan, (mine, epoch, told) in claimed if mine]
+        await self._state.write([each.offline() for each in taken if each.epoch])
+        for each in taken:
+            # What the stream does not know as open has no closing event either.
+            if each.orphan.value:
+                await self._close(each.connection, each.ended)
+        for orphan in orphans:
+            del self._unfinished[orphan.id]
+        return len(taken)
+
+    async def _claim(self, orphans: Sequence[Orphan]) -> list[tuple[int, bytes, bytes]]:
         packed = msgspec.msgpack.encode(
             [(orphan.id, orphan.value.decode(), orphan.details.robot_id) for orphan in orphans]
         )
         layout = self._layout
-        taken = await self._take(
+        taken: list[tuple[int, bytes, bytes]] = await self._take(
             keys=[layout.open, layout.instances, layout.owners, layout.presence],
             args=[self._membership.id, packed],
         )
-        states = []
-        for orphan, (mine, epoch, presence) in zip(orphans, taken, strict=True):
-            if mine:
-                connection, ended = _recalled(orphan, presence)
-                await self._close(connection, ended)
-                states += [_offline(connection, ended, epoch.decode())] if epoch else []
-        await self._state.write(states)
-        return sum(mine for mine, *_ in taken)
-
-
-def _orphan(id_: bytes, value: bytes, last_beat: bytes) -> Orphan | None:
-    try:
-        details = read_entry(value)
-    except msgspec.MsgspecError:
-        return None
-    return Orphan(id_.decode(), value, details, float(last_beat) if last_beat else None)
-
-
-def _recalled(orphan: Orphan, presence: bytes) -> tuple[Connection, float]:
-    """Give the connection as far as it is known, and when it was last seen, in Unix seconds."""
-    details, frames = orphan.details, 0
-    seen = orphan.last_beat or details.connected_at
-    known = msgspec.json.decode(presence) if presence else {}
-    if known.get("connection_id") == orphan.id:
-        seen, frames = known.get("last_seen_at") or seen, known.get("frames", 0)
-    connection = Connection(details.robot_id, remote(details.traceparent))
-    seen = max(seen, details.connected_at)
-    connection.recall(orphan.id, details.connected_at, seen - details.connected_at, frames)
-    return connection, seen
-
-
-def _offline(connection: Connection, ended: float, epoch: str) -> State:
-    presence = {
-        "robot_id": connection.robot_id,
-        "status": "offline",
-        "connection_id": connection.id,
-        "connected_at": connection.connected_at,
-        "last_seen_at": ended,
-        "disconnected_at": ended,
-        "last_reason": CloseReason.SERVER_LOST.value,
-    }
-    return State(connection.robot_id, epoch, presence)
+        return taken

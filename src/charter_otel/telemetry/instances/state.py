@@ -1,5 +1,6 @@
 """The state of robots as all instances see it: presence and last readings."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from charter_otel.telemetry.fleet import KNOWN_ROBOTS, Robot
 from charter_otel.telemetry.instances.layout import Layout, script
 
 _PAGE = 1_000
+_LATEST = 2_000
+_AT_ONCE = 200
 
 
 class State(NamedTuple):
@@ -37,9 +40,22 @@ class SharedState:
         self._layout = layout
         self._capacity = capacity
         self._share = self._client.register_script(script("share"))
+        self._offline: deque[State] = deque(maxlen=_LATEST)
+        """States that ended a robot's presence: the latest, more than a second's."""
 
     async def write(self, states: Sequence[State]) -> int:
         """Tell the states, and say how many were heard."""
+        heard = await self._tell(states)
+        self._offline.extend(state for state in states if _is_offline(state))
+        return heard
+
+    async def again(self) -> None:
+        """Tell again who went offline last: no connection is left here that would tell it."""
+        states = list(self._offline)
+        for start in range(0, len(states), _AT_ONCE):
+            await self._tell(states[start : start + _AT_ONCE])
+
+    async def _tell(self, states: Sequence[State]) -> int:
         if not states:
             return 0
         keys = [self._layout.presence, self._layout.readings, self._layout.owners]
@@ -78,8 +94,12 @@ def state_of(robot: Robot, connection: Connection) -> State:
     return State(robot.robot_id, connection.epoch or "", presence, reading)
 
 
+def _is_offline(state: State) -> bool:
+    return bool(state.presence["status"] == "offline")
+
+
 def _packed(state: State) -> tuple[str, ...]:
-    offline = state.presence["disconnected_at"] if state.presence["status"] == "offline" else None
+    offline = state.presence["disconnected_at"] if _is_offline(state) else None
     return (
         state.robot_id,
         state.epoch,

@@ -5,28 +5,45 @@
 -- KEYS[3]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
 -- KEYS[4]  hash "robot -> presence"
 -- ARGV[1]  the instance that takes over
--- ARGV[2]  connections in MessagePack: for each its id, its value as it was seen, its robot
+-- ARGV[2]  connections in MessagePack: for each its id, its value as it was seen or "" where it had
+--          none, its robot
 --
--- The robot's epoch grows, so that an instance that only slept is not heard any more.
+-- The robot's epoch grows, so that an instance that only slept is not heard any more. Who asks
+-- again, because the answer was lost, is answered the same.
 --
 -- Returns for each: whether it was taken, then the epoch where it was the robot's newest connection
 -- or "", and the robot's presence or "".
 
+local function dead(instance)
+  return redis.call('HEXISTS', KEYS[2], instance) == 0
+end
+
+-- Tells whether the register lets the connection be taken, and keeps who has it.
+local function registered(id, value)
+  local instance, details = string.match(value, '^([^\n]*)(.*)$')
+  local now = redis.call('HGET', KEYS[1], id) or ''
+  if now == value and dead(instance) then
+    redis.call('HSET', KEYS[1], id, ARGV[1] .. details)
+    return true
+  end
+  return now == ARGV[1] .. details
+end
+
 local taken = {}
 for i, entry in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id, value, robot = unpack(entry)
-  local instance, details = string.match(value, '^([^\n]*)(.*)$')
+  local held = redis.call('HGET', KEYS[3], robot) or ''
+  local epoch, since, instance, holder = string.match(held, '^(%d+) (%S+) (%S+) (%S+)$')
+  local newest, mine = holder == id, instance == ARGV[1]
   taken[i] = {0, '', ''}
-  if redis.call('HGET', KEYS[1], id) == value and redis.call('HEXISTS', KEYS[2], instance) == 0 then
-    redis.call('HSET', KEYS[1], id, ARGV[1] .. details)
-    local held = redis.call('HGET', KEYS[3], robot) or ''
-    local epoch, since, _, holder = string.match(held, '^(%d+) (%S+) (%S+) (%S+)$')
-    taken[i] = {1, '', redis.call('HGET', KEYS[4], robot) or ''}
-    if holder == id then
-      taken[i][2] = string.format('%.0f', epoch + 1)
+  if value == '' and newest and redis.call('HEXISTS', KEYS[1], id) == 0 and (mine or dead(instance))
+    or value ~= '' and registered(id, value) then
+    if newest and not mine then
+      epoch = string.format('%.0f', epoch + 1)
       redis.call('HSET', KEYS[3], robot,
-        string.format('%s %s %s %s', taken[i][2], since, ARGV[1], holder))
+        string.format('%s %s %s %s', epoch, since, ARGV[1], holder))
     end
+    taken[i] = {1, newest and epoch or '', redis.call('HGET', KEYS[4], robot) or ''}
   end
 end
 return taken

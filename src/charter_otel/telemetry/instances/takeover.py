@@ -32,8 +32,8 @@ class Takeover:
         self._script = self._client.register_script(script("claim"))
         self._waiting: dict[str, Connection] = {}
         """By robot: its newest connection here, not claimed yet."""
-        self._read = 0
-        """Letters that have been read and lie in the box still."""
+        self._read: list[bytes] = []
+        """Letters that have been read and may lie in the box still."""
 
     def __len__(self) -> int:
         """Give the number of robots to be claimed."""
@@ -63,10 +63,12 @@ class Takeover:
         """Give the ids of connections that newer ones on other instances supersede."""
         box = self._layout.mail + instance
         async with self._client.pipeline(transaction=True) as pipeline:
-            pipeline.ltrim(box, self._read, -1)
+            # By their text, not by their number: an answer that is lost is asked for again.
+            for letter in self._read:
+                pipeline.lrem(box, 0, letter)
             pipeline.lrange(box, 0, _LETTERS - 1)
-            _, letters = await pipeline.execute()
-        self._read = len(letters)
+            *_, letters = await pipeline.execute()
+        self._read = letters
         return [letter.decode() for letter in letters]
 
     def forget(self, connection: Connection) -> None:
@@ -76,4 +78,4 @@ class Takeover:
 
     def new_box(self) -> None:
         """Begin with an empty box: the instance has a new name."""
-        self._read = 0
+        self._read = []

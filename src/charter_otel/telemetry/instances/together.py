@@ -217,6 +217,7 @@ class InstancesTogether(Instances):
             self._changes.mark(connection)
         for start in range(0, len(connections), _REGISTERED_AT_ONCE):
             await self._register(connections[start : start + _REGISTERED_AT_ONCE])
+        await self._state.again()
 
     async def _register(self, connections: Sequence[Connection]) -> None:
         async with self._client.pipeline(transaction=False) as pipeline:
