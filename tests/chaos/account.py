@@ -23,7 +23,7 @@ class Bounds(NamedTuple):
     """That the service may take to stop; so long it is usually given."""
 
 
-UNHINDERED = Bounds(lag=0.25, stop=5.0)
+UNHINDERED = Bounds(lag=1.0, stop=5.0)
 """Where only the Collector is away. An export that gives up takes ten seconds."""
 
 
