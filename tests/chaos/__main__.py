@@ -1,7 +1,8 @@
 """`make chaos`: every fault at full length, as a table; ends non-zero if a row breaks its class.
 
-CHAOS_SECONDS is how long each fault lasts: 60 by default, 10 for a run of five minutes. CHAOS_SEED
-is the chance by which instances are killed and paused; the table tells the one that was used.
+CHAOS_SECONDS is how long each fault lasts: 60 by default, 10 for a run of five minutes.
+CHAOS_ROBOTS is how many robots are connected meanwhile, 500 by default. CHAOS_SEED is the chance by
+which instances are killed and paused; the table tells the one that was used.
 """
 
 import asyncio
@@ -9,16 +10,20 @@ import os
 import sys
 import time
 
+from chaos.account import Row
 from chaos.promises import EVERY, promised
-from chaos.run import Row
+from charter_otel.cli.limits import raise_open_file_limit
 
-HEAD = ("fault", "emitted", "delivered", "replayed", "dropped", "lost", "class", "", "note")
-LINE = "{:25}{:>9}{:>10}{:>9}{:>8}{:>6}  {:16}{:6}{}"
+LINE = "{:24}{:>8}{:>10}{:>9}{:>8}{:>5}{:>12}{:>8}  {:16}{:6}{}"
+HEAD = LINE.format(
+    *("fault", "emitted", "delivered", "replayed", "dropped", "lost", "connections", "audited"),
+    *("class", "", "note"),
+)
 
 
 async def main(seconds: float) -> bool:
     """Run all faults and tell whether every row keeps its class."""
-    _say(LINE.format(*HEAD))
+    _say(HEAD)
     kept = True
     begun = time.monotonic()
     for fault in EVERY:
@@ -37,7 +42,7 @@ def _as_promised(row: Row) -> Row:
 
 
 def _line(row: Row) -> str:
-    *cells, broken, note = row
+    *cells, broken, note = ("-" if cell is None else cell for cell in row)
     return LINE.format(*cells, "BROKEN" if broken else "kept", f"  {broken or note}")
 
 
@@ -47,4 +52,5 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    raise_open_file_limit()
     sys.exit(not asyncio.run(main(float(os.environ.get("CHAOS_SECONDS", "60")))))

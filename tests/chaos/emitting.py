@@ -1,75 +1,101 @@
-"""A process that emits events at a steady rate, and says which and how it fares.
+"""The service, as `charter-otel serve` runs it, which also emits events at a steady rate.
 
-On stdout: ``emitted <id> <monotonic ns>``, ten times a second ``state <json>``, at the end ``end``.
-SIGTERM ends it; SIGUSR1 and SIGUSR2 step its wall clock by an hour forward and back.
+It takes its settings from the environment, and from the command line the port, the events a second
+and, where it is not the service's own, the number of events that wait in memory at most. On stdout
+it says ``emitted <id> <monotonic ns> <connection that the event closes>`` for each event, ten times
+a second ``state <json>``, at the end ``end``; what the service writes there goes to a file.
 """
 
 import asyncio
 import json
 import os
-import signal
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
-import structlog
+from charter_otel.charter import Event, EventType
+from charter_otel.cli.limits import raise_open_file_limit
+from charter_otel.cli.server import Server, configure, listen
+from charter_otel.emit import Emitter, get_emitter
+from charter_otel.service import runtime
+from charter_otel.service.app import create_app
+from charter_otel.service.plugin import CharterPlugin
+from charter_otel.service.settings import Settings, load
+from charter_otel.streams import EventStream, RedisStream
+from charter_otel.streams.base import Observer
+from charter_otel.streams.history import CAPACITY
 
-from charter_otel.emit import Emitter
-from charter_otel.otel import build
-from charter_otel.streams import RedisStream
-
-HOUR = 3_600_000_000_000
 STATE_EVERY = 0.1
+
+MIN_IDLE = 2.0
+"""Seconds after which what a dead consumer left is taken over; a run cannot wait for thirty."""
+
+_stdout = os.dup(1)
+
+
+def _say(*words: object) -> None:
+    os.write(_stdout, f"{' '.join(map(str, words))}\n".encode())
+
+
+class Telling(Emitter):
+    """Emits as the service does, and says so."""
+
+    def emit(
+        self, event_type: str, payload: Mapping[str, Any], *, stream: EventStream | None = None
+    ) -> Event | None:
+        """Emit an event and say its id; never raises."""
+        event = super().emit(event_type, payload, stream=stream)
+        if event is not None:
+            closes = event.type == EventType.TELEMETRY_CONNECTION_CLOSED
+            connection = event.payload["connection_id"] if closes else ""
+            _say("emitted", event.id, time.monotonic_ns(), connection)
+        return event
 
 
 class Emitting:
-    """The process.
+    """Emits into a running service, until that is about to stop.
 
     Args:
-        stream: Where the events go.
-        rate: Events a second.
+        service: What runs behind the routes.
+        rate: Events a second; with none it only says how the service fares.
     """
 
-    def __init__(self, stream: RedisStream, rate: float) -> None:
-        self.stopping = asyncio.Event()
-        self._step = 0
-        self._stream = stream
+    def __init__(self, service: runtime.Runtime, rate: float) -> None:
+        self._service = service
         self._rate = rate
         self._imbalances = 0
         self._lag = 0.0
-        self._count = 0
-        self._providers = build(service_version="1")
-        instrumentation = self._providers.instrumentation()
-        self._emitter = Emitter(instrumentation, clock=lambda: time.time_ns() + self._step)
+        self._stopping_at = 0.0
+        self._tasks: list[asyncio.Task[None]] = []
 
-    async def run(self) -> None:
-        """Emit until told to stop, and stop within the time that the service has."""
-        await self._stream.start()
-        saying = asyncio.create_task(self._say_states())
-        await self._emit()
-        saying.cancel()
-        begun = time.monotonic()
-        await self._stream.stop(3.0)
-        await self._providers.shutdown(3.0)
-        self._say("state", json.dumps(self._state() | {"stop": time.monotonic() - begun}))
-        self._say("end", "")
+    async def start(self) -> None:
+        """Begin; the service has started."""
+        work = [self._say_states(), self._note_the_stop(), *([self._emit()] if self._rate else [])]
+        self._tasks = [asyncio.create_task(each) for each in work]
 
-    def step_clock(self, nanoseconds: int) -> None:
-        """Set the wall clock forward or back."""
-        self._step += nanoseconds
+    def end(self) -> None:
+        """Say how the service fared, now that it has ended."""
+        stop = time.monotonic() - self._stopping_at
+        _say("state", json.dumps(self._state() | {"stop": stop}))
+        _say("end")
 
     async def _emit(self) -> None:
-        due = time.monotonic()
-        while not self.stopping.is_set():
+        due, count = time.monotonic(), 0
+        while not self._service.stopping.begun:
             self._lag = max(self._lag, time.monotonic() - due)
-            payload = {"job_id": f"job-{self._count}", "started_at": time.time()}
-            event = self._emitter.emit("metrics.aggregation_started", payload, stream=self._stream)
-            assert event is not None
-            self._say("emitted", f"{event.id} {time.monotonic_ns()}")
-            self._count += 1
+            payload = {"job_id": f"job-{count}", "started_at": time.time()}
+            get_emitter().emit("metrics.aggregation_started", payload, stream=self._service.stream)
+            count += 1
             self._balance()
             due += 1 / self._rate
             await asyncio.sleep(due - time.monotonic())
+
+    async def _note_the_stop(self) -> None:
+        await self._service.stopping.wait()
+        self._stopping_at = time.monotonic()
 
     def _balance(self) -> None:
         now = self._stream.statistics()
@@ -79,33 +105,53 @@ class Emitting:
 
     async def _say_states(self) -> None:
         while True:
-            self._say("state", json.dumps(self._state()))
+            _say("state", json.dumps(self._state()))
+            self._lag = 0.0
             await asyncio.sleep(STATE_EVERY)
 
     def _state(self) -> dict[str, object]:
         state = self._stream.statistics()._asdict()
         del state["subscribers"]
-        return state | {"imbalances": self._imbalances, "lag": self._lag}
+        robots = len(self._service.gateway.connections)
+        return state | {"robots": robots, "imbalances": self._imbalances, "lag": self._lag}
 
-    @staticmethod
-    def _say(kind: str, text: str) -> None:
-        os.write(1, f"{kind} {text}\n".encode())
+    @property
+    def _stream(self) -> EventStream:
+        assert self._service.stream is not None
+        return self._service.stream
 
 
-async def main(url: str, state: str, rate: str, capacity: str) -> None:
+def main(port: str, rate: str, capacity: str = str(CAPACITY)) -> None:
     """Run until SIGTERM."""
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(30),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-    stream = RedisStream(url, spool=Path(state) / "spool", capacity=int(capacity))
-    emitting = Emitting(stream, float(rate))
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, emitting.stopping.set)
-    loop.add_signal_handler(signal.SIGUSR1, emitting.step_clock, HOUR)
-    loop.add_signal_handler(signal.SIGUSR2, emitting.step_clock, -HOUR)
-    await emitting.run()
+    settings = load()
+    _write_lines(settings)
+
+    def connect(url: str, *, observer: Observer, spool: Path, partitions: int) -> EventStream:
+        assert partitions == 1
+        return RedisStream(
+            url, observer=observer, spool=spool, capacity=int(capacity), min_idle=MIN_IDLE
+        )
+
+    with (
+        patch.object(runtime, "Emitter", Telling),
+        patch.object(runtime, "connect", connect),
+        listen("127.0.0.1", int(port)) as listening,
+    ):
+        app = create_app(settings)
+        emitting = Emitting(app.plugins.get(CharterPlugin).runtime, float(rate))
+        app.on_startup.append(emitting.start)
+        raise_open_file_limit()
+        Server(configure(app, settings)).run(sockets=[listening])
+    emitting.end()
+
+
+def _write_lines(settings: Settings) -> None:
+    """Have the service's lines in a file beside what else it keeps."""
+    settings.state_dir.mkdir(parents=True, exist_ok=True)
+    lines = os.open(settings.state_dir / "lines.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(lines, 1)
+    os.close(lines)
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    main(*sys.argv[1:])

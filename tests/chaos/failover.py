@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from chaos.run import EXACTLY_ONCE, Row, Run
+from chaos.account import EXACTLY_ONCE, Row
+from chaos.run import Run
 from support.redis_sets import RedisSet, cluster, sentinel_set
 
 
@@ -28,8 +29,7 @@ async def _fails_over(
         old = servers.master()
         run = Run(Path(name), server=old, url=f"{servers.url}?replicas=1")
         try:
-            await run.start()
-            await run.settle()
+            await run.begin()
             old.kill()
             await asyncio.sleep(seconds)
             run.server = await asyncio.to_thread(servers.master)

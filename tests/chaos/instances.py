@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import redis
 
-from chaos.run import KILL_BOUND, LAST_100_MS, Row
+from chaos.account import KILL_BOUND, LAST_100_MS, Row
 from chaos.wandering import Fleet
 from support.instances import LEASE, closed, established, stored_events, variables
 from support.polling import eventually
@@ -143,8 +143,8 @@ class Run:
         emitted = len({line.event["id"] for line in lines})
         return Row(
             f"{INSTANCES} instances" + (f", {self._partitions} parts" * (self._partitions > 1)),
-            *(emitted, len(set(delivered)), 0, dropped, len(lost), LAST_100_MS),
-            "; ".join(self._wrong),
+            *(emitted, len(set(delivered)), 0, dropped, len(lost)),
+            *(established(self._server).total(), None, LAST_100_MS, "; ".join(self._wrong)),
             f"{happened}, {note}",
         )
 

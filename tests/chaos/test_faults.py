@@ -2,14 +2,19 @@
 
 import pytest
 
+from chaos.account import Row
 from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
 from chaos.instances import instances_at_random, instances_in_parts
 from chaos.promises import EVERY, promised
-from chaos.run import Row
 
 FAILOVERS = (sentinel_set_fails_over, cluster_fails_over)
+
+
+@pytest.fixture(autouse=True)
+def _few_robots(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHAOS_ROBOTS", "20")
 
 
 def is_as_promised(row: Row) -> bool:
@@ -34,7 +39,7 @@ async def test_a_fault_keeps_its_class(fault: Fault) -> None:
 @pytest.mark.timeout(90)
 async def test_a_service_that_is_restarted_in_an_outage_loses_nothing() -> None:
     """What stdout says was emitted is in the stream, once and in order."""
-    row = await restarted_in_an_outage(2.0, robots=20)
+    row = await restarted_in_an_outage(2.0)
     assert is_as_promised(row), row
     assert row.replayed > 100
 

@@ -1,6 +1,7 @@
 """The schedule, by a clock that the test moves."""
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -293,6 +294,28 @@ async def test_stop_cancels_a_run_that_takes_too_long(charter_capture: Capture) 
     await schedule.stop(grace=0.01)
     assert ended.is_set()
     assert any(line["event"] == "job run cancelled" for line in charter_capture.lines)
+
+
+async def test_stop_ends_a_schedule_whose_cancellation_the_lock_swallows() -> None:
+    """`asyncio.wait_for`, which redis-py sends with, may swallow one in Python 3.11."""
+    asked = asyncio.Event()
+
+    class Swallowing(FirstCome):
+        async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
+            if not asked.is_set():
+                asked.set()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+            return await super().acquire(job_id, slot, interval)
+
+    async def job() -> None:
+        """Do nothing."""
+
+    schedule = Schedule("a_job", job, INTERVAL, lock=Swallowing())
+    await schedule.start()
+    await asked.wait()
+    async with asyncio.timeout(5):
+        await schedule.stop()
 
 
 async def test_a_schedule_starts_once_and_stops_as_often_as_one_likes(

@@ -1,20 +1,16 @@
 """TLS as `charter-otel serve` offers it: a real certificate, real clients."""
 
 import json
-import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
 from websockets.sync.client import connect
 
 from cli.commands import run
-from support import require
+from support.certificates import Certificate, make_certificate
 from support.polling import wait_until
 from support.robots import READING
 from support.servers import WEBSOCKET_SERVERS
@@ -23,35 +19,10 @@ from support.service import ServiceProcess, secure_service
 ROBOT = "/api/telemetry/ws/robot_1?ack=1"
 
 
-class Certificate(NamedTuple):
-    """A certificate that was made for the test, of the address that the service listens on."""
-
-    chain: Path
-    key: Path
-
-    @property
-    def trusted(self) -> ssl.SSLContext:
-        """What a client has that trusts this certificate and no other."""
-        return ssl.create_default_context(cafile=str(self.chain))
-
-
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """Make a certificate."""
-    openssl = shutil.which("openssl")
-    require("openssl", available=openssl is not None, reason="no openssl on PATH")
-    directory = tmp_path_factory.mktemp("tls")
-    made = Certificate(directory / "chain.pem", directory / "key.pem")
-    subprocess.run(
-        [
-            *(str(openssl), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "2", "-subj", "/CN=charter", "-keyout", str(made.key)),
-            *("-addext", "subjectAltName=IP:127.0.0.1", "-out", str(made.chain)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return made
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)

@@ -11,9 +11,10 @@ import pytest
 from charter_otel.charter import Event
 from charter_otel.streams import RedisStream, StreamUnavailable
 from streams.backends import Seen, latest_is, published, started, subscribe
+from support.certificates import make_certificate
 from support.polling import eventually, wait_until
 from support.redis import RedisServer
-from support.redis_sets import REPLICATED, RedisSet, cluster, sentinel_set
+from support.redis_sets import REPLACING, REPLICATED, RedisSet, cluster, reshard, sentinel_set
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -33,6 +34,26 @@ async def test_a_master_that_hands_over_is_followed(redis_set: RedisSet) -> None
     assert redis_set.master() is not old
     assert _stored(redis_set.master()) == [event.id for event in events]
     assert sorted(set(seen.ids)) == sorted(event.id for event in events)
+
+
+async def test_a_slot_that_moves_to_another_master_is_followed(tmp_path: Path) -> None:
+    """A cluster is resharded while events are published: none is lost, none comes twice."""
+    with cluster(tmp_path, replicas=1) as servers:
+        old = servers.master()
+        events, seen = await _publish_through(servers, lambda: reshard(servers))
+        assert servers.master() is not old
+        assert _stored(servers.master()) == [event.id for event in events]
+        assert sorted(set(seen.ids)) == sorted(event.id for event in events)
+
+
+@pytest.mark.parametrize("kind", REPLACING)
+async def test_a_failover_is_followed_over_tls(kind: str, tmp_path: Path) -> None:
+    """Servers that take no connection without TLS: Sentinels and nodes are asked through it too."""
+    with REPLACING[kind](tmp_path, tls=make_certificate(tmp_path)) as servers:
+        old = servers.master()
+        events, seen = await _publish_through(servers, lambda: _replace(servers, old))
+        assert _stored(servers.master()) == [event.id for event in events]
+        assert sorted(set(seen.ids)) == sorted(event.id for event in events)
 
 
 async def test_a_node_of_a_cluster_that_is_taken_for_a_server_says_what_to_write(
@@ -92,10 +113,10 @@ async def test_an_event_counts_as_published_when_a_replica_has_it(
 
 
 async def _publish_through(
-    servers: RedisSet, change: Callable[[], None]
+    servers: RedisSet, change: Callable[[], object]
 ) -> tuple[list[Event], Seen]:
     """Publish 100 events a second while something happens to the servers, and 100 afterwards."""
-    stream = RedisStream(f"{servers.url}?replicas=1")
+    stream = RedisStream(f"{servers.url}{'&' if '?' in servers.url else '?'}replicas=1")
     seen = subscribe(stream)
     events: list[Event] = []
 

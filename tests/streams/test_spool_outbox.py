@@ -281,6 +281,21 @@ async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
         assert account.published == [*range(5), *range(75, 125)]
 
 
+async def test_a_full_disk_behind_a_full_queue_does_not_hold_up_the_loop(tmp_path: Path) -> None:
+    """Until it is time to try the disk again, whoever else has something to do does it."""
+    async with opened(tmp_path, capacity=5) as account:
+        with _no_file_grows():
+            account.put(5)
+            await eventually(lambda: not account.spool.works, "the full disk is noticed")
+            account.put(5)
+            begun = time.monotonic()
+            while not account.spool.may_try:
+                asleep = time.monotonic()
+                await asyncio.sleep(0.01)
+                assert time.monotonic() - asleep < 0.5
+            assert time.monotonic() - begun > 0.5
+
+
 @contextlib.contextmanager
 def _no_file_grows() -> Iterator[None]:
     """Let no file of this process grow, as on a full disk."""

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import redis
 
 from support import require
+from support.certificates import Certificate
 from support.polling import wait_until
 from support.servers import free_port
 
@@ -38,6 +39,7 @@ class RedisServer:
         options: More of the server's command line, e.g. ``("--maxmemory", "2mb")``.
         port: The port, where a free one will not do.
         configuration: A file that makes a Sentinel of the server.
+        tls: The server's certificate; with one it takes and makes no connections without TLS.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class RedisServer:
         options: Sequence[str] = (),
         port: int | None = None,
         configuration: Path | None = None,
+        tls: Certificate | None = None,
     ) -> None:
         self.port = 0 if unix else port or free_port()
         self.password = password
@@ -56,6 +59,7 @@ class RedisServer:
         self._socket = directory / "r.sock" if unix else None
         self._options = options
         self._configuration = configuration
+        self._tls = tls
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -64,6 +68,8 @@ class RedisServer:
         secret = f":{quote(self.password, safe='')}@" if self.password else ""
         if self._socket is not None:
             return f"unix://{secret}{self._socket}?db=0"
+        if self._tls is not None:
+            return f"rediss://{secret}127.0.0.1:{self.port}/0?ssl_ca_certs={self._tls.chain}"
         return f"redis://{secret}127.0.0.1:{self.port}/0"
 
     @property
@@ -117,7 +123,7 @@ class RedisServer:
 
     def _command(self) -> list[str]:
         role = [str(self._configuration), "--sentinel"] if self._configuration else []
-        command = [redis_binary(), *role, "--dir", str(self._directory), "--port", str(self.port)]
+        command = [redis_binary(), *role, "--dir", str(self._directory), *self._listening()]
         command += ["--bind", "127.0.0.1"]
         if not role:
             # With everysec a server on a busy disk answers before it has written anything.
@@ -127,6 +133,14 @@ class RedisServer:
         if self.password is not None:
             command += ["--requirepass", self.password]
         return [*command, *self._options]
+
+    def _listening(self) -> list[str]:
+        if self._tls is None:
+            return ["--port", str(self.port)]
+        chain, key = map(str, self._tls)
+        files = ["--tls-cert-file", chain, "--tls-key-file", key, "--tls-ca-cert-file", chain]
+        theirs = ["--tls-auth-clients", "no", "--tls-replication", "yes", "--tls-cluster", "yes"]
+        return ["--port", "0", "--tls-port", str(self.port), *files, *theirs]
 
     def _answers(self) -> bool:
         try:

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 
 import redis
+from redis.crc import key_slot
 
+from support.certificates import Certificate
 from support.polling import wait_until
 from support.redis import RedisServer, redis_binary
 from support.servers import free_port
@@ -18,6 +20,9 @@ REPLICATED = ("--repl-diskless-sync-delay", "0")
 """Options of a server whose replicas need not wait for others to come."""
 
 _FAILOVER_MS = 1000
+
+_SLOT = key_slot(b"charter")
+"""Slot of our keys, by their hash tag."""
 
 
 class RedisSet:
@@ -53,10 +58,12 @@ class RedisSet:
 
 
 @contextmanager
-def sentinel_set(directory: Path, *, replicas: int = 1) -> Iterator[RedisSet]:
+def sentinel_set(
+    directory: Path, *, replicas: int = 1, tls: Certificate | None = None
+) -> Iterator[RedisSet]:
     """Run a master, its replicas, and three Sentinels that watch it as ``mymaster``."""
     with ExitStack() as stack:
-        servers = [_server(stack, directory / f"redis{n}") for n in range(replicas + 1)]
+        servers = [_server(stack, directory / f"redis{n}", tls) for n in range(replicas + 1)]
         for replica in servers[1:]:
             replica.command("REPLICAOF", "127.0.0.1", servers[0].port)
         watching = (
@@ -64,11 +71,11 @@ def sentinel_set(directory: Path, *, replicas: int = 1) -> Iterator[RedisSet]:
             f"sentinel down-after-milliseconds mymaster {_FAILOVER_MS}\n"
             "sentinel failover-timeout mymaster 5000\n"
         )
-        sentinels = [_sentinel(stack, directory / f"sentinel{n}", watching) for n in range(3)]
+        sentinels = [_sentinel(stack, directory / f"sentinel{n}", watching, tls) for n in range(3)]
         endpoints = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in sentinels)
         found = RedisSet(
             servers,
-            f"redis+sentinel://{endpoints}/mymaster/0",
+            _url("sentinel", f"{endpoints}/mymaster/0", tls),
             lambda _: sentinels[0].command("SENTINEL", "FAILOVER", "mymaster"),
         )
         found.replicas_follow(replicas)
@@ -77,27 +84,65 @@ def sentinel_set(directory: Path, *, replicas: int = 1) -> Iterator[RedisSet]:
 
 
 @contextmanager
-def cluster(directory: Path, *, masters: int = 3, replicas: int = 0) -> Iterator[RedisSet]:
+def cluster(
+    directory: Path, *, masters: int = 3, replicas: int = 0, tls: Certificate | None = None
+) -> Iterator[RedisSet]:
     """Run a cluster."""
     with ExitStack() as stack:
         count = masters * (1 + replicas)
-        servers = [_node(stack, directory / f"node{n}") for n in range(count)]
+        servers = [_node(stack, directory / f"node{n}", tls) for n in range(count)]
         endpoints = [f"127.0.0.1:{server.port}" for server in servers]
+        trusting = ("--tls", "--cacert", str(tls.chain)) if tls else ()
         making = ("--cluster", "create", *endpoints, "--cluster-replicas", str(replicas))
         subprocess.run(
-            [redis_binary().replace("-server", "-cli"), *making, "--cluster-yes"],
+            [redis_binary().replace("-server", "-cli"), *trusting, *making, "--cluster-yes"],
             check=True,
             capture_output=True,
             timeout=60,
         )
         found = RedisSet(
             servers,
-            f"redis+cluster://{endpoints[-1]}",
+            _url("cluster", endpoints[-1], tls),
             lambda master: _replica_of(master, servers).command("CLUSTER", "FAILOVER"),
         )
         wait_until(lambda: all(map(_covers_all, servers)), "the cluster is complete", 30)
         found.replicas_follow(replicas)
         yield found
+
+
+def reshard(servers: RedisSet) -> RedisServer:
+    """Move the slot of our keys to another master of a cluster, which is given.
+
+    The stream goes first; the others follow when a client has asked for it and one for keys of
+    which some have moved, so that both redirections have been met.
+    """
+    source = servers.master()
+    target = next(each for each in servers.servers if each is not source and _is_master(each))
+    name, new_name = source.command("CLUSTER", "MYID"), target.command("CLUSTER", "MYID")
+    assert isinstance(name, bytes)
+    assert isinstance(new_name, bytes)
+    target.command("CLUSTER", "SETSLOT", _SLOT, "IMPORTING", name)
+    source.command("CLUSTER", "SETSLOT", _SLOT, "MIGRATING", new_name)
+    migrating = ("MIGRATE", "127.0.0.1", target.port, "", 0, 5000, "KEYS")
+    source.command(*migrating, "{charter}:events")
+    wait_until(lambda: {"ASK", "TRYAGAIN"} <= _errors(source), "clients are redirected", 20)
+    while keys := source.command("CLUSTER", "GETKEYSINSLOT", _SLOT, 100):
+        assert isinstance(keys, list)
+        source.command(*migrating, *keys)
+    for each in (target, source, *filter(_is_master, servers.servers)):
+        each.command("CLUSTER", "SETSLOT", _SLOT, "NODE", new_name)
+    return target
+
+
+def _is_master(server: RedisServer) -> bool:
+    role = server.command("ROLE")
+    assert isinstance(role, list)
+    return bool(role[0] == b"master")
+
+
+def _errors(server: RedisServer) -> set[str]:
+    with server.client() as client:
+        return {name.removeprefix("errorstat_") for name in client.info("errorstats")}
 
 
 def _started(stack: ExitStack, server: RedisServer) -> RedisServer:
@@ -106,23 +151,30 @@ def _started(stack: ExitStack, server: RedisServer) -> RedisServer:
     return server
 
 
-def _server(stack: ExitStack, directory: Path) -> RedisServer:
+def _server(stack: ExitStack, directory: Path, tls: Certificate | None) -> RedisServer:
     directory.mkdir()
-    return _started(stack, RedisServer(directory, options=REPLICATED))
+    return _started(stack, RedisServer(directory, options=REPLICATED, tls=tls))
 
 
-def _node(stack: ExitStack, directory: Path) -> RedisServer:
+def _node(stack: ExitStack, directory: Path, tls: Certificate | None) -> RedisServer:
     directory.mkdir()
     clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(_FAILOVER_MS))
     options = (*REPLICATED, *clustered)
-    return _started(stack, RedisServer(directory, options=options, port=_port_with_bus()))
+    return _started(stack, RedisServer(directory, options=options, port=_port_with_bus(), tls=tls))
 
 
-def _sentinel(stack: ExitStack, directory: Path, watching: str) -> RedisServer:
+def _sentinel(
+    stack: ExitStack, directory: Path, watching: str, tls: Certificate | None
+) -> RedisServer:
     directory.mkdir()
     configuration = directory / "sentinel.conf"
     configuration.write_text(watching)
-    return _started(stack, RedisServer(directory, configuration=configuration))
+    return _started(stack, RedisServer(directory, configuration=configuration, tls=tls))
+
+
+def _url(kind: str, place: str, tls: Certificate | None) -> str:
+    secure = ("s", f"?ssl_ca_certs={tls.chain}") if tls else ("", "")
+    return f"redis{secure[0]}+{kind}://{place}{secure[1]}"
 
 
 def _port_with_bus() -> int:
@@ -169,7 +221,7 @@ def _covers_all(server: RedisServer) -> bool:
     return b"cluster_state:ok" in told and b"cluster_slots_ok:16384" in told
 
 
-REPLACING: dict[str, Callable[[Path], contextlib.AbstractContextManager[RedisSet]]] = {
+REPLACING: dict[str, Callable[..., contextlib.AbstractContextManager[RedisSet]]] = {
     "sentinel": sentinel_set,
     "cluster": partial(cluster, replicas=1),
 }

@@ -13,6 +13,7 @@ from charter_otel.emit import get_emitter
 from charter_otel.metrics.board import JobBoard, SkipReason, get_job_board
 from charter_otel.metrics.locks import NoLock, SlotLock
 from charter_otel.otel import semconv
+from charter_otel.streams.tasks import end
 
 GRACE = 2.0
 """Seconds that `Schedule.stop` gives a run that is under way before it is cancelled."""
@@ -88,8 +89,7 @@ class Schedule:
         loop, self._loop = self._loop, None
         if loop is None:
             return
-        loop.cancel()
-        await asyncio.wait({loop})
+        await end(loop, time.monotonic())
         self._board.job(self._job_id).next_run_at = None
         if self._run is not None:
             await _end(self._run, grace)

@@ -189,6 +189,8 @@ class SpooledOutbox(Outbox):
             return
         mark = self._put
         await _within(TICK, self._pressed)
+        # Also where the disk may not be tried yet: what is set would not make the next look wait.
+        self._pressed.clear()
         if self._spool.may_try and self._is_late(mark):
             await self.spill()
 
@@ -204,7 +206,6 @@ class SpooledOutbox(Outbox):
 
     def _is_late(self, mark: int) -> bool:
         """Tell whether an event still waits of the first ``mark``, or the disk is in use."""
-        self._pressed.clear()
         gone = self._put - self.queued
         return gone < mark or self.spooled > 0 or len(self._waiting) > self.capacity
 

@@ -1,0 +1,47 @@
+"""What the audit log has of a run."""
+
+import json
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+from charter_otel.consumers.audit import verify
+from charter_otel.consumers.audit.log import segments
+from support.instances import stored_events
+from support.polling import wait_until
+from support.redis import RedisServer
+
+
+def rows(log: Path) -> int:
+    """Give the number of whole rows."""
+    return len(_ids(log))
+
+
+def wait(server: RedisServer, log: Path, within: float = 120) -> None:
+    """Wait until the log has every event of the stream, for so many seconds at most."""
+    with suppress(AssertionError):
+        wait_until(lambda: _stored(server) <= set(_ids(log)), "every event is audited", within)
+
+
+def wrong(server: RedisServer, log: Path) -> str:
+    """Tell what is wrong with the log, which should have each event of the stream once."""
+    try:
+        broken = verify(log).broken
+    except FileNotFoundError:
+        return "there is no audit log"
+    if broken:
+        return f"the audit log does not verify: row {broken.row}, {broken.reason}"
+    found = Counter(_ids(log))
+    if missing := _stored(server) - set(found):
+        return f"audit rows are missing: {len(missing)}"
+    return "an audit row is there twice" if max(found.values(), default=1) > 1 else ""
+
+
+def _stored(server: RedisServer) -> set[str]:
+    return {event["id"] for event in stored_events(server)}
+
+
+def _ids(log: Path) -> list[str]:
+    """Give the events of the whole rows; the last row may be half-written at this moment."""
+    lines = [line for path in segments(log) for line in path.read_bytes().splitlines(keepends=True)]
+    return [json.loads(line)["event"]["id"] for line in lines if line.endswith(b"\n")]

@@ -1,0 +1,60 @@
+"""The robots whose connections are open throughout a fault."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from unittest.mock import patch
+
+from charter_otel.cli import waiting
+from charter_otel.cli.fleet import Fleet, Habits, parse
+
+_HABITS = Habits(hz=0.2)
+_CONNECTS_PER_SECOND = 500
+_PAUSE = 1.0
+"""Seconds between two attempts to connect at most; a run cannot wait for ten."""
+
+
+def count() -> int:
+    """Give how many robots there are: CHAOS_ROBOTS, 500 by default."""
+    return int(os.environ.get("CHAOS_ROBOTS", "500"))
+
+
+class Robots:
+    """Robots that send a reading every five seconds, and come back when they are cut off.
+
+    Args:
+        websocket: The service's address.
+    """
+
+    def __init__(self, websocket: str) -> None:
+        self._fleet = Fleet(
+            parse(websocket), count(), lambda _: _HABITS, connects_per_second=_CONNECTS_PER_SECOND
+        )
+
+    @property
+    def names(self) -> list[str]:
+        """The robots' ids."""
+        return self._fleet.robot_ids
+
+    @property
+    def connected(self) -> bool:
+        """Whether all of them are."""
+        return self._fleet.tally.open == len(self.names)
+
+    @property
+    def trouble(self) -> str:
+        """What the first robot met that was cut off, refused or not answered; or empty."""
+        return self._fleet.tally.first_error or ""
+
+    @asynccontextmanager
+    async def living(self) -> AsyncIterator[None]:
+        """Have the robots connect, and stay; they leave at the end."""
+        stop = asyncio.Event()
+        living = asyncio.create_task(self._fleet.run(stop), name="robots")
+        with patch.object(waiting, "LONGEST_PAUSE", _PAUSE):
+            try:
+                yield
+            finally:
+                stop.set()
+                await living
