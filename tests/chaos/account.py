@@ -1,10 +1,10 @@
 """The account of a run: what became of every event, every connection and every audit row."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from chaos.life import Life
+from support.instances import connections
 
 EXACTLY_ONCE = "exactly once"
 COUNTED = "once or counted"
@@ -110,12 +110,10 @@ class Account:
         return f"lag {self._lag * 1000:.0f} ms, stop {self._stop:.1f} s"
 
     def _checks(self, promise: str) -> dict[str, bool]:
-        order = {event_id: place for place, event_id in enumerate(self._emitted)}
-        places = [order[event_id] for event_id in self._delivered if event_id in order]
         may_lose = promise == LAST_100_MS
         return {
             "an event came twice": len(self._delivered) != len(set(self._delivered)),
-            "the order changed": places != sorted(places),
+            "the order changed": not in_order(self._emitted, self._delivered),
             "the ledger did not add up": self._sum("imbalances") > 0,
             "delivered what nobody emitted": not (
                 may_lose or set(self._delivered) <= set(self._emitted)
@@ -169,7 +167,8 @@ class Account:
         return sum(life.state.get(name, 0) for life in self._lives)
 
 
-def connections(stored: Sequence[dict[str, Any]], change: str) -> Counter[str]:
-    """Count the connections in the stream that were ``established`` or ``closed``, by id."""
-    wanted = f"telemetry.connection_{change}"
-    return Counter(event["payload"]["connection_id"] for event in stored if event["type"] == wanted)
+def in_order(emitted: Iterable[str], delivered: Iterable[str]) -> bool:
+    """Tell whether what was delivered of the emitted events was so in their order."""
+    order = {event_id: place for place, event_id in enumerate(emitted)}
+    places = [order[event_id] for event_id in delivered if event_id in order]
+    return places == sorted(places)

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -43,13 +43,15 @@ def _entries(client: redis.Redis, stream: bytes) -> list[Any]:
 
 def established(server: RedisServer) -> Counter[str]:
     """Count the connections that were established, by id."""
-    return _connections(server, "telemetry.connection_established")
+    return connections(stored_events(server), "established")
 
 
 def closed(server: RedisServer) -> Counter[str]:
     """Count the connections that were closed, by id."""
-    return _connections(server, "telemetry.connection_closed")
+    return connections(stored_events(server), "closed")
 
 
-def _connections(server: RedisServer, event_type: str) -> Counter[str]:
-    return Counter(e["payload"]["connection_id"] for e in stored_events(server, event_type))
+def connections(events: Iterable[dict[str, Any]], change: str) -> Counter[str]:
+    """Count the connections that are ``established`` or ``closed`` by the events, by id."""
+    wanted = f"telemetry.connection_{change}"
+    return Counter(event["payload"]["connection_id"] for event in events if event["type"] == wanted)

@@ -6,10 +6,7 @@ from typing import NamedTuple
 
 from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet
-from charter_otel.telemetry.instances.state import State, state_of
-
-BATCH = 200
-"""Robots that are told of at once; few, because frames wait while a batch is put together."""
+from charter_otel.telemetry.instances.state import BATCH, State, state_of
 
 _LOOKED_AT = 5_000
 

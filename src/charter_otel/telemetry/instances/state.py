@@ -11,9 +11,11 @@ from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import KNOWN_ROBOTS, Robot
 from charter_otel.telemetry.instances.layout import Layout, script
 
+BATCH = 200
+"""Robots that are told of at once; few, because frames wait while a batch is put together."""
+
 _PAGE = 1_000
 _LATEST = 2_000
-_AT_ONCE = 200
 
 
 class State(NamedTuple):
@@ -52,8 +54,8 @@ class SharedState:
     async def again(self) -> None:
         """Tell again who went offline last: no connection is left here that would tell it."""
         states = list(self._offline)
-        for start in range(0, len(states), _AT_ONCE):
-            await self._tell(states[start : start + _AT_ONCE])
+        for start in range(0, len(states), BATCH):
+            await self._tell(states[start : start + BATCH])
 
     async def _tell(self, states: Sequence[State]) -> int:
         if not states:

@@ -19,12 +19,15 @@ local function dead(instance)
 end
 
 -- Tells whether the register lets the connection be taken, and keeps who has it.
-local function registered(id, value)
-  local instance, details = string.match(value, '^([^\n]*)(.*)$')
+local function takes(id, value, newest, instance)
   local now = redis.call('HGET', KEYS[1], id) or ''
-  if now == value and dead(instance) then
-    redis.call('HSET', KEYS[1], id, ARGV[1] .. details)
-    return true
+  if value == '' then
+    return now == '' and newest and (instance == ARGV[1] or dead(instance))
+  end
+  local owner, details = string.match(value, '^([^\n]*)(.*)$')
+  if now == value and dead(owner) then
+    now = ARGV[1] .. details
+    redis.call('HSET', KEYS[1], id, now)
   end
   return now == ARGV[1] .. details
 end
@@ -34,11 +37,10 @@ for i, entry in ipairs(cmsgpack.unpack(ARGV[2])) do
   local id, value, robot = unpack(entry)
   local held = redis.call('HGET', KEYS[3], robot) or ''
   local epoch, since, instance, holder = string.match(held, '^(%d+) (%S+) (%S+) (%S+)$')
-  local newest, mine = holder == id, instance == ARGV[1]
+  local newest = holder == id
   taken[i] = {0, '', ''}
-  if value == '' and newest and redis.call('HEXISTS', KEYS[1], id) == 0 and (mine or dead(instance))
-    or value ~= '' and registered(id, value) then
-    if newest and not mine then
+  if takes(id, value, newest, instance) then
+    if newest and instance ~= ARGV[1] then
       epoch = string.format('%.0f', epoch + 1)
       redis.call('HSET', KEYS[3], robot,
         string.format('%s %s %s %s', epoch, since, ARGV[1], holder))
