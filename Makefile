@@ -1,10 +1,12 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and a network; they make .venv themselves.
 # Another Python: make PYTHON=/opt/python/bin/python3 test. For pytest: make test ARGS="-k redis -x".
+# Two processes run the tests, which wait for servers most of the time; JOBS=0 is one, for a debugger.
 
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; do \
   $$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done),python3)
 ARGS ?=
+JOBS ?= 2
 SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
@@ -35,7 +37,7 @@ demo: $(READY)
 	@$(BIN)/charter-otel demo
 
 test: $(READY)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 chaos: $(READY)
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos

@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -29,6 +29,16 @@ for name in ("httpx", "httpcore", "websockets.client"):
     logging.getLogger(name).setLevel(logging.WARNING)
 
 MODULES_WITH_SEAMS = ("charter_otel.metrics.jobs", "charter_otel.telemetry.router")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Escape lone surrogates that a test wrote: one process cannot send them to another."""
+    report = yield
+    report.sections = [
+        (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
+    ]
+    return report
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from benchmarks import machine
-from support.servers import free_port
+from support.ports import free_port
 
 _READY_WITHIN = 30.0
 _TESTS = str(Path(__file__).parents[1])

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, contextmanager
 
 from chaos.account import COUNTED, EXACTLY_ONCE, LAST_100_MS, UNHINDERED, Row
 from chaos.run import Run, running
-from support.servers import free_port
+from support.ports import free_port
 
 Fault = Callable[[float], Awaitable[Row]]
 

@@ -18,8 +18,8 @@ from chaos.robots import Robots
 from streams.proxy import Proxy
 from support.instances import stored_events
 from support.polling import eventually, wait_until
+from support.ports import free_port
 from support.redis import RedisServer
-from support.servers import free_port
 
 RATE = 200
 """Events a second."""

@@ -189,7 +189,7 @@ class TestRefusals:
         with pytest.raises(InvalidEvent, match=r"payload\.metrics\.temperature"):
             create("telemetry.metrics_published", payload | {"metrics": readings})
 
-    @pytest.mark.parametrize("value", HOSTILE, ids=repr)
+    @pytest.mark.parametrize("value", HOSTILE, ids=lambda value: type(value).__name__)
     @pytest.mark.parametrize(
         ("event_type", "name"), [(t, name) for t, names in NUMBERS.items() for name in names]
     )

@@ -18,7 +18,7 @@ from typing import IO, Any
 from urllib.request import urlopen
 
 from support.polling import wait_until
-from support.servers import free_port
+from support.ports import free_port
 
 COMMAND = (sys.executable, "-m", "charter_otel")
 

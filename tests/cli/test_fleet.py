@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from websockets.asyncio.server import ServerConnection, serve
 
 from charter_otel.cli.fleet import Address, Fleet, Habits, in_words, parse
-from support.servers import free_port
+from support.ports import free_port
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 

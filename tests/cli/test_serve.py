@@ -9,7 +9,8 @@ import pytest
 from websockets.sync.client import connect
 
 from cli.commands import run, serving
-from support.servers import WEBSOCKET_SERVERS, free_port
+from support.ports import free_port
+from support.servers import WEBSOCKET_SERVERS
 
 
 @pytest.mark.parametrize("ws", WEBSOCKET_SERVERS)

@@ -8,7 +8,7 @@ import pytest
 
 from cli.commands import Service, run, run_on_terminal, running, serving
 from support.polling import wait_until
-from support.servers import free_port
+from support.ports import free_port
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cli.commands import Running, Service, run, running, serving
+from support.ports import free_port
 from support.redis import RedisServer
-from support.servers import free_port
 
 CONNECTION = ["telemetry.connection_established", "telemetry.connection_closed"]
 

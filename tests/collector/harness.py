@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.standin import Message, wait_until
+from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CONFIGS = ROOT / "collector"
@@ -35,7 +35,7 @@ class Collector:
     """
 
     def __init__(self, binary: Path, directory: Path, *configs: str, **env: str) -> None:
-        grpc, http, prometheus, health, telemetry = free_ports(5)
+        grpc, http, prometheus, health, telemetry = (free_port() for _ in range(5))
         self.grpc = f"127.0.0.1:{grpc}"
         self.http = f"http://127.0.0.1:{http}"
         self.prometheus = f"http://127.0.0.1:{prometheus}/metrics"
@@ -153,15 +153,6 @@ class Collector:
         with contextlib.suppress(httpx.TransportError):
             return httpx.get(self._health).status_code == httpx.codes.OK
         return False
-
-
-def free_ports(count: int) -> list[int]:
-    """Give ports of the loopback address that nobody listens on, each a different one."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
 
 
 def attributes(values: Mapping[str, Value]) -> list[KeyValue]:

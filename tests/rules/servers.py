@@ -13,7 +13,7 @@ import yaml
 
 from support import require
 from support.polling import wait_until
-from support.servers import free_port
+from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 ALERTMANAGER = ROOT / "dashboards" / "alertmanager.yaml"

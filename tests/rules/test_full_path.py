@@ -18,8 +18,8 @@ from dashboards.rules.thresholds import Thresholds
 from rules.servers import alertmanager, prometheus
 from rules.standins import Heartbeat, PagerDuty
 from support.polling import eventually
+from support.ports import free_port
 from support.redis import RedisServer, redis_binary
-from support.servers import free_port
 
 QUICK = Thresholds(
     interval="1s",

@@ -13,7 +13,7 @@ import httpx
 
 from charter_otel.service.stopping import Stopping, on_signals
 from support.polling import eventually, wait_until
-from support.servers import free_port
+from support.ports import free_port
 
 
 async def test_all_who_wait_are_told() -> None:

@@ -18,7 +18,7 @@ import yaml
 from dashboards.rules.build import RULES
 from rules.servers import running
 from support import require
-from support.servers import free_port
+from support.ports import free_port
 
 _CONFIGS = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text())["configs"]
 _NANO = 1_000_000_000

@@ -15,7 +15,7 @@ import redis
 from support import require
 from support.certificates import Certificate
 from support.polling import wait_until
-from support.servers import free_port
+from support.ports import free_port
 
 
 def redis_binary() -> str:
@@ -37,7 +37,6 @@ class RedisServer:
         unix: Listen on a unix socket only.
         password: What clients have to give.
         options: More of the server's command line, e.g. ``("--maxmemory", "2mb")``.
-        port: The port, where a free one will not do.
         configuration: A file that makes a Sentinel of the server.
         tls: The server's certificate; with one it takes and makes no connections without TLS.
     """
@@ -49,11 +48,10 @@ class RedisServer:
         unix: bool = False,
         password: str | None = None,
         options: Sequence[str] = (),
-        port: int | None = None,
         configuration: Path | None = None,
         tls: Certificate | None = None,
     ) -> None:
-        self.port = 0 if unix else port or free_port()
+        self.port = 0 if unix else free_port()
         self.password = password
         self._directory = directory
         self._socket = directory / "r.sock" if unix else None

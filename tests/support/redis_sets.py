@@ -1,7 +1,6 @@
 """A real Redis Cluster and a real Sentinel set, on free loopback ports."""
 
 import contextlib
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,7 +13,6 @@ from redis.crc import key_slot
 from support.certificates import Certificate
 from support.polling import wait_until
 from support.redis import RedisServer, redis_binary
-from support.servers import free_port
 
 REPLICATED = ("--repl-diskless-sync-delay", "0")
 """Options of a server whose replicas need not wait for others to come."""
@@ -160,7 +158,7 @@ def _node(stack: ExitStack, directory: Path, tls: Certificate | None) -> RedisSe
     directory.mkdir()
     clustered = ("--cluster-enabled", "yes", "--cluster-node-timeout", str(_FAILOVER_MS))
     options = (*REPLICATED, *clustered)
-    return _started(stack, RedisServer(directory, options=options, port=_port_with_bus(), tls=tls))
+    return _started(stack, RedisServer(directory, options=options, tls=tls))
 
 
 def _sentinel(
@@ -175,15 +173,6 @@ def _sentinel(
 def _url(kind: str, place: str, tls: Certificate | None) -> str:
     secure = ("s", f"?ssl_ca_certs={tls.chain}") if tls else ("", "")
     return f"redis{secure[0]}+{kind}://{place}{secure[1]}"
-
-
-def _port_with_bus() -> int:
-    """Give a free port whose cluster bus, 10000 above, is one too; free ports may be too high."""
-    while True:
-        port = free_port() - 10_000
-        with socket.socket() as one, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            return port
 
 
 def _takes_writes(server: RedisServer) -> bool:

@@ -1,8 +1,7 @@
-"""A real uvicorn in the test's own event loop, with the service's WebSocket, and free ports."""
+"""A real uvicorn in the test's own event loop, with the service's WebSocket."""
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
@@ -11,17 +10,10 @@ from litestar import Litestar
 from charter_otel.cli.protocols import websocket_protocol
 from charter_otel.telemetry import Limits
 from support.polling import eventually
+from support.ports import free_port
 
 WEBSOCKET_SERVERS = ("websockets-sansio", "wsproto")
 """uvicorn's WebSocket implementations that the service supports."""
-
-
-def free_port() -> int:
-    """Give a TCP port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class _Server(uvicorn.Server):

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 from support.polling import wait_until
-from support.servers import free_port
+from support.ports import free_port
 
 _OURS = ("CHARTER_", "OTEL_")
 
