@@ -512,7 +512,7 @@ class TestForeignStreams:
         started = time.perf_counter()
         await module.emit_event_safe(event_type=STARTED, payload=PAYLOAD)
         took = time.perf_counter() - started
-        assert foreign.TIMEOUT <= took < foreign.TIMEOUT + 0.5
+        assert foreign.TIMEOUT <= took < foreign.TIMEOUT + 5
         assert dropped(charter_capture) == {("stream", "timeout"): 1}
         await asyncio.sleep(0)
         assert stream.cancelled == 1
@@ -528,9 +528,9 @@ class TestForeignStreams:
         stream = Hanging(resists=True)
         module.set_event_stream(stream)
         await module.emit_event_safe(event_type=STARTED, payload=PAYLOAD)
-        started = time.perf_counter()
-        await module.emit_event_safe(event_type=STARTED, payload=PAYLOAD)
-        assert time.perf_counter() - started < foreign.TIMEOUT / 2
+        monkeypatch.setattr(foreign, "TIMEOUT", 60)
+        async with asyncio.timeout(10):
+            await module.emit_event_safe(event_type=STARTED, payload=PAYLOAD)
         assert dropped(charter_capture) == {("stream", "timeout"): 2}
         stream.release.set()
         await asyncio.sleep(0)
@@ -594,7 +594,7 @@ class TestForeignStreams:
         await asyncio.gather(
             *(module.emit_event_safe(event_type=STARTED, payload=PAYLOAD) for _ in range(20))
         )
-        assert time.perf_counter() - started < 4 * foreign.TIMEOUT
+        assert time.perf_counter() - started < 10 * foreign.TIMEOUT
         assert dropped(charter_capture) == {("stream", "timeout"): 20}
 
     @pytest.mark.swallows

@@ -59,7 +59,7 @@ def test_reader_that_stalls_costs_nothing(pipe: Pipe) -> None:
     started = time.perf_counter()
     for line in lines:
         writer.write(line)
-    assert time.perf_counter() - started < 2
+    assert time.perf_counter() - started < 10
     assert not writer.flush(0.01)
     assert pipe.read_until(lines[-1]) == lines
     assert writer.flush()

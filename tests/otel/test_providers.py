@@ -218,7 +218,7 @@ class TestShutdown:
     async def ended(self, endpoint: str, budget: float, monkeypatch: pytest.MonkeyPatch) -> bool:
         """Shut providers with waiting telemetry down, with the loop running all the while."""
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
         providers = build()
         emit_all(providers)
         turns = 0
@@ -234,8 +234,8 @@ class TestShutdown:
         ended = await providers.shutdown(budget)
         took = time.perf_counter() - started
         turning.cancel()
-        assert took < budget + 0.5
-        assert turns > took / 0.01 / 4
+        assert took < budget + 2
+        assert turns > took / 0.01 / 10
         await eventually(lambda: not exporting(), "every thread ended")
         return ended
 

@@ -303,7 +303,7 @@ async def test_open_responses_end_when_the_service_stops(stream: MemoryStream) -
             stopping.begin()
             begun = loop.time()
             assert [await first.block(), await second.block()] == [{"end": ""}] * 2
-            assert loop.time() - begun < 1
+            assert loop.time() - begun < 5
         assert sse_tasks() == []
 
 

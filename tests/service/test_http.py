@@ -87,7 +87,7 @@ async def halfway() -> Stream:
 @post("/later")
 async def later() -> Response[dict[str, Any]]:
     """Leave work for after the response."""
-    return Response({}, background=BackgroundTask(asyncio.sleep, 0.2))
+    return Response({}, background=BackgroundTask(asyncio.sleep, 1))
 
 
 @websocket("/socket")
@@ -274,9 +274,9 @@ async def test_span_of_an_event_stream_ends_when_it_begins(charter_capture: Capt
 
 
 async def test_what_runs_after_the_response_does_not_count(charter_capture: Capture) -> None:
-    """A background task of 0.2 s is no part of the request's duration."""
+    """A background task of a second is no part of the request's duration."""
     await request(charter_capture, "/later", "POST")
-    assert durations(charter_capture)[0].value < 0.2
+    assert durations(charter_capture)[0].value < 1
 
 
 async def test_untraced_routes_are_measured(charter_capture: Capture) -> None:

@@ -30,7 +30,7 @@ async def test_who_comes_late_does_not_wait() -> None:
     """Waiting ends at once while the service stops, until it starts again."""
     stopping = Stopping()
     stopping.begin()
-    await asyncio.wait_for(stopping.wait(), 1)
+    await asyncio.wait_for(stopping.wait(), 5)
     stopping.reset()
     assert not stopping.begun
 
@@ -120,7 +120,7 @@ def test_sigterm_ends_open_responses_of_a_plain_uvicorn() -> None:
                 server.terminate()
                 begun = time.monotonic()
                 list(lines)
-                assert time.monotonic() - begun < 2
+                assert time.monotonic() - begun < 5
             server.wait(10)
         finally:
             server.kill()

@@ -133,7 +133,7 @@ async def test_followers_end_when_the_stream_stops(backend: Backend) -> None:
     stream.publish_nowait(event)
     await latest_is(stream, event)
     await stream.stop(1)
-    assert await asyncio.wait_for(following, 2) == [event]
+    assert await asyncio.wait_for(following, 5) == [event]
 
 
 async def test_a_follower_before_the_start_ends_with_the_stop(backend: Backend) -> None:
@@ -142,4 +142,4 @@ async def test_a_follower_before_the_start_ends_with_the_stop(backend: Backend) 
     following = asyncio.ensure_future(anext(stream.follow(), None))
     await stream.start()
     await stream.stop(0.5)
-    assert await asyncio.wait_for(following, 2) is None
+    assert await asyncio.wait_for(following, 5) is None

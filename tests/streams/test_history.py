@@ -130,7 +130,7 @@ async def test_closing_ends_followers_after_the_last_event() -> None:
     await asyncio.sleep(0)
     history.append(EVENTS[1])
     history.close()
-    assert await asyncio.wait_for(collecting, 2) == EVENTS[:2]
+    assert await asyncio.wait_for(collecting, 5) == EVENTS[:2]
     assert history.closed
     history.open()
     assert not history.closed

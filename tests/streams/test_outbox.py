@@ -72,7 +72,7 @@ async def test_waiting_ends_when_all_is_published() -> None:
     assert not drained.done()
     await outbox.take()
     outbox.done()
-    await asyncio.wait_for(drained, 1)
+    await asyncio.wait_for(drained, 5)
 
 
 def test_an_outbox_holds_at_least_one_event() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from charter_otel.streams import RedisStream
 from charter_otel.streams.redis.layout import Layout
-from streams.backends import RedisBackend, Remembering, Stopwatch, published, started
+from streams.backends import RedisBackend, Remembering, published, started
 from streams.proxy import Proxy
 from support.polling import eventually
 from support.redis import RedisServer
@@ -16,17 +16,14 @@ pytestmark = pytest.mark.timeout(30)
 
 
 async def test_publishing_costs_no_await(redis_backend: RedisBackend) -> None:
-    """Queueing needs no turn of the loop and takes microseconds, with or without a server."""
+    """Queueing needs no turn of the loop, with or without a server."""
     stream = redis_backend.make()
     await stream.start()
     redis_backend.server.kill()
     events = [started(f"job-{n}") for n in range(2000)]
-    with Stopwatch() as watch:
-        coroutines = [stream.publish(event) for event in events]
-        for coroutine in coroutines:
-            with pytest.raises(StopIteration):
-                coroutine.send(None)
-    assert watch.seconds / 2000 < 100e-6
+    for event in events:
+        with pytest.raises(StopIteration):
+            stream.publish(event).send(None)
     assert stream.statistics().queued == 2000
 
 

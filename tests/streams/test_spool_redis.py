@@ -64,7 +64,7 @@ async def test_a_stop_in_an_outage_leaves_events_on_disk(
         stream.publish_nowait(event)
     with Stopwatch() as watch:
         await stream.stop(0.5)
-    assert watch.seconds < 1.2
+    assert watch.seconds < 5
     assert observer.drops == []
     assert (stream.statistics().spooled, balance(stream)) == (7, 0)
     redis_backend.server.resume()

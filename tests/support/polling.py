@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], what: str, within: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], what: str, within: float = 20.0) -> None:
     """Wait, blocking the thread.
 
     Raises:
@@ -17,7 +17,7 @@ def wait_until(condition: Callable[[], object], what: str, within: float = 10.0)
         time.sleep(0.01)
 
 
-async def eventually(condition: Callable[[], object], what: str, within: float = 10.0) -> None:
+async def eventually(condition: Callable[[], object], what: str, within: float = 20.0) -> None:
     """Wait, letting the event loop run.
 
     Raises:

@@ -115,7 +115,7 @@ async def test_doubt_ends_with_the_next_answer(members: Members) -> None:
     waiting = asyncio.create_task(one.settled(5))
     await asyncio.sleep(0)
     await one.renew()
-    await asyncio.wait_for(waiting, 1)
+    await asyncio.wait_for(waiting, 5)
     assert not one.in_doubt
 
 
