@@ -77,6 +77,7 @@ class Schedule:
         """
         if self._loop is not None:
             raise RuntimeError(f"the schedule of {self._job_id} runs already; stop it first")
+        self._board.job(self._job_id).next_run_at = self._clock()
         self._loop = asyncio.create_task(
             self._go_on(),
             name=f"charter-schedule-{self._job_id}",
