@@ -134,7 +134,7 @@ async def test_an_unknown_robot_is_not_found(robots: Robots) -> None:
     await robots.connect("robot_1")
     with pytest.raises(NotFoundException):
         await get_robot_metrics("robot_1")
-    with pytest.raises(ValidationException):
+    with pytest.raises(ValidationException, match="1 to 64 of A-Z"):
         await get_robot_metrics("no robot")
     assert robots.stream.of("telemetry.metrics_published") == []
 

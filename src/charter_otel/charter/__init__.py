@@ -10,12 +10,15 @@ from charter_otel.charter.envelope import (
     encode,
     validate,
 )
-from charter_otel.charter.payloads import EXPECTED_CLOSE_REASONS, CloseReason
+from charter_otel.charter.payloads import EXPECTED_CLOSE_REASONS, ROBOT_ID_PATTERN, CloseReason
+from charter_otel.charter.robots import ROBOT_ID_RULE, is_robot_id
 from charter_otel.charter.schema import json_schema
 
 __all__ = [
     "CATALOG",
     "EXPECTED_CLOSE_REASONS",
+    "ROBOT_ID_PATTERN",
+    "ROBOT_ID_RULE",
     "VERSION",
     "CloseReason",
     "Entry",
@@ -25,6 +28,7 @@ __all__ = [
     "create",
     "decode",
     "encode",
+    "is_robot_id",
     "json_schema",
     "validate",
 ]

@@ -46,6 +46,9 @@ EXPECTED_CLOSE_REASONS = frozenset(
 )
 """Reasons that nobody needs to be woken for."""
 
+ROBOT_ID_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\\Z"
+"""Identifier of the robot, as a regular expression."""
+
 
 class AggregationStarted(Struct, frozen=True, kw_only=True):
     """A metric aggregation job started executing."""
@@ -86,12 +89,7 @@ class AggregationFailed(Struct, frozen=True, kw_only=True):
 class ConnectionEstablished(Struct, frozen=True, kw_only=True):
     """A robot's WebSocket connection was established."""
 
-    robot_id: Annotated[
-        str,
-        Meta(
-            pattern="^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\\Z", description="Identifier of the robot."
-        ),
-    ]
+    robot_id: Annotated[str, Meta(pattern=ROBOT_ID_PATTERN, description="Identifier of the robot.")]
     connection_id: Annotated[
         str,
         Meta(
@@ -108,12 +106,7 @@ class ConnectionEstablished(Struct, frozen=True, kw_only=True):
 class ConnectionClosed(Struct, frozen=True, kw_only=True):
     """A robot's WebSocket connection was closed, by either side or by an error."""
 
-    robot_id: Annotated[
-        str,
-        Meta(
-            pattern="^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\\Z", description="Identifier of the robot."
-        ),
-    ]
+    robot_id: Annotated[str, Meta(pattern=ROBOT_ID_PATTERN, description="Identifier of the robot.")]
     connection_id: Annotated[
         str,
         Meta(
@@ -160,12 +153,7 @@ class Readings(Struct, frozen=True, kw_only=True):
 class MetricsPublished(Struct, frozen=True, kw_only=True):
     """The last readings of a robot were published through the REST API."""
 
-    robot_id: Annotated[
-        str,
-        Meta(
-            pattern="^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\\Z", description="Identifier of the robot."
-        ),
-    ]
+    robot_id: Annotated[str, Meta(pattern=ROBOT_ID_PATTERN, description="Identifier of the robot.")]
     metrics: Readings
     """The readings."""
     published_at: Annotated[

@@ -47,14 +47,12 @@ def token(robot_id: str, scopes: "tuple[Scope, ...]", lifetime: float) -> None:
     reading or writing through REST; ROBOT_ID is then whatever names its holder. Nothing is stored:
     whoever has the token has what it allows until it expires, or until the secret is changed.
     """
-    from charter_otel.telemetry.admission import valid_robot_id
+    from charter_otel.charter import ROBOT_ID_RULE, is_robot_id
     from charter_otel.tokens import sign
 
-    if not valid_robot_id(robot_id):
+    if not is_robot_id(robot_id):
         raise click.BadParameter(
-            f"{robot_id!r} is no robot id: 1 to 64 of A-Z a-z 0-9 . _ : -, the first a letter or "
-            "a digit",
-            param_hint="ROBOT_ID",
+            f"{robot_id!r} is no robot id: {ROBOT_ID_RULE}", param_hint="ROBOT_ID"
         )
     secret = settings().auth_secret
     if secret is None:

@@ -35,6 +35,11 @@ class Attribute:
         """The attribute's name in Python."""
         return self.key.upper().replace(".", "_")
 
+    @property
+    def pattern_constant(self) -> str:
+        """Name in Python of the regular expression that its values match, where there is one."""
+        return self.constant.removeprefix("CHARTER_") + "_PATTERN"
+
 
 @dataclass(frozen=True)
 class Reference:

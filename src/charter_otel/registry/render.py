@@ -1,7 +1,6 @@
 """What follows from the registry, as text: Python modules and a page of tables."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from charter_otel.registry.model import Attribute, Metric, Reference, Registry, Signal
 
@@ -18,6 +17,7 @@ def payloads(registry: Registry) -> str:
         "from enum import StrEnum\nfrom typing import Annotated",
         "from msgspec import UNSET, Meta, Struct, UnsetType",
         _close_reason(registry.attributes["charter.connection.close_reason"]),
+        *[_pattern(a) for a in registry.attributes.values() if "pattern" in a.limits],
     ]
     for event in registry.events:
         parts.extend(_structs(registry, event))
@@ -188,6 +188,14 @@ def _close_reason(attribute: Attribute) -> str:
     )
 
 
+def _pattern(attribute: Attribute) -> str:
+    brief = attribute.brief.removesuffix(".")
+    return (
+        f"{attribute.pattern_constant} = {attribute.limits['pattern']!r}\n"
+        f'"""{brief}, as a regular expression."""'
+    )
+
+
 def _structs(registry: Registry, event: Signal) -> Iterator[str]:
     fields = [r for r in event.attributes if r.field]
     nested = [r for r in fields if "." in (r.field or "")]
@@ -212,10 +220,11 @@ def _struct(name: str, brief: str, lines: list[str]) -> str:
 
 def _field(registry: Registry, reference: Reference, name: str) -> str:
     attribute = registry.attributes[reference.key]
-    meta: dict[str, Any] = {
-        _LIMITS.get(limit, limit): value for limit, value in attribute.limits.items()
-    } | {"description": attribute.brief}
-    arguments = ", ".join(f"{key}={value!r}" for key, value in meta.items())
+    meta = {_LIMITS.get(limit, limit): repr(value) for limit, value in attribute.limits.items()}
+    if "pattern" in meta:
+        meta["pattern"] = attribute.pattern_constant
+    meta["description"] = repr(attribute.brief)
+    arguments = ", ".join(f"{key}={value}" for key, value in meta.items())
     kind = f"Annotated[{_PYTHON_TYPES[attribute.type or '']}, Meta({arguments})]"
     default = "" if reference.required else " | UnsetType = UNSET"
     return f"    {name}: {kind}{default}"

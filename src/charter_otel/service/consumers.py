@@ -9,12 +9,12 @@ from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from msgspec import Struct
 
+from charter_otel.charter import ROBOT_ID_PATTERN, ROBOT_ID_RULE, is_robot_id
 from charter_otel.consumers import Analytics, Consumer, Status
 from charter_otel.consumers.analytics import READINGS, JobStatistics, Point, Summary
 from charter_otel.consumers.status import JobStatus, RobotStatus, latest
 from charter_otel.service.events import Limit
 from charter_otel.service.problems import problem_responses
-from charter_otel.telemetry.admission import ROBOT_ID, valid_robot_id
 
 Wanted = TypeVar("Wanted", Status, Analytics)
 
@@ -23,7 +23,7 @@ RobotId = Annotated[
     QueryParameter(
         name="robot_id",
         description="A robot, whose statistics to give instead.",
-        schema_extra={"pattern": f"^{ROBOT_ID}$"},
+        schema_extra={"pattern": ROBOT_ID_PATTERN.replace(r"\Z", "$")},
     ),
 ]
 
@@ -96,8 +96,9 @@ def consumers_router(consumers: Sequence[Consumer]) -> Router:
 
         Those of the fleet are about at most so many jobs.
         """
-        if robot_id is not None and not valid_robot_id(robot_id):
-            raise ValidationException(extra=[{"message": "is no robot id", "key": "robot_id"}])
+        if robot_id is not None and not is_robot_id(robot_id):
+            refused = {"message": f"Expected {ROBOT_ID_RULE}", "key": "robot_id"}
+            raise ValidationException(extra=[refused])
         analytics = _find(consumers, Analytics)
         if robot_id is not None:
             return _robot(analytics, robot_id)

@@ -4,10 +4,10 @@ First those that anybody can make for himself, from what he sent; then the token
 learns how full the service is.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from charter_otel.charter import ROBOT_ID_RULE, is_robot_id
 from charter_otel.telemetry.gateway import Gateway
 from charter_otel.telemetry.origins import is_foreign
 from charter_otel.tokens import InvalidToken, Token, verify
@@ -16,9 +16,6 @@ BEARER_SUBPROTOCOL = "bearer."
 """What the subprotocol starts with that carries a browser's token: it cannot send the header."""
 
 _HEADERS = (b"authorization", b"host", b"origin")
-ROBOT_ID = "[A-Za-z0-9][A-Za-z0-9._:-]{0,63}"
-"""What a robot id looks like, as a regular expression."""
-_ROBOT_ID = re.compile(ROBOT_ID)
 
 
 class Request(NamedTuple):
@@ -73,11 +70,6 @@ FAILED = Refusal(
 """The answer where admission itself fails."""
 
 
-def valid_robot_id(robot_id: str) -> bool:
-    """Tell whether the text is a robot id."""
-    return _ROBOT_ID.fullmatch(robot_id) is not None
-
-
 def admit(gateway: Gateway, request: Request) -> Admitted | Refusal:
     """Decide about a handshake."""
     refusal = _check_rate(gateway, request.address) or _check_request(gateway, request)
@@ -105,13 +97,8 @@ def _check_rate(gateway: Gateway, address: str | None) -> Refusal | None:
 
 
 def _check_request(gateway: Gateway, request: Request) -> Refusal | None:
-    if not valid_robot_id(request.robot_id):
-        return Refusal(
-            "invalid_robot_id",
-            400,
-            "Bad Request",
-            "A robot id has 1 to 64 of A-Z a-z 0-9 . _ : - and starts with a letter or a digit.",
-        )
+    if not is_robot_id(request.robot_id):
+        return Refusal("invalid_robot_id", 400, "Bad Request", f"A robot id has {ROBOT_ID_RULE}.")
     if is_foreign(request.headers, gateway.allowed_origins):
         return Refusal("forbidden", 403, "Forbidden", "Pages of another origin may not connect.")
     return None

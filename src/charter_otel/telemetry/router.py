@@ -11,7 +11,7 @@ from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import FromPath
 from opentelemetry.trace import Span, StatusCode, set_span_in_context
 
-from charter_otel.charter import CloseReason, Event, EventType
+from charter_otel.charter import ROBOT_ID_RULE, CloseReason, Event, EventType, is_robot_id
 from charter_otel.emit import AnyStream, event_seam, get_emitter
 from charter_otel.otel import semconv
 from charter_otel.telemetry import admission, spans
@@ -91,8 +91,8 @@ async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
         ValidationException: It is no robot id.
         NotFoundException: The robot is unknown, or has sent no reading yet.
     """
-    if not admission.valid_robot_id(robot_id):
-        raise ValidationException(detail="robot_id: is no robot id")
+    if not is_robot_id(robot_id):
+        raise ValidationException(detail=f"robot_id: Expected {ROBOT_ID_RULE}")
     reading = await _gateway.instances.reading(robot_id)
     if reading is None:
         raise NotFoundException(detail=f"There is no reading of robot {robot_id!r}.")
@@ -177,7 +177,7 @@ async def _refuse(socket: Socket, robot_id: str, refusal: Refusal, span: Span) -
     span.set_attribute(semconv.CHARTER_HANDSHAKE_OUTCOME, refusal.outcome)
     span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, refusal.status)
     # Who it says to be helps to find the robot; what is no robot id is not repeated.
-    named = {"robot_id": robot_id} if admission.valid_robot_id(robot_id) else {}
+    named = {"robot_id": robot_id} if is_robot_id(robot_id) else {}
     if named:
         span.set_attribute(semconv.CHARTER_ROBOT_ID, robot_id)
     log.warning("handshake refused", outcome=refusal.outcome, status=refusal.status, **named)

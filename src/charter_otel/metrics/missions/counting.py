@@ -1,6 +1,5 @@
 """From raw entries to what they add to the aggregates."""
 
-import re
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -9,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from charter_otel.charter import ROBOT_ID_PATTERN, is_robot_id
 from charter_otel.metrics.missions.aggregates import (
     Aggregates,
     Durations,
@@ -16,7 +16,7 @@ from charter_otel.metrics.missions.aggregates import (
     StatusAggregate,
     Totals,
 )
-from charter_otel.metrics.missions.entries import ROBOT_ID, MissionEntry
+from charter_otel.metrics.missions.entries import MissionEntry
 
 NO_DATA = "no_data"
 """The stream entry has no ``data`` field."""
@@ -136,9 +136,9 @@ def _reason(error: Exception) -> str:
 
 @lru_cache(maxsize=16_384)
 def _check_robot_id(robot_id: str | None) -> None:
-    if robot_id is not None and not re.match(ROBOT_ID, robot_id):
+    if robot_id is not None and not is_robot_id(robot_id):
         raise msgspec.ValidationError(
-            f"Expected `str` matching regex {ROBOT_ID!r} - at `$.robot_id`"
+            f"Expected `str` matching regex {ROBOT_ID_PATTERN!r} - at `$.robot_id`"
         )
 
 

@@ -5,8 +5,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-ROBOT_ID = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}\\Z"
-"""What a robot's id looks like."""
+from charter_otel.charter import ROBOT_ID_PATTERN
 
 _LAST_MOMENT = 253_402_300_799
 """The end of the year 9999: a time beyond it is milliseconds where seconds are meant."""
@@ -23,7 +22,8 @@ class MissionEntry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
         Meta(min_length=1, max_length=64, description="Status of the mission, e.g. completed."),
     ]
     robot_id: (
-        Annotated[str, Meta(pattern=ROBOT_ID, description="Robot that carries it out.")] | None
+        Annotated[str, Meta(pattern=ROBOT_ID_PATTERN, description="Robot that carries it out.")]
+        | None
     ) = None
     duration_ms: (
         Annotated[float, Meta(ge=0, description="How long it has taken, in milliseconds.")] | None
