@@ -69,6 +69,25 @@ def test_an_event_that_is_delivered_again_is_one_row(tmp_path: Path) -> None:
     assert verify(tmp_path).rows == 2
 
 
+def test_rows_that_come_together_wait_for_the_disk_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They make the chain that they make one by one; those that are there already are left out."""
+    log = write(tmp_path / "one by one", 5)
+    together = AuditLog(tmp_path / "together", clock=lambda: 1_703_001_234.5)
+    together.open()
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    events = [(f"evt_{n}", b'{"id":"evt_%d","payload":{"n":%d}}' % (n, n)) for n in range(5)]
+    assert together.extend(events[:2]) == 2
+    assert together.extend([*events, events[4]]) == 3
+    assert together.extend(events) == 0
+    assert len(synced) == 2
+    together.close()
+    assert only(tmp_path / "together").read_bytes() == only(tmp_path / "one by one").read_bytes()
+    assert together.head == log.head
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_changed_byte_is_found(
@@ -203,6 +222,29 @@ def test_a_full_disk_leaves_no_part_of_a_row(
     assert log.append("evt_1", b'{"id":"evt_1"}')
     log.close()
     assert (verify(tmp_path).rows, verify(tmp_path).broken) == (2, None)
+
+
+def test_rows_that_a_failing_disk_kept_are_brought_to_it_before_they_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where they could be neither synced nor cut off, they are synced when the log is opened."""
+    log = AuditLog(tmp_path)
+    log.open()
+
+    def failing(*_: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", failing)
+        patched.setattr(os, "ftruncate", failing)
+        with pytest.raises(OSError, match="Input/output"):
+            log.append("evt_1", b'{"id":"evt_1"}')
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    assert not log.append("evt_1", b'{"id":"evt_1"}')
+    assert synced
+    log.close()
+    assert verify(tmp_path).rows == 1
 
 
 async def test_an_event_is_on_disk_before_it_is_acknowledged(

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Self, cast
 
@@ -117,6 +117,26 @@ class Seen:
     async def has(self, count: int) -> None:
         """Wait for that many deliveries."""
         await eventually(lambda: len(self.events) >= count, f"{count} deliveries")
+
+
+class Batches:
+    """A handler of batches that keeps what it is given; refuses batches with certain events."""
+
+    def __init__(self, *refused: Event) -> None:
+        self.given: list[list[Event]] = []
+        self.taken: list[Event] = []
+        self._refused = refused
+
+    async def __call__(self, events: Sequence[Event]) -> None:
+        """Handle a batch."""
+        self.given.append(list(events))
+        if any(event in self._refused for event in events):
+            raise RuntimeError("told to fail")
+        self.taken.extend(events)
+
+    async def has(self, count: int) -> None:
+        """Wait for that many events."""
+        await eventually(lambda: len(self.taken) >= count, f"{count} events")
 
 
 class Backend(ABC):

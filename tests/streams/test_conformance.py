@@ -8,6 +8,7 @@ import pytest
 from charter_otel.charter import Event, EventType
 from streams.backends import (
     Backend,
+    Batches,
     Remembering,
     established,
     failed,
@@ -150,6 +151,37 @@ async def test_an_event_becomes_a_dead_letter_after_the_cap(backend: Backend) ->
     letters = backend.dead_letters(stream)
     assert [tuple(letter) for letter in letters] == [(one.id, "g", "RuntimeError: told to fail", 3)]
     assert stream.statistics().subscribers[0].dead_lettered == 1
+
+
+async def test_a_handler_of_batches_gets_every_event_in_order(backend: Backend) -> None:
+    """However many come at once, those of its types come once each, as they were published."""
+    stream, batches = backend.make(), Batches()
+    stream.subscribe_batch("metrics.*", group="g")(batches)
+    await stream.start()
+    events = [started("job") for _ in range(250)]
+    for event in events:
+        stream.publish_nowait(event)
+        stream.publish_nowait(established("r1"))
+    await batches.has(250)
+    assert batches.taken == [event for batch in batches.given for event in batch] == events
+    await eventually(lambda: stream.statistics().subscribers[0].lag == 0, "no lag")
+    assert stream.statistics().subscribers[0].delivered == 250
+
+
+async def test_a_batch_that_fails_is_taken_apart(backend: Backend) -> None:
+    """Only the event that the handler does not take becomes a dead letter; the others stay."""
+    events = [started("job") for _ in range(20)]
+    observer = Remembering()
+    stream, batches = backend.make(observer=observer, max_deliveries=2), Batches(events[7])
+    stream.subscribe_batch("*", group="g")(batches)
+    await stream.start()
+    for event in events:
+        stream.publish_nowait(event)
+    await batches.has(19)
+    assert batches.taken == events[:7] + events[8:]
+    assert observer.dead == ["g"]
+    [letter] = backend.dead_letters(stream)
+    assert tuple(letter) == (events[7].id, "g", "RuntimeError: told to fail", 2)
 
 
 async def test_slow_and_failing_subscribers_delay_nobody_else(backend: Backend) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
@@ -14,6 +15,7 @@ from charter_otel.streams import RedisStream
 from charter_otel.streams.redis.consumer import BATCH
 from charter_otel.streams.redis.layout import parse
 from streams.backends import (
+    Batches,
     RedisBackend,
     Remembering,
     abandon,
@@ -241,6 +243,44 @@ async def test_events_that_were_trimmed_do_not_stay_pending(redis_backend: Redis
     assert seen.events == [event]
 
     await eventually(lambda: pending(redis_backend) == 0, "nothing pending")
+
+
+async def test_what_waits_comes_in_batches(redis_backend: RedisBackend) -> None:
+    """A hundred events at once, so that a subscriber that was away catches up quickly."""
+    events = [started("job") for _ in range(250)]
+    before = redis_backend.make()
+    await before.start()
+    for event in events:
+        before.publish_nowait(event)
+    await published(before, 250)
+    stream, batches = redis_backend.make(), Batches()
+    stream.subscribe_batch("*", group="g", start="earliest")(batches)
+    await stream.start()
+    await batches.has(250)
+    assert [len(batch) for batch in batches.given] == [BATCH, BATCH, 50]
+
+
+async def test_a_batch_that_was_not_acknowledged_comes_again(redis_backend: RedisBackend) -> None:
+    """What a killed process had in hand is delivered to the next one, without a gap."""
+    events = [started("job") for _ in range(30)]
+    dying, hanging = redis_backend.make(), asyncio.Event()
+
+    @dying.subscribe_batch("*", group="g")
+    async def hang(_: Sequence[Event]) -> None:
+        hanging.set()
+        await asyncio.Event().wait()
+
+    await dying.start()
+    for event in events:
+        dying.publish_nowait(event)
+    await hanging.wait()
+    await published(dying, 30)
+    await abandon(dying)
+    heir, batches = redis_backend.make(min_idle=0.05), Batches()
+    heir.subscribe_batch("*", group="g")(batches)
+    await heir.start()
+    await batches.has(30)
+    assert sorted(e.id for e in batches.taken) == sorted(e.id for e in events)
 
 
 async def test_unwanted_types_do_not_stay_pending(redis_backend: RedisBackend) -> None:

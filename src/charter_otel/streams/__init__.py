@@ -1,6 +1,7 @@
 """Where events can be delivered: one interface, in the process or through Redis."""
 
 from charter_otel.streams.base import (
+    BatchHandler,
     DropReason,
     EventStream,
     Handler,
@@ -19,6 +20,7 @@ from charter_otel.streams.redis import RedisStream
 from charter_otel.streams.redis.partitions import PartitionedStream
 
 __all__ = [
+    "BatchHandler",
     "DeadLetter",
     "DropReason",
     "EventStream",

@@ -11,7 +11,11 @@ from charter_otel.charter import CATALOG, Event
 Handler = Callable[[Event], Awaitable[None]]
 """What a subscriber does with an event; the event is acknowledged when it returns."""
 
+BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
+"""The same for several events at once, in their order; all are acknowledged when it returns."""
+
 HandlerT = TypeVar("HandlerT", bound=Handler)
+BatchHandlerT = TypeVar("BatchHandlerT", bound=BatchHandler)
 
 Start = Literal["new", "earliest"]
 """Where a subscriber that the stream does not know yet begins."""
@@ -33,6 +37,8 @@ class Subscription(NamedTuple):
     group: str
     """Name under which the stream keeps the subscriber's place."""
     start: Start
+    batch_handler: BatchHandler | None = None
+    """Takes what is there at once, where there is one; ``handler`` then gives it a single event."""
 
 
 class SubscriberStatistics(NamedTuple):
@@ -162,22 +168,55 @@ class EventStream(ABC):
             TypeError: The handler is no coroutine function.
         """
         types = resolve(patterns)
-        if not types:
-            raise ValueError("subscribe() needs an event type, e.g. 'metrics.*' or '*'")
 
         def register(handler: HandlerT) -> HandlerT:
-            # A callable object may give anything to await; of a function it can be seen.
-            if isroutine(handler) and not iscoroutinefunction(handler):
-                raise TypeError(f"{handler!r} is no coroutine function; write async def")
-            name = group or f"{handler.__module__}.{handler.__qualname__}"
-            if name in self._subscriptions:
-                raise ValueError(f"group {name!r} has a handler already; give another group=")
-            subscription = Subscription(handler, types, name, start)
-            self._subscriptions[name] = subscription
-            self._subscribed(subscription)
+            self.register(Subscription(handler, types, _name(handler, group), start))
             return handler
 
         return register
+
+    def subscribe_batch(
+        self, *patterns: str, group: str | None = None, start: Start = "new"
+    ) -> Callable[[BatchHandlerT], BatchHandlerT]:
+        """Register the decorated coroutine function as a handler of several events at once.
+
+        For handlers of which many events cost little more than one: a row each in a file that is
+        synced once, say. It gets what is there, up to a hundred events from Redis and one from
+        memory. A batch of which it raises is taken apart: each event is delivered alone, and
+        becomes a dead letter alone.
+
+        Args:
+            patterns: See `subscribe`.
+            group: See `subscribe`.
+            start: See `subscribe`.
+
+        Raises:
+            ValueError: See `subscribe`.
+            TypeError: See `subscribe`.
+        """
+        types = resolve(patterns)
+
+        def register(handler: BatchHandlerT) -> BatchHandlerT:
+            async def alone(event: Event) -> None:
+                await handler([event])
+
+            self.register(Subscription(alone, types, _name(handler, group), start, handler))
+            return handler
+
+        return register
+
+    def register(self, subscription: Subscription) -> None:
+        """Take a subscription, as `subscribe` and `subscribe_batch` make them.
+
+        Raises:
+            ValueError: The group is taken in this process.
+        """
+        if subscription.group in self._subscriptions:
+            raise ValueError(
+                f"group {subscription.group!r} has a handler already; give another group="
+            )
+        self._subscriptions[subscription.group] = subscription
+        self._subscribed(subscription)
 
     async def publish(self, event: Event) -> None:
         """Publish an event; returns as soon as it is queued."""
@@ -256,9 +295,18 @@ def resolve(patterns: Sequence[str]) -> frozenset[str]:
     """Give the event types that the patterns stand for.
 
     Raises:
-        ValueError: A pattern matches no event type.
+        ValueError: There is no pattern, or one matches no event type.
     """
+    if not patterns:
+        raise ValueError("an event type is needed, e.g. 'metrics.*' or '*'")
     return frozenset(t for pattern in patterns for t in _matching(pattern))
+
+
+def _name(handler: Handler | BatchHandler, group: str | None) -> str:
+    # A callable object may give anything to await; of a function it can be seen.
+    if isroutine(handler) and not iscoroutinefunction(handler):
+        raise TypeError(f"{handler!r} is no coroutine function; write async def")
+    return group or f"{handler.__module__}.{handler.__qualname__}"
 
 
 def _matching(pattern: str) -> list[str]:

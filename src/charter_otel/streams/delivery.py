@@ -2,12 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 
 import structlog
 
 from charter_otel.charter import Event
-from charter_otel.streams.base import Observer, SubscriberStatistics, Subscription
+from charter_otel.streams.base import (
+    BatchHandler,
+    Observer,
+    SubscriberStatistics,
+    Subscription,
+)
 from charter_otel.streams.tasks import Backoff
 
 log = structlog.get_logger(__name__)
@@ -45,6 +52,8 @@ class Delivery:
         redelivery_delay: float = REDELIVERY_DELAY,
     ) -> None:
         self.max_deliveries = max_deliveries
+        self.batch_handler = subscription.batch_handler
+        """Takes several events at once; None where the subscriber does not."""
         self._handler = subscription.handler
         self._group = subscription.group
         self._observer = observer
@@ -73,12 +82,35 @@ class Delivery:
         """
         if deliveries > 1:
             self._note_redelivery()
+        handling = partial(self._handler, event)
+        return await self._attempt(handling, self._processing(event, traceparent), 1)
+
+    async def deliver_batch(
+        self, handler: BatchHandler, batch: Sequence[tuple[Event, str | None]]
+    ) -> Exception | None:
+        """Deliver events at once.
+
+        Args:
+            handler: `batch_handler`.
+            batch: The events, each with its publisher's trace context.
+
+        Returns:
+            None, or why the handler did not take them; each is then to be delivered alone.
+        """
+        handling = partial(handler, [event for event, _ in batch])
+        processing = _together([self._processing(*parcel) for parcel in batch])
+        return await self._attempt(handling, processing, len(batch))
+
+    async def _attempt(
+        self,
+        handling: Callable[[], Awaitable[None]],
+        processing: AbstractContextManager[None],
+        count: int,
+    ) -> Exception | None:
         self._handling = True
         try:
-            with self._observer.processing(
-                self._system, self._destination, self._group, event, traceparent
-            ):
-                await self._handler(event)
+            with processing:
+                await handling()
         except asyncio.CancelledError as error:
             if _cancelled():
                 raise
@@ -88,7 +120,7 @@ class Delivery:
             return self._failed(error)
         finally:
             self._handling = False
-        self._delivered += 1
+        self._delivered += count
         if self._failing:
             self._failing = False
             log.info("subscriber takes events again", group=self._group)
@@ -165,6 +197,11 @@ class Delivery:
             lag=lag,
         )
 
+    def _processing(self, event: Event, traceparent: str | None) -> AbstractContextManager[None]:
+        return self._observer.processing(
+            self._system, self._destination, self._group, event, traceparent
+        )
+
     def _failed(self, error: Exception) -> Exception:
         if not self._failing:
             self._failing = True
@@ -190,6 +227,14 @@ def share(until: float, part: float) -> float:
     """Give the monotonic time at which ``part`` (0 to 1) of the time until ``until`` is over."""
     now = time.monotonic()
     return now + max(0.0, until - now) * part
+
+
+@contextmanager
+def _together(managers: Sequence[AbstractContextManager[None]]) -> Iterator[None]:
+    with ExitStack() as stack:
+        for manager in managers:
+            stack.enter_context(manager)
+        yield
 
 
 def _cancelled() -> bool:

@@ -1,6 +1,7 @@
 """The consumer that writes the audit log, from the durable stream."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import structlog
@@ -18,9 +19,9 @@ log = structlog.get_logger(__name__)
 class Audit(Consumer):
     """Writes every event into the audit log, once.
 
-    The handler returns when the disk has the row, and only then the stream counts the event as
-    handled: a crash at any point delivers it again, and a row is there once. A disk that does not
-    take it makes the stream deliver again.
+    The handler returns when the disk has the rows, and only then the stream counts the events as
+    handled: a crash at any point delivers them again, and a row is there once. A disk that does
+    not take them makes the stream deliver again.
 
     Args:
         directory: Where the log lies.
@@ -40,7 +41,7 @@ class Audit(Consumer):
 
     def attach(self, stream: EventStream) -> None:
         """Subscribe, from the earliest event that the stream holds."""
-        stream.subscribe(*self._types, group=GROUP, start="earliest")(self.record)
+        stream.subscribe_batch(*self._types, group=GROUP, start="earliest")(self.record)
 
     async def start(self) -> None:
         """Open the log.
@@ -57,7 +58,7 @@ class Audit(Consumer):
             await asyncio.to_thread(self.log.close)
         log.info("audit log closed", rows=self.log.rows, head=self.log.head)
 
-    async def record(self, event: Event) -> None:
-        """Write an event; returns when the disk has it."""
+    async def record(self, events: Sequence[Event]) -> None:
+        """Write events; returns when the disk has them, for which it is asked once."""
         async with self._writing:
-            await asyncio.to_thread(self.log.append, event.id, encode(event))
+            await asyncio.to_thread(self.log.extend, [(e.id, encode(e)) for e in events])

@@ -1,8 +1,8 @@
 """The audit log's files: rows are appended, fsynced, and never touched again.
 
 The log is a directory of files ``audit-<number of the first row>.jsonl``. A row is there for good
-when `AuditLog.append` returns. What a crash left half-written was never acknowledged, and is cut
-off at the next start.
+when `AuditLog.append` or `AuditLog.extend` returns. What a crash left half-written was never
+acknowledged, and is cut off at the next start.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import structlog
@@ -74,25 +74,35 @@ class AuditLog:
             raise
 
     def append(self, event_id: str, event: bytes) -> bool:
-        """Write an event and wait until the disk has it.
+        """Write an event and wait until the disk has it; see `extend`.
 
         Returns:
             False where the event was a row already, because it was delivered before.
+        """
+        return self.extend([(event_id, event)]) == 1
+
+    def extend(self, events: Iterable[tuple[str, bytes]]) -> int:
+        """Write events, each an id and its JSON, and wait once until the disk has all of them.
+
+        Returns:
+            How many there are; the others were rows already, because they were delivered before.
 
         Raises:
-            OSError: The disk does not take it; nothing of the row is left, and it may be tried
-                again.
+            OSError: The disk does not take them; nothing of these rows is left, and they may be
+                tried again.
             AuditLogError: See `open`.
         """
         self.open()
-        if event_id in self._seen:
-            return False
+        new = {event_id: event for event_id, event in events if event_id not in self._seen}
+        if not new:
+            return 0
         if self._size >= self._max_bytes:
             self._begin(self.rows + 1)
-        row = make(self.rows + 1, self._clock(), event, self.head)
-        self._write(row.line())
-        self._note(row, event_id)
-        return True
+        rows = list(self._rows(new.values()))
+        self._write(b"".join([row.line() for row in rows]))
+        for row, event_id in zip(rows, new, strict=True):
+            self._note(row, event_id)
+        return len(rows)
 
     def close(self) -> None:
         """Close the files; `append` opens them again."""
@@ -108,6 +118,8 @@ class AuditLog:
             self._replay(path)
         if files:
             self._file = os.open(files[-1], os.O_WRONLY | os.O_APPEND)
+            # Whole rows that are there may not be on the disk yet, and count as rows from now on.
+            os.fsync(self._file)
             self._size = os.fstat(self._file).st_size
         else:
             self._begin(1)
@@ -128,6 +140,14 @@ class AuditLog:
                 f"directory {self.directory} away to begin a new log."
             ) from error
 
+    def _rows(self, events: Iterable[bytes]) -> Iterator[Row]:
+        number, head = self.rows, self.head
+        for event in events:
+            number += 1
+            row = make(number, self._clock(), event, head)
+            head = row.hash
+            yield row
+
     def _note(self, row: Row, event_id: str) -> None:
         self.rows, self.head = row.row, row.hash
         self._seen[event_id] = None
@@ -143,9 +163,9 @@ class AuditLog:
         _fsync_directory(self.directory)
         log.info("audit log begins a file", file=path.name, rows=self.rows, head=self.head)
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, lines: bytes) -> None:
         try:
-            _write_all(self._file, line)
+            _write_all(self._file, lines)
             os.fsync(self._file)
         except BaseException:
             # A row of which a part is there must not be in front of the next one. Where even this
@@ -154,7 +174,7 @@ class AuditLog:
                 os.ftruncate(self._file, self._size)
             self.close()
             raise
-        self._size += len(line)
+        self._size += len(lines)
 
 
 def segments(directory: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from charter_otel.charter import InvalidEvent
-from charter_otel.streams.base import Subscription
+from charter_otel.streams.base import BatchHandler, Subscription
 from charter_otel.streams.delivery import Delivery, describe
 from charter_otel.streams.redis import commands
 from charter_otel.streams.redis.health import Health
@@ -187,11 +187,36 @@ class Consumer:
 
     async def _handle(self, entries: Sequence[Entry]) -> None:
         self.held |= dict.fromkeys([entry.id for entry in entries])
+        if (handler := self.delivery.batch_handler) is not None and len(entries) > 1:
+            entries = await self._deliver_batch(handler, entries)
+            self.delivery.checkpoint()
         for entry in entries:
             await self._deliver(entry)
             self.delivery.checkpoint()
             if time.monotonic() - self._last_acknowledged > ACK_EVERY:
                 await self._acknowledge()
+
+    async def _deliver_batch(
+        self, handler: BatchHandler, entries: Sequence[Entry]
+    ) -> Sequence[Entry]:
+        """Deliver entries at once, and give those that are to be delivered one by one.
+
+        These are all of them where one needs care: it was delivered before, it is no event, or
+        the subscriber does not take the batch.
+        """
+        if not all(entry.counted for entry in entries):
+            return entries
+        try:
+            contents = [parse(entry.fields) for entry in entries]
+        except InvalidEvent:
+            return entries
+        ids = [entry.id for entry in entries]
+        self._fresh.difference_update(ids)
+        wanted = [content for content in contents if content.event.type in self._types]
+        if wanted and await self.delivery.deliver_batch(handler, wanted) is not None:
+            return entries
+        self._done.extend(ids)
+        return ()
 
     async def _deliver(self, entry: Entry) -> None:
         self._fresh.discard(entry.id)

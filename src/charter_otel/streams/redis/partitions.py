@@ -163,10 +163,7 @@ class PartitionedStream(EventStream):
 
     def _subscribed(self, subscription: Subscription) -> None:
         for part in self.parts:
-            register = part.subscribe(
-                *subscription.types, group=subscription.group, start=subscription.start
-            )
-            register(subscription.handler)
+            part.register(subscription)
 
     async def _following(self, event_id: str, types: frozenset[str]) -> Sources:
         begins = await self._after(event_id, overlap=OVERLAP_MS)
