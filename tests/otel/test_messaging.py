@@ -1,12 +1,15 @@
 """What a stream does, as spans and metrics of the messaging conventions."""
 
+from collections.abc import Sequence
+
 import pytest
 import structlog
 from opentelemetry import trace
 
 from charter_otel.charter import Event, create
 from charter_otel.otel import StreamTelemetry
-from charter_otel.streams.base import Observer
+from charter_otel.streams.base import Observer, Subscription
+from charter_otel.streams.delivery import Delivery
 from charter_otel.testing import Capture, CapturedPoint
 from support.events import PAYLOADS
 
@@ -67,6 +70,29 @@ def test_handling_links_to_the_publisher(
         "messaging.message.conversation_id": TRACE_ID,
         "charter.event.type": event.type,
     }
+
+
+async def test_each_event_of_a_batch_is_a_trace_of_its_own(
+    telemetry: StreamTelemetry, event: Event, charter_capture: Capture
+) -> None:
+    """Handled at once, each still leads from its publisher's trace to its handling."""
+
+    async def handler(_: Sequence[Event]) -> None:
+        """Take everything."""
+
+    other = TRACEPARENT.replace("4bf9", "5bf9")
+    subscription = Subscription(_alone, frozenset(), "board", "new", handler)
+    delivery = Delivery(subscription, telemetry, system="memory", destination="charter:events")
+    assert await delivery.deliver_batch(handler, [(event, TRACEPARENT), (event, other)]) is None
+    spans = charter_capture.spans
+    assert {span.links for span in spans} == {(TRACE_ID,), (TRACE_ID.replace("4bf9", "5bf9"),)}
+    assert [span.parent_id for span in spans] == [None, None]
+    assert len({span.trace_id for span in spans}) == 2
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+async def _alone(_: Event) -> None:
+    """Take an event."""
 
 
 def test_handling_is_a_child_on_request(event: Event, charter_capture: Capture) -> None:
