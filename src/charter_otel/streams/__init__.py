@@ -12,10 +12,10 @@ from charter_otel.streams.base import (
     StreamUnavailable,
     SubscriberStatistics,
     Subscription,
-    resolve,
 )
 from charter_otel.streams.connect import connect
 from charter_otel.streams.memory import DeadLetter, MemoryStream
+from charter_otel.streams.patterns import resolve
 from charter_otel.streams.redis import RedisStream
 from charter_otel.streams.redis.partitions import PartitionedStream
 

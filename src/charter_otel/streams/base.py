@@ -6,7 +6,8 @@ from contextlib import AbstractContextManager, nullcontext
 from inspect import iscoroutinefunction, isroutine
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
-from charter_otel.charter import CATALOG, Event
+from charter_otel.charter import Event
+from charter_otel.streams.patterns import resolve
 
 Handler = Callable[[Event], Awaitable[None]]
 """What a subscriber does with an event; the event is acknowledged when it returns."""
@@ -167,7 +168,7 @@ class EventStream(ABC):
             ValueError: No event type matches a pattern, or the group is taken in this process.
             TypeError: The handler is no coroutine function.
         """
-        types = resolve(patterns)
+        types = _types(patterns)
 
         def register(handler: HandlerT) -> HandlerT:
             self.register(Subscription(handler, types, _name(handler, group), start))
@@ -183,18 +184,9 @@ class EventStream(ABC):
         For handlers of which many events cost little more than one: a row each in a file that is
         synced once, say. It gets what is there, up to a hundred events from Redis and one from
         memory. A batch of which it raises is taken apart: each event is delivered alone, and
-        becomes a dead letter alone.
-
-        Args:
-            patterns: See `subscribe`.
-            group: See `subscribe`.
-            start: See `subscribe`.
-
-        Raises:
-            ValueError: See `subscribe`.
-            TypeError: See `subscribe`.
+        becomes a dead letter alone. Arguments and errors are those of `subscribe`.
         """
-        types = resolve(patterns)
+        types = _types(patterns)
 
         def register(handler: BatchHandlerT) -> BatchHandlerT:
             async def alone(event: Event) -> None:
@@ -291,15 +283,10 @@ class StreamUnavailable(ConnectionError):  # noqa: N818 - the name says what the
     """The stream cannot be reached; the text says which and what to check."""
 
 
-def resolve(patterns: Sequence[str]) -> frozenset[str]:
-    """Give the event types that the patterns stand for.
-
-    Raises:
-        ValueError: There is no pattern, or one matches no event type.
-    """
+def _types(patterns: Sequence[str]) -> frozenset[str]:
     if not patterns:
-        raise ValueError("an event type is needed, e.g. 'metrics.*' or '*'")
-    return frozenset(t for pattern in patterns for t in _matching(pattern))
+        raise ValueError("subscribing needs an event type, e.g. 'metrics.*' or '*'")
+    return resolve(patterns)
 
 
 def _name(handler: Handler | BatchHandler, group: str | None) -> str:
@@ -307,12 +294,3 @@ def _name(handler: Handler | BatchHandler, group: str | None) -> str:
     if isroutine(handler) and not iscoroutinefunction(handler):
         raise TypeError(f"{handler!r} is no coroutine function; write async def")
     return group or f"{handler.__module__}.{handler.__qualname__}"
-
-
-def _matching(pattern: str) -> list[str]:
-    prefix = pattern.removesuffix("*")
-    matching = [t for t in CATALOG if t == pattern or (prefix != pattern and t.startswith(prefix))]
-    if not matching:
-        known = ", ".join(CATALOG)
-        raise ValueError(f"{pattern!r} matches no event type; there are {known}")
-    return matching
