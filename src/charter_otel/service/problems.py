@@ -155,7 +155,8 @@ def _field(key: Any) -> str:
 
 def _detail(request: AnyRequest, error: HTTPException) -> str:
     """Give the exception's own words, and better ones where it has none."""
-    if error.detail != _phrase(error.status_code):
+    # Litestar's own words for a status, and Python's, which change with its version.
+    if error.detail not in (getattr(type(error), "detail", None), _phrase(error.status_code)):
         return error.detail
     if error.status_code == HTTPStatus.NOT_FOUND:
         return f"There is nothing at {request.scope['path']}."
