@@ -1,6 +1,7 @@
 """Ports for the servers of tests."""
 
 import itertools
+import os
 import random
 import socket
 
@@ -8,9 +9,12 @@ _RANGE = range(11_000, 21_000)
 """Below the ports that the kernel gives to clients, which may take one between its choice here and
 its server's start; the bus of a cluster's node lies 10,000 above its port, and there likewise."""
 
-_ports = itertools.cycle(_RANGE)
-# Test processes that run side by side begin at places of their own.
-next(itertools.islice(_ports, random.SystemRandom().randrange(len(_RANGE)), None))
+# Processes of pytest-xdist that run side by side take turns: none gives a port of another's.
+_number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_own = _RANGE[_number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
+_ports = itertools.cycle(_own)
+# Other test runs on the machine begin elsewhere.
+next(itertools.islice(_ports, random.SystemRandom().randrange(len(_own)), None))
 
 
 def free_port() -> int:

@@ -207,12 +207,14 @@ async def _digest(client: Redis, name: str) -> bytes:
 
 async def _declare_lost(*watching: Instance) -> None:
     """Have the living ones watch until whoever is silent is declared lost."""
-    for _ in range(9):
-        for instance in watching:
-            await instance.member.renew()
-        await asyncio.sleep(LEASE / 5)
-    for instance in watching:
-        await instance.member.declare_lost()
+    client: Any = watching[0].client
+    async with asyncio.timeout(20):
+        while not await client.zcard(Layout().lost):
+            for instance in watching:
+                await instance.member.renew()
+            await asyncio.sleep(LEASE / 5)
+            for instance in watching:
+                await instance.member.declare_lost()
 
 
 async def _hset(client: Redis, key: str, field_: str, value: str) -> None:
