@@ -37,6 +37,14 @@ def test_the_rest_routes_are_in_the_openapi_document() -> None:
     assert "/api/metrics/missions" in paths
 
 
+@pytest.mark.parametrize("name", ["json-schema", "asyncapi", "openapi"])
+def test_patterns_are_in_the_dialect_of_json_schema(name: str) -> None:
+    """Python's end of text would be the letter Z there, and refuse each robot."""
+    printed = json.dumps(document(name))
+    assert "A-Za-z0-9._:-" in printed
+    assert json.dumps("\\Z")[1:-1] not in printed
+
+
 def test_an_unknown_document_is_a_usage_error() -> None:
     """The text names those that there are."""
     ended = run("schema", "xsd")

@@ -12,7 +12,7 @@ from charter_otel.charter.envelope import (
 )
 from charter_otel.charter.payloads import EXPECTED_CLOSE_REASONS, ROBOT_ID_PATTERN, CloseReason
 from charter_otel.charter.robots import ROBOT_ID_RULE, is_robot_id
-from charter_otel.charter.schema import json_schema
+from charter_otel.charter.schema import json_schema, portable
 
 __all__ = [
     "CATALOG",
@@ -30,5 +30,6 @@ __all__ = [
     "encode",
     "is_robot_id",
     "json_schema",
+    "portable",
     "validate",
 ]

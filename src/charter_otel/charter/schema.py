@@ -30,14 +30,16 @@ def definitions(reference: str) -> dict[str, Any]:
     payload_types = [entry.payload for entry in CATALOG.values()]
     _, payloads = msgspec.json.schema_components(payload_types, ref_template=reference)
     events = {event_type: _event(event_type, reference) for event_type in CATALOG}
-    return {**events, **{name: _portable(payload) for name, payload in payloads.items()}}
+    return {**events, **{name: portable(payload) for name, payload in payloads.items()}}
 
 
-def _portable(schema: Any) -> Any:
-    r"""Write Python's end of text, ``\Z``, as ``$``, which it is in JSON Schema's dialect."""
+def portable(schema: Any) -> Any:
+    r"""Give a schema with Python's end of text, ``\Z``, as ``$``, its name in JSON Schema."""
+    if isinstance(schema, list):
+        return [portable(part) for part in schema]
     if isinstance(schema, dict):
         return {
-            key: value.replace(r"\Z", "$") if key == "pattern" else _portable(value)
+            key: value.replace(r"\Z", "$") if key == "pattern" else portable(value)
             for key, value in schema.items()
         }
     return schema

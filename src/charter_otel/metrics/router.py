@@ -13,6 +13,7 @@ from litestar.params import RawBody
 from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import Meta, Struct
 
+from charter_otel.charter import portable
 from charter_otel.metrics.board import Job, get_job_board
 from charter_otel.metrics.jobs import get_mission_store
 from charter_otel.metrics.missions import MissionEntry, MissionsUnavailable
@@ -94,7 +95,7 @@ class _BodySchema(Schema):
 
     def to_schema(self) -> dict[str, Any]:
         _, components = msgspec.json.schema_components([MissionEntry])
-        one = components["MissionEntry"]
+        one = portable(components["MissionEntry"])
         return {"oneOf": [one, {"type": "array", "items": one, "maxItems": MAX_ENTRIES}]}
 
 

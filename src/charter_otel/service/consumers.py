@@ -9,7 +9,12 @@ from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from msgspec import Struct
 
-from charter_otel.charter import ROBOT_ID_PATTERN, ROBOT_ID_RULE, is_robot_id
+from charter_otel.charter import (
+    ROBOT_ID_PATTERN,
+    ROBOT_ID_RULE,
+    is_robot_id,
+    portable,
+)
 from charter_otel.consumers import Analytics, Consumer, Status
 from charter_otel.consumers.analytics import READINGS, JobStatistics, Point, Summary
 from charter_otel.consumers.status import JobStatus, RobotStatus, latest
@@ -23,7 +28,7 @@ RobotId = Annotated[
     QueryParameter(
         name="robot_id",
         description="A robot, whose statistics to give instead.",
-        schema_extra={"pattern": ROBOT_ID_PATTERN.replace(r"\Z", "$")},
+        schema_extra=portable({"pattern": ROBOT_ID_PATTERN}),
     ),
 ]
 
