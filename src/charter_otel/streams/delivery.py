@@ -52,8 +52,6 @@ class Delivery:
         redelivery_delay: float = REDELIVERY_DELAY,
     ) -> None:
         self.max_deliveries = max_deliveries
-        self.batch_handler = subscription.batch_handler
-        """Takes several events at once; None where the subscriber does not."""
         self._handler = subscription.handler
         self._group = subscription.group
         self._observer = observer
@@ -91,7 +89,7 @@ class Delivery:
         """Deliver events at once.
 
         Args:
-            handler: `batch_handler`.
+            handler: The subscription's batch handler.
             batch: The events, each with its publisher's trace context.
 
         Returns:

@@ -82,6 +82,7 @@ class Consumer:
         self._layout = layout
         self._start = subscription.start
         self._types = subscription.types
+        self._batch_handler = subscription.batch_handler
         self._health = health
         self._min_idle = min_idle
         self._created = False
@@ -187,8 +188,8 @@ class Consumer:
 
     async def _handle(self, entries: Sequence[Entry]) -> None:
         self.held |= dict.fromkeys([entry.id for entry in entries])
-        if (handler := self.delivery.batch_handler) is not None and len(entries) > 1:
-            entries = await self._deliver_batch(handler, entries)
+        if self._batch_handler is not None and len(entries) > 1:
+            entries = await self._deliver_batch(self._batch_handler, entries)
             self.delivery.checkpoint()
         for entry in entries:
             await self._deliver(entry)
