@@ -1,5 +1,6 @@
 """The account of a run: what became of every event, every connection and every audit row."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -122,7 +123,7 @@ class Account:
             "lost more than 100 ms": self._loss > KILL_BOUND,
             "dropped": self._sum("dropped") > 0 and promise != COUNTED,
             "counted what was delivered": self._lost < 0,
-            "connections were not closed once each": self._opened != self._closed,
+            unpaired(self._opened, self._closed): self._opened != self._closed,
             "a connection was closed by the fault": self._reopened > 0,
             "a connection is missing": self._reopened < 0 and not may_lose,
             "a duration is wrong": not all(0 <= each <= self._seconds for each in self._durations),
@@ -165,6 +166,12 @@ class Account:
 
     def _sum(self, name: str) -> int:
         return sum(life.state.get(name, 0) for life in self._lives)
+
+
+def unpaired(opened: Counter[str], closed: Counter[str]) -> str:
+    """Say how many connections were not closed once each."""
+    open_still, too_often = (opened - closed).total(), (closed - opened).total()
+    return f"{open_still} connections were not closed, {too_often} once too often"
 
 
 def in_order(emitted: Iterable[str], delivered: Iterable[str]) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from chaos import audited
-from chaos.account import EXACTLY_ONCE, Bounds, Row, in_order
+from chaos.account import EXACTLY_ONCE, Bounds, Row, in_order, unpaired
 from chaos.robots import Robots
 from support.instances import connections, stored_events
 from support.polling import eventually, wait_until
@@ -43,8 +43,8 @@ async def restarted_in_an_outage(seconds: float) -> Row:
                 await asyncio.to_thread(audited.wait, server, log)
                 await asyncio.to_thread(second.stop)
                 emitted += second.events()
-            missed = audited.wrong(server, log)
-            row = _row(emitted, stored_events(server), found, stop=stop, missed=missed)
+            wrong = [audited.wrong(server, log), _left(server)]
+            row = _row(emitted, stored_events(server), found, stop=stop, wrong=wrong)
             return row._replace(audited=audited.rows(log))
         finally:
             server.stop()
@@ -78,6 +78,13 @@ def _replayed(running: ServiceProcess) -> dict[str, Any]:
     return account
 
 
+def _left(server: RedisServer) -> str:
+    """Say what is still in the register of open connections: a survivor would close it again."""
+    with server.client() as client:
+        left = client.hlen("{charter}:open")
+    return f"the register still has {left} connections" if left else ""
+
+
 async def _read_metrics(running: ServiceProcess, names: list[str]) -> None:
     async with httpx.AsyncClient(base_url=running.http, timeout=10) as client:
         due = time.monotonic()
@@ -94,24 +101,23 @@ def _row(
     account: dict[str, Any],
     *,
     stop: float,
-    missed: str,
+    wrong: list[str],
 ) -> Row:
     ids, delivered = [[event["id"] for event in events] for events in (emitted, stored)]
     lost = len(set(ids) - set(delivered)) - account["dropped"]
-    opened = connections(stored, "established")
+    opened, closed = (connections(stored, change) for change in ("established", "closed"))
     checks = {
         "lost": lost != 0,
         "an event came twice": len(delivered) != len(set(delivered)),
         "the order changed": not in_order(ids, delivered),
         "delivered what stdout does not say": set(delivered) != set(ids),
-        "connections were not closed once each": opened != connections(stored, "closed"),
+        unpaired(opened, closed): opened != closed,
         f"the stop took {stop:.1f} s": stop > Bounds().stop,
-        missed: bool(missed),
     }
     return Row(
         "restart in an outage",
         *(len(ids), len(set(delivered)), account["replayed"], account["dropped"], lost),
         *(opened.total(), len(stored), EXACTLY_ONCE),
-        "; ".join(what for what, is_so in checks.items() if is_so),
+        "; ".join(filter(None, [*wrong, *(what for what, is_so in checks.items() if is_so)])),
         f"recovered {account['recovered']}, stop {stop:.1f} s",
     )

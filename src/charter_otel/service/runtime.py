@@ -165,6 +165,10 @@ class Runtime:
             yield
             return
         observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
+        instances = self.gateway.instances = self._instances()
+        # Before the start, which brings what an earlier process left on disk.
+        if instances.pairs and isinstance(stream, RedisStream | PartitionedStream):
+            stream.pair(instances.pairs)
         async with AsyncExitStack() as stop:
             for consumer in self.consumers:
                 consumer.attach(stream)
@@ -204,7 +208,7 @@ class Runtime:
         telemetry.set_gateway(self.gateway)
         telemetry_gauges.observe(self.instrumentation.instruments, self.gateway)
         telemetry.set_event_stream(self.stream)
-        instances = self.gateway.instances = self._instances()
+        instances = self.gateway.instances
         await instances.start()
         sweeper = Sweeper(self.gateway)
         sweeper.start()
@@ -219,8 +223,7 @@ class Runtime:
             telemetry.set_event_stream(None)
 
     def _instances(self) -> Instances:
-        """Give the other instances, and have the stream keep count of open connections."""
-        instances = connect_instances(
+        return connect_instances(
             self.settings.event_stream,
             self.gateway.fleet,
             self.gateway.connections,
@@ -228,9 +231,6 @@ class Runtime:
             lease=self.settings.lease_seconds,
             partitions=self.settings.stream_partitions,
         )
-        if instances.pairs and isinstance(self.stream, RedisStream | PartitionedStream):
-            self.stream.pair(instances.pairs)
-        return instances
 
 
 def _limits(settings: Settings) -> Limits:

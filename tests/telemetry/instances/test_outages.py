@@ -8,6 +8,12 @@ from typing import Any
 import pytest
 from websockets.asyncio.client import connect
 
+from charter_otel.charter import create
+from charter_otel.consumers import Consumer
+from charter_otel.service.runtime import Runtime
+from charter_otel.service.settings import Settings
+from charter_otel.streams import EventStream
+from support.events import PAYLOADS
 from support.instances import LEASE, closed, established, stored_events, variables
 from support.polling import eventually
 from support.redis import RedisServer
@@ -16,7 +22,25 @@ from support.service import ServiceProcess, service
 
 Pair = tuple[ServiceProcess, ServiceProcess]
 
+ESTABLISHED = "telemetry.connection_established"
 CLOSED = "telemetry.connection_closed"
+
+
+class Slow(Consumer):
+    """A consumer that takes so long to start that the spool is published meanwhile."""
+
+    name = "slow"
+
+    def attach(self, stream: EventStream) -> None:
+        """Take nothing of the stream, but watch it."""
+        self._stream = stream
+
+    async def start(self) -> None:
+        """Wait until nothing waits on disk."""
+        await eventually(lambda: not self._stream.statistics().spooled, "the spool is published")
+
+    async def stop(self) -> None:
+        """End nothing."""
 
 
 async def test_without_redis_each_instance_tells_what_it_knows(
@@ -104,3 +128,25 @@ async def test_what_the_spool_holds_is_not_closed_a_second_time(
     last = "server_shutdown" if end == signal.SIGTERM else "server_lost"
     usual = "client_disconnect"
     assert reasons == {"robot_001": usual, "robot_002": usual, "robot_003": last}
+
+
+async def test_what_the_spool_holds_closes_connections_however_slowly_the_service_starts(
+    server: RedisServer, tmp_path: Path
+) -> None:
+    """The register follows the stream from the first event on.
+
+    A connection that stayed in it would be closed again, once its instance's lease is over.
+    """
+    settings = Settings(event_stream=server.url, state_dir=tmp_path / "state")
+    before = Runtime(settings)
+    async with before.run():
+        assert before.stream is not None
+        before.stream.publish_nowait(create(ESTABLISHED, PAYLOADS[ESTABLISHED]))
+        await eventually(lambda: established(server).total() == 1, "it is in the stream")
+        server.kill()
+        before.stream.publish_nowait(create(CLOSED, PAYLOADS[CLOSED]))
+    server.start()
+    async with Runtime(settings, consumers=[Slow()]).run():
+        assert closed(server) == established(server)
+        with server.client() as client:
+            assert client.hlen("{charter}:open") == 0

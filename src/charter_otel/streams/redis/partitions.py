@@ -106,7 +106,7 @@ class PartitionedStream(EventStream):
         return part.publish_nowait(event, encoded=encoded, traceparent=traceparent)
 
     def pair(self, pairing: Pairing | None) -> None:
-        """Keep a register of what events open and close, in each part its own."""
+        """Keep a register in each part; see `RedisStream.pair`."""
         for part in self.parts:
             part.pair(pairing)
 

@@ -125,7 +125,10 @@ class RedisStream(EventStream):
         return self._home.call(self._put, Outgoing(event.id, minute, data, traceparent))
 
     def pair(self, pairing: Pairing | None) -> None:
-        """Keep a register of what events open and close, which moves with the stream."""
+        """Keep a register of what events open and close, which moves with the stream.
+
+        To be said before `start`, which publishes what an earlier process left.
+        """
         self._publisher.pairing = pairing
 
     async def start(self) -> None:
