@@ -206,10 +206,11 @@ async def _digest(client: Redis, name: str) -> bytes:
 
 
 async def _declare_lost(*watching: Instance) -> None:
-    """Have the living ones watch until whoever is silent is declared lost."""
+    """Have the living ones watch until nobody else counts as an instance any more."""
     client: Any = watching[0].client
+    living = {instance.member.id.encode() for instance in watching}
     async with asyncio.timeout(20):
-        while not await client.zcard(Layout().lost):
+        while set(await client.hkeys(Layout().instances)) != living:
             for instance in watching:
                 await instance.member.renew()
             await asyncio.sleep(LEASE / 5)
