@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
-from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import (
     Counter,
     Exemplar,
@@ -22,11 +21,11 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from charter_otel.otel import exporters
+from charter_otel.otel.batching import BatchRecords, BatchSpans
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.span_events import EventToSpanEventBridge
 
@@ -208,7 +207,7 @@ def _tracer_provider(
 ) -> TracerProvider:
     exporter = exporters.span_exporter(meter_provider)
     if exporter is not None:
-        processors = [*processors, BatchSpanProcessor(exporter, meter_provider=meter_provider)]
+        processors = [*processors, BatchSpans(exporter, meter_provider=meter_provider)]
     provider = TracerProvider(
         sampler=_sampler(bool(processors)),
         resource=resource,
@@ -238,9 +237,7 @@ def _logger_provider(
     if exporter is not None:
         processors = [
             *processors,
-            BatchLogRecordProcessor(
-                exporter, max_queue_size=_log_queue(), meter_provider=meter_provider
-            ),
+            BatchRecords(exporter, max_queue_size=_log_queue(), meter_provider=meter_provider),
         ]
     provider = LoggerProvider(
         resource=resource, shutdown_on_exit=False, meter_provider=meter_provider
