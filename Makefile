@@ -15,7 +15,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test chaos lint bench scale fuzz sbom audit format generate collector pins clean
+.PHONY: help demo test chaos lint bench profile scale fuzz sbom audit format generate collector pins clean
 
 help:
 	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 make demo ends by itself"
@@ -23,6 +23,7 @@ help:
 	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
 	@echo "make lint       style, types, import direction, generated files"
 	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
+	@echo "make profile    whose code takes the time in the rows that miss their target; ROWS=get for some"
 	@echo "make scale      what an instance costs here, and what fleets take by that"
 	@echo "make fuzz       searches for input that breaks something; SECONDS=600 for so long"
 	@echo "make sbom       renews the software bill of materials, src/sbom.cdx.json"
@@ -54,6 +55,10 @@ lint: $(READY)
 # ROWS, QUICK and SOAK_SECONDS reach it through the environment.
 bench: $(VENV)/.bench
 	@PYTHONPATH=tests $(BIN)/python -m benchmarks
+
+# ROWS and PROFILE_SECONDS likewise; py-spy must be allowed to look into a process (ptrace).
+profile: $(VENV)/.bench
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.profiles
 
 # SCALE_SECONDS reaches it through the environment; needs the Collector.
 scale: $(READY)

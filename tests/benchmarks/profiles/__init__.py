@@ -1,0 +1,1 @@
+"""Where the time goes in the rows that miss their target: `make profile`."""
