@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks import table
+from benchmarks import machine, table
 from benchmarks.row import Bench, Benchmark, Row
 
 
@@ -37,7 +37,10 @@ def run(
         table.write_json(report, measured, command)
     reached = sum(row.reached for row in measured)
     seconds = time.monotonic() - started
-    table.say(f"\n{reached} of {len(measured)} rows reached, {seconds:.0f} s, see {report}")
+    table.say(
+        f"\n{reached} of {len(measured)} rows reached, {seconds:.0f} s, see {report}; "
+        f"a million additions in a loop take {machine.loop_milliseconds():.0f} ms here"
+    )
     if not quick or _passes(measured):
         return 0
     table.say(f"more than twice as bad as the target, or as last measured: {_worse(measured)}")

@@ -22,7 +22,7 @@ def handshakes(bench: Bench) -> Iterator[Row]:
     rounds = alternate(
         lambda: bare("shake_hands", count), lambda: ours("shake_hands", count), bench.rounds
     )
-    yield Row("handshakes", "bare Litestar", "/s", rounds, at_least(0.7, so_far=0.28))
+    yield Row("handshakes", "bare Litestar", "/s", rounds, at_least(0.7, so_far=0.24))
     for which in ("connect", "disconnect"):
         latency = alternate(
             _p50(bare, which, count // 4), _p50(ours, which, count // 4), bench.rounds
