@@ -70,7 +70,8 @@ def test_tail_presents_a_token(given: dict[str, str] | str) -> None:
     token = sign("s" * 40, "reader", scopes=["read"], lifetime=60)
     variables = {"CHARTER_TOKEN": token} if isinstance(given, str) else given
     with serving(variables=SECRET) as service:
-        with running("tail", "--url", service.http, variables=variables) as tail:
+        robots = ("tail", "--url", service.http, "--type", "telemetry.*")
+        with running(*robots, variables=variables) as tail:
             tail.says("following")
             run("simulate", "--url", service.websocket, "--robots", "1", "--seconds", "0.2",
                 variables=SECRET)  # fmt: skip

@@ -16,9 +16,9 @@ from support.redis import RedisServer
 from support.service import ServiceProcess, service
 from support.strangers import Answer, ask, upgrade
 
-USER, PASSWORD = "agent-0815", "pass/w:rd@4711"
-WRONG = "wr0ng-pass-4711"
-HIDDEN = (PASSWORD, quote(PASSWORD, safe=""), WRONG, "4711", USER)
+USER, PASSWORD = "agent-0815", "pass/w:rd@w4ter-4711"
+WRONG = "wr0ng-w4ter-4711"
+HIDDEN = (PASSWORD, quote(PASSWORD, safe=""), WRONG, "w4ter", USER)
 MISSION = b'{"mission_id":"m","status":"completed"}'
 PATHS = ("/readyz", "/api/events", "/api/metrics/missions", "/api/telemetry/robots", "/nowhere")
 

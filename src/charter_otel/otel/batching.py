@@ -34,7 +34,8 @@ class Overflow:
         self._capacity: int = batch._max_queue_size  # noqa: SLF001
         self._metrics: Any = batch._metrics  # noqa: SLF001
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant: a finalizer that ends a span may run while its own thread is in here.
+        self._lock = threading.RLock()
         self._untold = 0
         self._next = -float("inf")
 

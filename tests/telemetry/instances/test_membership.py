@@ -119,6 +119,27 @@ async def test_doubt_ends_with_the_next_answer(members: Members) -> None:
     assert not one.in_doubt
 
 
+async def test_an_answer_from_before_the_end_of_the_lease_ends_no_doubt(tmp_path: Path) -> None:
+    """It may have lain there while the instance slept, and was declared lost after it was given."""
+    server = RedisServer(tmp_path)
+    server.start()
+    client = parse_address(server.url).client()
+    try:
+        one = Membership(client, Layout(), LEASE)
+        await one.renew()
+        server.pause()
+        late = asyncio.create_task(one.renew())
+        await asyncio.sleep(LEASE * 1.1)
+        server.resume()
+        await late
+        assert one.in_doubt
+        await one.renew()
+        assert not one.in_doubt
+    finally:
+        await client.aclose()
+        server.stop()
+
+
 async def test_an_instance_that_was_never_heard_is_in_no_doubt(members: Members) -> None:
     """Nobody can have declared it lost, so that nothing waits while Redis is away."""
     one, _ = members

@@ -45,7 +45,9 @@ class Membership:
         self._client: Any = client
         self._renew = self._client.register_script(script("renew"))
         self._declare = self._client.register_script(script("declare"))
-        self._renewed = self._tried = -math.inf
+        self._renewed = -math.inf
+        self._tried = -math.inf
+        """When the last sign of life that has come to its end was begun."""
         self._trial = asyncio.Event()
         """Set when the renewal that is next or under way has come to its end."""
         self._clocks: deque[tuple[float, float]] = deque(maxlen=_ROUND_TRIPS)
@@ -67,7 +69,7 @@ class Membership:
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the lease is over and nobody has asked yet what became of it."""
+        """Whether the lease is over and nobody has asked since what became of it."""
         over = self._renewed + self.lease
         return over <= time.monotonic() and self._tried < over
 
@@ -94,7 +96,8 @@ class Membership:
                 keys=[self._layout.instances, self._layout.lost], args=[self.id]
             )
         finally:
-            self._tried = time.monotonic()
+            # An answer that waited for this instance to wake up is of the time before its sleep.
+            self._tried = begun
             self._trial.set()
             self._trial = asyncio.Event()
         if state == b"lost":
