@@ -26,7 +26,7 @@ def line(row: Row) -> str:
         if 0.99 < rounds.ratio < 1.01
         else f"{rounds.ratio:.2f}"
     )
-    cells = (
+    return cells(
         row.name,
         row.reference,
         f"{_number(rounds.ours.median)} {row.unit} ± {rounds.ours.spread:.0%}",
@@ -35,7 +35,11 @@ def line(row: Row) -> str:
         str(row.target),
         "yes" if row.reached else "**no**",
     )
-    return "| " + " | ".join(cells) + " |"
+
+
+def cells(*texts: str) -> str:
+    """Give a line of a table."""
+    return "| " + " | ".join(texts) + " |"
 
 
 def write_json(path: Path, rows: Sequence[Row], command: str) -> None:

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.profiles.owners import OWNERS, count
 from benchmarks.profiles.sampler import sample
 
-EMIT = "Emitter.emit (/work/src/charter_otel/emit.py:96)"
+EMIT = "Emitter.emit (/app/src/charter_otel/emit.py:96)"
 ADD = "Counter.add (/venv/site-packages/opentelemetry/sdk/metrics/_internal/instrument.py:189)"
 EXIT = "_GeneratorContextManager.__exit__ (/usr/lib/python3.11/contextlib.py:1)"
 
@@ -36,9 +36,9 @@ def test_the_standard_library_works_for_who_calls_it() -> None:
     "stack",
     [
         f"{ADD};Condition.wait (/usr/lib/python3.11/threading.py:331)",
-        "main (/work/tests/benchmarks/receivers.py:3)",
+        "main (/app/tests/benchmarks/receivers.py:3)",
         "<module> (<frozen runpy>:173)",
-        f"_fill (/work/tests/benchmarks/workloads/redis_events.py:9);{ADD}",
+        f"_fill (/app/tests/benchmarks/workloads/redis_events.py:9);{ADD}",
     ],
     ids=["a waiting thread", "the benchmarks' own work", "nobody's", "preparing"],
 )

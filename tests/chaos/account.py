@@ -1,7 +1,7 @@
 """The account of a run: what became of every event, every connection and every audit row."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from chaos.life import Life
@@ -90,7 +90,6 @@ class Account:
             wrong: What else went wrong.
         """
         checks = self._checks(promise) | self._hindered(bounds)
-        broken = [*wrong, *(what for what, is_so in checks.items() if is_so)]
         return Row(
             fault=fault,
             emitted=len(self._emitted),
@@ -101,7 +100,7 @@ class Account:
             connections=self._opened.total(),
             audited=None,
             promise=promise,
-            broken="; ".join(filter(None, broken)),
+            broken=breaks(wrong, checks),
             note=self._note(),
         )
 
@@ -166,6 +165,11 @@ class Account:
 
     def _sum(self, name: str) -> int:
         return sum(life.state.get(name, 0) for life in self._lives)
+
+
+def breaks(wrong: Iterable[str], checks: Mapping[str, bool]) -> str:
+    """Say what breaks a class: what went wrong (empty where nothing did), and what checks found."""
+    return "; ".join(filter(None, [*wrong, *(what for what, is_so in checks.items() if is_so)]))
 
 
 def unpaired(opened: Counter[str], closed: Counter[str]) -> str:

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 
 from chaos import audited
-from chaos.account import EXACTLY_ONCE, Bounds, Row, in_order, unpaired
+from chaos.account import EXACTLY_ONCE, Bounds, Row, breaks, in_order, unpaired
 from chaos.robots import Robots
-from support.instances import connections, stored_events
+from support.instances import connections, registered, stored_events
 from support.polling import eventually, wait_until
 from support.redis import RedisServer
 from support.service import ServiceProcess, service
@@ -43,7 +43,11 @@ async def restarted_in_an_outage(seconds: float) -> Row:
                 await asyncio.to_thread(audited.wait, server, log)
                 await asyncio.to_thread(second.stop)
                 emitted += second.events()
-            wrong = [audited.wrong(server, log), _left(server)]
+            left = registered(server)
+            wrong = [
+                audited.wrong(server, log),
+                f"the register still has {left} connections" if left else "",
+            ]
             row = _row(emitted, stored_events(server), found, stop=stop, wrong=wrong)
             return row._replace(audited=audited.rows(log))
         finally:
@@ -76,13 +80,6 @@ def _replayed(running: ServiceProcess) -> dict[str, Any]:
 
     wait_until(look, "everything is replayed", 60)
     return account
-
-
-def _left(server: RedisServer) -> str:
-    """Say what is still in the register of open connections: a survivor would close it again."""
-    with server.client() as client:
-        left = client.hlen("{charter}:open")
-    return f"the register still has {left} connections" if left else ""
 
 
 async def _read_metrics(running: ServiceProcess, names: list[str]) -> None:
@@ -118,6 +115,6 @@ def _row(
         "restart in an outage",
         *(len(ids), len(set(delivered)), account["replayed"], account["dropped"], lost),
         *(opened.total(), len(stored), EXACTLY_ONCE),
-        "; ".join(filter(None, [*wrong, *(what for what, is_so in checks.items() if is_so)])),
+        breaks(wrong, checks),
         f"recovered {account['recovered']}, stop {stop:.1f} s",
     )

@@ -16,7 +16,7 @@ from chaos.account import Account, Bounds, Row
 from chaos.life import Life
 from chaos.robots import Robots
 from streams.proxy import Proxy
-from support.instances import stored_events
+from support.instances import registered, stored_events
 from support.polling import eventually, wait_until
 from support.ports import free_port
 from support.redis import RedisServer
@@ -163,8 +163,8 @@ class Run:
 
     def _wait(self) -> None:
         """Wait until every connection is closed and every event audited; the row tells if not."""
-        with suppress(AssertionError), self.server.client() as client:
-            wait_until(lambda: not client.hlen("{charter}:open"), "every connection is closed")
+        with suppress(AssertionError):
+            wait_until(lambda: not registered(self.server), "every connection is closed")
         audited.wait(self.server, self._log)
 
     def _row(self, fault: str, promise: str, bounds: Bounds, wrong: list[str]) -> Row:

@@ -51,6 +51,13 @@ def closed(server: RedisServer) -> Counter[str]:
     return connections(stored_events(server), "closed")
 
 
+def registered(server: RedisServer) -> int:
+    """Count the connections in the register of open ones; a survivor closes those of the dead."""
+    with server.client() as client:
+        count: Any = client.hlen("{charter}:open")
+    return int(count)
+
+
 def connections(events: Iterable[dict[str, Any]], change: str) -> Counter[str]:
     """Count the connections that are ``established`` or ``closed`` by the events, by id."""
     wanted = f"telemetry.connection_{change}"

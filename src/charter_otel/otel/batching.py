@@ -5,6 +5,7 @@ each item that it drops, which takes longer than keeping it would. Here that hap
 and what is dropped in between is counted and told together.
 """
 
+import math
 import threading
 import time
 from collections.abc import Callable, Sized
@@ -37,7 +38,7 @@ class Overflow:
         # Reentrant: a finalizer that ends a span may run while its own thread is in here.
         self._lock = threading.RLock()
         self._untold = 0
-        self._next = -float("inf")
+        self._next = -math.inf
 
     def holds_back(self) -> bool:
         """Tell whether an item is dropped here; otherwise the SDK is to have it, full or not."""

@@ -9,12 +9,7 @@ from litestar.params import QueryParameter
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from msgspec import Struct
 
-from charter_otel.charter import (
-    ROBOT_ID_PATTERN,
-    ROBOT_ID_RULE,
-    is_robot_id,
-    portable,
-)
+from charter_otel.charter import ROBOT_ID_PATTERN, ROBOT_ID_RULE, is_robot_id, portable
 from charter_otel.consumers import Analytics, Consumer, Status
 from charter_otel.consumers.analytics import READINGS, JobStatistics, Point, Summary
 from charter_otel.consumers.status import JobStatus, RobotStatus, latest

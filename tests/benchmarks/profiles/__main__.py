@@ -23,11 +23,11 @@ def main() -> int:
     machine.raise_open_file_limit()
     machine.pin(machine.BESIDE)
     profiles = {LOADS[name].title: _profile(LOADS[name].open, seconds) for name in names}
-    table.say(_line("whose code", *profiles))
+    table.say(table.cells("whose code", *profiles))
     table.say("|---|" + "---:|" * len(profiles))
     for owner in OWNERS:
-        table.say(_line(owner, *(_percent(p.share(owner)) for p in profiles.values())))
-    table.say(_line("the largest function", *map(_largest, profiles.values())))
+        table.say(table.cells(owner, *(_percent(p.share(owner)) for p in profiles.values())))
+    table.say(table.cells("the largest function", *map(_largest, profiles.values())))
     return 0
 
 
@@ -45,10 +45,6 @@ def _largest(profile: Profile) -> str:
 
 def _percent(share: float) -> str:
     return f"{share:.0%}" if share >= _LEAST else "–"  # noqa: RUF001
-
-
-def _line(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":

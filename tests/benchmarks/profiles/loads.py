@@ -34,24 +34,17 @@ def emit(stack: ExitStack) -> Load:
 
 def emit_to_redis(stack: ExitStack) -> Load:
     """Emit events that go to Redis; nothing is exported."""
-    url = stack.enter_context(redis.server()).url
-    worker = stack.enter_context(Worker(redis_events.ours, url))
-    return Load(worker.pid, lambda: worker("emit", 4_000))
+    return _with_redis(stack, "emit")
 
 
 def consume(stack: ExitStack) -> Load:
     """Handle events that wait in Redis; nothing is exported."""
-    url = stack.enter_context(redis.server()).url
-    worker = stack.enter_context(Worker(redis_events.ours, url))
-    return Load(worker.pid, lambda: worker("consume", 4_000), "_fill")
+    return _with_redis(stack, "consume")
 
 
 def consume_exported(stack: ExitStack) -> Load:
     """Handle events that wait in Redis, each in a span that is exported."""
-    url = stack.enter_context(redis.server()).url
-    variables = stack.enter_context(receivers.healthy())
-    worker = stack.enter_context(Worker(redis_events.ours, url, environment=variables))
-    return Load(worker.pid, lambda: worker("consume", 4_000), "_fill")
+    return _with_redis(stack, "consume", stack.enter_context(receivers.healthy()))
 
 
 def get(stack: ExitStack) -> Load:
@@ -66,6 +59,12 @@ def handshakes(stack: ExitStack) -> Load:
     server = stack.enter_context(servers.ours(stack.enter_context(receivers.healthy())))
     robots = stack.enter_context(Worker(clients.load, server.address, core=machine.BESIDE))
     return Load(server.pid, lambda: robots("shake_hands", 300))
+
+
+def _with_redis(stack: ExitStack, method: str, environment: dict[str, str] | None = None) -> Load:
+    url = stack.enter_context(redis.server()).url
+    worker = stack.enter_context(Worker(redis_events.ours, url, environment=environment))
+    return Load(worker.pid, lambda: worker(method, 4_000), "_fill")
 
 
 class Named(NamedTuple):

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
@@ -27,6 +26,14 @@ async def members(redis_url: str) -> AsyncIterator[Members]:
         yield [Membership(client, Layout(), LEASE) for client in clients]
 
 
+@pytest.fixture
+async def alone(server: RedisServer) -> AsyncIterator[Membership]:
+    """Give the membership of an instance whose Redis a test may stop and pause."""
+    client = parse_address(server.url).client()
+    yield Membership(client, Layout(), LEASE)
+    await client.aclose()
+
+
 async def test_an_instance_joins_once_and_renews_then(members: Members) -> None:
     """It is told when Redis did not know it, because then Redis knows nothing of its robots."""
     one, _ = members
@@ -36,23 +43,15 @@ async def test_an_instance_joins_once_and_renews_then(members: Members) -> None:
 
 
 async def test_after_a_failover_or_a_restart_an_instance_joins_again(
-    tmp_path: Path,
+    server: RedisServer, alone: Membership
 ) -> None:
     """The server may have lost what it was told last, though it still knows the instance."""
-    server = RedisServer(tmp_path)
+    await alone.renew()
+    server.stop()
     server.start()
-    client = parse_address(server.url).client()
-    try:
-        one = Membership(client, Layout(), LEASE)
-        await one.renew()
-        server.stop()
-        server.start()
-        await client.connection_pool.disconnect()
-        assert await one.renew() == "joined"
-        assert await one.renew() == "renewed"
-    finally:
-        await client.aclose()
-        server.stop()
+    await alone._client.connection_pool.disconnect()
+    assert await alone.renew() == "joined"
+    assert await alone.renew() == "renewed"
 
 
 async def test_who_is_silent_for_long_is_declared_lost_and_gets_a_new_name(
@@ -119,25 +118,19 @@ async def test_doubt_ends_with_the_next_answer(members: Members) -> None:
     assert not one.in_doubt
 
 
-async def test_an_answer_from_before_the_end_of_the_lease_ends_no_doubt(tmp_path: Path) -> None:
+async def test_an_answer_from_before_the_end_of_the_lease_ends_no_doubt(
+    server: RedisServer, alone: Membership
+) -> None:
     """It may have lain there while the instance slept, and was declared lost after it was given."""
-    server = RedisServer(tmp_path)
-    server.start()
-    client = parse_address(server.url).client()
-    try:
-        one = Membership(client, Layout(), LEASE)
-        await one.renew()
-        server.pause()
-        late = asyncio.create_task(one.renew())
-        await asyncio.sleep(LEASE * 1.1)
-        server.resume()
-        await late
-        assert one.in_doubt
-        await one.renew()
-        assert not one.in_doubt
-    finally:
-        await client.aclose()
-        server.stop()
+    await alone.renew()
+    server.pause()
+    late = asyncio.create_task(alone.renew())
+    await asyncio.sleep(LEASE * 1.1)
+    server.resume()
+    await late
+    assert alone.in_doubt
+    await alone.renew()
+    assert not alone.in_doubt
 
 
 async def test_an_instance_that_was_never_heard_is_in_no_doubt(members: Members) -> None:

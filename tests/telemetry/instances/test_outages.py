@@ -14,7 +14,7 @@ from charter_otel.service.runtime import Runtime
 from charter_otel.service.settings import Settings
 from charter_otel.streams import EventStream
 from support.events import PAYLOADS
-from support.instances import LEASE, closed, established, stored_events, variables
+from support.instances import LEASE, closed, established, registered, stored_events, variables
 from support.polling import eventually
 from support.redis import RedisServer
 from support.robots import READING
@@ -148,5 +148,4 @@ async def test_what_the_spool_holds_closes_connections_however_slowly_the_servic
     server.start()
     async with Runtime(settings, consumers=[Slow()]).run():
         assert closed(server) == established(server)
-        with server.client() as client:
-            assert client.hlen("{charter}:open") == 0
+        assert registered(server) == 0
