@@ -122,7 +122,7 @@ class TestForm:
     def test_metric(self, metric: model.Metric) -> None:
         """A metric has an instrument, a unit of UCUM, and boundaries if it is a histogram."""
         assert metric.instrument in INSTRUMENTS
-        assert re.fullmatch(r"s|By|1|\{[a-z]+\}", metric.unit)
+        assert re.fullmatch(r"s|By|1|\{[a-z_]+\}", metric.unit)
         boundaries = metric.hints.get("boundaries", [])
         assert bool(boundaries) == (metric.instrument == "histogram")
         assert boundaries == sorted(set(boundaries))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
@@ -32,8 +33,8 @@ from charter_otel.otel.span_events import EventToSpanEventBridge
 SERVICE_NAME = "charter-otel"
 """``service.name``, unless the environment says otherwise."""
 
-ROBOT_SERIES = 2_000
-"""Series that each per-robot metric has at most; the rest folds into the overflow series."""
+ROBOT_SERIES = 1_000
+"""Series that each of the five per-robot metrics has at most: 5,000 for each instance."""
 
 SDK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Bucket boundaries of what the SDK says of its own work."""
@@ -126,6 +127,9 @@ def make_resource(service_name: str = SERVICE_NAME, service_version: str | None 
         attributes["service.name"] = service_name
     if service_version:
         attributes["service.version"] = service_version
+    if "host.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        # An instance's id is random: this says which machine or pod it is.
+        attributes["host.name"] = socket.gethostname()
     created = Resource.create(attributes)
     return _Resource(created.attributes, created.schema_url)
 

@@ -48,6 +48,8 @@ CHARTER_ROBOT_ID = "charter.robot.id"
 """Identifier of the robot."""
 CHARTER_ROBOT_STATUS = "charter.robot.status"
 """Presence of a robot."""
+CHARTER_ROBOT_CONDITION = "charter.robot.condition"
+"""What is wrong with a robot. A robot may be in several conditions."""
 CHARTER_CONNECTION_ID = "charter.connection.id"
 """Identifier of the WebSocket connection, unique among all connections."""
 CHARTER_CONNECTION_CONNECTED_AT = "charter.connection.connected_at"
@@ -227,6 +229,22 @@ CHARTER_ROBOT_COUNT = Metric(
     attributes=(CHARTER_ROBOT_STATUS,),
     observable=True,
 )
+CHARTER_ROBOT_CONDITION_COUNT = Metric(
+    "charter.robot.condition.count",
+    "updowncounter",
+    "{robot}",
+    "Robots of this instance in each condition; exact, whatever their number.",
+    attributes=(CHARTER_ROBOT_CONDITION,),
+    observable=True,
+)
+CHARTER_ROBOT_OMITTED = Metric(
+    "charter.robot.omitted",
+    "updowncounter",
+    "{robot}",
+    "Robots of this instance in a condition that have no series of their own, because of the cap.",
+    attributes=(CHARTER_ROBOT_CONDITION,),
+    observable=True,
+)
 CHARTER_ROBOT_ONLINE = Metric(
     "charter.robot.online",
     "gauge",
@@ -360,6 +378,27 @@ CHARTER_LOG_DROPPED = Metric(
     "Log lines dropped because stdout did not take them in time.",
     observable=True,
 )
+CHARTER_SERVICE_HEARTBEAT = Metric(
+    "charter.service.heartbeat",
+    "gauge",
+    "s",
+    "Unix time of the last collection of metrics; 0 once the instance has stopped cleanly.",
+    observable=True,
+)
+CHARTER_SERVICE_HEARTBEAT_INTERVAL = Metric(
+    "charter.service.heartbeat.interval",
+    "gauge",
+    "s",
+    "Time between two heartbeats, which is the interval of the metrics' export.",
+    observable=True,
+)
+CHARTER_SERVICE_LOOP_LAG = Metric(
+    "charter.service.loop.lag",
+    "gauge",
+    "s",
+    "Longest delay of the event loop since the last collection.",
+    observable=True,
+)
 HTTP_SERVER_REQUEST_DURATION = Metric(
     "http.server.request.duration",
     "histogram",
@@ -409,6 +448,30 @@ MESSAGING_PROCESS_DURATION = Metric(
     ),
     boundaries=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30),
 )
+PROCESS_UPTIME = Metric(
+    "process.uptime",
+    "gauge",
+    "s",
+    "Time since the process began to collect metrics.",
+    observable=True,
+)
+PROCESS_CPU_TIME = Metric(
+    "process.cpu.time", "counter", "s", "CPU time that the process has used.", observable=True
+)
+PROCESS_MEMORY_USAGE = Metric(
+    "process.memory.usage",
+    "updowncounter",
+    "By",
+    "Physical memory that the process uses; Linux only.",
+    observable=True,
+)
+PROCESS_UNIX_FILE_DESCRIPTOR_COUNT = Metric(
+    "process.unix.file_descriptor.count",
+    "updowncounter",
+    "{file_descriptor}",
+    "File descriptors that the process has open; Linux only.",
+    observable=True,
+)
 
 METRICS: tuple[Metric, ...] = (
     CHARTER_EVENT_EMITTED,
@@ -424,6 +487,8 @@ METRICS: tuple[Metric, ...] = (
     CHARTER_HANDSHAKE_DURATION,
     CHARTER_FRAME_RECEIVED,
     CHARTER_ROBOT_COUNT,
+    CHARTER_ROBOT_CONDITION_COUNT,
+    CHARTER_ROBOT_OMITTED,
     CHARTER_ROBOT_ONLINE,
     CHARTER_ROBOT_CPU_UTILIZATION,
     CHARTER_ROBOT_MEMORY_UTILIZATION,
@@ -441,10 +506,17 @@ METRICS: tuple[Metric, ...] = (
     CHARTER_SUBSCRIBER_REDELIVERED,
     CHARTER_SUBSCRIBER_DEAD_LETTERED,
     CHARTER_LOG_DROPPED,
+    CHARTER_SERVICE_HEARTBEAT,
+    CHARTER_SERVICE_HEARTBEAT_INTERVAL,
+    CHARTER_SERVICE_LOOP_LAG,
     HTTP_SERVER_REQUEST_DURATION,
     MESSAGING_CLIENT_OPERATION_DURATION,
     MESSAGING_CLIENT_SENT_MESSAGES,
     MESSAGING_PROCESS_DURATION,
+    PROCESS_UPTIME,
+    PROCESS_CPU_TIME,
+    PROCESS_MEMORY_USAGE,
+    PROCESS_UNIX_FILE_DESCRIPTOR_COUNT,
 )
 """All metrics, in the order of the registry."""
 

@@ -22,8 +22,9 @@ from charter_otel.otel.providers import make_resource
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.settings import SettingError, Settings
 from charter_otel.service.stopping import Stopping, on_signals
+from charter_otel.service.vitals import Vitals
 from charter_otel.streams import EventStream, PartitionedStream, RedisStream, connect
-from charter_otel.telemetry import Gateway, HandshakeRate, Limits, Sweeper, connect_instances
+from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits, Sweeper, connect_instances
 from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
 from charter_otel.telemetry.instances import Instances
@@ -64,6 +65,7 @@ class Runtime:
         self.gateway = Gateway(
             limits=_limits(settings),
             metrics_published=settings.metrics_published,
+            fleet=Fleet(thresholds=settings.thresholds),
             handshakes=HandshakeRate(settings.max_handshakes_per_second),
             allowed_origins=frozenset(settings.allowed_origins),
             secrets=settings.secrets,
@@ -71,6 +73,7 @@ class Runtime:
         self.instrumentation = Instrumentation()
         self.stream = stream
         self.stopping = Stopping()
+        self.vitals = Vitals()
         self.running = False
         self._given_stream = stream
         self._writer: LineWriter | None = None
@@ -144,9 +147,12 @@ class Runtime:
         set_emitter(previous if watched else Emitter(self.instrumentation))
         if self._writer:
             observe_lines(self.instrumentation.instruments, self._writer)
+        self.vitals.observe(self.instrumentation.instruments)
+        self.vitals.start()
         try:
             yield
         finally:
+            await self.vitals.stop()
             set_emitter(previous)
             if providers and not await providers.shutdown(SHUT_DOWN_TELEMETRY_WITHIN):
                 log.warning("telemetry was not flushed in time; the Collector does not answer")

@@ -14,6 +14,7 @@ from charter_otel.streams.redis.address import without_secrets
 from charter_otel.streams.redis.partitions import MOST_PARTITIONS
 from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND
 from charter_otel.telemetry.origins import is_origin
+from charter_otel.thresholds import VARIABLE, Thresholds, from_environment
 
 PREFIX = "CHARTER_"
 """What the name of each variable starts with."""
@@ -64,6 +65,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Secret that tokens are signed with; None leaves the service open, on loopback only."""
     auth_secret_previous: str | None = None
     """A secret that is still accepted while robots get tokens that are signed with the new one."""
+    thresholds: Thresholds = Thresholds()
+    """From where on something is wrong, e.g. ``battery_low=15,battery_recovered=20``."""
     consumers: tuple[Literal["status", "analytics", "audit", "alerts"], ...] = ()
     """Consumers that run in the service, separated by commas."""
     pagerduty_routing_key: str | None = None
@@ -110,6 +113,8 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
 def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
     if field.name == "event_stream":
         return _event_stream(text)
+    if field.name == "thresholds":
+        return _thresholds(text)
     value = _items(text) if field.name in _LISTS else text
     try:
         converted = msgspec.convert(value, field.type, strict=False, dec_hook=_path)
@@ -130,6 +135,13 @@ def _event_stream(text: str) -> str:
             f"{PREFIX}EVENT_STREAM={without_secrets(text)!r} is wrong: {error}"
         ) from error
     return text
+
+
+def _thresholds(text: str) -> Thresholds:
+    try:
+        return from_environment({VARIABLE: text})
+    except ValueError as error:
+        raise SettingError(f"{error}; use e.g. battery_low=15,battery_recovered=20") from error
 
 
 def _items(text: str) -> list[str]:

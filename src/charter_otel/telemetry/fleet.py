@@ -7,9 +7,20 @@ from typing import Any
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.frames import Frame
+from charter_otel.thresholds import Flaps, Thresholds
 
 KNOWN_ROBOTS = 100_000
 """Robots that an instance remembers; beyond it, the one that has been offline longest goes."""
+
+_SERVICES_OWN = frozenset(
+    {
+        CloseReason.SERVER_SHUTDOWN,
+        CloseReason.SERVER_ERROR,
+        CloseReason.SERVER_LOST,
+        CloseReason.TOKEN_EXPIRED,
+    }
+)
+"""Ends that say nothing of how steady a robot is."""
 
 
 class Robot:
@@ -20,6 +31,7 @@ class Robot:
         "connection",
         "connection_id",
         "disconnected_at",
+        "flaps",
         "last_reason",
         "reading",
         "robot_id",
@@ -35,6 +47,8 @@ class Robot:
         self.seen_at: float | None = None
         self.disconnected_at: float | None = None
         self.last_reason: CloseReason | None = None
+        self.flaps: Flaps | None = None
+        """How often it went lately; None where it never did."""
         self.reading: Frame | None = None
         self.updated_at = 0.0
         """Unix seconds at which the last reading came."""
@@ -81,9 +95,11 @@ class Fleet:
 
     Args:
         capacity: How many it remembers.
+        thresholds: From where on something is wrong with a robot.
     """
 
-    def __init__(self, capacity: int = KNOWN_ROBOTS) -> None:
+    def __init__(self, capacity: int = KNOWN_ROBOTS, thresholds: Thresholds | None = None) -> None:
+        self.thresholds = thresholds or Thresholds()
         self._robots: dict[str, Robot] = {}
         self._offline: dict[str, None] = {}
         """Offline robots, longest first; a dict keeps the order."""
@@ -101,6 +117,12 @@ class Fleet:
     def offline(self) -> int:
         """Number of known robots that hold no connection."""
         return len(self._offline)
+
+    def gone(self) -> Iterator[Robot]:
+        """Iterate over the robots that hold no connection, those that left last first."""
+        for robot_id in reversed(list(self._offline)):
+            if (robot := self._robots.get(robot_id)) is not None:
+                yield robot
 
     def get(self, robot_id: str) -> Robot | None:
         """Give a known robot."""
@@ -122,7 +144,13 @@ class Fleet:
     def disconnected(self, connection: Connection, reason: CloseReason, at: float) -> None:
         """Take note that a robot is offline, unless it has a newer connection."""
         robot = self._robots.get(connection.robot_id)
-        if robot is None or robot.connection is not connection:
+        if robot is None:
+            return
+        if reason not in _SERVICES_OWN:
+            # A superseded one counts too: two robots of one id take turns for ever.
+            robot.flaps = robot.flaps or Flaps(self.thresholds.flap_half_life)
+            robot.flaps.add(time.monotonic())
+        if robot.connection is not connection:
             return
         robot.connection = None
         robot.seen_at = connection.last_seen_at

@@ -1,22 +1,24 @@
 """What is observed of connections and robots: read from the registry itself, so it cannot drift."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from itertools import islice
 
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments, Observed
 from charter_otel.otel.providers import ROBOT_SERIES
 from charter_otel.otel.semconv import Metric
+from charter_otel.telemetry.conditions import Conditions
 from charter_otel.telemetry.fleet import Robot
 from charter_otel.telemetry.frames import Frame
 from charter_otel.telemetry.gateway import Gateway
 
-_READINGS: tuple[tuple[Metric, Callable[[Frame], float]], ...] = (
-    (semconv.CHARTER_ROBOT_CPU_UTILIZATION, lambda reading: reading.cpu_usage / 100),
-    (semconv.CHARTER_ROBOT_MEMORY_UTILIZATION, lambda reading: reading.memory_usage / 100),
-    (semconv.CHARTER_ROBOT_BATTERY_CHARGE, lambda reading: reading.battery_percentage / 100),
-    (semconv.CHARTER_ROBOT_NETWORK_LATENCY, lambda reading: reading.network_latency_ms / 1000),
+_READINGS: tuple[tuple[Metric, str, Callable[[Frame], float]], ...] = (
+    (semconv.CHARTER_ROBOT_CPU_UTILIZATION, "high_cpu", lambda r: r.cpu_usage / 100),
+    (semconv.CHARTER_ROBOT_MEMORY_UTILIZATION, "high_cpu", lambda r: r.memory_usage / 100),
+    (semconv.CHARTER_ROBOT_BATTERY_CHARGE, "low_battery", lambda r: r.battery_percentage / 100),
+    (semconv.CHARTER_ROBOT_NETWORK_LATENCY, "high_cpu", lambda r: r.network_latency_ms / 1000),
 )
+"""Each metric of a reading, the condition whose robots have its series first, and its value."""
 
 
 def observe(instruments: Instruments, gateway: Gateway) -> None:
@@ -35,29 +37,41 @@ def observe(instruments: Instruments, gateway: Gateway) -> None:
         yield offline, {semconv.CHARTER_ROBOT_STATUS: "offline"}
 
     def online() -> Observed:
-        return [(int(robot.online), _id(robot)) for robot in _some(gateway.fleet)]
+        shown = islice(conditions.worst_first("flapping", "offline"), ROBOT_SERIES)
+        return [(int(robot.online), _id(robot)) for robot in shown]
 
+    def counts() -> Observed:
+        return [(len(robots), _condition(name)) for name, robots in conditions.look().items()]
+
+    def omitted() -> Observed:
+        for name, robots in conditions.look().items():
+            yield max(0, len(robots) - ROBOT_SERIES), _condition(name)
+
+    conditions = Conditions(gateway.fleet)
     instruments.observe(semconv.CHARTER_CONNECTION_ACTIVE, active)
     instruments.observe(semconv.CHARTER_FRAME_RECEIVED, frames)
     instruments.observe(semconv.CHARTER_ROBOT_COUNT, robots)
+    instruments.observe(semconv.CHARTER_ROBOT_CONDITION_COUNT, counts)
+    instruments.observe(semconv.CHARTER_ROBOT_OMITTED, omitted)
     instruments.observe(semconv.CHARTER_ROBOT_ONLINE, online)
-    for metric, value in _READINGS:
-        instruments.observe(metric, _reading(gateway, value))
+    for metric, condition, value in _READINGS:
+        instruments.observe(metric, _reading(conditions, condition, value))
 
 
-def _reading(gateway: Gateway, value: Callable[[Frame], float]) -> Callable[[], Observed]:
+def _reading(
+    conditions: Conditions, condition: str, value: Callable[[Frame], float]
+) -> Callable[[], Observed]:
     """Read a value of the robots that are online; an old reading would look like a live one."""
 
     def read() -> Observed:
-        talking = (r for r in gateway.fleet if r.online and r.reading is not None)
-        return [(value(r.reading), _id(r)) for r in _some(talking) if r.reading is not None]
+        talking = (r for r in conditions.worst_first(condition) if r.online and r.reading)
+        return [(value(r.reading), _id(r)) for r in islice(talking, ROBOT_SERIES) if r.reading]
 
     return read
 
 
-def _some(robots: Iterable[Robot]) -> Iterator[Robot]:
-    """Give one robot more than there are series, so that the overflow series says so."""
-    return islice(robots, ROBOT_SERIES + 1)
+def _condition(name: str) -> dict[str, str]:
+    return {semconv.CHARTER_ROBOT_CONDITION: name}
 
 
 def _id(robot: Robot) -> dict[str, str]:

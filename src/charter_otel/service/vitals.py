@@ -1,0 +1,103 @@
+"""What the instance tells of itself: that it lives, since when, and what it uses."""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from charter_otel.otel import semconv
+from charter_otel.otel.instruments import Instruments, Observed
+from charter_otel.otel.semconv import Metric
+from charter_otel.streams.tasks import end, spawn
+
+STANDARD_INTERVAL = 60.0
+"""Seconds between two exports of the metrics where `OTEL_METRIC_EXPORT_INTERVAL` says nothing."""
+TICK = 0.25
+"""Seconds between two looks at the event loop."""
+
+_STATM = Path("/proc/self/statm")
+_FILES = Path("/proc/self/fd")
+
+
+class Vitals:
+    """The instance's sign of life and what it uses, observed at each collection.
+
+    Without a sign of its own, a dead instance looks alive for as long as something on the way
+    repeats its last values.
+    """
+
+    def __init__(self) -> None:
+        self.stopped = False
+        """Set once the instance has stopped in an orderly way, before its last collection."""
+        self._began = time.monotonic()
+        self._lag = 0.0
+        self._watching: asyncio.Task[None] | None = None
+
+    def observe(self, instruments: Instruments) -> None:
+        """Have the metrics read at each collection."""
+        readings: dict[Metric, Callable[[], float | None]] = {
+            semconv.CHARTER_SERVICE_HEARTBEAT: lambda: 0.0 if self.stopped else time.time(),
+            semconv.CHARTER_SERVICE_HEARTBEAT_INTERVAL: export_interval,
+            semconv.CHARTER_SERVICE_LOOP_LAG: self._take_lag,
+            semconv.PROCESS_UPTIME: lambda: time.monotonic() - self._began,
+            semconv.PROCESS_CPU_TIME: time.process_time,
+            semconv.PROCESS_MEMORY_USAGE: _memory,
+            semconv.PROCESS_UNIX_FILE_DESCRIPTOR_COUNT: _files,
+        }
+        for metric, read in readings.items():
+            instruments.observe(metric, _one(read))
+
+    def start(self) -> None:
+        """Begin to watch the event loop."""
+        self.stopped = False
+        self._watching = spawn(self._watch(), "charter vitals")
+
+    async def stop(self) -> None:
+        """Stop watching, and have the next collection say that this is no death."""
+        self.stopped = True
+        task, self._watching = self._watching, None
+        if task is not None:
+            await end(task, time.monotonic())
+
+    def _take_lag(self) -> float:
+        lag, self._lag = self._lag, 0.0
+        return lag
+
+    async def _watch(self) -> None:
+        while True:
+            due = time.monotonic() + TICK
+            await asyncio.sleep(TICK)
+            self._lag = max(self._lag, time.monotonic() - due)
+
+
+def export_interval() -> float:
+    """Return the seconds between two exports, by the standard's variable in milliseconds."""
+    try:
+        interval = float(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "")) / 1000
+    except ValueError:
+        return STANDARD_INTERVAL
+    return interval if interval > 0 else STANDARD_INTERVAL
+
+
+def _one(read: Callable[[], float | None]) -> Callable[[], Observed]:
+    def observed() -> Observed:
+        value = read()
+        return [] if value is None else [(value, {})]
+
+    return observed
+
+
+def _memory() -> float | None:
+    try:
+        pages = int(_STATM.read_text().split()[1])
+    except OSError:
+        return None
+    return float(pages * os.sysconf("SC_PAGE_SIZE"))
+
+
+def _files() -> float | None:
+    try:
+        return float(sum(1 for _ in _FILES.iterdir()))
+    except OSError:
+        return None

@@ -1,0 +1,155 @@
+"""What is wrong with which robots: exact counts, hysteresis, the worst first."""
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
+
+from charter_otel.charter import CloseReason
+from charter_otel.otel import semconv
+from charter_otel.otel.instruments import Instruments
+from charter_otel.otel.providers import ROBOT_SERIES
+from charter_otel.telemetry import gauges
+from charter_otel.telemetry.conditions import Conditions
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import Fleet, take_reading
+from charter_otel.telemetry.frames import Frame
+from charter_otel.telemetry.gateway import Gateway
+
+
+class Clock:
+    """A clock that stands until it is moved."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        """Return its time, a little later each time it is asked."""
+        self.now += 1
+        return self.now
+
+
+def reading(battery: float = 80, cpu: float = 30) -> Frame:
+    """Return a reading."""
+    return Frame(cpu_usage=cpu, memory_usage=50, network_latency_ms=5, battery_percentage=battery)
+
+
+def connected(fleet: Fleet, robot_id: str, frame: Frame | None = None) -> Connection:
+    """Return a new connection of a robot that has sent a reading."""
+    connection = Connection(robot_id)
+    take_reading(fleet.connected(connection), frame or reading())
+    return connection
+
+
+def test_a_battery_that_wavers_around_the_limit_stays_low() -> None:
+    """It is low below 20 %, and well again from 25 % on."""
+    fleet = Fleet()
+    conditions = Conditions(fleet, Clock())
+    robot = fleet.connected(Connection("robot_001"))
+    seen = []
+    for battery in (20, 19.9, 20.1, 24.9, 25, 24.9, 20, 19):
+        take_reading(robot, reading(battery))
+        seen.append(len(conditions.look()["low_battery"]))
+    assert seen == [0, 1, 1, 1, 0, 0, 0, 1]
+
+
+def test_a_cpu_that_wavers_around_the_limit_stays_high() -> None:
+    """It is high above 90 %, and well again at 80 %."""
+    fleet = Fleet()
+    conditions = Conditions(fleet, Clock())
+    robot = fleet.connected(Connection("robot_001"))
+    seen = []
+    for cpu in (90, 90.1, 89, 80.1, 80, 85):
+        take_reading(robot, reading(cpu=cpu))
+        seen.append(len(conditions.look()["high_cpu"]))
+    assert seen == [0, 1, 1, 1, 0, 0]
+
+
+def test_a_robot_that_comes_and_goes_flaps_until_it_has_been_quiet_for_long() -> None:
+    """Three disconnects within minutes open the condition, half-lives without any resolve it."""
+    fleet, clock = Fleet(), Clock()
+    conditions = Conditions(fleet, clock)
+    seen = []
+    for _ in range(3):
+        fleet.disconnected(connected(fleet, "robot_001"), CloseReason.CONNECTION_LOST, 0)
+        seen.append(bool(conditions.look()["flapping"]))
+    assert seen == [False, False, True]
+
+
+def test_what_the_service_ends_itself_is_not_flapping() -> None:
+    """A robot that each deployment ends, or whose token expires, is steady."""
+    fleet = Fleet()
+    conditions = Conditions(fleet, Clock())
+    for _ in range(9):
+        fleet.disconnected(connected(fleet, "robot_001"), CloseReason.SERVER_SHUTDOWN, 0)
+        fleet.disconnected(connected(fleet, "robot_001"), CloseReason.TOKEN_EXPIRED, 0)
+    assert conditions.look()["flapping"] == {}
+
+
+def test_two_robots_of_one_id_flap() -> None:
+    """They supersede each other for ever, and each end counts."""
+    fleet = Fleet()
+    conditions = Conditions(fleet, Clock())
+    for _ in range(4):
+        older = connected(fleet, "robot_001")
+        connected(fleet, "robot_001")
+        fleet.disconnected(older, CloseReason.SUPERSEDED, 0)
+    assert set(conditions.look()["flapping"]) == {"robot_001"}
+
+
+def test_a_robot_that_left_on_purpose_is_offline_but_not_lost() -> None:
+    """Only an end that nobody meant makes a robot lost."""
+    fleet = Fleet()
+    conditions = Conditions(fleet, Clock())
+    fleet.disconnected(connected(fleet, "left"), CloseReason.CLIENT_DISCONNECT, 0)
+    fleet.disconnected(connected(fleet, "broke"), CloseReason.CONNECTION_LOST, 0)
+    found = conditions.look()
+    assert (set(found["offline"]), set(found["lost"])) == ({"left", "broke"}, {"broke"})
+
+
+def test_one_robot_of_twenty_thousand_has_its_series() -> None:
+    """The counts cover all robots; the series go to those in trouble, the worst first."""
+    gateway = Gateway()
+    for number in range(20_000):
+        connected(gateway.fleet, f"robot_{number:05}")
+    for name, battery in (("robot_19998", 12.0), ("robot_19999", 15.0)):
+        robot = gateway.fleet.get(name)
+        assert robot is not None
+        take_reading(robot, reading(battery))
+    series = _collect(gateway)
+    counts = {a["charter.robot.condition"]: n for a, n in series["charter.robot.condition.count"]}
+    assert counts == {"low_battery": 2, "high_cpu": 0, "flapping": 0, "offline": 0, "lost": 0}
+    charges = series[semconv.CHARTER_ROBOT_BATTERY_CHARGE.name]
+    assert [(a["charter.robot.id"], n) for a, n in charges[:2]] == [
+        ("robot_19998", 0.12),
+        ("robot_19999", 0.15),
+    ]
+    robots = [points for points in series.values() if "charter.robot.id" in points[0][0]]
+    assert len(robots) == 5
+    assert sum(map(len, robots)) == 5 * ROBOT_SERIES == 5_000
+
+
+def test_more_trouble_than_series_is_told() -> None:
+    """The counts stay exact; how many have no series of their own is a metric."""
+    gateway = Gateway()
+    for number in range(ROBOT_SERIES + 7):
+        connected(gateway.fleet, f"robot_{number:05}", reading(battery=10))
+    series = _collect(gateway)
+    omitted = {a["charter.robot.condition"]: n for a, n in series["charter.robot.omitted"]}
+    assert omitted["low_battery"] == 7
+    assert len(series[semconv.CHARTER_ROBOT_BATTERY_CHARGE.name]) == ROBOT_SERIES
+
+
+def _collect(gateway: Gateway) -> dict[str, list[tuple[dict[str, str], float]]]:
+    reader = InMemoryMetricReader()
+    provider = MeterProvider([reader])
+    gauges.observe(Instruments(provider.get_meter("test")), gateway)
+    data = reader.get_metrics_data()
+    assert data is not None
+    metrics = data.resource_metrics[0].scope_metrics[0].metrics
+    return {
+        metric.name: [
+            ({key: str(value) for key, value in (p.attributes or {}).items()}, p.value)
+            for p in metric.data.data_points
+            if isinstance(p, NumberDataPoint)
+        ]
+        for metric in metrics
+        if metric.data.data_points
+    }
