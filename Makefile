@@ -1,15 +1,17 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and a network; they make .venv themselves.
+# The demo gets what the package needs at run time, and everything else adds what the tests need.
 # Another Python: make PYTHON=/opt/python/bin/python3 test. For pytest: make test ARGS="-k redis -x".
 # Two processes run the tests, which wait for servers most of the time; JOBS=0 is one, for a debugger.
 
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
-PYTHON ?= $(or $(shell for python in python3 python3.13 python3.12 python3.11; do \
+PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done),python3)
 ARGS ?=
 JOBS ?= 2
 SECONDS ?= 60
 VENV := .venv
 BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 PIP := -m pip --disable-pip-version-check --quiet
 
@@ -34,7 +36,7 @@ help:
 	@echo "make pins       renews constraints.txt"
 	@echo "make clean      removes .venv and what the tools leave behind"
 
-demo: $(READY)
+demo: $(RUNTIME)
 	@$(BIN)/charter-otel demo
 
 test: $(READY)
@@ -68,10 +70,12 @@ fuzz: $(VENV)/.fuzz
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(SECONDS)
 	@$(BIN)/python -m pytest tests/fuzz -q
 
-# Of the runtime dependencies alone, in the versions that are pinned. The wheel brings it along.
+# Of the runtime dependencies alone, in the versions that are pinned, with what only the oldest Python needs.
+# The wheel brings it along.
 sbom: $(VENV)/.audit
 	@rm -rf build/sbom && $(PYTHON) -m venv build/sbom
-	@build/sbom/bin/python $(PIP) install -c constraints.txt .
+	@PYTHONPATH=tests $(BIN)/python -m supply needed > build/sbom/needed.txt
+	@build/sbom/bin/python $(PIP) install --no-deps -r build/sbom/needed.txt .
 	@build/sbom/bin/python $(PIP) uninstall --yes pip setuptools
 	@$(BIN)/cyclonedx-py environment build/sbom/bin/python --pyproject pyproject.toml --output-reproducible \
 	  | PYTHONPATH=tests $(BIN)/python -m supply sbom
@@ -93,14 +97,21 @@ collector:
 	@sh collector/build.sh
 
 # Made anew when the dependencies change. Everything goes to stderr: `make demo > file` holds JSON lines.
-$(READY): pyproject.toml constraints.txt
+# Modules are compiled when they are first imported: most never are.
+$(RUNTIME): pyproject.toml constraints.txt
 	@$(PYTHON) -c '$(RECENT)' 2>/dev/null || { echo "make: $(PYTHON) is missing or too old;" \
 	  "install Python 3.11 or newer and name it: make PYTHON=/path/to/python3" >&2; exit 1; }
-	@echo "make: building $(VENV), about a minute" >&2
+	@echo "make: installing charter-otel into $(VENV)" >&2
 	@$(PYTHON) -m venv --clear $(VENV) >&2 || { \
 	  echo "make: $(PYTHON) cannot make a venv; install its venv module (Debian: python3-venv)" >&2; exit 1; }
-	@$(BIN)/python $(PIP) install -c constraints.txt --upgrade pip >&2
-	@$(BIN)/python $(PIP) install -c constraints.txt -e . --group dev >&2
+	@$(BIN)/python $(PIP) install --no-compile -c constraints.txt -e . >&2
+	@touch $@
+
+# Groups of dependencies need a pip that is newer than the oldest Python's own.
+$(READY): $(RUNTIME)
+	@echo "make: installing what the tests need, about a minute" >&2
+	@$(BIN)/python $(PIP) install --no-compile -c constraints.txt --upgrade pip >&2
+	@$(BIN)/python $(PIP) install --no-compile -c constraints.txt -e . --group dev >&2
 	@touch $@
 
 $(VENV)/.bench: $(READY)
@@ -115,14 +126,15 @@ $(VENV)/.audit: $(READY)
 	@$(BIN)/python $(PIP) install -c constraints.txt --group audit >&2
 	@touch $@
 
-# The pins are what a fresh venv gets without any; the lines that start with # stay.
+# The newest versions that go together, for every supported Python and system; the lines that start with # stay.
 pins:
-	@rm -rf build/pins && $(PYTHON) -m venv build/pins
-	@build/pins/bin/python $(PIP) install --upgrade pip
-	@build/pins/bin/python $(PIP) install -e . --group dev --group bench --group fuzz --group audit
-	@{ grep '^#' constraints.txt; \
-	   build/pins/bin/python $(PIP) freeze --all --exclude-editable --exclude setuptools; } > build/constraints.txt
-	@mv build/constraints.txt constraints.txt && rm -rf build/pins
+	@rm -rf build/pins && $(PYTHON) -m venv build/pins && build/pins/bin/python $(PIP) install uv
+	@echo '-e .[pagerduty,testing,wsproto]' > build/pins/asked.txt
+	@build/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
+	  --no-header --no-annotate --group dev --group bench --group fuzz --group audit \
+	  --output-file build/pins/found.txt build/pins/asked.txt >/dev/null
+	@{ grep '^#' constraints.txt; grep -v '^-e' build/pins/found.txt; } > build/pins/constraints.txt
+	@mv build/pins/constraints.txt constraints.txt && rm -rf build/pins
 
 clean:
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -5,21 +5,24 @@ import re
 import subprocess
 import sys
 import zipfile
-from importlib.metadata import distribution, requires, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 
 import pytest
+from packaging.markers import Marker
 from packaging.requirements import Requirement
-from packaging.utils import NormalizedName, canonicalize_name
+from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from supply import bom
 from supply.__main__ import audit
 from supply.advisories import Advisories
+from supply.closure import closure
 from supply.pins import PROJECT, ROOT, known_weaknesses, lowest, pins
 
 PYPROJECT = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
 RUNTIME = [Requirement(line) for line in PROJECT["project"]["dependencies"]]
+CONSTRAINTS = (ROOT / "constraints.txt").read_text(encoding="utf-8")
 PINS = pins()
 SBOM = json.loads(bom.FILE.read_text(encoding="utf-8"))
 
@@ -39,38 +42,29 @@ def test_each_says_why_it_is_there(line: str) -> None:
     assert re.search(rf'^    "{re.escape(line)}", +# \S', PYPROJECT, re.MULTILINE)
 
 
-def _closure() -> dict[NormalizedName, Requirement]:
-    """Give all that the runtime dependencies need in this environment, by name."""
-    waiting = list(RUNTIME)
-    found: dict[NormalizedName, Requirement] = {}
-    while waiting:
-        requirement = waiting.pop()
-        name = canonicalize_name(requirement.name)
-        applies = requirement.marker is None or requirement.marker.evaluate()
-        if name in found or not applies:
-            continue
-        found[name] = requirement
-        environments = [{"extra": extra} for extra in ("", *requirement.extras)]
-        for line in requires(requirement.name) or []:
-            needed = Requirement(line)
-            if needed.marker is None or any(map(needed.marker.evaluate, environments)):
-                needed.marker = None
-                waiting.append(needed)
-    return found
-
-
 def test_everything_that_is_needed_is_pinned() -> None:
     """So that a fresh installation gets what was tested, and a pin fits the range beside it."""
-    closure = _closure()
-    assert sorted(closure.keys() - PINS.keys()) == []
-    assert [r for name, r in closure.items() if not r.specifier.contains(PINS[name])] == []
+    needed = closure()
+    assert sorted(needed.keys() - PINS.keys()) == []
+    assert [r for name, r in needed.items() if not r.specifier.contains(PINS[name])] == []
+
+
+def test_what_only_the_oldest_python_needs_is_pinned_and_listed() -> None:
+    """redis-py needs async-timeout below Python 3.11.3, on whatever Python this runs."""
+    assert "async-timeout" in closure()
+    (line,) = re.findall("^async-timeout==.*$", CONSTRAINTS, re.MULTILINE)
+    assert Requirement(line).marker == Marker("python_full_version < '3.11.3'")
 
 
 def test_each_has_a_licence_that_allows_its_use() -> None:
     """Permissive ones, which ask for no source in return."""
     permissive = re.compile(r"MIT|BSD|Apache|ISC|PSF|MPL|Python Software Foundation", re.IGNORECASE)
-    for name in _closure():
-        metadata = distribution(name).metadata
+    for name in closure():
+        try:
+            metadata = distribution(name).metadata
+        except PackageNotFoundError:
+            assert name == "async-timeout"
+            continue
         fields = ("License-Expression", "License")
         said = [text for field in fields for text in metadata.get_all(field) or []]
         said += [line for line in metadata.get_all("Classifier") or [] if "License" in line]
@@ -146,7 +140,7 @@ def test_an_audit_that_looked_at_nothing_does_not_pass(
 def test_the_bill_of_materials_is_what_is_needed_in_the_versions_that_are_pinned() -> None:
     """Else run `make sbom`."""
     listed = {canonicalize_name(one["name"]): Version(one["version"]) for one in SBOM["components"]}
-    assert listed == {name: PINS[name] for name in _closure()}
+    assert listed == {name: PINS[name] for name in closure()}
     assert SBOM["metadata"]["component"]["version"] == version("charter-otel")
     assert all(one["purl"].startswith("pkg:pypi/") for one in SBOM["components"])
 

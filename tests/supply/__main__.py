@@ -1,4 +1,8 @@
-"""`python -m supply audit [DIRECTORY]`, `python -m supply sbom < cyclonedx-py's document`."""
+"""What `make sbom` and `make audit` run.
+
+`python -m supply audit [DIRECTORY]` audits the pins. `python -m supply needed` prints the pins of
+an installation, and `python -m supply sbom` reads what cyclonedx-py says of one.
+"""
 
 import json
 import subprocess
@@ -7,6 +11,7 @@ from pathlib import Path
 
 from supply import bom
 from supply.advisories import Advisories, NoAdvisories
+from supply.closure import closure
 from supply.pins import ROOT, WEAKNESSES, known_weaknesses, pins
 
 NOT_AUDITED = """audit: NOT AUDITED, no advisory service can be reached from here ({reason}).
@@ -93,6 +98,8 @@ def _run(*command: str) -> "subprocess.CompletedProcess[str]":
 
 if __name__ == "__main__":
     match sys.argv[1:]:
+        case ["needed"]:
+            print(*(f"{name}=={pins()[name]}" for name in sorted(closure())), sep="\n")
         case ["sbom"]:
             bom.write(sys.stdin.read())
         case ["audit", directory] if directory:

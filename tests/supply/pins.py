@@ -17,21 +17,21 @@ Pins = dict[NormalizedName, Version]
 
 
 def pins() -> Pins:
-    """Give the version of each package that `constraints.txt` pins."""
+    """Return the version of each package that `constraints.txt` pins, on whatever machine."""
     text = (ROOT / "constraints.txt").read_text(encoding="utf-8")
-    found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)$", text, re.MULTILINE)
+    found = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)(?: *;.*)?$", text, re.MULTILINE)
     return {canonicalize_name(name): Version(version) for name, version in found}
 
 
 def ranges() -> list[Requirement]:
-    """Give what the package asks for at run time, its extras included."""
+    """Return what the package asks for at run time, its extras included."""
     project = PROJECT["project"]
     extras = [line for lines in project["optional-dependencies"].values() for line in lines]
     return [Requirement(line) for line in [*project["dependencies"], *extras]]
 
 
 def known_weaknesses(versions: Pins) -> list[str]:
-    """Say which versions are older than the first good one; nothing is asked for that."""
+    """Return the versions that are older than the first good one, each with the reason."""
     first_good = tomllib.loads(WEAKNESSES.read_text(encoding="utf-8"))["first_good"]
     return [
         f"{name} {versions[name]} is older than {known['version']}: {known['why']}"
@@ -41,7 +41,7 @@ def known_weaknesses(versions: Pins) -> list[str]:
 
 
 def lowest() -> Pins:
-    """Give the oldest version that each range allows."""
+    """Return the oldest version that each range allows."""
     return {
         canonicalize_name(asked.name): min(
             Version(one.version) for one in asked.specifier if one.operator in {">=", "==", "~="}

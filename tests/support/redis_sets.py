@@ -1,7 +1,6 @@
 """A real Redis Cluster and a real Sentinel set, on free loopback ports."""
 
 import contextlib
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -12,12 +11,14 @@ from redis.crc import key_slot
 
 from support.certificates import Certificate
 from support.polling import wait_until
-from support.redis import RedisServer, redis_binary
+from support.redis import RedisServer
 
 REPLICATED = ("--repl-diskless-sync-delay", "0")
 """Options of a server whose replicas need not wait for others to come."""
 
 _FAILOVER_MS = 1000
+
+_SLOTS = 16384
 
 _SLOT = key_slot(b"charter")
 """Slot of our keys, by their hash tag."""
@@ -89,23 +90,31 @@ def cluster(
     with ExitStack() as stack:
         count = masters * (1 + replicas)
         servers = [_node(stack, directory / f"node{n}", tls) for n in range(count)]
-        endpoints = [f"127.0.0.1:{server.port}" for server in servers]
-        trusting = ("--tls", "--cacert", str(tls.chain)) if tls else ()
-        making = ("--cluster", "create", *endpoints, "--cluster-replicas", str(replicas))
-        subprocess.run(
-            [redis_binary().replace("-server", "-cli"), *trusting, *making, "--cluster-yes"],
-            check=True,
-            capture_output=True,
-            timeout=60,
-        )
+        _form_cluster(servers, masters)
         found = RedisSet(
             servers,
-            _url("cluster", endpoints[-1], tls),
+            _url("cluster", f"127.0.0.1:{servers[-1].port}", tls),
             lambda master: _replica_of(master, servers).command("CLUSTER", "FAILOVER"),
         )
         wait_until(lambda: all(map(_covers_all, servers)), "the cluster is complete", 30)
         found.replicas_follow(replicas)
         yield found
+
+
+def _form_cluster(servers: list[RedisServer], masters: int) -> None:
+    """Make one cluster of the servers, as `redis-cli --cluster create` does: wheels lack it."""
+    for number, server in enumerate(servers):
+        server.command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
+    for number, server in enumerate(servers[:masters]):
+        slots = range(number * _SLOTS // masters, (number + 1) * _SLOTS // masters)
+        server.command("CLUSTER", "ADDSLOTS", *slots)
+    for server in servers[1:]:
+        server.command("CLUSTER", "MEET", "127.0.0.1", servers[0].port)
+    wait_until(lambda: all(_knows(each, len(servers)) for each in servers), "the nodes met", 30)
+    for number, server in enumerate(servers[masters:]):
+        name = servers[number % masters].command("CLUSTER", "MYID")
+        assert isinstance(name, bytes)
+        server.command("CLUSTER", "REPLICATE", name)
 
 
 def reshard(servers: RedisSet) -> RedisServer:
@@ -204,10 +213,16 @@ def _knows_all(sentinel: RedisServer) -> bool:
     return int(state[b"num-other-sentinels"]) == 2 and int(state[b"num-slaves"]) > 0
 
 
+def _knows(server: RedisServer, nodes: int) -> bool:
+    told = server.command("CLUSTER", "NODES")
+    assert isinstance(told, bytes)
+    return len(told.splitlines()) == nodes and b"handshake" not in told
+
+
 def _covers_all(server: RedisServer) -> bool:
     told = server.command("CLUSTER", "INFO")
     assert isinstance(told, bytes)
-    return b"cluster_state:ok" in told and b"cluster_slots_ok:16384" in told
+    return b"cluster_state:ok" in told and b"cluster_slots_ok:%d" % _SLOTS in told
 
 
 REPLACING: dict[str, Callable[..., contextlib.AbstractContextManager[RedisSet]]] = {
