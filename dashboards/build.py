@@ -11,7 +11,7 @@ JSON = Path(__file__).parent / "json"
 
 
 def render() -> dict[Path, str]:
-    """Give every generated file with its text."""
+    """Return every generated file with its text."""
     return {
         JSON / name: json.dumps(made, indent=2, ensure_ascii=False) + "\n"
         for name, made in all_dashboards().items()
@@ -19,7 +19,7 @@ def render() -> dict[Path, str]:
 
 
 def drift(files: dict[Path, str]) -> list[str]:
-    """Give the names of files that differ from what the definitions say, or should not be there."""
+    """Return the names of files that differ from their definitions or have none."""
     changed = [path for path, text in files.items() if _text(path) != text]
     return sorted(path.name for path in {*changed, *(set(JSON.glob("*.json")) - set(files))})
 

@@ -27,7 +27,7 @@ def other_dashboards() -> dashboard.DashboardLink:
 
 
 def column_links() -> dict[str, list[dict[str, object]]]:
-    """Give the links of a table's columns, by a pattern of the column's name."""
+    """Return the links of a table's columns, by a pattern of the column's name."""
     robot = label(semconv.CHARTER_ROBOT_ID)
     return {
         f"/^({'|'.join(TRACE_FIELDS)})$/": [_link("Trace ${__value.raw}", trace_url())],

@@ -37,12 +37,12 @@ def events(*types: EventType, where: tuple[str, ...] = ()) -> str:
 
 
 def filtered(attribute: str, value: str, operator: str = "=~") -> str:
-    """Give a filter on an attribute."""
+    """Return a filter on an attribute."""
     return f'{label(attribute)}{operator}"{value}"'
 
 
 def unexpected() -> str:
-    """Give the filter that leaves disconnects that somebody should look at."""
+    """Return the filter that leaves disconnects that somebody should look at."""
     return filtered(semconv.CHARTER_CONNECTION_CLOSE_REASON, EXPECTED, "!~")
 
 
@@ -73,7 +73,7 @@ def failed_spans(*names: str) -> str:
 
 
 def table(columns: Mapping[str, str]) -> tuple[tuple[str, dict[str, object]], ...]:
-    """Give the transformations that show records as rows: the time, then heading → attribute."""
+    """Return the transformations that show records as rows: the time, then heading → attribute."""
     headings = {"Time": "Time", **{label(key): heading for heading, key in columns.items()}}
     numbers = [
         {"targetField": label(key), "destinationType": "number"}

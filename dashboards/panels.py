@@ -191,7 +191,7 @@ def records(
 
 
 def steps_of(steps: Steps) -> ThresholdsConfig:
-    """Give thresholds for a column of a table."""
+    """Return thresholds for a column of a table."""
     return _thresholds(steps).build()
 
 

@@ -17,7 +17,7 @@ _UNITS = {"s": "seconds", "ms": "milliseconds", "By": "bytes", "%": "percent"}
 
 
 def metric_name(metric: Metric, part: Part = "") -> str:
-    """Give a metric's name in Prometheus.
+    """Return a metric's name in Prometheus.
 
     Raises:
         ValueError: A histogram needs a part, and nothing else has one.
@@ -34,7 +34,7 @@ def metric_name(metric: Metric, part: Part = "") -> str:
 
 
 def label(attribute: str) -> str:
-    """Give an attribute's label in Prometheus, which is its name in Loki too."""
+    """Return an attribute's label in Prometheus, which is its name in Loki too."""
     return re.sub(r"[^a-zA-Z0-9_]", "_", attribute)
 
 
@@ -58,12 +58,12 @@ def select(metric: Metric, *matchers: str, part: Part = "") -> str:
 
 
 def matching(attribute: str, value: str, operator: Literal["=", "!=", "=~", "!~"] = "=") -> str:
-    """Give a matcher of an attribute's value."""
+    """Return a matcher of an attribute's value."""
     return f'{label(attribute)}{operator}"{value}"'
 
 
 def at_most(boundary: float) -> str:
-    """Give the matcher of a histogram's bucket.
+    """Return the matcher of a histogram's bucket.
 
     A boundary reads ``60.0`` in Prometheus 3 and in the OpenMetrics format, which alone carries
     exemplars; it reads ``60`` in the old text format.
@@ -73,19 +73,19 @@ def at_most(boundary: float) -> str:
 
 
 def rate(metric: Metric, *matchers: str, part: Part = "") -> str:
-    """Give the metric's increase per second."""
+    """Return the metric's increase per second."""
     return f"rate({select(metric, *matchers, part=part)}[$__rate_interval])"
 
 
 def increase(
     metric: Metric, *matchers: str, part: Part = "", over: str = "$__rate_interval"
 ) -> str:
-    """Give the metric's increase over a time."""
+    """Return the metric's increase over a time."""
     return f"increase({select(metric, *matchers, part=part)}[{over}])"
 
 
 def grown(metric: Metric, *matchers: str, part: Part = "", over: str = "$__range") -> str:
-    """Give the metric's increase over a time, with the first one of a series that is new.
+    """Return the metric's increase over a time, with the first one of a series that is new.
 
     ``increase`` needs a sample before; a rare event would show only when it happens again.
     """
@@ -112,7 +112,7 @@ def quantile(share: float, metric: Metric, *by: str, matchers: tuple[str, ...] =
 
 
 def mean(metric: Metric, *by: str) -> str:
-    """Give the mean of what a histogram recorded."""
+    """Return the mean of what a histogram recorded."""
     return f"{total(rate(metric, part='sum'), *by)} / {total(rate(metric, part='count'), *by)}"
 
 

@@ -84,7 +84,7 @@ def redis_server() -> Iterator["RedisServer"]:
 
 @pytest.fixture
 def redis_url(redis_server: "RedisServer") -> str:
-    """Give the URL of a Redis that is empty."""
+    """Return the URL of a Redis that is empty."""
     redis_server.command("FLUSHALL")
     return redis_server.url
 

@@ -86,7 +86,7 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 
 
 def is_function(node: ast.AST) -> TypeGuard[Function]:
-    """Tell whether it is the definition of a function."""
+    """Return whether it is the definition of a function."""
     return isinstance(node, Function)
 
 

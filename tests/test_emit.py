@@ -48,12 +48,12 @@ class Module:
 
 @pytest.fixture
 def module() -> Module:
-    """Give a module of its own."""
+    """Return a module of its own."""
     return Module()
 
 
 def dropped(captured: Capture) -> dict[tuple[str, str], float]:
-    """Give the dropped events by sink and reason."""
+    """Return the dropped events by sink and reason."""
     points = captured.metrics().get("charter.event.dropped", [])
     return {
         (p.attributes["charter.sink"], p.attributes["charter.drop_reason"]): p.value for p in points
@@ -147,7 +147,7 @@ class TestSinks:
 
 
 def noting(order: list[str], name: str) -> Callable[..., Any]:
-    """Give a function that notes that it was called."""
+    """Return a function that notes that it was called."""
 
     def note(*_: Any, **__: Any) -> dict[str, Any]:
         order.append(name)

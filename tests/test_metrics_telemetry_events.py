@@ -37,7 +37,7 @@ class MockEventStream:
         return [event.type for event in self.events]
 
     def one(self, event_type: str) -> Event:
-        """Give the one event of a type."""
+        """Return the one event of a type."""
         [event] = [event for event in self.events if event.type == event_type]
         return event
 
@@ -98,7 +98,7 @@ class BrokenMissions(MemoryMissions):
 
 @pytest.fixture
 def stream() -> MockEventStream:
-    """Give a stream that both modules publish to."""
+    """Return a stream that both modules publish to."""
     stream = MockEventStream()
     jobs.set_event_stream(stream)
     router.set_event_stream(stream)

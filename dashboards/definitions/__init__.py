@@ -5,7 +5,7 @@ from dashboards.kit import Dashboard
 
 
 def all_dashboards() -> dict[str, Dashboard]:
-    """Give every dashboard under its file name below ``json/``."""
+    """Return every dashboard under its file name below ``json/``."""
     return {
         "fleet.json": fleet.dashboard(),
         "incidents.json": incidents.dashboard(),

@@ -20,12 +20,12 @@ class Links:
     """The uid of the Tempo data source in Grafana."""
 
     def dashboard(self, uid: str, variables: Mapping[str, str]) -> str:
-        """Give the address of a dashboard; the variables' values are templates."""
+        """Return the address of a dashboard; the variables' values are templates."""
         query = "&".join(f"var-{name}={value}" for name, value in variables.items())
         return f"{self.grafana}/d/{uid}" + (f"?{query}" if query else "")
 
     def trace(self, query: str) -> str:
-        """Give the address of a trace, or of a search for traces.
+        """Return the address of a trace, or of a search for traces.
 
         Args:
             query: A trace id or TraceQL, in which templates may stand.
@@ -73,7 +73,7 @@ class Alert:
     """How long it goes on firing after it is no longer so."""
 
     def rule(self, links: Links) -> dict[str, Any]:
-        """Give the rule as the rule file has it."""
+        """Return the rule as the rule file has it."""
         timing = {"for": self.hold, "keep_firing_for": self.keep}
         return {
             "alert": self.name,
@@ -91,7 +91,7 @@ class Alert:
 
 
 def of_label(name: str) -> str:
-    """Give the template for the value of a label."""
+    """Return the template for the value of a label."""
     return "{{ $labels." + name + " }}"
 
 

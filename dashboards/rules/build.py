@@ -32,25 +32,25 @@ _END = "<!-- end of query -->\n"
 
 
 def alerts(limits: Thresholds | None = None) -> list[Alert]:
-    """Give all alerts."""
+    """Return all alerts."""
     limits = limits or Thresholds()
     return [alert for give in (*_PROMETHEUS.values(), *_LOKI.values()) for alert in give(limits)]
 
 
 def prometheus(limits: Thresholds | None = None, links: Links | None = None) -> str:
-    """Give Prometheus's rule file."""
+    """Return Prometheus's rule file."""
     limits = limits or Thresholds()
     recording = [_group("charter.recorded", limits, recorded.rules())]
     return _rule_file(recording + _groups(_PROMETHEUS, limits, links or Links()))
 
 
 def loki(limits: Thresholds | None = None, links: Links | None = None) -> str:
-    """Give Loki's rule file."""
+    """Return Loki's rule file."""
     return _rule_file(_groups(_LOKI, limits or Thresholds(), links or Links()))
 
 
 def runbook(alert: Alert, text: str) -> str:
-    """Give a runbook with the alert's query in its place.
+    """Return a runbook with the alert's query in its place.
 
     Raises:
         ValueError: The runbook has no place for it.
@@ -63,7 +63,7 @@ def runbook(alert: Alert, text: str) -> str:
 
 
 def files(links: Links | None = None) -> dict[Path, str]:
-    """Give what is generated, by path."""
+    """Return what is generated, by path."""
     generated = {
         RULES / "charter.rules.yaml": prometheus(links=links),
         RULES / "charter.loki.yaml": loki(links=links),

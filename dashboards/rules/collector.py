@@ -21,7 +21,7 @@ SEND_FAILED = (
 
 
 def alerts(limits: Thresholds) -> list[Alert]:
-    """Give the alerts."""
+    """Return the alerts."""
     return [_refusing(limits), _discarding(limits), _queueing(limits), _down(limits), _watchdog()]
 
 

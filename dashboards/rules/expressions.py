@@ -19,13 +19,13 @@ EXPECTED = "|".join(sorted(EXPECTED_CLOSE_REASONS))
 
 
 def series(metric: Metric, *matchers: str, part: Part = "") -> str:
-    """Give a selector of the metric's series, or of those of a histogram's part."""
+    """Return a selector of the metric's series, or of those of a histogram's part."""
     name = metric_name(metric, part)
     return f"{name}{{{','.join(matchers)}}}" if matchers else name
 
 
 def grown(selector: str, window: str, by: str) -> str:
-    """Give by how much counters grew within the window, summed by labels.
+    """Return by how much counters grew within the window, summed by labels.
 
     ``increase`` does not see the first increment of a series, since there is no sample before it;
     a series that was not there a window ago has grown by all that it is.
@@ -39,6 +39,6 @@ def grown(selector: str, window: str, by: str) -> str:
 
 
 def unexpected_closes(window: str, by: str) -> str:
-    """Give how many connections ended in a way that nobody meant."""
+    """Return how many connections ended in a way that nobody meant."""
     closes = series(semconv.CHARTER_CONNECTION_DURATION, f'{REASON}!~"{EXPECTED}"', part="count")
     return grown(closes, window, by)

@@ -26,7 +26,7 @@ _OF_ROBOT = f'{{ span.{semconv.CHARTER_ROBOT_ID} = "{of_label(ROBOT_ID)}" }}'
 
 
 def alerts(limits: Thresholds) -> list[Alert]:
-    """Give the alerts."""
+    """Return the alerts."""
     return [
         _disconnects(limits),
         _short(limits),

@@ -19,7 +19,7 @@ _TRACES = (
 
 
 def alerts(limits: Thresholds) -> list[Alert]:
-    """Give the alerts."""
+    """Return the alerts."""
     return [_failed(limits), _failing(limits), _missing(limits), _slow(limits)]
 
 

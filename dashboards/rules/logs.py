@@ -19,12 +19,12 @@ DASHBOARD = "charter-incidents"
 
 
 def alerts(limits: Thresholds) -> list[Alert]:
-    """Give the alerts."""
+    """Return the alerts."""
     return [_job(limits), _robot(limits)]
 
 
 def _newest(limits: Thresholds, window: str, by: tuple[str, ...], *stages: str) -> str:
-    """Give the newest record for each value of the first label, with all the labels.
+    """Return the newest record for each value of the first label, with all the labels.
 
     One alert for each job or robot, however often it failed: a page for every failure would hide
     the trace of the last one among those of the others.

@@ -12,7 +12,7 @@ _OTHER = f'{SINK}!~"stream|subscriber"'
 
 
 def alerts(limits: Thresholds) -> list[Alert]:
-    """Give the alerts."""
+    """Return the alerts."""
     return [
         _lost(limits),
         _dropped(limits),

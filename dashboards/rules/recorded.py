@@ -10,7 +10,7 @@ _OURS = 'alertname!="Watchdog"'
 
 
 def rules() -> list[dict[str, str]]:
-    """Give the rules."""
+    """Return the rules."""
     return [
         {
             "record": metric_name(external.ALERTS_FIRING),

@@ -16,8 +16,8 @@ import structlog
 from charter_otel.charter import Event, InvalidEvent, create, encode
 from charter_otel.charter.envelope import random_suffix
 from charter_otel.otel.instrumentation import SCOPE, Instrumentation
-from charter_otel.otel.line_values import Envelope
-from charter_otel.otel.logs import event_lines
+from charter_otel.otel.lines.configure import event_lines
+from charter_otel.otel.lines.values import Envelope
 from charter_otel.otel.records import emit_record, severity
 from charter_otel.otel.trace_context import TraceIds, current, trace_ids
 from charter_otel.streams import EventStream
@@ -216,7 +216,7 @@ _emitter = Emitter()
 
 
 def get_emitter() -> Emitter:
-    """Give the emitter that `emit` and the modules use."""
+    """Return the emitter that `emit` and the modules use."""
     return _emitter
 
 
@@ -234,7 +234,7 @@ def emit(
 
 
 def event_seam(module: dict[str, Any]) -> tuple[SetEventStream, EmitEvent]:
-    """Give a module its ``set_event_stream`` and ``_emit_event_safe``, the specification's seams.
+    """Return a module its ``set_event_stream`` and ``_emit_event_safe``, the specification's seams.
 
     Both work on that module's own ``_event_stream`` global, so a test may replace it like any
     other attribute, and the next event sees the change.

@@ -98,7 +98,7 @@ def _token(secret: str, token: str) -> Token:
 
 
 def is_short(secret: str) -> bool:
-    """Tell whether the secret is shorter than it should be; the service says so at its start."""
+    """Return whether the secret is shorter than it should be; the service says so at its start."""
     return len(secret.encode()) < SHORT_SECRET
 
 

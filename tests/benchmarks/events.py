@@ -7,7 +7,7 @@ EVENT_TYPE = "telemetry.connection_closed"
 
 
 def payload() -> dict[str, Any]:
-    """Give the payload of a robot's closed connection, the event with the most in it."""
+    """Return the payload of a robot's closed connection, the event with the most in it."""
     return {
         "robot_id": "robot_001",
         "connection_id": "ws_robot_001_1703003456_9f8e7d6c",
@@ -18,7 +18,7 @@ def payload() -> dict[str, Any]:
 
 
 def attributes(event_id: str, timestamp: float, trace_id: str, p: dict[str, Any]) -> dict[str, Any]:
-    """Give the eleven attributes that the event's log record and span event have."""
+    """Return the eleven attributes that the event's log record and span event have."""
     return {
         "charter.event.id": event_id,
         "charter.event.type": EVENT_TYPE,

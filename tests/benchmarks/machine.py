@@ -21,7 +21,7 @@ def pin(core: int, pid: int = 0) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the CPU time that all threads of a process have used, to the nanosecond."""
+    """Return the CPU time that all threads of a process have used, to the nanosecond."""
     used = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -30,7 +30,7 @@ def cpu_seconds(pid: int) -> float:
 
 
 def private_bytes(pid: int) -> int:
-    """Give the memory that only this process uses (USS)."""
+    """Return the memory that only this process uses (USS)."""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     return 1024 * sum(int(line.split()[1]) for line in lines if line.startswith("Private_"))
 
@@ -44,7 +44,7 @@ def raise_open_file_limit(wanted: int = 65_536) -> None:
 
 
 def loop_milliseconds() -> float:
-    """Give the milliseconds of a million additions in a loop, by which two machines compare."""
+    """Return the milliseconds of a million additions in a loop, by which two machines compare."""
     return statistics.median(_loop() for _ in range(9)) * 1e3
 
 

@@ -27,7 +27,7 @@ def black_hole() -> Iterator[dict[str, str]]:
 
 
 def variables(port: int) -> dict[str, str]:
-    """Give the standard variables for an OTLP/HTTP receiver on loopback."""
+    """Return the standard variables for an OTLP/HTTP receiver on loopback."""
     return {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{port}"}
 
 

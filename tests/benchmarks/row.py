@@ -22,7 +22,7 @@ class Target(NamedTuple):
     test the one that is worse. The smoke test holds the row to this instead of the bound."""
 
     def met(self, rounds: Rounds) -> bool:
-        """Tell whether the rounds reach the target."""
+        """Return whether the rounds reach the target."""
         match self.kind:
             case "at least":
                 return rounds.ratio >= self.bound
@@ -32,7 +32,7 @@ class Target(NamedTuple):
                 return rounds.difference <= self.bound
 
     def tolerable(self, rounds: Rounds) -> bool:
-        """Tell whether the rounds are good enough for a smoke test, by `_SMOKE`.
+        """Return whether the rounds are good enough for a smoke test, by `_SMOKE`.
 
         Only ratios are judged. A difference grows with whatever else the machine does meanwhile.
         """
@@ -91,7 +91,7 @@ class Row(NamedTuple):
         return self.target.tolerable(self.rounds)
 
     def as_json(self) -> dict[str, Any]:
-        """Give the row with all its rounds."""
+        """Return the row with all its rounds."""
         rounds = self.rounds
         return {
             "row": self.name,
@@ -117,7 +117,7 @@ class Bench:
     stack: ExitStack = field(default_factory=ExitStack)
 
     def size(self, full: int, quick: int) -> int:
-        """Give how much one round does."""
+        """Return how much one round does."""
         return quick if self.quick else full
 
 

@@ -28,7 +28,7 @@ class Server(NamedTuple):
     """Seconds from the start of the process until it answered."""
 
     def websocket(self, robot_id: str) -> str:
-        """Give the address of a robot's WebSocket."""
+        """Return the address of a robot's WebSocket."""
         return f"ws://{self.address}/api/telemetry/ws/{robot_id}"
 
 

@@ -17,7 +17,7 @@ HEAD = (
 
 
 def line(row: Row) -> str:
-    """Give a row as a line of the table."""
+    """Return a row as a line of the table."""
     rounds = row.rounds
     relation = (
         f"{rounds.difference:+.3g}"
@@ -38,7 +38,7 @@ def line(row: Row) -> str:
 
 
 def cells(*texts: str) -> str:
-    """Give a line of a table."""
+    """Return a line of a table."""
     return "| " + " | ".join(texts) + " |"
 
 

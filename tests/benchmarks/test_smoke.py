@@ -68,7 +68,7 @@ def smoke(directory: Path, *benchmarks: Benchmark, quick: bool = True) -> int:
 
 
 def measuring(target: Target, *ratios: float) -> Benchmark:
-    """Give a benchmark that measures one ratio after another, the last one for ever."""
+    """Yield a benchmark that measures one ratio after another, the last one for ever."""
     left = list(ratios)
 
     def measure(_: Bench) -> Iterator[Row]:
@@ -78,6 +78,6 @@ def measuring(target: Target, *ratios: float) -> Benchmark:
 
 
 def row(target: Target, ratio: float) -> Row:
-    """Give a row whose ratio is known."""
+    """Return a row whose ratio is known."""
     sides = Rounds(Sample((1.0, 1.0)), Sample((ratio, ratio)))
     return Row(f"{ratio}", "one", "s", sides, target)

@@ -63,7 +63,7 @@ class Worker:
         return result
 
     def __enter__(self) -> Self:
-        """Give the worker."""
+        """Return the worker."""
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -12,7 +12,7 @@ import time
 
 from chaos.account import Row
 from chaos.promises import EVERY, promised
-from charter_otel.cli.limits import raise_open_file_limit
+from charter_otel.open_files import raise_open_file_limit
 
 LINE = "{:24}{:>8}{:>10}{:>9}{:>8}{:>5}{:>12}{:>8}  {:16}{:6}{}"
 HEAD = LINE.format(

@@ -81,7 +81,7 @@ class Account:
         }
 
     def row(self, fault: str, promise: str, bounds: Bounds, wrong: Sequence[str]) -> Row:
-        """Give the row of the table.
+        """Return the row of the table.
 
         Args:
             fault: Its name.
@@ -179,7 +179,7 @@ def unpaired(opened: Counter[str], closed: Counter[str]) -> str:
 
 
 def in_order(emitted: Iterable[str], delivered: Iterable[str]) -> bool:
-    """Tell whether what was delivered of the emitted events was so in their order."""
+    """Return whether what was delivered of the emitted events was so in their order."""
     order = {event_id: place for place, event_id in enumerate(emitted)}
     places = [order[event_id] for event_id in delivered if event_id in order]
     return places == sorted(places)

@@ -13,7 +13,7 @@ from support.redis import RedisServer
 
 
 def rows(log: Path) -> int:
-    """Give the number of whole rows."""
+    """Return the number of whole rows."""
     return len(_ids(log))
 
 
@@ -42,6 +42,6 @@ def _stored(server: RedisServer) -> set[str]:
 
 
 def _ids(log: Path) -> list[str]:
-    """Give the events of the whole rows; the last row may be half-written at this moment."""
+    """Return the events of the whole rows; the last row may be half-written at this moment."""
     lines = [line for path in segments(log) for line in path.read_bytes().splitlines(keepends=True)]
     return [json.loads(line)["event"]["id"] for line in lines if line.endswith(b"\n")]

@@ -20,11 +20,11 @@ class SteppingClock:
         self._apart = 0
 
     def time(self) -> float:
-        """Give Unix seconds."""
+        """Return Unix seconds."""
         return self.time_ns() / 1e9
 
     def time_ns(self) -> int:
-        """Give Unix nanoseconds."""
+        """Return Unix nanoseconds."""
         return self._now_ns() + self._apart
 
     def step(self, nanoseconds: int) -> None:

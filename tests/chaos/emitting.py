@@ -17,9 +17,9 @@ from typing import Any
 from unittest.mock import patch
 
 from charter_otel.charter import Event, EventType
-from charter_otel.cli.limits import raise_open_file_limit
-from charter_otel.cli.server import Server, configure, listen
 from charter_otel.emit import Emitter, get_emitter
+from charter_otel.open_files import raise_open_file_limit
+from charter_otel.server.server import Server, configure, listen
 from charter_otel.service import runtime
 from charter_otel.service.app import create_app
 from charter_otel.service.plugin import CharterPlugin

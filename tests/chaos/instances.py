@@ -121,7 +121,7 @@ class Run:
         await asyncio.sleep(3 * LEASE)
 
     async def finish(self, note: str) -> Row:
-        """Give the account of it."""
+        """Return the account of it."""
         self._check_ledger()
         dropped = sum(_account(instance)["dropped"] for instance in self._alive)
         for instance in self._alive:
@@ -238,17 +238,17 @@ class Run:
         self._check("slots ran other than once", 0 <= len(self._slots) - runs <= ended)
 
     def _told_by_another(self, line: Line) -> bool:
-        """Tell whether a closing event is missing because another instance had closed before."""
+        """Return whether a closing event is missing because another instance had closed before."""
         connection = line.event["payload"].get("connection_id")
         return connection in closed(self._server) and line.event["type"].endswith("_closed")
 
     def _age(self, line: Line) -> float:
-        """Give the seconds from a line to the kill of its instance; endless where none came."""
+        """Return the seconds from a line to the kill of its instance; endless where none came."""
         killed = [at for instance, at, _ in self._killed if instance is line.instance]
         return min((at - line.event["timestamp"] for at in killed), default=math.inf)
 
     def _closed_twice(self, lines: list[Line]) -> list[str]:
-        """Give connections with two closing lines that no kill and no pause explains.
+        """Return connections with two closing lines that no kill and no pause explains.
 
         What an instance wrote right before it was killed or slept may not have reached the stream,
         so that another one closes the same connection; the README says so.
@@ -263,7 +263,7 @@ class Run:
 
 
 def _follows(line: Line, disturbances: list[Disturbance]) -> bool:
-    """Tell whether the line's instance was disturbed right after it wrote the line."""
+    """Return whether the line's instance was disturbed right after it wrote the line."""
     at = line.event["timestamp"]
     return any(
         begun - MOMENT <= at <= ended and instance is line.instance

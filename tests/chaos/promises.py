@@ -24,7 +24,7 @@ _TABLE = re.compile(r"\| fault of `make chaos` \|.*\n\|[-|]+\n((?:\|.*\n)+)")
 
 @cache
 def promised() -> dict[str, str]:
-    """Give the README's table: each fault with its class."""
+    """Return the README's table: each fault with its class."""
     found = _TABLE.search(_README.read_text(encoding="utf-8"))
     assert found is not None, "the README has no table of the faults"
     rows = [line.strip("| ").split("|") for line in found[1].splitlines()]

@@ -4,19 +4,17 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from unittest.mock import patch
 
-from charter_otel.cli import waiting
-from charter_otel.cli.fleet import Fleet, Habits, parse
+from charter_otel.simulator import Fleet, RobotBehaviour, parse
 
-_HABITS = Habits(hz=0.2)
 _CONNECTS_PER_SECOND = 500
 _PAUSE = 1.0
 """Seconds between two attempts to connect at most; a run cannot wait for ten."""
+_HABITS = RobotBehaviour(hz=0.2, longest_pause=_PAUSE)
 
 
 def count() -> int:
-    """Give how many robots there are: CHAOS_ROBOTS, 500 by default."""
+    """Return how many robots there are: CHAOS_ROBOTS, 500 by default."""
     return int(os.environ.get("CHAOS_ROBOTS", "500"))
 
 
@@ -52,9 +50,8 @@ class Robots:
         """Have the robots connect, and stay; they leave at the end."""
         stop = asyncio.Event()
         living = asyncio.create_task(self._fleet.run(stop), name="robots")
-        with patch.object(waiting, "LONGEST_PAUSE", _PAUSE):
-            try:
-                yield
-            finally:
-                stop.set()
-                await living
+        try:
+            yield
+        finally:
+            stop.set()
+            await living

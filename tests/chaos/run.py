@@ -186,7 +186,7 @@ async def running(
     environment: dict[str, str] | None = None,
     capacity: int | None = None,
 ) -> AsyncIterator[tuple[Run, Proxy]]:
-    """Give a run whose service emits and whose Redis takes it, behind a proxy if so wished."""
+    """Yield a run whose service emits and whose Redis takes it, behind a proxy if so wished."""
     with TemporaryDirectory(prefix="charter") as directory:
         run = Run(Path(directory), environment=environment, capacity=capacity)
         proxy = Proxy(run.server.port)

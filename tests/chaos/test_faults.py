@@ -18,7 +18,7 @@ def _few_robots(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def is_as_promised(row: Row) -> bool:
-    """Tell whether a row keeps its class, and that is the one of the README's table."""
+    """Return whether a row keeps its class, and that is the one of the README's table."""
     return not row.broken and promised()[row.fault] == row.promise
 
 

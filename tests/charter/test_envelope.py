@@ -28,12 +28,12 @@ ENVELOPE = ["id", "type", "source", "target", "timestamp", "payload", "meta"]
 
 
 def example(event_type: str, **changes: Any) -> bytes:
-    """Give the specification's example of a type with fields of the envelope changed."""
+    """Return the specification's example of a type with fields of the envelope changed."""
     return json.dumps(EXAMPLES[event_type] | changes).encode()
 
 
 def without(event_type: str, name: str) -> bytes:
-    """Give the specification's example of a type with a field of the envelope missing."""
+    """Return the specification's example of a type with a field of the envelope missing."""
     return json.dumps({k: v for k, v in EXAMPLES[event_type].items() if k != name}).encode()
 
 

@@ -23,7 +23,7 @@ PAYLOAD_VALUES: st.SearchStrategy[Any] = st.sampled_from(
 
 
 def decodes(document: Any) -> bool:
-    """Tell whether `decode` takes the document."""
+    """Return whether `decode` takes the document."""
     try:
         decode(json.dumps(document))
     except InvalidEvent:

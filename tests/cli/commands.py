@@ -29,7 +29,7 @@ _NONE: Variables = {}
 
 
 def _environment(variables: Variables) -> dict[str, str]:
-    """Give this process's environment without the project's variables, and with these."""
+    """Return this process's environment without the project's variables, and with these."""
     mine = ("CHARTER_", "OTEL_", "DEMO_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(mine)}
     return {**kept, "PYTHONWARNINGS": "error", **variables}
@@ -116,7 +116,7 @@ class Service:
         self.websocket = f"ws://127.0.0.1:{port}"
 
     def get(self, path: str) -> Any:
-        """Give what a route answers."""
+        """Return what a route answers."""
         with urlopen(self.http + path, timeout=5) as response:  # noqa: S310 - our own service
             return json.load(response)
 

@@ -22,7 +22,7 @@ class Demo:
         self.stderr = stderr
 
     def payloads(self, event_type: str) -> list[dict[str, Any]]:
-        """Give the payloads of a type's events."""
+        """Return the payloads of a type's events."""
         return [line["charter"]["payload"] for line in self.charter if line["event"] == event_type]
 
 

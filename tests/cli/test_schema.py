@@ -10,7 +10,7 @@ from support.events import EXAMPLES
 
 
 def document(*arguments: str) -> dict[str, object]:
-    """Give what the command prints."""
+    """Return what the command prints."""
     ended = run("schema", *arguments)
     assert ended.returncode == 0, ended.stderr
     printed: dict[str, object] = json.loads(ended.stdout)

@@ -9,7 +9,7 @@ PATH = "/events"
 
 
 def source(answer: httpx.Response, requests: list[httpx.Request]) -> EventSource:
-    """Give an event source whose server answers so."""
+    """Return an event source whose server answers so."""
 
     def respond(request: httpx.Request) -> httpx.Response:
         requests.append(request)
@@ -22,7 +22,7 @@ def source(answer: httpx.Response, requests: list[httpx.Request]) -> EventSource
 
 
 def stream(text: str) -> httpx.Response:
-    """Give a response that is an event stream."""
+    """Return a response that is an event stream."""
     return httpx.Response(
         200, content=text.encode(), headers={"content-type": "text/event-stream; charset=utf-8"}
     )

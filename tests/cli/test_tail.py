@@ -21,7 +21,7 @@ def simulate(service: Service) -> None:
 
 
 def events(tail: Running, count: int) -> list[Any]:
-    """Give the next events."""
+    """Return the next events."""
     return [json.loads(tail.line()) for _ in range(count)]
 
 

@@ -11,7 +11,7 @@ from collector.standin import StandIn
 
 
 def collector_binary() -> Path:
-    """Give the project's Collector; without one, skip, or fail where it is required."""
+    """Return the project's Collector; without one, skip, or fail where it is required."""
     path = Path(os.environ.get("CHARTER_COLLECTOR_BINARY") or ROOT / "build" / "otelcol-charter")
     if not os.access(path, os.X_OK):
         reason = f"needs the Collector, and there is none at {path}: run `make collector`"
@@ -23,7 +23,7 @@ def collector_binary() -> Path:
 
 @pytest.fixture
 def binary() -> Path:
-    """Give the Collector's binary."""
+    """Return the Collector's binary."""
     return collector_binary()
 
 

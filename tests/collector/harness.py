@@ -156,12 +156,12 @@ class Collector:
 
 
 def attributes(values: Mapping[str, Value]) -> list[KeyValue]:
-    """Give a mapping as OTLP attributes."""
+    """Return a mapping as OTLP attributes."""
     return [KeyValue(key=key, value=_any(value)) for key, value in values.items()]
 
 
 def plain(pairs: Iterable[KeyValue]) -> dict[str, Value]:
-    """Give OTLP attributes as a mapping; lists become lists of strings."""
+    """Return OTLP attributes as a mapping; lists become lists of strings."""
     result: dict[str, Value] = {}
     for pair in pairs:
         kind = pair.value.WhichOneof("value")

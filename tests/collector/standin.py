@@ -63,7 +63,7 @@ class StandIn:
         return f"http://127.0.0.1:{self._server.server_port}"
 
     def records(self) -> list[LogRecord]:
-        """Give every log record that arrived."""
+        """Return every log record that arrived."""
         return [
             record
             for request in list(self.requests)
@@ -74,7 +74,7 @@ class StandIn:
         ]
 
     def spans(self) -> list[Span]:
-        """Give every span that arrived."""
+        """Return every span that arrived."""
         return [
             span
             for request in list(self.requests)
@@ -85,7 +85,7 @@ class StandIn:
         ]
 
     def metrics(self) -> list[Metric]:
-        """Give every metric that arrived."""
+        """Return every metric that arrived."""
         return [
             metric
             for request in list(self.requests)

@@ -101,13 +101,13 @@ def record(event_type: str) -> LogRecord:
 
 @pytest.fixture
 def log_file(tmp_path: Path) -> Path:
-    """Give the file that the Collector reads."""
+    """Return the file that the Collector reads."""
     return tmp_path / "service.log"
 
 
 @pytest.fixture
 def env(vendor: StandIn, log_file: Path) -> dict[str, str]:
-    """Give the variables of the file and of the vendor."""
+    """Return the variables of the file and of the vendor."""
     return {"CHARTER_OTLP_ENDPOINT": vendor.url, "CHARTER_LOG_FILE": str(log_file)}
 
 

@@ -67,7 +67,7 @@ def _merge(into: dict[str, Any], other: dict[str, Any]) -> None:
 
 
 def exporters(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Give the exporters that send data over a network."""
+    """Yield the exporters that send data over a network."""
     for name, settings in config.get("exporters", {}).items():
         if name not in MAY_IDLE["exporters"]:
             yield name, settings

@@ -194,7 +194,7 @@ class _Send:
 
 
 def _complaints(collector: Collector) -> list[str]:
-    """Give what the Collector warned of: a deprecated name, an empty variable, a failed export."""
+    """Return the Collector's warnings: deprecated names, empty variables, failed exports."""
     return [
         line for line in collector.log.splitlines() if "\twarn\t" in line or "\terror\t" in line
     ]

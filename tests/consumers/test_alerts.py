@@ -22,7 +22,7 @@ ROBOT = "charter/robot/robot_001"
 
 
 def told(pages: list[Page]) -> list[tuple[str, str, str]]:
-    """Give action, key and severity of each page."""
+    """Return action, key and severity of each page."""
     return [(page.action, page.key, page.severity) for page in pages]
 
 

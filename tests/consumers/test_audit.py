@@ -31,7 +31,7 @@ def write(directory: Path, count: int, *, max_bytes: int = 2**20) -> AuditLog:
 
 
 def only(directory: Path) -> Path:
-    """Give the log's only file."""
+    """Return the log's only file."""
     (path,) = directory.glob("*.jsonl")
     return path
 

@@ -9,6 +9,6 @@ from support.installation import Installation, installed
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Give an installation in which everything has happened that a panel shows."""
+    """Yield an installation in which everything has happened that a panel shows."""
     with installed(tmp_path_factory) as running:
         yield running

@@ -51,7 +51,7 @@ class _Everything:
 
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Everything]:
-    """Give an installation whose Collector sends to Loki and Tempo."""
+    """Yield an installation whose Collector sends to Loki and Tempo."""
     with back_ends(tmp_path_factory.mktemp("back_ends")) as behind:
 
         @contextlib.contextmanager

@@ -13,7 +13,7 @@ GRID = 24
 
 @pytest.fixture(params=dashboards())
 def dashboard(request: pytest.FixtureRequest) -> Dashboard:
-    """Give each dashboard."""
+    """Return each dashboard."""
     return dashboards()[request.param]
 
 

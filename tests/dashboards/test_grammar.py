@@ -19,7 +19,7 @@ SCRIPT = Path(__file__).with_name("grammar.mjs")
 
 @pytest.fixture(scope="module")
 def grammars() -> Path:
-    """Give the directory with the grammars, installed once."""
+    """Return the directory with the grammars, installed once."""
     node, npm = shutil.which("node"), shutil.which("npm")
     require("node", available=bool(node and npm), reason="no node and npm on PATH; install Node.js")
     wanted = "\n".join(PACKAGES)
@@ -40,7 +40,7 @@ def grammars() -> Path:
 
 
 def errors(grammars: Path, *queries: tuple[str, str]) -> list[int | None]:
-    """Give where each query breaks its grammar, or None."""
+    """Return where each query breaks its grammar, or None."""
     done = subprocess.run(
         ["node", str(SCRIPT), str(grammars)],
         input=json.dumps(queries),

@@ -33,7 +33,7 @@ UNITS = {"none", "short", "percentunit", "bytes", "s", "cps", "reqps"}
 
 @pytest.fixture(params=dashboards())
 def dashboard(request: pytest.FixtureRequest) -> Dashboard:
-    """Give each dashboard."""
+    """Return each dashboard."""
     return dashboards()[request.param]
 
 
@@ -174,7 +174,7 @@ def test_uneditable_dashboard(dashboard: Dashboard) -> None:
 
 
 def _first(dashboard: Dashboard) -> str:
-    """Give the kind of the first data source variable: by it the linter chooses its rules."""
+    """Return the kind of the first data source variable: by it the linter chooses its rules."""
     kind: str = variables(dashboard, "datasource")[0]["query"]
     return kind
 

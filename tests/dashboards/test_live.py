@@ -29,7 +29,7 @@ DISASTERS = (
 
 
 def selectors() -> set[str]:
-    """Give all selectors of all queries, without what shifts them in time."""
+    """Return all selectors of all queries, without what shifts them in time."""
     return {
         selector.prettify().partition(" offset ")[0]
         for target in every("prometheus")

@@ -151,13 +151,13 @@ def read(name: str) -> object:
 
 
 def datasources() -> dict[str, Datasource]:
-    """Give the data sources by type."""
+    """Return the data sources by type."""
     file = msgspec.convert(read("datasources/charter.yaml"), Datasources)
     return {item.type: item for item in file.datasources}
 
 
 def options(kind: str) -> Strict:
-    """Give the options of one data source, checked."""
+    """Return the options of one data source, checked."""
     return msgspec.convert(datasources()[kind].json_data, OPTIONS[kind])
 
 

@@ -137,7 +137,7 @@ def test_attributes_exist(target: Target) -> None:
 
 
 def _fields(pipeline: str) -> set[str]:
-    """Give the fields that a pipeline and what surrounds it filter, group, unwrap and show."""
+    """Return the fields that a pipeline and what surrounds it filter, group, unwrap and show."""
     filters = re.findall(r'(\w+)\s*[=!]~?\s*"', pipeline)
     shown = re.findall(r"{{\.(\w+)}}", pipeline)
     unwrapped = re.findall(r"unwrap (\w+)", pipeline)

@@ -13,11 +13,11 @@ import jwt
 from litestar.exceptions import ValidationException
 
 from charter_otel.charter import EventType, InvalidEvent, decode, encode
-from charter_otel.metrics.missions.counting import Tally
+from charter_otel.metrics.missions.counting import MissionCounter
 from charter_otel.metrics.router import _parse
+from charter_otel.redis.address import parse_address
 from charter_otel.service.events import _event_id, _types
 from charter_otel.service.settings import SettingError, Settings, load
-from charter_otel.streams.redis.address import parse_address
 from charter_otel.streams.redis.layout import parse
 from charter_otel.telemetry import BadFrame, Frame, Gateway, Ping, frames
 from charter_otel.telemetry.admission import Admitted, Refusal, Request, admit
@@ -60,7 +60,7 @@ def entry(data: bytes) -> None:
 
 def mission(data: bytes) -> None:
     """What the route takes, the job counts; what it does not take is a client's mistake."""
-    tally = Tally(now=1.0)
+    tally = MissionCounter(now=1.0)
     tally.add([data])
     totals = tally.aggregates().totals
     assert totals.entries_processed + sum(totals.malformed.values()) == 1

@@ -26,7 +26,7 @@ stream = whole.include(path=STREAM)
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[ServiceProcess]:
-    """Give a service."""
+    """Yield a service."""
     with service(CHARTER_CONSUMERS="status,analytics") as running:
         yield running
 

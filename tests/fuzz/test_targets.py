@@ -30,7 +30,7 @@ _values = _ODD | st.recursive(
 
 @st.composite
 def _near_misses(draw: st.DrawFn, seed: bytes) -> bytes:
-    """Give the seed with some of its values replaced by odd ones, wherever they stand."""
+    """Return the seed with some of its values replaced by odd ones, wherever they stand."""
     prefix, _, text = seed.rpartition(b"\n")
     document = json.loads(text)
     holes: dict[str, bytes] = {}

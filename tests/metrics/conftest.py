@@ -19,7 +19,7 @@ ClosableT = TypeVar("ClosableT", MissionStore, SlotLock)
 
 @pytest.fixture(scope="session")
 def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Give one server for all tests that leave it alive."""
+    """Yield one server for all tests that leave it alive."""
     server = RedisServer(tmp_path_factory.mktemp("redis"))
     server.start()
     yield server
@@ -28,14 +28,14 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 @pytest.fixture
 def redis_server(shared_redis: RedisServer) -> RedisServer:
-    """Give a server without data."""
+    """Return a server without data."""
     shared_redis.command("FLUSHALL")
     return shared_redis
 
 
 @pytest.fixture
 def mortal_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """Give a server that the test may kill."""
+    """Yield a server that the test may kill."""
     server = RedisServer(tmp_path)
     server.start()
     yield server
@@ -44,7 +44,7 @@ def mortal_redis(tmp_path: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def closed_at_end() -> AsyncIterator[Callable[[ClosableT], ClosableT]]:
-    """Give a function that has what it is given closed when the test ends, however it ends."""
+    """Yield a function that has what it is given closed when the test ends, however it ends."""
     async with AsyncExitStack() as stack:
 
         def close(opened: ClosableT) -> ClosableT:
@@ -56,19 +56,19 @@ async def closed_at_end() -> AsyncIterator[Callable[[ClosableT], ClosableT]]:
 
 @pytest.fixture
 async def open_store(closed_at_end: Callable[[MissionStore], MissionStore]) -> OpenStore:
-    """Give `connect_missions`, with the store closed when the test ends."""
+    """Return `connect_missions`, with the store closed when the test ends."""
     return lambda url, **options: closed_at_end(connect_missions(url, **options))
 
 
 @pytest.fixture
 async def open_lock(closed_at_end: Callable[[SlotLock], SlotLock]) -> OpenLock:
-    """Give `connect_lock`, with the lock closed when the test ends."""
+    """Return `connect_lock`, with the lock closed when the test ends."""
     return lambda url, **options: closed_at_end(connect_lock(url, **options))
 
 
 @pytest.fixture(params=["memory", "redis"])
 async def store(request: pytest.FixtureRequest, open_store: OpenStore) -> MissionStore:
-    """Give each kind of store in turn."""
+    """Return each kind of store in turn."""
     if request.param == "memory":
         return open_store("memory://")
     server: RedisServer = request.getfixturevalue("redis_server")
@@ -77,13 +77,13 @@ async def store(request: pytest.FixtureRequest, open_store: OpenStore) -> Missio
 
 @pytest.fixture
 async def redis_store(redis_server: RedisServer, open_store: OpenStore) -> MissionStore:
-    """Give a store in Redis."""
+    """Return a store in Redis."""
     return open_store(redis_server.url)
 
 
 @pytest.fixture(autouse=True)
 def job_board(monkeypatch: pytest.MonkeyPatch) -> Iterator[board.JobBoard]:
-    """Give the process a new board and a new store, for each test."""
+    """Yield the process a new board and a new store, for each test."""
     fresh = board.JobBoard()
     monkeypatch.setattr(board, "_board", fresh)
     jobs.set_mission_store(None)
@@ -93,7 +93,7 @@ def job_board(monkeypatch: pytest.MonkeyPatch) -> Iterator[board.JobBoard]:
 
 @pytest.fixture
 def stream() -> RecordingStream:
-    """Give the stream that the job's events go to."""
+    """Return the stream that the job's events go to."""
     stream = RecordingStream()
     jobs.set_event_stream(stream)
     return stream

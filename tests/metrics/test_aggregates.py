@@ -15,7 +15,7 @@ from charter_otel.metrics.missions.aggregates import (
     RobotAggregate,
     StatusAggregate,
 )
-from charter_otel.metrics.missions.counting import Tally
+from charter_otel.metrics.missions.counting import MissionCounter
 from charter_otel.metrics.missions.report import report
 from support.missions import entry
 
@@ -77,6 +77,6 @@ def test_the_sum_of_durations_stays_finite() -> None:
 
 
 def _counted(data: list[bytes]) -> Aggregates:
-    tally = Tally(0)
+    tally = MissionCounter(0)
     tally.add(data)
     return tally.aggregates()

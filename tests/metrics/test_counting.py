@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charter_otel.metrics.missions import MissionEntry
-from charter_otel.metrics.missions.counting import Tally
+from charter_otel.metrics.missions.counting import MissionCounter
 from support.missions import entry
 
 NOW = 1_703_001_300.0
@@ -29,8 +29,8 @@ _entries = st.fixed_dictionaries(
 _raw = st.none() | st.binary(max_size=40) | _entries | st.builds(bytes.__add__, _entries, _entries)
 
 
-def _count(data: Iterable[bytes | None]) -> Tally:
-    tally = Tally(NOW)
+def _count(data: Iterable[bytes | None]) -> MissionCounter:
+    tally = MissionCounter(NOW)
     tally.add(data)
     return tally
 

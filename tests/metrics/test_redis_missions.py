@@ -15,7 +15,7 @@ from charter_otel.metrics.missions import (
     RedisMissions,
 )
 from charter_otel.metrics.missions.aggregates import Aggregates, Totals
-from charter_otel.streams.redis.address import parse_address
+from charter_otel.redis.address import parse_address
 from support.missions import LossyLink, OpenStore, entries, entry, processed, run_once
 from support.redis import RedisServer
 
@@ -110,7 +110,7 @@ async def test_a_failure_in_the_middle_counts_nothing_twice(
 
 
 async def _commit_without_retry(self: Any, arguments: list[Any]) -> bool:
-    return bool(await self._commit(keys=[self._missions, self._hash], args=arguments))
+    return bool(await self._commit(self._client, [self._missions, self._hash], *arguments))
 
 
 async def test_a_flushed_redis_starts_again(

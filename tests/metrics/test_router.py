@@ -23,7 +23,7 @@ Client = AsyncTestClient[Litestar]
 
 @pytest.fixture
 async def client() -> AsyncIterator[Client]:
-    """Give a client of an app with the routes and problem details."""
+    """Yield a client of an app with the routes and problem details."""
     app = Litestar([metrics_router()], exception_handlers=exception_handlers())
     async with AsyncTestClient(app) as client:
         yield client

@@ -52,7 +52,7 @@ class FirstCome(SlotLock):
         self.error: Exception | None = None
 
     async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
-        """Give the slot to the first who asks."""
+        """Return the slot to the first who asks."""
         del job_id, interval
         if self.error is not None:
             raise self.error
@@ -93,13 +93,13 @@ async def scheduled(
 
 @pytest.fixture
 def time() -> FakeTime:
-    """Give clocks that show the beginning of a slot."""
+    """Return clocks that show the beginning of a slot."""
     return FakeTime()
 
 
 @pytest.fixture
 def runs(time: FakeTime) -> Runs:
-    """Give a job that notes its runs."""
+    """Return a job that notes its runs."""
     return Runs(time)
 
 

@@ -24,7 +24,7 @@ COMMON = {
 
 @pytest.fixture
 def event(charter_capture: Capture) -> Event:
-    """Give an event of a unit of work."""
+    """Return an event of a unit of work."""
     return create(
         "metrics.aggregation_started",
         PAYLOADS["metrics.aggregation_started"],
@@ -35,7 +35,7 @@ def event(charter_capture: Capture) -> Event:
 
 @pytest.fixture
 def telemetry(charter_capture: Capture) -> StreamTelemetry:
-    """Give an observer with the default of a link."""
+    """Return an observer with the default of a link."""
     return StreamTelemetry(charter_capture.instrumentation)
 
 

@@ -57,7 +57,7 @@ class Bench:
 
 @pytest.fixture(params=[True, False], ids=["bridge first", "bridge last"])
 def bench(request: pytest.FixtureRequest) -> Bench:
-    """Give a bench for each order of the processors."""
+    """Return a bench for each order of the processors."""
     return Bench(bridge_first=request.param)
 
 

@@ -8,8 +8,11 @@ from opentelemetry.trace import SpanKind
 from charter_otel import emit
 from charter_otel.otel import build, semconv
 from charter_otel.registry import model
-from charter_otel.registry.check import Report, check
-from charter_otel.registry.observed import (
+from charter_otel.testing import Capture
+from support.events import EXAMPLES, PAYLOADS
+from support.otlp import receiving
+from support.registry.check import Report, check
+from support.registry.observed import (
     Record,
     Series,
     Span,
@@ -20,9 +23,6 @@ from charter_otel.registry.observed import (
     spans_of_otlp,
     spans_of_sdk,
 )
-from charter_otel.testing import Capture
-from support.events import EXAMPLES, PAYLOADS
-from support.otlp import receiving
 
 JOB = Span("charter.job.run", "internal", {"charter.job.id": "aggregate_mission_metrics"}, ())
 CONNECTIONS = Series("charter.connection.active", "updowncounter", "{connection}", ({},))
@@ -119,7 +119,7 @@ def test_other_scopes_are_not_ours(charter_capture: Capture) -> None:
 
 
 def with_attributes(signal: Any, **changes: Any) -> Any:
-    """Give the signal with attributes changed; None takes one away."""
+    """Return the signal with attributes changed; None takes one away."""
     attributes = dict(signal.attributes) | {k.replace("__", "."): v for k, v in changes.items()}
     kept = {key: value for key, value in attributes.items() if value is not None}
     return signal._replace(attributes=kept)

@@ -28,7 +28,7 @@ LEVELS = {"required", "conditionally_required", "recommended", "opt_in"}
 
 @pytest.fixture(scope="module")
 def generated() -> dict[Path, str]:
-    """Give what the registry makes of the files."""
+    """Return what the registry makes of the files."""
     return generate()
 
 

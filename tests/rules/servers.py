@@ -21,7 +21,7 @@ ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 
 
 def tool(name: str, needed: str, *names: str) -> str:
-    """Give the path of a program, or skip; ``needed`` is its name in ``CHARTER_REQUIRE``."""
+    """Return the path of a program, or skip; ``needed`` is its name in ``CHARTER_REQUIRE``."""
     found = next(filter(None, map(shutil.which, (name, *names))), None)
     package = "prometheus-alertmanager" if needed == "alertmanager" else "prometheus"
     require(
@@ -33,7 +33,7 @@ def tool(name: str, needed: str, *names: str) -> str:
 
 
 def promtool() -> str:
-    """Give Prometheus's tool, or skip."""
+    """Return Prometheus's tool, or skip."""
     return tool("promtool", "prometheus")
 
 

@@ -30,7 +30,7 @@ class Server:
         return f"127.0.0.1:{self._server.server_port}"
 
     def answer(self, path: str, body: bytes) -> tuple[int, str, bytes]:
-        """Give status, content type and body for a request."""
+        """Return status, content type and body for a request."""
         raise NotImplementedError
 
 
@@ -61,7 +61,7 @@ class PagerDuty(Server):
         return 202, "application/json", json.dumps(answer).encode()
 
     def of(self, action: str, **payload: str) -> list[dict[str, Any]]:
-        """Give the events with this action and these fields of the payload."""
+        """Return the events with this action and these fields of the payload."""
         return [
             event
             for event in list(self.events)
@@ -90,14 +90,14 @@ class Exporter(Server):
     series: dict[str, float] = field(default_factory=dict)
 
     def answer(self, path: str, body: bytes) -> tuple[int, str, bytes]:
-        """Give the series."""
+        """Return the series."""
         del path, body
         text = "".join(f"{name} {value}\n" for name, value in list(self.series.items()))
         return 200, "text/plain; version=0.0.4", text.encode()
 
 
 def _problem(event: dict[str, Any]) -> str:
-    """Give what PagerDuty would refuse an event for; empty where nothing is wrong."""
+    """Return what PagerDuty would refuse an event for; empty where nothing is wrong."""
     trigger = event["event_action"] == "trigger"
     payload = event.get("payload", {})
     links = event.get("links", [])

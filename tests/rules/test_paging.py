@@ -184,7 +184,7 @@ def test_the_watchdog_beats_and_pages_nobody(pager: Pager) -> None:
 
 
 def _alert(rule: dict[str, Any], **labels: str) -> dict[str, Any]:
-    """Give an alert as a ruler makes it of a rule and the labels of a result."""
+    """Return an alert as a ruler makes it of a rule and the labels of a result."""
 
     def filled(text: str) -> str:
         for name, value in labels.items():

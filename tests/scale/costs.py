@@ -52,11 +52,11 @@ class Used(NamedTuple):
     time: float
 
     def less(self, *others: "Used") -> "Used":
-        """Give what is left without others."""
+        """Return what is left without others."""
         return Used(*(mine - sum(theirs) for mine, *theirs in zip(self, *others, strict=True)))
 
     def times(self, factor: float) -> "Used":
-        """Give a multiple."""
+        """Return a multiple."""
         return Used(*(each * factor for each in self))
 
 
@@ -84,7 +84,7 @@ def measure(seconds: float) -> Costs:
 
 
 def _gateway_alone(pid: int, seconds: float) -> float:
-    """Give the CPU microseconds that a gateway uses in a second without any instance."""
+    """Return the CPU microseconds that a gateway uses in a second without any instance."""
     begun = cpu_seconds(pid)
     time.sleep(seconds)
     return (cpu_seconds(pid) - begun) / seconds * 1e6
@@ -119,7 +119,7 @@ class _Measuring:
         )
 
     def _without(self, idle: Used, hz: float, seconds: float) -> tuple[Used, int]:
-        """Give what a fleet used, and the frames that it sent."""
+        """Return what a fleet used, and the frames that it sent."""
         begun = self._now()
         frames = self._fleet(ROBOTS, hz, seconds)
         used = self._now().less(begun)

@@ -32,7 +32,7 @@ class Need(NamedTuple):
 
 
 def need(robots: int, costs: Costs) -> Need:
-    """Give what a fleet takes."""
+    """Return what a fleet takes."""
     frames, coming = robots * FRAMES, robots / (MINUTES * 60)
     of_instances = {
         "an instance's core": _cores(frames * costs.frame + coming * costs.connection),
@@ -53,5 +53,5 @@ def need(robots: int, costs: Costs) -> Need:
 
 
 def _cores(microseconds: float) -> float:
-    """Give the cores that so many microseconds of work a second take."""
+    """Return the cores that so many microseconds of work a second take."""
     return microseconds / 1e6 / LOAD

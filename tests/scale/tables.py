@@ -15,7 +15,7 @@ NAMES = {
 
 
 def costs_table(costs: Costs) -> list[str]:
-    """Give the lines of the table of what things cost."""
+    """Return the lines of the table of what things cost."""
     rows = [
         f"| {NAMES[name]} | {cost:g} {'KiB' if name == 'memory' else 'µs'} |"
         for name, cost in costs._asdict().items()
@@ -24,7 +24,7 @@ def costs_table(costs: Costs) -> list[str]:
 
 
 def fleets_table(costs: Costs) -> list[str]:
-    """Give the lines of the table of what fleets take."""
+    """Return the lines of the table of what fleets take."""
     rows = [
         f"| {n.robots:,} | {n.instances} | {n.redis} | {n.gateways} | {n.first} |"
         for n in (fleet.need(robots, costs) for robots in fleet.FLEETS)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from charter_otel.cli.floods import (
+from charter_otel.server.floods import (
     CHUNK_BYTES,
     FREE_CHUNKS,
     PIECES_PER_SECOND,
@@ -35,7 +35,7 @@ CLOSED_AS_RATE_LIMITED = b"\x88\x0e\x11\x4drate_limited"
 
 @pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
 def running(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
-    """Give a service with a secret."""
+    """Yield a service with a secret."""
     with service(
         "--ws",
         request.param,
@@ -127,7 +127,7 @@ def test_a_second_s_worth_may_come_at_once(running: ServiceProcess, name: str, s
 def test_the_allowance_fills_up_to_one_second_s_worth(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the limit all is allowed, one over it is not, a tenth of a second earns a tenth."""
     now = [100.0]
-    monkeypatch.setattr("charter_otel.cli.floods.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("charter_otel.server.floods.time.monotonic", lambda: now[0])
     allowance = Allowance(10)
     assert [allowance.spend() for _ in range(11)] == [True] * 10 + [False]
     now[0] += 0.125

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charter_otel.otel import configure_logs
-from charter_otel.otel.lines import LineWriter
-from charter_otel.otel.logs import LogFormat
+from charter_otel.otel.lines.configure import LogFormat
+from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.testing import logging_restored
 from support.polling import wait_until
 from support.robots import READING
@@ -103,7 +103,7 @@ def test_the_console_form_has_one_line_too(evil: str) -> None:
 
 @pytest.fixture(scope="module")
 def running() -> Iterator[ServiceProcess]:
-    """Give a service whose lines are JSON."""
+    """Yield a service whose lines are JSON."""
     with service(CHARTER_LOG_LEVEL="DEBUG", CHARTER_LOG_FORMAT="json") as running:
         yield running
 

@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from charter_otel.cli.protocols import MAX_HEADER_BYTES
+from charter_otel.server.protocols import MAX_HEADER_BYTES
 from charter_otel.service.plugin import MAX_BODY_BYTES
 from support.polling import wait_until
 from support.robots import READING
@@ -23,7 +23,7 @@ MISSIONS = "/api/metrics/missions"
 
 @pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
 def limited(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
-    """Give a service with low limits."""
+    """Yield a service with low limits."""
     variables = {
         "CHARTER_MAX_FRAME_BYTES": str(FRAME_BYTES),
         "CHARTER_MAX_FRAMES_PER_SECOND": str(FRAMES),
@@ -38,7 +38,7 @@ def _connect(running: ServiceProcess, robot_id: str, query: str = "") -> ClientC
 
 
 def _padded(size: int, character: str = "x") -> str:
-    """Give a reading of that many bytes."""
+    """Return a reading of that many bytes."""
     start = READING[:-1] + ',"note":"'
     room = size - len(start) - 2
     return start + character * (room // len(character.encode())) + '"}'

@@ -39,7 +39,7 @@ def _resident_mib(running: ServiceProcess) -> float:
 
 @pytest.fixture(params=WEBSOCKET_SERVERS)
 def attacked(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
-    """Give a service whose robots may be wrong as often as they like."""
+    """Yield a service whose robots may be wrong as often as they like."""
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc: the resident size of another process is not to be had")
     with service(

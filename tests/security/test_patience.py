@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from litestar import Litestar, get
 
-from charter_otel.cli import protocols
-from charter_otel.cli.server import EmbeddedServer, configure
+from charter_otel.server import protocols
+from charter_otel.server.server import EmbeddedServer, configure
 from charter_otel.service.settings import Settings
 from charter_otel.telemetry import Gateway, Limits, Sweeper, router
 from support.polling import eventually
@@ -30,7 +30,7 @@ def _large() -> bytes:
 
 @pytest.fixture
 def gateway() -> Gateway:
-    """Give a gateway whose robots may send as fast as they can."""
+    """Return a gateway whose robots may send as fast as they can."""
     return Gateway(limits=Limits(max_frames_per_second=1_000_000))
 
 
@@ -38,7 +38,7 @@ def gateway() -> Gateway:
 async def served(
     request: pytest.FixtureRequest, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[EmbeddedServer, str]]:
-    """Give a server with little patience, as `charter-otel serve` configures it."""
+    """Yield a server with little patience, as `charter-otel serve` configures it."""
     monkeypatch.setattr(protocols, "HEADERS_WITHIN", 0.4)
     monkeypatch.setattr(protocols, "BODY_WITHIN", 0.6)
     monkeypatch.setattr(protocols, "READ_WITHIN", 0.4)

@@ -25,7 +25,7 @@ def _bearer(secret: str = NEW, lifetime: float = 3_600) -> dict[str, str]:
 
 @pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
 def running(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
-    """Give a service with a secret."""
+    """Yield a service with a secret."""
     with service("--ws", request.param, CHARTER_AUTH_SECRET=NEW) as running:
         yield running
 

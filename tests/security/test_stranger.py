@@ -44,7 +44,7 @@ def _bearer(subject: str, *scopes: Scope, secret: str = SECRET, lifetime: float 
 
 @pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
 def guarded(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
-    """Give a service with a secret, on all addresses, with one robot that is connected."""
+    """Yield a service with a secret, on all addresses, with one robot that is connected."""
     arguments = ("--host", "0.0.0.0", "--ws", request.param)  # noqa: S104
     with service(*arguments, CHARTER_AUTH_SECRET=SECRET) as running, _robot(running) as robot:
         robot.send(READING)

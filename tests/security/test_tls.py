@@ -27,7 +27,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 @pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
 def secure(request: pytest.FixtureRequest, certificate: Certificate) -> Iterator[ServiceProcess]:
-    """Give a service with the certificate."""
+    """Yield a service with the certificate."""
     options = ("--ssl-certfile", str(certificate.chain), "--ssl-keyfile", str(certificate.key))
     with secure_service(certificate.trusted, "--ws", request.param, *options) as running:
         yield running

@@ -57,7 +57,7 @@ async def ask(path: str, *events: Event) -> httpx.Response:
 
 @pytest.fixture
 def client() -> Iterator[TestClient[Litestar]]:
-    """Give a client of an application that runs, with both consumers."""
+    """Yield a client of an application that runs, with both consumers."""
     app = application(consumers=("status", "analytics"), aggregation_interval=86_400.0)
     with TestClient(app) as client:
         yield client
@@ -227,7 +227,7 @@ def _run_of(running: ServiceProcess) -> float:
 
 
 def _on_board(running: ServiceProcess) -> float | None:
-    """Give when the completed run started that the board shows."""
+    """Return when the completed run started that the board shows."""
     jobs = running.get("/api/consumers/status")["jobs"]
     return next((job["started_at"] for job in jobs if job["status"] == "completed"), None)
 

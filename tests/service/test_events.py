@@ -15,8 +15,8 @@ from charter_otel.service import events as rooms
 from charter_otel.service.events import events_router
 from charter_otel.service.openapi import openapi, openapi_config
 from charter_otel.service.problems import MEDIA_TYPE, exception_handlers
+from charter_otel.service.shutdown import ShutdownSignal
 from charter_otel.service.sse import FollowResponse
-from charter_otel.service.stopping import Stopping
 from charter_otel.streams import EventStream, MemoryStream, RedisStream, StreamUnavailable
 from support.events import PAYLOADS
 from support.polling import eventually
@@ -49,10 +49,10 @@ def published(stream: EventStream, *types: str) -> list[Event]:
 
 
 def build_app(
-    stream: EventStream | None, stopping: Stopping | None = None, *, heartbeat: float = 15.0
+    stream: EventStream | None, stopping: ShutdownSignal | None = None, *, heartbeat: float = 15.0
 ) -> Litestar:
     """Make an app with the routes of the events only."""
-    router = events_router(lambda: stream, stopping or Stopping(), heartbeat=heartbeat)
+    router = events_router(lambda: stream, stopping or ShutdownSignal(), heartbeat=heartbeat)
     return Litestar(
         [router],
         exception_handlers=exception_handlers(),
@@ -63,7 +63,7 @@ def build_app(
 
 @pytest.fixture
 async def stream() -> AsyncIterator[MemoryStream]:
-    """Give a stream that runs."""
+    """Yield a stream that runs."""
     stream = MemoryStream()
     await stream.start()
     yield stream
@@ -84,7 +84,7 @@ class Reader:
         self._lines = response.aiter_lines()
 
     async def block(self) -> dict[str, str]:
-        """Give the fields of the next block; a comment's field has no name."""
+        """Return the fields of the next block; a comment's field has no name."""
         fields: dict[str, str] = {}
         async with asyncio.timeout(10):
             async for line in self._lines:
@@ -95,7 +95,7 @@ class Reader:
         return {"end": ""}
 
     async def event(self) -> Event:
-        """Give the next event, whose fields agree with its envelope."""
+        """Return the next event, whose fields agree with its envelope."""
         block = await self.block()
         event = decode(block["data"])
         assert (block["id"], block["event"]) == (event.id, event.type)
@@ -286,7 +286,7 @@ async def test_silence_has_heartbeats(stream: MemoryStream) -> None:
 
 async def test_client_that_goes_leaves_nothing(stream: MemoryStream) -> None:
     """When the client is gone, its tasks are, too."""
-    stopping = Stopping()
+    stopping = ShutdownSignal()
     async with serving(build_app(stream, stopping)) as address:
         async with following(address):
             assert len(sse_tasks()) == 4
@@ -296,7 +296,7 @@ async def test_client_that_goes_leaves_nothing(stream: MemoryStream) -> None:
 
 async def test_open_responses_end_when_the_service_stops(stream: MemoryStream) -> None:
     """Followers are ended cleanly when the service is about to stop; the server need not wait."""
-    stopping = Stopping()
+    stopping = ShutdownSignal()
     loop = asyncio.get_running_loop()
     async with serving(build_app(stream, stopping)) as address:
         async with following(address) as first, following(address) as second:
@@ -337,7 +337,7 @@ async def test_slow_client_holds_no_events(stream: MemoryStream) -> None:
         if sent[-1].startswith(b"id:"):
             await taking.wait()
 
-    response = FollowResponse(stream, Stopping())
+    response = FollowResponse(stream, ShutdownSignal())
     task = asyncio.create_task(response.send_body(send, silent))
     try:
         await eventually(lambda: sent, "the response has begun")
@@ -380,7 +380,7 @@ async def test_stream_that_is_lost_meanwhile_is_tried_again(
     async def send(message: Any) -> None:
         sent.append(message["body"])
 
-    await FollowResponse(Flaky(), Stopping()).send_body(send, silent)
+    await FollowResponse(Flaky(), ShutdownSignal()).send_body(send, silent)
     assert asked == [None, made[0].id]
     assert [body[4:].split(b"\n")[0].decode() for body in sent[1:-1]] == [e.id for e in made]
 

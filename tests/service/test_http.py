@@ -122,7 +122,7 @@ async def request(
 
 
 def durations(captured: Capture) -> list[CapturedPoint]:
-    """Give the series of the duration metric."""
+    """Return the series of the duration metric."""
     return captured.metrics()[DURATION]
 
 

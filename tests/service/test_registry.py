@@ -17,13 +17,13 @@ from websockets.exceptions import InvalidStatus
 from charter_otel import CharterPlugin, emit
 from charter_otel.charter import Event
 from charter_otel.metrics.jobs import JOB_ID
-from charter_otel.registry.check import Report, check
-from charter_otel.registry.observed import records_of_otlp, series_of_otlp, spans_of_otlp
 from charter_otel.service.settings import Settings
 from charter_otel.telemetry import admission
 from support.otlp import receiving
 from support.polling import eventually
 from support.redis import RedisServer
+from support.registry.check import Report, check
+from support.registry.observed import records_of_otlp, series_of_otlp, spans_of_otlp
 from support.robots import READING
 from support.servers import serving
 

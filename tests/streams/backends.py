@@ -8,27 +8,28 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Self, cast
 
 from charter_otel.charter import Event, create
+from charter_otel.redis.slots import prefixes
 from charter_otel.streams import EventStream, MemoryStream, RedisStream, Start
-from charter_otel.streams.redis.partitions import PartitionedStream, prefixes
+from charter_otel.streams.redis.partitioned import PartitionedStream
 from support.polling import eventually
 from support.redis import RedisServer
 
 
 def started(job: str, *, at_ms: int | None = None) -> Event:
-    """Give a ``metrics.aggregation_started``."""
+    """Return a ``metrics.aggregation_started``."""
     made = None if at_ms is None else at_ms * 1_000_000
     payload = {"job_id": job, "started_at": 1.5}
     return create("metrics.aggregation_started", payload, timestamp_ns=made)
 
 
 def failed(job: str) -> Event:
-    """Give a ``metrics.aggregation_failed``."""
+    """Return a ``metrics.aggregation_failed``."""
     payload = {"job_id": job, "error_message": "no", "error_type": "E", "failed_at": 1.5}
     return create("metrics.aggregation_failed", payload)
 
 
 def established(robot: str) -> Event:
-    """Give a ``telemetry.connection_established``."""
+    """Return a ``telemetry.connection_established``."""
     payload = {"robot_id": robot, "connection_id": f"ws_{robot}_1", "connected_at": 1.5}
     return create("telemetry.connection_established", payload)
 
@@ -162,7 +163,7 @@ class Backend(ABC):
 
     @abstractmethod
     def dead_letters(self, stream: EventStream) -> list[DeadLetter]:
-        """Give the stream's dead letters."""
+        """Return the stream's dead letters."""
 
     @abstractmethod
     def _make(self, options: dict[str, Any]) -> EventStream: ...
@@ -174,7 +175,7 @@ class MemoryBackend(Backend):
     name = "memory"
 
     def dead_letters(self, stream: EventStream) -> list[DeadLetter]:
-        """Give the stream's dead letters."""
+        """Return the stream's dead letters."""
         assert isinstance(stream, MemoryStream)
         return [DeadLetter(d.event.id, d.group, d.error, d.deliveries) for d in stream.dead_letters]
 
@@ -192,12 +193,12 @@ class RedisBackend(Backend):
         self.server = server
 
     def dead_letters(self, stream: EventStream) -> list[DeadLetter]:
-        """Give the stream's dead letters."""
+        """Return the stream's dead letters."""
         del stream
         return [_dead_letter(fields) for _, fields in self.entries("{charter}:events:dead")]
 
     def entries(self, key: str = "{charter}:events") -> list[tuple[bytes, dict[bytes, bytes]]]:
-        """Give a stream's entries as a stock client sees them."""
+        """Return a stream's entries as a stock client sees them."""
         with self.server.client() as client:
             return cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrange(key))
 
@@ -211,7 +212,7 @@ class PartitionedBackend(RedisBackend):
     parts = 3
 
     def dead_letters(self, stream: EventStream) -> list[DeadLetter]:
-        """Give the stream's dead letters."""
+        """Return the stream's dead letters."""
         del stream
         return [
             _dead_letter(fields)

@@ -12,14 +12,14 @@ from support.redis import RedisServer
 
 @pytest.fixture
 def server_directory() -> Iterator[Path]:
-    """Give a directory whose path is short enough for a unix socket."""
+    """Yield a directory whose path is short enough for a unix socket."""
     with TemporaryDirectory(prefix="charter") as directory:
         yield Path(directory)
 
 
 @pytest.fixture
 def server(server_directory: Path) -> Iterator[RedisServer]:
-    """Give a Redis of the test's own."""
+    """Yield a Redis of the test's own."""
     server = RedisServer(server_directory)
     server.start()
     yield server
@@ -28,7 +28,7 @@ def server(server_directory: Path) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def redis_backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
-    """Give streams in Redis."""
+    """Yield streams in Redis."""
     backend = RedisBackend(server)
     yield backend
     await backend.close()
@@ -36,7 +36,7 @@ async def redis_backend(server: RedisServer) -> AsyncIterator[RedisBackend]:
 
 @pytest.fixture(params=["memory", "redis", "partitioned"])
 async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
-    """Give streams of each kind in turn."""
+    """Yield streams of each kind in turn."""
     made: Backend
     if request.param == "memory":
         made = MemoryBackend()

@@ -8,8 +8,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 
+from charter_otel.redis.address import SCHEMES, parse_address, without_secrets
 from charter_otel.streams import EventStream, MemoryStream, RedisStream, SilentObserver, connect
-from charter_otel.streams.redis.address import SCHEMES, parse_address, without_secrets
 
 SECRET = "s3cr3t-pa55word"  # noqa: S105 - what must never be repeated
 
@@ -76,7 +76,7 @@ def test_sentinels_and_replicas_are_read() -> None:
 
 
 def connection(url: str) -> Any:
-    """Give a connection as a stream makes them, not yet connected."""
+    """Return a connection as a stream makes them, not yet connected."""
     pool: Any = parse_address(url).client().connection_pool
     return pool.make_connection()
 
@@ -144,7 +144,7 @@ def test_a_wrong_url_says_what_is_right(url: str) -> None:
 
 
 def attempt(url: str) -> tuple[EventStream | None, ValueError | None]:
-    """Give the stream, or the error that a wrong URL gives."""
+    """Return the stream, or the error that a wrong URL gives."""
     try:
         return connect(url), None
     except ValueError as error:

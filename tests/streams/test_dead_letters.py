@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from charter_otel.cli import main
+from charter_otel.redis.slots import partition_of
 from charter_otel.streams import PartitionedStream
-from charter_otel.streams.redis.partitions import partition_of
 from streams.backends import RedisBackend, started, subscribe
 from support.polling import eventually
 from support.redis import RedisServer

@@ -17,7 +17,7 @@ ALL: frozenset[str] = frozenset()
 
 
 def filled(count: int, capacity: int) -> History:
-    """Give a history to which that many events were appended."""
+    """Return a history to which that many events were appended."""
     history = History(capacity)
     for event in EVENTS[:count]:
         history.append(event)

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charter_otel.streams.outbox import Outbox, Outgoing
+from charter_otel.streams.outbox import Outbox, PendingEvent
 
 
-def outgoing(name: int, size: int = 10) -> Outgoing:
-    """Give an event on its way."""
-    return Outgoing(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
+def outgoing(name: int, size: int = 10) -> PendingEvent:
+    """Return an event on its way."""
+    return PendingEvent(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
 
 
 @given(
@@ -27,7 +27,7 @@ async def _account(capacity: int, steps: list[str]) -> None:
     outbox = Outbox(capacity, batch=3)
     put, dropped = 0, 0
     published: list[int] = []
-    taken: list[Outgoing] = []
+    taken: list[PendingEvent] = []
     for step in steps:
         if step == "put":
             dropped += outbox.put(outgoing(put))

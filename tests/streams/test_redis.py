@@ -6,9 +6,9 @@ import json
 import pytest
 
 from charter_otel.charter import encode
+from charter_otel.redis.script import Script
 from charter_otel.streams import RedisStream
 from charter_otel.streams.redis.layout import Layout
-from charter_otel.streams.redis.script import Script
 from streams.backends import RedisBackend, established, next_of, published, started, subscribe
 from support.polling import eventually
 
@@ -201,7 +201,7 @@ async def test_an_entry_is_buried_once(redis_backend: RedisBackend) -> None:
     server.command("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">")
     stream = redis_backend.make()
     assert isinstance(stream, RedisStream)
-    bury, client = Script("bury"), stream._clients[0]
+    bury, client = Script("charter_otel.streams.redis", "bury"), stream._clients[0]
     for pending in (1, 0):
         assert await bury(client, ["s", "d"], "g", entry, 10, "event", "x") == pending
     assert len(redis_backend.entries("d")) == 1

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.timeout(30)
 
 
 def pending(backend: RedisBackend) -> object:
-    """Give how many entries the group has read and not acknowledged."""
+    """Return how many entries the group has read and not acknowledged."""
     reply = backend.server.command("XPENDING", "{charter}:events", "g")
     return reply[0] if isinstance(reply, list) else reply
 
@@ -168,7 +168,7 @@ async def test_a_slow_handler_is_not_taken_for_a_dead_one(
     redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A handler that takes longer than the idle time keeps its events."""
-    monkeypatch.setattr("charter_otel.streams.redis.caretaker.EVERY", 0.05)
+    monkeypatch.setattr("charter_otel.streams.redis.maintenance.EVERY", 0.05)
     slow, other = (redis_backend.make(min_idle=0.3) for _ in range(2))
     hanging = subscribe(slow)
     hanging.gate.clear()
@@ -320,7 +320,7 @@ async def test_gone_consumers_are_tidied_away(
     redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Consumers of killed processes do not pile up, but one that left something behind stays."""
-    caretaker = "charter_otel.streams.redis.caretaker"
+    caretaker = "charter_otel.streams.redis.maintenance"
     monkeypatch.setattr(f"{caretaker}.EVERY", 0.05)
     monkeypatch.setattr(f"{caretaker}._TIDY_EVERY", 0.0)
     gone, hung = redis_backend.make(), redis_backend.make()

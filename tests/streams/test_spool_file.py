@@ -12,21 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charter_otel.streams.outbox import Outgoing
+from charter_otel.streams.outbox import PendingEvent
 from charter_otel.streams.spool.directory import SpoolDirectory
 from charter_otel.streams.spool.file import SpoolFile
 
 LIMIT = 1_000_000
 
 
-def outgoing(name: int, size: int = 10) -> Outgoing:
-    """Give an event on its way."""
-    return Outgoing(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
+def outgoing(name: int, size: int = 10) -> PendingEvent:
+    """Return an event on its way."""
+    return PendingEvent(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
 
 
 @contextmanager
 def opened(path: Path, limit: int = LIMIT) -> Iterator[SpoolFile]:
-    """Give a file that is open."""
+    """Yield a file that is open."""
     file = SpoolFile(path, limit=limit)
     try:
         yield file

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charter_otel.streams.base import DropReason
-from charter_otel.streams.outbox import Outgoing
+from charter_otel.streams.outbox import PendingEvent
 from charter_otel.streams.spool import Spool, SpooledOutbox
 from charter_otel.streams.spool.directory import SpoolDirectory
 from charter_otel.streams.spool.file import SpoolFile
@@ -27,9 +27,9 @@ from support.polling import eventually
 STEPS = ["put", "put", "spill", "spill_soon", "turn", "take", "done", "give_back", "reopen"]
 
 
-def outgoing(name: int, size: int = 10) -> Outgoing:
-    """Give an event on its way."""
-    return Outgoing(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
+def outgoing(name: int, size: int = 10) -> PendingEvent:
+    """Return an event on its way."""
+    return PendingEvent(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
 
 
 class Account:
@@ -90,7 +90,7 @@ class Account:
 
 @asynccontextmanager
 async def opened(path: Path, **options: Any) -> AsyncIterator[Account]:
-    """Give an outbox that is open."""
+    """Yield an outbox that is open."""
     account = Account(path, **options)
     await account.outbox.open()
     try:

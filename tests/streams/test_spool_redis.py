@@ -17,7 +17,7 @@ from support.polling import eventually
 
 
 def balance(stream: EventStream) -> int:
-    """Give by how much the ledger is off."""
+    """Return by how much the ledger is off."""
     now = stream.statistics()
     waiting = now.queued + now.spooled
     return now.accepted + now.recovered - now.published - waiting - now.dropped

@@ -58,7 +58,7 @@ def _yanked() -> list[str]:
 
 
 def _look_into(directory: Path) -> tuple[list[str], str | None]:
-    """Give what a copy of a database knows, and why that is nothing, if so."""
+    """Return what a copy of a database knows, and why that is nothing, if so."""
     try:
         advisories = Advisories(directory)
     except NoAdvisories as error:
@@ -70,7 +70,7 @@ def _look_into(directory: Path) -> tuple[list[str], str | None]:
 
 
 def _ask_service() -> tuple[list[str], str | None]:
-    """Give what pip-audit's service knows, and why that is not all, if so."""
+    """Return what pip-audit's service knows, and why that is not all, if so."""
     ended = _run("pip_audit", "--disable-pip", "--no-deps", "--progress-spinner", "off",
                  "--format", "json", "-r", "constraints.txt")  # fmt: skip
     try:

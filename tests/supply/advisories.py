@@ -68,7 +68,7 @@ def _name(affected: dict[str, Any]) -> Any:
 
 
 def _names(affected: dict[str, Any], version: Version) -> bool:
-    """Tell whether the version is listed, or lies in one of the ranges."""
+    """Return whether the version is listed, or lies in one of the ranges."""
     if any(_version(text) == version for text in affected.get("versions", [])):
         return True
     ranges = [one for one in affected.get("ranges", []) if one["type"] == "ECOSYSTEM"]

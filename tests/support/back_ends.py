@@ -33,7 +33,7 @@ class BackEnds:
     spans: str
 
     def records(self, query: str, since: float, *, instant: bool = False) -> list[dict[str, Any]]:
-        """Give what LogQL finds since a time: streams of records, or series of numbers."""
+        """Return what LogQL finds since a time: streams of records, or series of numbers."""
         now = int(time.time() * _NANO)
         if instant:
             asked = {"query": query, "time": str(now)}
@@ -42,17 +42,17 @@ class BackEnds:
         return _result(f"{self.loki}/loki/api/v1/query_range", asked)
 
     def label(self, name: str) -> list[str]:
-        """Give the values of a label in Loki."""
+        """Return the values of a label in Loki."""
         return _result(f"{self.loki}/loki/api/v1/label/{name}/values", {})
 
     def alerts(self) -> list[dict[str, Any]]:
-        """Give the alerts that Loki's ruler has."""
+        """Return the alerts that Loki's ruler has."""
         answer = httpx.get(f"{self.loki}/prometheus/api/v1/alerts").raise_for_status().json()
         found: list[dict[str, Any]] = answer["data"]["alerts"]
         return found
 
     def traces(self, query: str, since: float) -> list[dict[str, Any]]:
-        """Give the traces that TraceQL finds since a time."""
+        """Return the traces that TraceQL finds since a time."""
         asked = {"q": query, "start": str(int(since)), "end": str(int(time.time()) + 1)}
         answer = httpx.get(f"{self.tempo}/api/search", params=asked, timeout=30)
         if answer.is_server_error:  # It would rather fail than miss what it has not read yet.
@@ -62,7 +62,7 @@ class BackEnds:
         return found
 
     def spans_of(self, trace: str) -> list[str]:
-        """Give the names of the spans of a trace that are there so far."""
+        """Return the names of the spans of a trace that are there so far."""
         answer = httpx.get(f"{self.tempo}/api/v2/traces/{trace}", timeout=30)
         if not answer.is_success:
             return []

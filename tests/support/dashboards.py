@@ -38,28 +38,28 @@ class Target(NamedTuple):
 
 @cache
 def dashboards() -> dict[str, dict[str, Any]]:
-    """Give the committed dashboards by file name."""
+    """Return the committed dashboards by file name."""
     return {path.name: json.loads(path.read_text()) for path in sorted(ROOT.glob("json/*.json"))}
 
 
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
-    """Give the panels, without the rows that only divide."""
+    """Return the panels, without the rows that only divide."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
 
 
 def targets(dashboard: dict[str, Any], kind: str | None = None) -> list[Target]:
-    """Give the queries of panels and annotations, of one data source or of all."""
+    """Return the queries of panels and annotations, of one data source or of all."""
     found = [*_of_panels(dashboard), *_of_annotations(dashboard)]
     return [target for target in found if kind in {None, target.kind}]
 
 
 def every(kind: str) -> list[Target]:
-    """Give the queries of all dashboards to one data source."""
+    """Return the queries of all dashboards to one data source."""
     return [target for dashboard in dashboards().values() for target in targets(dashboard, kind)]
 
 
 def variables(dashboard: dict[str, Any], kind: str) -> list[dict[str, Any]]:
-    """Give the variables of a type: ``datasource``, ``query``, ``textbox``."""
+    """Return the variables of a type: ``datasource``, ``query``, ``textbox``."""
     return [item for item in dashboard["templating"]["list"] if item["type"] == kind]
 
 
@@ -74,14 +74,14 @@ def filled(query: str, **values: str) -> str:
 
 
 def label_values(variable: dict[str, Any]) -> tuple[str, str]:
-    """Give the selector, if any, and the label that a variable asks for."""
+    """Return the selector, if any, and the label that a variable asks for."""
     found = re.fullmatch(r"label_values\((?:(.+), )?(\w+)\)", variable["query"])
     assert found, f"{variable['name']} asks {variable['query']}"
     return found[1] or "", found[2]
 
 
 def declared() -> dict[str, Metric]:
-    """Give the metrics of the registry, the SDK and the Collector by their names in Prometheus."""
+    """Return all known metrics by their names in Prometheus."""
     names: dict[str, Metric] = {}
     for metric in (*semconv.METRICS, *external.SDK, *external.COLLECTOR, *external.PROMETHEUS):
         parts: tuple[promql.Part, ...] = ("",)

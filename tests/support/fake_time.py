@@ -21,7 +21,7 @@ class FakeTime:
         self._sleepers: list[tuple[float, asyncio.Event]] = []
 
     def clock(self) -> float:
-        """Give Unix seconds."""
+        """Return Unix seconds."""
         return self.wall
 
     async def sleep(self, seconds: float) -> None:

@@ -46,7 +46,7 @@ class Installation:
     started: float = field(default_factory=time.time)
 
     def ask(self, query: str, *, instant: bool = True) -> list[dict[str, Any]]:
-        """Give the series that a query yields, now or since the start, but those of NaN only."""
+        """Return the series that a query yields, now or since the start, but those of NaN only."""
         now = time.time()
         url = f"http://{self.prometheus}/api/v1/query"
         asked: dict[str, str | float] = {"query": query}
@@ -59,14 +59,14 @@ class Installation:
         return [one for one in series if any(value != "NaN" for value in _values(one))]
 
     def offered(self, selector: str, name: str) -> list[str]:
-        """Give the values of a label, as a variable of a dashboard offers them."""
+        """Return the values of a label, as a variable of a dashboard offers them."""
         url = f"http://{self.prometheus}/api/v1/label/{name}/values"
         answer = httpx.get(url, params={"match[]": selector}).json()
         values: list[str] = answer["data"]
         return values
 
     def exemplars(self, name: str) -> list[dict[str, Any]]:
-        """Give the exemplars of a metric since the start."""
+        """Return the exemplars of a metric since the start."""
         url = f"http://{self.prometheus}/api/v1/query_exemplars"
         asked: dict[str, str | float] = {"query": name, "start": self.started, "end": time.time()}
         found = httpx.get(url, params=asked).json()["data"]

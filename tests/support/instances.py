@@ -16,7 +16,7 @@ LEASE = 0.6
 
 
 def variables(url: str) -> dict[str, str]:
-    """Give the settings of an instance that shares a Redis."""
+    """Return the settings of an instance that shares a Redis."""
     return {"CHARTER_EVENT_STREAM": url, "CHARTER_LEASE_SECONDS": str(LEASE)}
 
 
@@ -28,7 +28,7 @@ def instances(count: int, url: str, **extra: str) -> Iterator[list[ServiceProces
 
 
 def stored_events(server: RedisServer, event_type: str | None = None) -> list[dict[str, Any]]:
-    """Give the events that are in the stream, all or those of a type."""
+    """Return the events that are in the stream, all or those of a type."""
     with server.client() as client:
         streams: Any = client.keys("{charter*}:events")
         entries = [entry for stream in sorted(streams) for entry in _entries(client, stream)]

@@ -19,13 +19,13 @@ OpenLock = Callable[..., SlotLock]
 
 
 def entry(number: int = 1, **fields: Any) -> bytes:
-    """Give an entry's JSON; fields replace or add to the plain ones."""
+    """Return an entry's JSON; fields replace or add to the plain ones."""
     plain = {"mission_id": f"mission-{number}", "status": "completed", "timestamp": 1_703_001_234.0}
     return msgspec.json.encode(plain | fields)
 
 
 def entries(count: int) -> list[bytes]:
-    """Give entries of one mission each."""
+    """Return entries of one mission each."""
     return [entry(number) for number in range(count)]
 
 
@@ -35,7 +35,7 @@ async def run_once(store: MissionStore) -> int:
 
 
 async def processed(store: MissionStore) -> int:
-    """Give how many entries the store's aggregates hold."""
+    """Return how many entries the store's aggregates hold."""
     return (await store.aggregates()).totals.entries_processed
 
 

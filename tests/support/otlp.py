@@ -63,12 +63,12 @@ class Received:
 
 
 def attributes(pairs: "Iterator[KeyValue] | Any") -> dict[str, Any]:
-    """Give protobuf attributes as a dictionary."""
+    """Return protobuf attributes as a dictionary."""
     return {p.key: getattr(p.value, p.value.WhichOneof("value") or "") for p in pairs}
 
 
 def points(metric: Metric) -> list[Any]:
-    """Give a metric's data points."""
+    """Return a metric's data points."""
     return list(getattr(metric, metric.WhichOneof("data") or "gauge").data_points)
 
 

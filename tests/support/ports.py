@@ -1,25 +1,34 @@
 """Ports for the servers of tests."""
 
-import itertools
+import fcntl
 import os
-import random
 import socket
+import tempfile
+from pathlib import Path
 
-_RANGE = range(11_000, 21_000)
+_FIRST, _COUNT = 11_000, 10_000
 """Below the ports that the kernel gives to clients, which may take one between its choice here and
 its server's start; the bus of a cluster's node lies 10,000 above its port, and there likewise."""
 
-# Processes of pytest-xdist that run side by side take turns: none gives a port of another's.
-_number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-_own = _RANGE[_number :: int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))]
-_ports = itertools.cycle(_own)
-# Other test runs on the machine begin elsewhere.
-next(itertools.islice(_ports, random.SystemRandom().randrange(len(_own)), None))
+_TURN = Path(tempfile.gettempdir()) / f"charter-test-ports-{os.getuid()}"
+"""Counts the ports taken on this machine, so that test processes side by side take others."""
 
 
 def free_port() -> int:
-    """Give a TCP port on loopback that nobody listens on, another one each time."""
-    return next(port for port in _ports if _is_free(port))
+    """Return a TCP port on loopback that nobody listens on, another one each time."""
+    while not _is_free(port := _FIRST + _next_turn() % _COUNT):
+        pass
+    return port
+
+
+def _next_turn() -> int:
+    with _TURN.open("a+", encoding="ascii") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        turn = int(file.read() or "0")
+        file.truncate(0)
+        file.write(str(turn + 1))
+        return turn
 
 
 def _is_free(port: int) -> bool:

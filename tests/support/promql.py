@@ -22,7 +22,7 @@ __all__ = ["children", "nodes", "parse", "within"]
 
 
 def children(node: Expr) -> list[Expr]:
-    """Give the expressions right below one."""
+    """Return the expressions right below one."""
     match node:
         case BinaryExpr():
             return [node.lhs, node.rhs]
@@ -38,14 +38,14 @@ def children(node: Expr) -> list[Expr]:
 
 
 def within(node: Expr, above: tuple[Expr, ...] = ()) -> Iterator[tuple[Expr, tuple[Expr, ...]]]:
-    """Give every expression of a tree with those above it, outermost first."""
+    """Yield every expression of a tree with those above it, outermost first."""
     yield node, above
     for child in children(node):
         yield from within(child, (*above, node))
 
 
 def nodes(query: str, kind: type[_E]) -> list[_E]:
-    """Give the parts of a query that are of a kind, e.g. its selectors.
+    """Return the parts of a query that are of a kind, e.g. its selectors.
 
     Raises:
         ValueError: The query is not valid PromQL.
@@ -54,7 +54,7 @@ def nodes(query: str, kind: type[_E]) -> list[_E]:
 
 
 def named_selectors(query: str) -> list[tuple[str, VectorSelector]]:
-    """Give a query's selectors with the metric that each selects."""
+    """Return a query's selectors with the metric that each selects."""
     found = []
     for selector in nodes(query, VectorSelector):
         matchers = {item.name: item.value for item in selector.matchers.matchers}

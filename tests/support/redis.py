@@ -130,7 +130,7 @@ class RedisServer:
         self._signal(signal.SIGCONT)
 
     def client(self) -> "redis.Redis":
-        """Give a stock client; close it, e.g. with ``with``."""
+        """Return a stock client; close it, e.g. with ``with``."""
         return redis.Redis.from_url(self.url, protocol=2, socket_timeout=5)
 
     def command(self, *arguments: str | bytes | int) -> object:

@@ -41,7 +41,7 @@ class RedisSet:
         self.hand_over = hand_over
 
     def master(self) -> RedisServer:
-        """Give the server that takes writes of our keys, and wait until there is one."""
+        """Return the server that takes writes of our keys, and wait until there is one."""
         found: list[RedisServer] = []
 
         def look() -> bool:

@@ -7,7 +7,7 @@ from litestar import Litestar
 
 
 def requesting(app: Litestar, *, raises: bool = False) -> httpx.AsyncClient:
-    """Give a client whose requests the app handles here and now.
+    """Return a client whose requests the app handles here and now.
 
     Args:
         app: The app; it is not started.

@@ -36,7 +36,7 @@ class Recorder:
         self.events.append(event)
 
     def of(self, event_type: str) -> list[Event]:
-        """Give the events of a type."""
+        """Return the events of a type."""
         return [event for event in self.events if event.type == event_type]
 
 
@@ -76,11 +76,11 @@ class Robots:
         return self.closed
 
     def spans(self, name: str) -> list[ReadableSpan]:
-        """Give the ended spans of a name."""
+        """Return the ended spans of a name."""
         return [span for span in self.exporter.get_finished_spans() if span.name == name]
 
     def metric(self, name: str) -> dict[frozenset[tuple[str, Any]], Any]:
-        """Give a metric's data points by their attributes."""
+        """Return a metric's data points by their attributes."""
         data = self.reader.get_metrics_data()
         return {
             frozenset((point.attributes or {}).items()): point
@@ -94,7 +94,7 @@ class Robots:
 
 @asynccontextmanager
 async def connected_robots(ws: str) -> AsyncIterator[Robots]:
-    """Give a gateway behind a real server with one of uvicorn's WebSocket implementations."""
+    """Yield a gateway behind a real server with one of uvicorn's WebSocket implementations."""
     robots = Robots()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(_in_place(robots))

@@ -11,7 +11,7 @@ _ID = "0123456789abcdef0123456789abcdef"
 
 
 def promql() -> list[Target]:
-    """Give the PromQL of the runbooks, with a robot where the reader puts one."""
+    """Return the PromQL of the runbooks, with a robot where the reader puts one."""
     series = re.compile(rf"\b({'|'.join(declared())})\b|__name__")
     return [
         Target(where, "prometheus", text)
@@ -21,14 +21,14 @@ def promql() -> list[Target]:
 
 
 def logql() -> list[Target]:
-    """Give the LogQL of the runbooks, with ids where the reader puts some."""
+    """Return the LogQL of the runbooks, with ids where the reader puts some."""
     return [
         Target(where, "loki", text) for where, text in _codes() if text.startswith("{service_name")
     ]
 
 
 def traceql() -> list[Target]:
-    """Give the TraceQL that the links of pages search with, its templates filled."""
+    """Return the TraceQL that the links of pages search with, its templates filled."""
     return [
         Target(alert.name, "tempo", re.sub(r"{{ \$labels\.\w+ }}", _ROBOT, alert.traces))
         for alert in build.alerts()

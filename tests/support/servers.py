@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from litestar import Litestar
 
-from charter_otel.cli.protocols import websocket_protocol
+from charter_otel.server.protocols import websocket_protocol
 from charter_otel.telemetry import Limits
 from support.polling import eventually
 from support.ports import free_port

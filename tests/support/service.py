@@ -37,7 +37,7 @@ class ServiceProcess:
         self._tls = tls
 
     def get(self, path: str) -> Any:
-        """Give what a route answers."""
+        """Return what a route answers."""
         with urlopen(self.http + path, timeout=10, context=self._tls) as response:  # noqa: S310 - our own service
             return json.load(response)
 
@@ -49,15 +49,15 @@ class ServiceProcess:
             return json.load(response)
 
     def output(self) -> bytes:
-        """Give stdout so far, as it is."""
+        """Return stdout so far, as it is."""
         return self._output.read_bytes()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Give the lines on stdout so far; each is a JSON object."""
+        """Return the lines on stdout so far; each is a JSON object."""
         return [json.loads(line) for line in self._output.read_bytes().splitlines(keepends=False)]
 
     def events(self, event_type: str | None = None) -> list[dict[str, Any]]:
-        """Give the Charter events on stdout so far."""
+        """Return the Charter events on stdout so far."""
         events = [line["charter"] for line in self.lines() if "charter" in line]
         return [event for event in events if event_type in {None, event["type"]}]
 

@@ -84,7 +84,7 @@ def shake_hands(
 
 
 def frame(text: bytes, opcode: int = _TEXT) -> bytes:
-    """Give a masked WebSocket frame, as a client sends it (RFC 6455, section 5.2)."""
+    """Return a masked WebSocket frame, as a client sends it (RFC 6455, section 5.2)."""
     mask = b"\x00\x00\x00\x00"
     if len(text) < 126:
         length = bytes([0x80 | len(text)])

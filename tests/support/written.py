@@ -4,7 +4,7 @@ import json
 import threading
 from typing import Any
 
-from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.lines.writer import LineWriter
 
 
 class Written(LineWriter):

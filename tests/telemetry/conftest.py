@@ -10,6 +10,6 @@ from support.servers import WEBSOCKET_SERVERS
 
 @pytest.fixture(params=WEBSOCKET_SERVERS)
 async def robots(request: pytest.FixtureRequest) -> AsyncIterator[Robots]:
-    """Give a gateway and the robots' side of it."""
+    """Yield a gateway and the robots' side of it."""
     async with connected_robots(request.param) as robots:
         yield robots

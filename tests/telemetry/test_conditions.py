@@ -6,7 +6,7 @@ from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoi
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments
-from charter_otel.otel.providers import ROBOT_SERIES
+from charter_otel.otel.sdk.providers import ROBOT_SERIES
 from charter_otel.telemetry import gauges
 from charter_otel.telemetry.conditions import Conditions
 from charter_otel.telemetry.connections import Connection

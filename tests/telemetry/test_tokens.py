@@ -19,7 +19,7 @@ def _header(robot_id: str, secret: str = SECRET, lifetime: float = 3_600) -> dic
 
 @pytest.fixture
 def guarded(robots: Robots) -> Robots:
-    """Give a gateway that asks for tokens."""
+    """Return a gateway that asks for tokens."""
     robots.gateway.secrets = (SECRET, PREVIOUS)
     return robots
 

@@ -45,7 +45,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def random_suffix() -> str:
-    """Give what makes an event id unique among all instances: 48 random bits."""
+    """Return what makes an event id unique among all instances: 48 random bits."""
     return f"{_RANDOM.getrandbits(48):012x}"
 
 
@@ -86,7 +86,7 @@ def create(
 
 
 def encode(event: Event) -> bytes:
-    """Give the event as JSON, the same bytes for every sink.
+    """Return the event as JSON, the same bytes for every sink.
 
     Raises:
         InvalidEvent: A text cannot be encoded.
@@ -180,7 +180,7 @@ def _check_ids(kind: _Kind, event_id: str, correlation_id: str | None) -> None:
 
 
 def _conform(kind: _Kind, payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the payload in the type's own fields, number types and order, with nothing else."""
+    """Return the payload in the type's own fields, number types and order, with nothing else."""
     conformed = _convert(kind, payload)
     if unknown := _unknown(payload, conformed):
         raise InvalidEvent(f"payload.{unknown}: {kind.type} has no such field")

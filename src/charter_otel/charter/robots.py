@@ -11,5 +11,5 @@ _matches = re.compile(ROBOT_ID_PATTERN).match
 
 
 def is_robot_id(text: str) -> bool:
-    """Tell whether the text is a robot id."""
+    """Return whether the text is a robot id."""
     return _matches(text) is not None

@@ -12,7 +12,7 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def json_schema() -> dict[str, Any]:
-    """Give one schema that accepts the six events and nothing else."""
+    """Return one schema that accepts the six events and nothing else."""
     return {
         "$schema": DIALECT,
         "title": f"Charter v{VERSION} event",
@@ -22,7 +22,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def definitions(reference: str) -> dict[str, Any]:
-    """Give the schema of each event and payload by name.
+    """Return the schema of each event and payload by name.
 
     Args:
         reference: Where the definitions stand in the document, with ``{name}`` in it.
@@ -34,7 +34,7 @@ def definitions(reference: str) -> dict[str, Any]:
 
 
 def portable(schema: Any) -> Any:
-    r"""Give a schema with Python's end of text, ``\Z``, as ``$``, its name in JSON Schema."""
+    r"""Return a schema with Python's end of text, ``\Z``, as ``$``, its name in JSON Schema."""
     if isinstance(schema, list):
         return [portable(part) for part in schema]
     if isinstance(schema, dict):

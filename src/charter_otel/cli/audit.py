@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from charter_otel.cli.failure import Failure, settings
+from charter_otel.cli.environment import settings
+from charter_otel.failures import Failure
 
 
 @click.group()

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from charter_otel.cli.failure import Failure, Refusal, settings
+from charter_otel.cli.environment import settings
+from charter_otel.failures import Failure, Refusal
 
 _GROUP = click.option("--group", metavar="GROUP", help="Only those that this group gave up.")
 _ID = re.compile(r"([0-9]{1,2}/)?[0-9]{1,20}-[0-9]{1,20}")
@@ -49,7 +50,7 @@ def replay(ids: tuple[str, ...], group: str | None, *, everything: bool) -> None
 
 
 def _redis() -> tuple[str, int]:
-    """Give the stream's URL, and in how many parts it is."""
+    """Return the stream's URL, and in how many parts it is."""
     given = settings()
     url = given.event_stream
     if url in {"none", "memory://"}:

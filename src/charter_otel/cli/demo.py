@@ -2,7 +2,7 @@
 
 import click
 
-from charter_otel.cli.failure import check_otel_variables, settings
+from charter_otel.cli.environment import check_otel_variables, settings
 
 
 @click.command()
@@ -28,6 +28,6 @@ def demo(seconds: float | None, robots: int) -> None:
     """
     check_otel_variables()
     checked = settings()
-    from charter_otel.cli.demonstration import demonstrate
+    from charter_otel.cli.demo_run import demonstrate
 
     demonstrate(checked, robots=robots, seconds=seconds)

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from charter_otel.cli.failure import settings
+from charter_otel.cli.environment import settings
 
 
 @click.command()

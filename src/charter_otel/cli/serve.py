@@ -5,7 +5,8 @@ from importlib.util import find_spec
 
 import click
 
-from charter_otel.cli.failure import Refusal, check_otel_variables, settings
+from charter_otel.cli.environment import check_otel_variables, settings
+from charter_otel.failures import Refusal
 
 _PEM = click.Path(exists=True, dir_okay=False)
 
@@ -50,7 +51,7 @@ def serve(
     _check_server(ws)
     if ssl_keyfile and not ssl_certfile:
         raise Refusal("--ssl-keyfile is of no use without --ssl-certfile; give both")
-    from charter_otel.cli.server import run
+    from charter_otel.server.server import run
 
     run(checked, host, port, ws=ws, ssl_certfile=ssl_certfile, ssl_keyfile=ssl_keyfile)
 

@@ -2,7 +2,7 @@
 
 import click
 
-from charter_otel.cli.failure import settings
+from charter_otel.cli.environment import settings
 
 
 @click.command()
@@ -75,9 +75,8 @@ def simulate(
     early. The exit code is not 0 where a robot could not connect, or anything failed. Where
     CHARTER_AUTH_SECRET is set, the robots present tokens.
     """
-    from charter_otel.cli import simulation
-    from charter_otel.cli.credentials import Credentials
-    from charter_otel.cli.fleet import Habits, parse
+    from charter_otel.simulator import RobotBehaviour, parse, simulation
+    from charter_otel.simulator.credentials import Credentials
 
     try:
         address = parse(url)
@@ -86,7 +85,7 @@ def simulate(
     plan = simulation.Plan(
         address=address,
         robots=robots,
-        habits=Habits(hz=hz, acknowledge=acknowledge, reconnect=reconnect),
+        habits=RobotBehaviour(hz=hz, acknowledge=acknowledge, reconnect=reconnect),
         seconds=seconds,
         connects_per_second=connects_per_second,
         missions_per_second=missions_per_second,

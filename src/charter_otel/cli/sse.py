@@ -44,7 +44,7 @@ class EventSource:
         self._on_open = on_open
 
     async def events(self) -> AsyncIterator[str]:
-        """Give each event's data until the connection ends; call again to go on.
+        """Yield each event's data until the connection ends; call again to go on.
 
         Raises:
             Refused: The server's answer is no event stream.

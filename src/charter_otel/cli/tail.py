@@ -4,7 +4,7 @@ import os
 
 import click
 
-from charter_otel.cli.failure import settings
+from charter_otel.cli.environment import settings
 
 
 @click.command()
@@ -30,8 +30,8 @@ def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
     again where it was, and said on stderr. A service that asks for tokens gets CHARTER_TOKEN, or a
     token signed with CHARTER_AUTH_SECRET.
     """
-    from charter_otel.cli import following
-    from charter_otel.cli.credentials import Credentials
+    from charter_otel.cli import tail_sources
+    from charter_otel.simulator.credentials import Credentials
     from charter_otel.streams import resolve
 
     try:
@@ -40,7 +40,7 @@ def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
         raise click.BadParameter(str(error), param_hint="--type") from error
     checked = settings()
     if url is None and checked.event_stream != "memory://":
-        following.follow_redis(checked.event_stream, types, after, checked.stream_partitions)
+        tail_sources.follow_redis(checked.event_stream, types, after, checked.stream_partitions)
     else:
         credentials = Credentials(checked.auth_secret, os.environ.get("CHARTER_TOKEN") or None)
-        following.follow_service(url or "http://127.0.0.1:8000", types, after, credentials)
+        tail_sources.follow_service(url or "http://127.0.0.1:8000", types, after, credentials)

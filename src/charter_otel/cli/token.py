@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from charter_otel.cli.failure import Refusal, settings
+from charter_otel.cli.environment import settings
+from charter_otel.failures import Refusal
 
 if TYPE_CHECKING:
     from charter_otel.tokens import Scope
@@ -15,7 +16,7 @@ _LONGEST = 3_650 * _UNITS["d"]
 
 
 def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
-    """Give the seconds of a time such as ``90s``, ``12h`` or ``30d``."""
+    """Return the seconds of a time such as ``90s``, ``12h`` or ``30d``."""
     match = re.fullmatch(r"([0-9]{1,9})([smhd]?)", value)
     seconds = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < seconds <= _LONGEST:

@@ -73,11 +73,11 @@ class Recent(Generic[Value]):
             self._series.popitem(last=False)
 
     def of(self, name: str) -> list[Value]:
-        """Give a series' values, oldest first."""
+        """Return a series' values, oldest first."""
         return list(self._series.get(name, ()))
 
     def latest(self, limit: int) -> list[str]:
-        """Give the names of the series that got a value last, the latest first."""
+        """Return the names of the series that got a value last, the latest first."""
         return list(islice(reversed(self._series), limit))
 
 
@@ -132,12 +132,12 @@ class Analytics(Follower):
         self._points.add(event.payload["robot_id"], point)
 
     def jobs(self, limit: int) -> dict[str, JobStatistics]:
-        """Give the statistics of the jobs that completed last, the latest first."""
+        """Return the statistics of the jobs that completed last, the latest first."""
         known = ((job_id, self.job(job_id)) for job_id in self._runs.latest(limit))
         return {job_id: statistics for job_id, statistics in known if statistics is not None}
 
     def job(self, job_id: str) -> JobStatistics | None:
-        """Give a job's statistics, or None where no run of it is known."""
+        """Return a job's statistics, or None where no run of it is known."""
         runs = self._runs.of(job_id)
         if not runs:
             return None
@@ -148,7 +148,7 @@ class Analytics(Follower):
         return JobStatistics(summarize(durations), entries, _bounded(rate))
 
     def connections(self, robot_id: str | None = None) -> Summary | None:
-        """Give how long a robot's connections lasted, or the latest of all, in seconds."""
+        """Return how long a robot's connections lasted, or the latest of all, in seconds."""
         if robot_id is None:
             durations = [duration for duration, _ in self._ended]
         else:
@@ -156,15 +156,15 @@ class Analytics(Follower):
         return summarize(durations) if durations else None
 
     def reasons(self) -> dict[str, int]:
-        """Give how many of the latest connections ended for each reason."""
+        """Return how many of the latest connections ended for each reason."""
         return dict(Counter(reason for _, reason in self._ended))
 
     def readings(self, robot_id: str) -> list[Point]:
-        """Give a robot's latest readings, oldest first."""
+        """Return a robot's latest readings, oldest first."""
         return self._points.of(robot_id)
 
     def trend(self, robot_id: str, field: str) -> float | None:
-        """Give by how much a reading changes, per hour.
+        """Return by how much a reading changes, per hour.
 
         Args:
             robot_id: The robot.
@@ -185,7 +185,7 @@ class Analytics(Follower):
 
 
 def summarize(values: list[float]) -> Summary:
-    """Give what the values, at least one, say."""
+    """Return what the values, at least one, say."""
     cuts = quantiles(values, n=100, method="inclusive") if len(values) > 1 else values * 99
     return Summary(len(values), fmean(values), cuts[49], cuts[94], max(values))
 

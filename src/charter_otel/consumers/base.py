@@ -7,9 +7,9 @@ from contextlib import aclosing
 
 import structlog
 
+from charter_otel.aio import end, spawn
 from charter_otel.charter import Event
 from charter_otel.streams import EventStream, StreamUnavailable
-from charter_otel.streams.tasks import end, spawn
 
 log = structlog.get_logger(__name__)
 

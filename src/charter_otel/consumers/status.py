@@ -156,7 +156,7 @@ class Status(Follower):
 
 
 def latest(entries: dict[str, Entry], limit: int) -> list[Entry]:
-    """Give the entries that were heard of last, the latest first."""
+    """Return the entries that were heard of last, the latest first."""
     return list(islice(reversed(entries.values()), limit))
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import structlog
 
 from charter_otel.metrics.missions import Aggregates, Batch, MissionStore
-from charter_otel.metrics.missions.counting import EXAMPLES_KEPT, Tally
+from charter_otel.metrics.missions.counting import EXAMPLES_KEPT, MissionCounter
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments
 
@@ -48,8 +48,8 @@ async def aggregate(store: MissionStore, instruments: Instruments) -> int:
     return run.processed
 
 
-async def _tally(batch: Batch) -> Tally:
-    tally = Tally(time.time())
+async def _tally(batch: Batch) -> MissionCounter:
+    tally = MissionCounter(time.time())
     for start in range(0, len(batch.data), SLICE):
         tally.add(batch.data[start : start + SLICE])
         await asyncio.sleep(0)

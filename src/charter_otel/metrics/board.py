@@ -47,11 +47,11 @@ class JobBoard:
         self._jobs: dict[str, Job] = {}
 
     def job(self, job_id: str) -> Job:
-        """Give a job; one that is not known yet has not run."""
+        """Return a job; one that is not known yet has not run."""
         return self._jobs.setdefault(job_id, Job(job_id))
 
     def jobs(self) -> list[Job]:
-        """Give all jobs."""
+        """Return all jobs."""
         return list(self._jobs.values())
 
     @contextmanager
@@ -108,5 +108,5 @@ _board = JobBoard()
 
 
 def get_job_board() -> JobBoard:
-    """Give the board of this process."""
+    """Return the board of this process."""
     return _board

@@ -35,7 +35,7 @@ _mission_store: MissionStore = MemoryMissions()
 
 
 def get_mission_store() -> MissionStore:
-    """Give the store that the job reads and the REST routes write."""
+    """Return the store that the job reads and the REST routes write."""
     return _mission_store
 
 
@@ -119,7 +119,7 @@ async def _failed(error: BaseException, span: Span, seconds: float) -> None:
 
 
 def _message(error: BaseException) -> str:
-    """Give what the exception says, bounded, and its class name where it says nothing."""
+    """Return what the exception says, bounded, and its class name where it says nothing."""
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 - an exception that cannot say what it is is still reported

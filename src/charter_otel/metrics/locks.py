@@ -5,8 +5,8 @@ from secrets import token_hex
 
 from redis.asyncio import Redis
 
-from charter_otel.streams.redis.address import parse_address
-from charter_otel.streams.redis.commands import REPLY_LOST
+from charter_otel.redis.address import parse_address
+from charter_otel.redis.commands import REPLY_LOST
 
 
 class SlotLock(ABC):
@@ -14,7 +14,7 @@ class SlotLock(ABC):
 
     @abstractmethod
     async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
-        """Tell whether this instance is the first to ask for the slot.
+        """Return whether this instance is the first to ask for the slot.
 
         May raise whatever a connection raises; the schedule runs the slot then, because a lock
         that fails must not silence the job.
@@ -29,7 +29,7 @@ class NoLock(SlotLock):
     """For a single instance: every slot is its own."""
 
     async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
-        """Give the slot."""
+        """Return the slot."""
         del job_id, slot, interval
         return True
 
@@ -73,7 +73,7 @@ class RedisSlotLock(SlotLock):
 
 
 def connect_lock(url: str, *, prefix: str = "{charter}") -> SlotLock:
-    """Give the lock for the instances that share an event stream.
+    """Return the lock for the instances that share an event stream.
 
     Args:
         url: The event stream's: ``memory://``, ``none``, or a Redis URL.

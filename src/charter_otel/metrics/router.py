@@ -56,7 +56,7 @@ async def add_mission_entries(body: RawBody) -> Accepted:
 
 
 async def get_mission_report() -> MissionReport:
-    """Give the aggregates of all entries that the job has counted.
+    """Return the aggregates of all entries that the job has counted.
 
     Raises:
         ServiceUnavailableException: The store cannot be reached.
@@ -68,7 +68,7 @@ async def get_mission_report() -> MissionReport:
 
 
 async def get_jobs() -> list[Job]:
-    """Give each job's last start, end, outcome, duration and next run on this instance.
+    """Return each job's last start, end, outcome, duration and next run on this instance.
 
     The runs of all instances are on the board of the consumer *status*.
     """
@@ -121,7 +121,7 @@ def _parse(body: bytes) -> list[MissionEntry]:
 
 
 def _in_words(message: str) -> str:
-    """Give msgspec's message with the entry's index and the field first."""
+    """Return msgspec's message with the entry's index and the field first."""
     text, _, path = message.partition(" - at `$")
     index = re.match(r"\[(\d+)\]", path)
     field = re.search(r"\.(\w+)", path)

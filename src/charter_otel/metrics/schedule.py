@@ -9,11 +9,11 @@ from typing import Any
 
 import structlog
 
+from charter_otel.aio import end
 from charter_otel.emit import get_emitter
 from charter_otel.metrics.board import JobBoard, SkipReason, get_job_board
 from charter_otel.metrics.locks import NoLock, SlotLock
 from charter_otel.otel import semconv
-from charter_otel.streams.tasks import end
 
 GRACE = 2.0
 """Seconds that `Schedule.stop` gives a run that is under way before it is cancelled."""
@@ -166,5 +166,5 @@ async def _end(run: asyncio.Task[object], grace: float) -> None:
 
 
 def _is_due(slot: int, done: int) -> bool:
-    """Tell whether a slot is after ``done``, or so far before it that the clock was set back."""
+    """Return whether a slot is after ``done``, or so far before it that the clock was set back."""
     return slot > done or slot < done - 1

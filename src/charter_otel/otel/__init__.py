@@ -4,9 +4,9 @@ Not to be confused with `charter_otel.metrics` (missions) and `charter_otel.tele
 """
 
 from charter_otel.otel.instrumentation import Instrumentation
-from charter_otel.otel.logs import configure_logs
+from charter_otel.otel.lines.configure import configure_logs
 from charter_otel.otel.messaging import StreamTelemetry
-from charter_otel.otel.providers import Providers, build
+from charter_otel.otel.sdk.providers import Providers, build
 from charter_otel.otel.span_events import EventToSpanEventBridge
 
 __all__ = [

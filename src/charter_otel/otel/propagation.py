@@ -12,7 +12,7 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
 def parent(headers: RawHeaders, base: Context | None = None) -> Context | None:
-    """Give what the headers carry on top of a context; the context itself where they carry nothing.
+    """Return the context that the headers carry, or ``base`` where they carry none.
 
     Only the fields that the global propagator reads are decoded.
 

@@ -30,14 +30,14 @@ class _EventRecord(LogRecord):
 
 
 def severity(event: Event) -> str:
-    """Give the severity by outcome: ``info``, ``warn`` or ``error``."""
+    """Return the severity by outcome: ``info``, ``warn`` or ``error``."""
     entry = CATALOG[event.type]
     expected = event.payload.get("reason") in _EXPECTED
     return entry.severity if expected else entry.severity_unexpected
 
 
 def attributes(event: Event) -> dict[str, Any]:
-    """Give envelope and payload as flat attributes; what is null or absent stays out."""
+    """Return envelope and payload as flat attributes; what is null or absent stays out."""
     flat: dict[str, Any] = {
         semconv.CHARTER_EVENT_ID: event.id,
         semconv.CHARTER_EVENT_TYPE: event.type,

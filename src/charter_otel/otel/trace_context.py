@@ -22,7 +22,7 @@ class TraceIds(NamedTuple):
 
 
 def trace_ids(context: SpanContext) -> TraceIds | None:
-    """Give the context's ids as text, or None where there is no valid trace."""
+    """Return the context's ids as text, or None where there is no valid trace."""
     if not context.is_valid:
         return None
     return TraceIds(
@@ -31,16 +31,16 @@ def trace_ids(context: SpanContext) -> TraceIds | None:
 
 
 def correlation_id(context: SpanContext) -> str | None:
-    """Give the trace id as 32 hexadecimal digits, or None where there is no valid trace."""
+    """Return the trace id as 32 hexadecimal digits, or None where there is no valid trace."""
     return f"{context.trace_id:032x}" if context.is_valid else None
 
 
 def traceparent(context: SpanContext) -> str | None:
-    """Give the W3C ``traceparent``, or None where there is no valid trace."""
+    """Return the W3C ``traceparent``, or None where there is no valid trace."""
     ids = trace_ids(context)
     return ids.traceparent if ids else None
 
 
 def current() -> SpanContext:
-    """Give the context of the current span, ended or not, sampled or not."""
+    """Return the context of the current span, ended or not, sampled or not."""
     return get_current_span().get_span_context()

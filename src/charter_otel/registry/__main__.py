@@ -18,7 +18,7 @@ OUTPUTS = {
 
 
 def generate() -> dict[Path, str]:
-    """Give the text of each generated file, formatted as the rest of the code is."""
+    """Return the text of each generated file, formatted as the rest of the code is."""
     registry = model.load()
     texts = {path: function(registry) for path, function in OUTPUTS.items()}
     return {p: _formatted(t) if p.suffix == ".py" else t for p, t in texts.items()}

@@ -8,7 +8,7 @@ from charter_otel.service.settings import Settings
 
 
 def create_app(settings: Settings | None = None) -> Litestar:
-    """Give the service's application; each worker makes its own.
+    """Return the service's application; each worker makes its own.
 
     Args:
         settings: The settings; by default those of the environment.

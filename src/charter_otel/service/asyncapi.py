@@ -17,7 +17,7 @@ _ROBOT_MESSAGES = ("reading", "ping", "pong", "ack", "error")
 
 
 def asyncapi() -> Document:
-    """Give the document."""
+    """Return the document."""
     return {
         "asyncapi": "3.0.0",
         "info": {

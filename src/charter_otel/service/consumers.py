@@ -74,7 +74,7 @@ def consumers_router(consumers: Sequence[Consumer]) -> Router:
         responses=problem_responses(HTTP_404_NOT_FOUND),
     )
     async def get_status(limit: Limit = 100) -> StatusBoard:
-        """Give the board of the consumer *status*: at most so many jobs, and so many robots.
+        """Return the board of the consumer *status*: at most so many jobs, and so many robots.
 
         It follows the event stream, so that it is the same on all instances that share one, and
         shows each job's last run, whichever instance ran it.
@@ -92,7 +92,7 @@ def consumers_router(consumers: Sequence[Consumer]) -> Router:
     async def get_analytics(
         robot_id: RobotId = None, limit: Limit = 100
     ) -> FleetStatistics | RobotStatistics:
-        """Give the statistics of the consumer *analytics*, of the fleet or of one robot.
+        """Return the statistics of the consumer *analytics*, of the fleet or of one robot.
 
         Those of the fleet are about at most so many jobs.
         """

@@ -14,13 +14,13 @@ from litestar.status_codes import (
 )
 
 from charter_otel.charter import Event
+from charter_otel.charter.ids import milliseconds
 from charter_otel.service import sse
 from charter_otel.service.guards import seconds_left
 from charter_otel.service.problems import problem_responses
+from charter_otel.service.shutdown import ShutdownSignal
 from charter_otel.service.sse import FollowResponse
-from charter_otel.service.stopping import Stopping
 from charter_otel.streams import EventStream, resolve
-from charter_otel.streams.ids import milliseconds
 
 MAX_FOLLOWERS = 1_000
 """Responses of `/api/events/stream` that one instance holds open at most."""
@@ -54,7 +54,7 @@ LastEventId = Annotated[
 
 def events_router(
     get_stream: Callable[[], EventStream | None],
-    stopping: Stopping,
+    stopping: ShutdownSignal,
     *,
     heartbeat: float = sse.HEARTBEAT,
 ) -> Router:
@@ -84,7 +84,7 @@ def events_router(
     async def get_events(
         types: Types = None, after: After = None, limit: Limit = 100
     ) -> Sequence[Event]:
-        """Give events, oldest first: the latest ones, or those that came after one of them."""
+        """Return events, oldest first: the latest ones, or those that came after one of them."""
         begin = _event_id("after", after)
         return await stream_or_problem().read(after=begin, types=_types(types), limit=limit)
 
@@ -103,7 +103,7 @@ def events_router(
         after: After = None,
         last_event_id: LastEventId = None,
     ) -> FollowResponse:
-        """Give events as Server-Sent Events, from now on or from the one after an event on.
+        """Return events as Server-Sent Events, from now on or from the one after an event on.
 
         Each has the event's id as `id`, its type as `event` and the envelope as `data`. The
         response ends when the token expires.

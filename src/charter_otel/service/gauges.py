@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments, Observed
-from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.otel.semconv import Metric
 from charter_otel.streams import EventStream, Statistics
 

@@ -25,7 +25,7 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def scope_guard(secrets: Sequence[str]) -> Guard:
-    """Give a guard that asks for ``read`` to read and for ``write`` to write.
+    """Return a guard that asks for ``read`` to read and for ``write`` to write.
 
     WebSockets pass: their tokens are checked at the handshake, against the robot.
 
@@ -46,7 +46,7 @@ def scope_guard(secrets: Sequence[str]) -> Guard:
 
 
 def origin_guard(allowed: Collection[str]) -> Guard:
-    """Give a guard, for routes that write, that keeps pages of other origins from them.
+    """Return a guard, for routes that write, that keeps pages of other origins from them.
 
     Without a secret the service listens on loopback, where any page in a browser of that machine
     can send requests; what they read there, the browser keeps from them.
@@ -75,7 +75,7 @@ def guard_writes(router: Router, guard: Guard) -> Router:
 
 
 def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool:
-    """Tell whether a request to an open route has the scope; without a secret everybody has."""
+    """Return whether a request to an open route has the scope; without a secret everybody has."""
     try:
         header = connection.headers.get("authorization", "")
         return not secrets or scope in _token(secrets, header).scopes
@@ -84,7 +84,7 @@ def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool
 
 
 def seconds_left(connection: AnyConnection) -> float | None:
-    """Give the seconds until the request's token expires; None where it needed none."""
+    """Return the seconds until the request's token expires; None where it needed none."""
     expires_at: float | None = connection.scope["state"].get(_EXPIRES_AT)
     return None if expires_at is None else expires_at - time.time()
 

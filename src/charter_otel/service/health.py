@@ -122,7 +122,7 @@ def event_stream_check(get_stream: Callable[[], EventStream | None]) -> Check:
 
 
 def _state(name: str, check: Check) -> Dependency:
-    """Give what the check says; one that fails must not take the service out of rotation."""
+    """Return what the check says; one that fails must not take the service out of rotation."""
     try:
         return check()
     except Exception:

@@ -81,7 +81,7 @@ class RequestTelemetry:
             detach(token)
 
     async def after_exception(self, error: Exception, scope: Scope) -> None:
-        """Take note of what failed a request, and of the request itself where it has no route."""
+        """Record what failed a request, and of the request itself where it has no route."""
         if scope["type"] != ScopeType.HTTP:
             return
         request = scope["state"].get(_KEY)
@@ -146,7 +146,7 @@ class Operation:
         )
 
     def outcome(self, status: int | None, error_type: str | None) -> "Outcome":
-        """Give the attributes of an outcome; what does not apply stays out."""
+        """Return the attributes of an outcome; what does not apply stays out."""
         outcome = self._outcomes.get((status, error_type))
         if outcome is None:
             known = {semconv.HTTP_RESPONSE_STATUS_CODE: status, semconv.ERROR_TYPE: error_type}
@@ -221,7 +221,7 @@ class Request:
         self.span.end()
 
     def _error_type(self) -> str | None:
-        """Give the failure; a client's mistake, 4xx, is no failure of the server."""
+        """Return the failure; a client's mistake, 4xx, is no failure of the server."""
         if self._aborted:
             return self._error
         if self.status is None or self.status < 500:  # noqa: PLR2004 - HTTP's own boundary
@@ -230,7 +230,7 @@ class Request:
 
 
 def trace_id(scope: Scope) -> str | None:
-    """Give the trace id of a request, with or without a route, or None where there is none."""
+    """Return the trace id of a request, with or without a route, or None where there is none."""
     request: Request | None = scope["state"].get(_KEY)
     return correlation_id(request.span.get_span_context() if request else current())
 

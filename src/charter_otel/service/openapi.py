@@ -40,7 +40,7 @@ TAGS = {
 
 
 def openapi_config(guards: Sequence[Guard] = ()) -> OpenAPIConfig:
-    """Give what the document says beside the routes.
+    """Return what the document says beside the routes.
 
     Args:
         guards: Who may read the document under ``/schema``.
@@ -77,5 +77,5 @@ def document(router: Router) -> Router:
 
 
 def openapi(app: Litestar) -> dict[str, Any]:
-    """Give the application's document, without starting the application."""
+    """Return the application's document, without starting the application."""
     return app.openapi_schema.to_schema()

@@ -82,7 +82,7 @@ class CharterPlugin(InitPlugin):
         )
 
     def read_guards(self) -> list[Guard]:
-        """Give the guards of a route that tells something, for routes of your own."""
+        """Return the guards of a route that tells something, for routes of your own."""
         secrets = self.settings.secrets
         return [scope_guard(secrets)] if secrets else []
 

@@ -65,7 +65,7 @@ class Problem(Struct, frozen=True, kw_only=True):
 
 
 def exception_handlers() -> ExceptionHandlersMap:
-    """Give the handlers that turn every exception into a problem document."""
+    """Return the handlers that turn every exception into a problem document."""
     return {
         HTTPException: _http_exception,
         StreamUnavailable: _stream_unavailable,
@@ -74,7 +74,7 @@ def exception_handlers() -> ExceptionHandlersMap:
 
 
 def problem_responses(*statuses: int) -> dict[int, ResponseSpec]:
-    """Give what a route's OpenAPI description says of its errors."""
+    """Return what a route's OpenAPI description says of its errors."""
     return {
         status: ResponseSpec(
             Problem,
@@ -139,7 +139,7 @@ def _response(
 
 
 def _invalid_fields(extra: Any) -> list[InvalidField]:
-    """Give what Litestar's validation found, from ``message`` and ``key`` of each entry."""
+    """Return what Litestar's validation found, from ``message`` and ``key`` of each entry."""
     found = extra if isinstance(extra, list) else []
     return [
         InvalidField(field=_field(entry.get("key")), detail=str(entry["message"]))
@@ -149,12 +149,12 @@ def _invalid_fields(extra: Any) -> list[InvalidField]:
 
 
 def _field(key: Any) -> str:
-    """Give the field's name; ``data`` is a handler's word for the body, not the client's."""
+    """Return the field's name; ``data`` is a handler's word for the body, not the client's."""
     return str(key) if key and key != "data" else "body"
 
 
 def _detail(request: AnyRequest, error: HTTPException) -> str:
-    """Give the exception's own words, and better ones where it has none."""
+    """Return the exception's own words, and better ones where it has none."""
     # Litestar's own words for a status, and Python's, which change with its version.
     if error.detail not in (getattr(type(error), "detail", None), _phrase(error.status_code)):
         return error.detail

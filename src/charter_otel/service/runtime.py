@@ -17,17 +17,17 @@ from charter_otel.consumers import Consumer, make
 from charter_otel.emit import Emitter, get_emitter, set_emitter
 from charter_otel.metrics import Schedule, connect_lock, connect_missions, get_job_board, jobs
 from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
-from charter_otel.otel.lines import LineWriter
-from charter_otel.otel.providers import make_resource
+from charter_otel.otel.lines.writer import LineWriter
+from charter_otel.otel.sdk.providers import make_resource
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.settings import SettingError, Settings
-from charter_otel.service.stopping import Stopping, on_signals
+from charter_otel.service.shutdown import ShutdownSignal, on_signals
 from charter_otel.service.vitals import Vitals
 from charter_otel.streams import EventStream, PartitionedStream, RedisStream, connect
 from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits, Sweeper, connect_instances
 from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
-from charter_otel.telemetry.instances import Instances
+from charter_otel.telemetry.cluster import LocalPresence
 from charter_otel.tokens import SHORT_SECRET, is_short
 
 CLOSE_CONNECTIONS_WITHIN = 3.0
@@ -72,7 +72,7 @@ class Runtime:
         )
         self.instrumentation = Instrumentation()
         self.stream = stream
-        self.stopping = Stopping()
+        self.stopping = ShutdownSignal()
         self.vitals = Vitals()
         self.running = False
         self._given_stream = stream
@@ -173,8 +173,8 @@ class Runtime:
         observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
         instances = self.gateway.instances = self._instances()
         # Before the start, which brings what an earlier process left on disk.
-        if instances.pairs and isinstance(stream, RedisStream | PartitionedStream):
-            stream.pair(instances.pairs)
+        if instances.register and isinstance(stream, RedisStream | PartitionedStream):
+            stream.use_register(instances.register)
         async with AsyncExitStack() as stop:
             for consumer in self.consumers:
                 consumer.attach(stream)
@@ -228,12 +228,12 @@ class Runtime:
             await instances.stop()
             telemetry.set_event_stream(None)
 
-    def _instances(self) -> Instances:
+    def _instances(self) -> LocalPresence:
         return connect_instances(
             self.settings.event_stream,
             self.gateway.fleet,
             self.gateway.connections,
-            telemetry.connection_lost,
+            telemetry.emit_server_lost,
             lease=self.settings.lease_seconds,
             partitions=self.settings.stream_partitions,
         )
@@ -282,7 +282,7 @@ def _is_an_error(record: logging.LogRecord) -> bool:
 
 
 def _sdk_is_set_up() -> bool:
-    """Tell whether the program has an OpenTelemetry SDK of its own, for one signal at least."""
+    """Return whether the program has an OpenTelemetry SDK of its own, for one signal at least."""
     return (
         isinstance(trace.get_tracer_provider(), TracerProvider)
         or isinstance(metrics.get_meter_provider(), MeterProvider)

@@ -9,9 +9,9 @@ import msgspec
 from msgspec import Meta
 from platformdirs import user_state_path
 
+from charter_otel.redis.address import without_secrets
+from charter_otel.redis.slots import MOST_PARTITIONS
 from charter_otel.streams import connect
-from charter_otel.streams.redis.address import without_secrets
-from charter_otel.streams.redis.partitions import MOST_PARTITIONS
 from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND
 from charter_otel.telemetry.origins import is_origin
 from charter_otel.thresholds import VARIABLE, Thresholds, from_environment

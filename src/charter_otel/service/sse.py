@@ -10,7 +10,7 @@ from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
 from charter_otel.charter import Event, encode
-from charter_otel.service.stopping import Stopping
+from charter_otel.service.shutdown import ShutdownSignal
 from charter_otel.streams import EventStream, StreamUnavailable
 
 MEDIA_TYPE = "text/event-stream"
@@ -50,7 +50,7 @@ class FollowResponse(ASGIResponse):
     def __init__(
         self,
         stream: EventStream,
-        stopping: Stopping,
+        stopping: ShutdownSignal,
         *,
         after: str | None = None,
         types: frozenset[str] = frozenset(),
@@ -116,7 +116,7 @@ class FollowResponse(ASGIResponse):
 
 
 def frame(event: Event) -> bytes:
-    """Give the event as one server-sent event: its id, its type, and the envelope as data."""
+    """Return the event as one server-sent event: its id, its type, and the envelope as data."""
     head = f"id: {event.id}\nevent: {event.type}\ndata: ".encode()
     return b"%b%b\n\n" % (head, encode(event))
 

@@ -6,10 +6,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from charter_otel.aio import end, spawn
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments, Observed
 from charter_otel.otel.semconv import Metric
-from charter_otel.streams.tasks import end, spawn
 
 STANDARD_INTERVAL = 60.0
 """Seconds between two exports of the metrics where `OTEL_METRIC_EXPORT_INTERVAL` says nothing."""

@@ -1,5 +1,6 @@
 """Where events can be delivered: one interface, in the process or through Redis."""
 
+from charter_otel.charter.patterns import resolve
 from charter_otel.streams.base import (
     BatchHandler,
     DropReason,
@@ -15,9 +16,8 @@ from charter_otel.streams.base import (
 )
 from charter_otel.streams.connect import connect
 from charter_otel.streams.memory import DeadLetter, MemoryStream
-from charter_otel.streams.patterns import resolve
 from charter_otel.streams.redis import RedisStream
-from charter_otel.streams.redis.partitions import PartitionedStream
+from charter_otel.streams.redis.partitioned import PartitionedStream
 
 __all__ = [
     "BatchHandler",

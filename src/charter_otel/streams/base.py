@@ -7,7 +7,7 @@ from inspect import iscoroutinefunction, isroutine
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from charter_otel.charter import Event
-from charter_otel.streams.patterns import resolve
+from charter_otel.charter.patterns import resolve
 
 Handler = Callable[[Event], Awaitable[None]]
 """What a subscriber does with an event; the event is acknowledged when it returns."""
@@ -244,7 +244,7 @@ class EventStream(ABC):
     async def read(
         self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
     ) -> Sequence[Event]:
-        """Give events, oldest first.
+        """Return events, oldest first.
 
         Args:
             after: Id of the event after which to begin; without it, the latest events.
@@ -260,7 +260,7 @@ class EventStream(ABC):
     def follow(
         self, *, after: str | None = None, types: frozenset[str] = frozenset()
     ) -> AsyncIterator[Event]:
-        """Give events as they come, from now on or from the one after the event id ``after``.
+        """Return events as they come, from now on or from the one after the event id ``after``.
 
         Ends when the stream stops. Close the iterator (`contextlib.aclosing`) when done. Who reads
         too slowly holds no memory but misses events, which is counted and logged.
@@ -276,7 +276,7 @@ class EventStream(ABC):
 
     @abstractmethod
     def _subscribed(self, subscription: Subscription) -> None:
-        """Take note of a new subscription; a stream that runs starts to deliver to it."""
+        """Record a new subscription; a stream that runs starts to deliver to it."""
 
 
 class StreamUnavailable(ConnectionError):  # noqa: N818 - the name says what the stream is

@@ -1,13 +1,13 @@
 """Handing events to one subscriber's handler, again after a failure, up to a cap."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 
 import structlog
 
+from charter_otel.aio import Backoff, describe
 from charter_otel.charter import Event
 from charter_otel.streams.base import (
     BatchHandler,
@@ -15,7 +15,6 @@ from charter_otel.streams.base import (
     SubscriberStatistics,
     Subscription,
 )
-from charter_otel.streams.tasks import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -124,7 +123,7 @@ class Delivery:
             log.info("subscriber takes events again", group=self._group)
         return None
 
-    async def insist(
+    async def retry(
         self,
         error: Exception,
         event: Event,
@@ -154,8 +153,8 @@ class Delivery:
             last = await self.deliver(event, traceparent, deliveries)
         return last
 
-    def bury(self, entry: str, error: str, deliveries: int) -> None:
-        """Take note of a dead letter; ``entry`` says which, in the stream's words."""
+    def dead_letter(self, entry: str, error: str, deliveries: int) -> None:
+        """Record a dead letter; ``entry`` says which, in the stream's words."""
         self._dead_lettered += 1
         self._observer.dead_lettered(self._group)
         log.error(
@@ -186,7 +185,7 @@ class Delivery:
             raise asyncio.CancelledError
 
     def statistics(self, lag: int) -> SubscriberStatistics:
-        """Give the score; ``lag`` is the number of events not acknowledged yet."""
+        """Return the score; ``lag`` is the number of events not acknowledged yet."""
         return SubscriberStatistics(
             group=self._group,
             delivered=self._delivered,
@@ -213,18 +212,6 @@ class Delivery:
     def _note_redelivery(self) -> None:
         self._redelivered += 1
         self._observer.redelivered(self._group)
-
-
-def describe(error: BaseException) -> str:
-    """Give an error as one bounded line of encodable text."""
-    text = f"{type(error).__name__}: {error}"[:500]
-    return text.encode("utf-8", "replace").decode()
-
-
-def share(until: float, part: float) -> float:
-    """Give the monotonic time at which ``part`` (0 to 1) of the time until ``until`` is over."""
-    now = time.monotonic()
-    return now + max(0.0, until - now) * part
 
 
 @contextmanager

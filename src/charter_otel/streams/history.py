@@ -13,10 +13,10 @@ log = structlog.get_logger(__name__)
 Raw = Mapping[bytes, bytes]
 """An event as its stream stores it."""
 
-Mark = tuple[int, int]
+StreamPosition = tuple[int, int]
 """Where an event stands in its stream; grows from event to event."""
 
-Placed = tuple[Mark, Event]
+Located = tuple[StreamPosition, Event]
 """An event and where it stands."""
 
 CAPACITY = 10_000
@@ -44,13 +44,13 @@ class History:
             raise ValueError(f"a history holds at least one event, not {capacity}")
         self.start = 0
         self.end = 0
-        self.floor: Mark = (0, 0)
+        self.floor: StreamPosition = (0, 0)
         """All events after this mark, and up to the last one appended, are in the ring."""
         self.missed = 0
         """Events that followers were too slow for."""
         self._capacity = capacity
         self._decode = decode
-        self._ring: list[tuple[Event | Raw | None, Mark]] = []
+        self._ring: list[tuple[Event | Raw | None, StreamPosition]] = []
         self._positions: dict[str, int] = {}
         self._grown = asyncio.Event()
         self._closed = False
@@ -58,7 +58,7 @@ class History:
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._positions
 
-    def append(self, event: Event | Raw, mark: Mark | None = None) -> None:
+    def append(self, event: Event | Raw, mark: StreamPosition | None = None) -> None:
         """Add the newest event, and wake those who follow.
 
         Args:
@@ -77,12 +77,12 @@ class History:
         self._grown.set()
 
     def recent(self, types: frozenset[str], limit: int) -> list[Event]:
-        """Give the latest events of the types (empty: all), oldest first."""
+        """Return the latest events of the types (empty: all), oldest first."""
         return [event for _, event in self.recent_placed(types, limit)]
 
-    def recent_placed(self, types: frozenset[str], limit: int) -> list[Placed]:
-        """Give the latest events of the types (empty: all) with their places, oldest first."""
-        found: list[Placed] = []
+    def recent_placed(self, types: frozenset[str], limit: int) -> list[Located]:
+        """Return the latest events of the types (empty: all) with their places, oldest first."""
+        found: list[Located] = []
         position = self.end
         while position > self.start and len(found) < limit:
             position -= 1
@@ -92,12 +92,12 @@ class History:
         return found[::-1]
 
     def after(self, position: int, types: frozenset[str], limit: int) -> list[Event]:
-        """Give the first events of the types from a position on."""
+        """Return the first events of the types from a position on."""
         return [event for _, event in self.placed_after(position, types, limit)]
 
-    def placed_after(self, position: int, types: frozenset[str], limit: int) -> list[Placed]:
-        """Give the first events of the types from a position on, with their places."""
-        found: list[Placed] = []
+    def placed_after(self, position: int, types: frozenset[str], limit: int) -> list[Located]:
+        """Return the first events of the types from a position on, with their places."""
+        found: list[Located] = []
         for at in range(max(position, self.start), self.end):
             if len(found) == limit:
                 break
@@ -106,17 +106,17 @@ class History:
                 found.append((self.mark_at(at), event))
         return found
 
-    def mark_of(self, event_id: str) -> Mark | None:
-        """Give the place of an event that the ring holds."""
+    def mark_of(self, event_id: str) -> StreamPosition | None:
+        """Return the place of an event that the ring holds."""
         position = self._positions.get(event_id)
         return None if position is None else self.mark_at(position)
 
-    def mark_at(self, position: int) -> Mark:
-        """Give the place of the event at a position that the ring holds."""
+    def mark_at(self, position: int) -> StreamPosition:
+        """Return the place of the event at a position that the ring holds."""
         return self._ring[position % self._capacity][1]
 
-    def seek(self, mark: Mark) -> int | None:
-        """Give the position after a mark, or None where the ring may miss an event in between."""
+    def seek(self, mark: StreamPosition) -> int | None:
+        """Return the position after a mark, or None where the ring may miss an event in between."""
         if mark < self.floor:
             return None
         held = range(self.start, self.end)
@@ -125,7 +125,7 @@ class History:
     async def follow(
         self, position: int, types: frozenset[str] = frozenset()
     ) -> AsyncGenerator[Event, None]:
-        """Give the events from a position on as they come, until the history is closed."""
+        """Yield the events from a position on as they come, until the history is closed."""
         while True:
             while position < self.end:
                 position = self._catch_up(position)

@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
+from charter_otel.aio import describe, end, share, spawn
 from charter_otel.charter import Event
+from charter_otel.charter.ids import milliseconds
 from charter_otel.streams.base import (
     EventStream,
     Observer,
@@ -14,17 +16,9 @@ from charter_otel.streams.base import (
     SubscriberStatistics,
     Subscription,
 )
-from charter_otel.streams.delivery import (
-    MAX_DELIVERIES,
-    REDELIVERY_DELAY,
-    Delivery,
-    describe,
-    share,
-)
+from charter_otel.streams.bridge import EventLoopBridge
+from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY, Delivery
 from charter_otel.streams.history import CAPACITY, History
-from charter_otel.streams.home import Home
-from charter_otel.streams.ids import milliseconds
-from charter_otel.streams.tasks import end, spawn
 
 
 class DeadLetter(NamedTuple):
@@ -36,7 +30,7 @@ class DeadLetter(NamedTuple):
     deliveries: int
 
 
-class Parcel(NamedTuple):
+class QueuedEvent(NamedTuple):
     """An event on its way to a subscriber."""
 
     event: Event
@@ -74,8 +68,8 @@ class MemoryStream(EventStream):
         self._max_deliveries = max_deliveries
         self._redelivery_delay = redelivery_delay
         self._history = History(history)
-        self._home = Home()
-        self._mailboxes: list[Mailbox] = []
+        self._bridge = EventLoopBridge()
+        self._mailboxes: list[SubscriberQueue] = []
         self._dead: deque[DeadLetter] = deque(maxlen=1000)
         self._accepted = 0
         self._published = 0
@@ -95,14 +89,14 @@ class MemoryStream(EventStream):
         """Hand an event to all subscribers' queues."""
         del encoded
         milliseconds(event.id)
-        return self._home.call(self._accept, Parcel(event, traceparent, 0))
+        return self._bridge.run(self._accept, QueuedEvent(event, traceparent, 0))
 
     async def start(self) -> None:
         """Begin to deliver what waits."""
         if self._running:
             return
         self._running, self._stopped = True, False
-        self._home.enter()
+        self._bridge.bind()
         self._history.open()
         for mailbox in self._mailboxes:
             mailbox.open()
@@ -117,12 +111,12 @@ class MemoryStream(EventStream):
         self._running = False
         self._report()
         self._history.close()
-        self._home.leave()
+        self._bridge.unbind()
 
     async def read(
         self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
     ) -> Sequence[Event]:
-        """Give events that the history holds, oldest first."""
+        """Return events that the history holds, oldest first."""
         if after is None:
             return self._history.recent(types, limit)
         return self._history.after(self._position_after(after), types, limit)
@@ -130,7 +124,7 @@ class MemoryStream(EventStream):
     def follow(
         self, *, after: str | None = None, types: frozenset[str] = frozenset()
     ) -> AsyncIterator[Event]:
-        """Give events as they come."""
+        """Return events as they come."""
         position = self._history.end if after is None else self._position_after(after)
         return self._history.follow(position, types)
 
@@ -156,15 +150,15 @@ class MemoryStream(EventStream):
             max_deliveries=self._max_deliveries,
             redelivery_delay=self._redelivery_delay,
         )
-        mailbox = Mailbox(subscription, delivery, self._dead, self._capacity)
+        mailbox = SubscriberQueue(subscription, delivery, self._dead, self._capacity)
         if subscription.start == "earliest":
             for event in self._history.recent(frozenset(), self._capacity):
-                mailbox.put(Parcel(event, None, 0))
+                mailbox.put(QueuedEvent(event, None, 0))
         self._mailboxes.append(mailbox)
         if self._running:
             mailbox.open()
 
-    def _accept(self, parcel: Parcel) -> bool:
+    def _accept(self, parcel: QueuedEvent) -> bool:
         self._accepted += 1
         if self._stopped and not self._running:
             return self._drop(1, stopped=True)
@@ -180,7 +174,7 @@ class MemoryStream(EventStream):
         # Telling the observer costs more than all the rest; once per turn of the loop is enough.
         self._unreported += 1
         if self._unreported == 1:
-            self._home.soon(self._report)
+            self._bridge.run_soon(self._report)
 
     def _report(self) -> None:
         count, self._unreported = self._unreported, 0
@@ -204,7 +198,7 @@ class MemoryStream(EventStream):
         return self._history.start + next(older, len(held))
 
 
-class Mailbox:
+class SubscriberQueue:
     """One subscriber's queue, and the task that empties it."""
 
     def __init__(
@@ -218,13 +212,13 @@ class Mailbox:
         self._delivery = delivery
         self._dead = dead
         self._capacity = capacity
-        self._waiting: deque[Parcel] = deque()
-        self._current: Parcel | None = None
+        self._waiting: deque[QueuedEvent] = deque()
+        self._current: QueuedEvent | None = None
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, parcel: Parcel) -> int:
+    def put(self, parcel: QueuedEvent) -> int:
         """Queue an event that the subscriber wants, and give the number dropped for it."""
         if parcel.event.type not in self._subscription.types:
             return 0
@@ -253,7 +247,7 @@ class Mailbox:
             self._current = None
 
     def statistics(self) -> SubscriberStatistics:
-        """Give the subscriber's score."""
+        """Return the subscriber's score."""
         return self._delivery.statistics(len(self._waiting) + (self._current is not None))
 
     async def _empty(self, until: float) -> None:
@@ -273,12 +267,12 @@ class Mailbox:
             await self._settle(self._waiting.popleft())
             self._delivery.checkpoint()
 
-    async def _settle(self, parcel: Parcel) -> None:
+    async def _settle(self, parcel: QueuedEvent) -> None:
         event, traceparent, before = parcel
         self._current = parcel._replace(deliveries=before + 1)
         error = await self._delivery.deliver(event, traceparent, before + 1)
         if error is not None:
-            error = await self._delivery.insist(error, event, traceparent, before + 1, self._count)
+            error = await self._delivery.retry(error, event, traceparent, before + 1, self._count)
         if error is not None:
             self._bury(self._current, error)
         self._current = None
@@ -287,7 +281,7 @@ class Mailbox:
         if self._current is not None:
             self._current = self._current._replace(deliveries=deliveries)
 
-    def _bury(self, parcel: Parcel, error: Exception) -> None:
+    def _bury(self, parcel: QueuedEvent, error: Exception) -> None:
         event, text = parcel.event, describe(error)
         self._dead.append(DeadLetter(event, self._subscription.group, text, parcel.deliveries))
-        self._delivery.bury(event.id, text, parcel.deliveries)
+        self._delivery.dead_letter(event.id, text, parcel.deliveries)

@@ -13,7 +13,7 @@ BATCH_BYTES = 262_144
 """Size of a batch beyond which no event is added to it."""
 
 
-class Outgoing(NamedTuple):
+class PendingEvent(NamedTuple):
     """An event on its way to the stream."""
 
     id: str
@@ -51,8 +51,8 @@ class Outbox:
         self.capacity = capacity
         self._batch = batch
         self._batch_bytes = batch_bytes
-        self._waiting: deque[Outgoing] = deque()
-        self._taken: Sequence[Outgoing] = ()
+        self._waiting: deque[PendingEvent] = deque()
+        self._taken: Sequence[PendingEvent] = ()
         self._filled = asyncio.Event()
         self._empty = asyncio.Event()
 
@@ -74,13 +74,13 @@ class Outbox:
     async def close(self, until: float) -> None:
         """Keep what waits for the next process, by ``until``; there is nowhere to keep it here."""
 
-    def put(self, event: Outgoing) -> int:
+    def put(self, event: PendingEvent) -> int:
         """Add the newest event, and give the number of those dropped for it."""
         self._waiting.append(event)
         self._filled.set()
         return self._overflow()
 
-    async def take(self) -> Sequence[Outgoing]:
+    async def take(self) -> Sequence[PendingEvent]:
         """Wait for events and give the oldest ones; `done` or `give_back` must follow."""
         while not self._waiting:
             self._filled.clear()
@@ -112,7 +112,7 @@ class Outbox:
         self._taken = ()
         return count
 
-    def _take(self) -> Sequence[Outgoing]:
+    def _take(self) -> Sequence[PendingEvent]:
         count = self._batch_length()
         self._taken = [self._waiting.popleft() for _ in range(count)]
         return self._taken

@@ -3,12 +3,12 @@
 Not OpenTelemetry's: that is `charter_otel.otel`.
 """
 
+from charter_otel.telemetry.cluster import LocalPresence, connect_instances
 from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet, Robot
 from charter_otel.telemetry.frames import BadFrame, Frame, Ping
 from charter_otel.telemetry.gateway import Gateway, Limits
 from charter_otel.telemetry.handshakes import HandshakeRate
-from charter_otel.telemetry.instances import Instances, connect_instances
 from charter_otel.telemetry.router import (
     get_robot_metrics,
     set_event_stream,
@@ -26,8 +26,8 @@ __all__ = [
     "Frame",
     "Gateway",
     "HandshakeRate",
-    "Instances",
     "Limits",
+    "LocalPresence",
     "Ping",
     "Robot",
     "Sweeper",

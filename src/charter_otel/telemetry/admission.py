@@ -30,7 +30,7 @@ class Request(NamedTuple):
 
 
 def request(scope: Any, robot_id: str) -> Request:
-    """Give what matters of an ASGI scope; of headers that come twice, the first."""
+    """Return what matters of an ASGI scope; of headers that come twice, the first."""
     headers = {
         name.decode(): value.decode("latin-1")
         for name, value in reversed(scope["headers"])

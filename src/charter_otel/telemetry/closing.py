@@ -33,7 +33,7 @@ _SERVER_CODES = {
 
 
 def classify(disconnect: Mapping[str, Any]) -> CloseReason:
-    """Give the reason behind an ASGI ``websocket.disconnect`` message.
+    """Return the reason behind an ASGI ``websocket.disconnect`` message.
 
     uvicorn reports a lost connection as 1005 and leaves ``reason`` out; a close frame without a
     code is 1005 too, with an empty ``reason``. So the missing key is what tells them apart, under
@@ -48,5 +48,5 @@ def classify(disconnect: Mapping[str, Any]) -> CloseReason:
 
 
 def is_expected(reason: CloseReason) -> bool:
-    """Tell whether nobody needs to be woken for the reason."""
+    """Return whether nobody needs to be woken for the reason."""
     return reason in EXPECTED_CLOSE_REASONS

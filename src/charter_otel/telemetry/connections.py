@@ -116,7 +116,7 @@ class Connections:
         self._all_closed.set()
 
     def __len__(self) -> int:
-        """Give the number of open connections."""
+        """Return the number of open connections."""
         return len(self._open)
 
     def __iter__(self) -> Iterator[Connection]:
@@ -124,11 +124,11 @@ class Connections:
         return iter(list(self._open.values()))
 
     def get(self, connection_id: str) -> Connection | None:
-        """Give an open connection."""
+        """Return an open connection."""
         return self._open.get(connection_id)
 
     def current(self, robot_id: str) -> Connection | None:
-        """Give the robot's newest open connection."""
+        """Return the robot's newest open connection."""
         return self._current.get(robot_id)
 
     def add(self, connection: Connection) -> None:

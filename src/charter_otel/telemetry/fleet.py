@@ -59,11 +59,11 @@ class Robot:
         return self.connection is not None
 
     def talked_on(self, connection: Connection) -> bool:
-        """Tell whether the last reading came over the connection."""
+        """Return whether the last reading came over the connection."""
         return self.reading is not None and self.updated_at >= connection.connected_at
 
     def presence(self) -> dict[str, Any]:
-        """Give what `GET /api/telemetry/robots` shows."""
+        """Return what `GET /api/telemetry/robots` shows."""
         return {
             "robot_id": self.robot_id,
             "status": "online" if self.connection else "offline",
@@ -75,7 +75,7 @@ class Robot:
         }
 
     def metrics(self) -> dict[str, float]:
-        """Give the last reading as the specification's ``metrics``.
+        """Return the last reading as the specification's ``metrics``.
 
         Raises:
             LookupError: The robot has sent none yet.
@@ -106,7 +106,7 @@ class Fleet:
         self._capacity = capacity
 
     def __len__(self) -> int:
-        """Give the number of known robots."""
+        """Return the number of known robots."""
         return len(self._robots)
 
     def __iter__(self) -> Iterator[Robot]:
@@ -125,11 +125,11 @@ class Fleet:
                 yield robot
 
     def get(self, robot_id: str) -> Robot | None:
-        """Give a known robot."""
+        """Return a known robot."""
         return self._robots.get(robot_id)
 
     def connected(self, connection: Connection) -> Robot:
-        """Take note that a robot is online."""
+        """Record that a robot is online."""
         robot = self._robots.get(connection.robot_id)
         if robot is None:
             self._make_room()
@@ -142,7 +142,7 @@ class Fleet:
         return robot
 
     def disconnected(self, connection: Connection, reason: CloseReason, at: float) -> None:
-        """Take note that a robot is offline, unless it has a newer connection."""
+        """Record that a robot is offline, unless it has a newer connection."""
         robot = self._robots.get(connection.robot_id)
         if robot is None:
             return

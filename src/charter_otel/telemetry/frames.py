@@ -49,12 +49,12 @@ def parse(data: str | bytes) -> Frame | Ping | BadFrame:
 
 
 def ack(count: int) -> str:
-    """Give the acknowledgement of the reading number ``count`` of the connection."""
+    """Return the acknowledgement of the reading number ``count`` of the connection."""
     return f'{{"type":"ack","n":{count}}}'
 
 
 def error(bad: BadFrame) -> str:
-    """Give the answer to a bad frame."""
+    """Return the answer to a bad frame."""
     return _ENCODER.encode({"error": bad._asdict()}).decode()
 
 

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from charter_otel.telemetry.cluster.local import LocalPresence
 from charter_otel.telemetry.connections import Connections
 from charter_otel.telemetry.fleet import Fleet
 from charter_otel.telemetry.handshakes import HandshakeRate
-from charter_otel.telemetry.instances.base import Instances
 
 MAX_HANDSHAKES_PER_SECOND = 2_000
 """About what one core can do, so that a fleet behind one address may come back all at once."""
@@ -46,8 +46,8 @@ class Gateway:
     """Secrets that robots' tokens may be signed with; without any, robots need no token."""
     closing: bool = False
     """Set when the service stops: no new connections."""
-    instances: Instances = field(init=False)
+    instances: LocalPresence = field(init=False)
     """The other instances; none, until the service knows of some."""
 
     def __post_init__(self) -> None:
-        self.instances = Instances(self.fleet)
+        self.instances = LocalPresence(self.fleet)

@@ -5,7 +5,7 @@ from itertools import islice
 
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments, Observed
-from charter_otel.otel.providers import ROBOT_SERIES
+from charter_otel.otel.sdk.providers import ROBOT_SERIES
 from charter_otel.otel.semconv import Metric
 from charter_otel.telemetry.conditions import Conditions
 from charter_otel.telemetry.fleet import Robot

@@ -37,7 +37,7 @@ class HandshakeRate:
         """By address, the longest silent first: what was left, and when."""
 
     def __len__(self) -> int:
-        """Give the number of addresses that are remembered."""
+        """Return the number of addresses that are remembered."""
         return len(self._allowances)
 
     def allows(self, address: str | None) -> bool:

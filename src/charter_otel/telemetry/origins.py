@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 
 def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
-    """Tell whether a page asks that is neither the service's own nor one of the allowed ones.
+    """Return whether a page asks that is neither the service's own nor one of the allowed ones.
 
     Args:
         headers: The request's, with lower-case names.
@@ -22,7 +22,7 @@ def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
 
 
 def is_origin(text: str) -> bool:
-    """Tell whether the text is an origin as a browser writes it (RFC 6454, section 6.2)."""
+    """Return whether the text is an origin as a browser writes it (RFC 6454, section 6.2)."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port

@@ -29,7 +29,7 @@ async def refuse(socket: WebSocket[Any, Any, Any], refusal: Refusal) -> None:
 
 
 def messages(refusal: Refusal) -> Iterator[dict[str, Any]]:
-    """Give the ASGI messages of the answer."""
+    """Yield the ASGI messages of the answer."""
     headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
     if refusal.status in _HEADERS:
         headers.append(_HEADERS[refusal.status])

@@ -24,7 +24,7 @@ from charter_otel.telemetry.session import Session, Socket
 
 __all__ = [
     "Event",
-    "connection_lost",
+    "emit_server_lost",
     "get_robot_metrics",
     "get_robots",
     "set_event_stream",
@@ -68,7 +68,7 @@ async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
     session = await _shake_hands(gateway, socket, robot_id)
     if session is None:
         return
-    with spans.Within(spans.inside(session.connection.handshake)):
+    with spans.ContextAttached(spans.inside(session.connection.handshake)):
         reason = CloseReason.SERVER_ERROR
         try:
             reason = await session.run()
@@ -85,7 +85,7 @@ async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
 
 
 async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
-    """Give a robot's last readings.
+    """Return a robot's last readings.
 
     Raises:
         ValidationException: It is no robot id.
@@ -106,7 +106,7 @@ async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
 
 
 async def get_robots() -> list[dict[str, Any]]:
-    """Give the presence of every known robot."""
+    """Return the presence of every known robot."""
     return await _gateway.instances.robots()
 
 
@@ -121,7 +121,7 @@ async def get_info() -> dict[str, Any]:
 
 
 def telemetry_router() -> Router:
-    """Give the routes; the handlers stay plain functions that anybody may call."""
+    """Return the routes; the handlers stay plain functions that anybody may call."""
     return Router(
         PATH,
         tags=["telemetry"],
@@ -197,7 +197,7 @@ async def _established(gateway: Gateway, connection: Connection, span: Span) -> 
     robot = gateway.fleet.connected(connection)
     gateway.instances.opened(connection)
     try:
-        with spans.Within(set_span_in_context(span)):
+        with spans.ContextAttached(set_span_in_context(span)):
             await _emit_event_safe(
                 event_type=EventType.TELEMETRY_CONNECTION_ESTABLISHED,
                 payload={
@@ -219,20 +219,22 @@ async def _closed(gateway: Gateway, connection: Connection, reason: CloseReason)
     gateway.fleet.disconnected(connection, reason, now)
     ours = True
     try:
-        ours = await gateway.instances.may_close(connection)
+        ours = await gateway.instances.owns_close(connection)
     finally:
         gateway.instances.closed(connection)
         if ours:
             await _emit_closed(connection, reason, now)
 
 
-async def connection_lost(connection: Connection, ended: float) -> None:
+async def emit_server_lost(connection: Connection, ended: float) -> None:
     """Emit the close of a connection whose instance died, at Unix time ``ended``."""
     await _emit_closed(connection, CloseReason.SERVER_LOST, ended)
 
 
 async def _emit_closed(connection: Connection, reason: CloseReason, ended: float) -> None:
-    with spans.whole(get_emitter().instrumentation.tracer, connection, reason) as duration:
+    with spans.connection_span(
+        get_emitter().instrumentation.tracer, connection, reason
+    ) as duration:
         await _emit_event_safe(
             event_type=EventType.TELEMETRY_CONNECTION_CLOSED,
             payload={

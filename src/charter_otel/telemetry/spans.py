@@ -28,7 +28,7 @@ _TRACE_CONTEXT = TraceContextTextMapPropagator()
 Attributes = dict[str, str | int | float]
 
 
-class Within:
+class ContextAttached:
     """Surrounds work with a context: `use_span` less what that makes of exceptions."""
 
     __slots__ = ("_context", "_token")
@@ -64,7 +64,7 @@ def handshake(tracer: Tracer, route: str, scheme: str, headers: RawHeaders) -> I
         },
     )
     try:
-        with Within(inside(span.get_span_context())):
+        with ContextAttached(inside(span.get_span_context())):
             yield span
     except Exception as error:
         span.set_status(StatusCode.ERROR, f"{type(error).__name__}: {error}")
@@ -85,7 +85,7 @@ def checkpoint(tracer: Tracer, connection: Connection) -> None:
 
 
 @contextmanager
-def whole(tracer: Tracer, connection: Connection, reason: CloseReason) -> Iterator[float]:
+def connection_span(tracer: Tracer, connection: Connection, reason: CloseReason) -> Iterator[float]:
     """Write the span of the whole connection into the handshake's trace.
 
     It is current inside, for the closing event. Its length is that of the monotonic clock.
@@ -106,7 +106,7 @@ def whole(tracer: Tracer, connection: Connection, reason: CloseReason) -> Iterat
         span.set_attribute(semconv.ERROR_TYPE, reason.value)
         span.set_status(StatusCode.ERROR, reason.value)
     try:
-        with Within(set_span_in_context(span, context)):
+        with ContextAttached(set_span_in_context(span, context)):
             yield duration
     finally:
         span.end(connection.opened_ns + int(duration * 1e9))
@@ -120,7 +120,7 @@ def remote(traceparent: str | None) -> SpanContext:
 
 
 def inside(handshake: SpanContext) -> Context:
-    """Give a context in which log lines and spans belong to the handshake's trace."""
+    """Return a context in which log lines and spans belong to the handshake's trace."""
     return set_span_in_context(NonRecordingSpan(handshake), Context())
 
 

@@ -4,9 +4,9 @@ import asyncio
 import math
 import time
 
+from charter_otel.aio import end, spawn
 from charter_otel.charter import CloseReason
 from charter_otel.emit import get_emitter
-from charter_otel.streams.tasks import end, spawn
 from charter_otel.telemetry import spans
 from charter_otel.telemetry.gateway import Gateway
 

@@ -20,7 +20,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from charter_otel.charter import Event
 from charter_otel.emit import Emitter, get_emitter, set_emitter
 from charter_otel.otel import EventToSpanEventBridge, Instrumentation, configure_logs
-from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.streams import EventStream
 from charter_otel.testing.doubles import FixedClock, IncrementalIdGenerator
 from charter_otel.testing.views import (
@@ -74,7 +74,7 @@ class Capture:
         return [span_view(span) for span in self.raw_spans]
 
     def metrics(self) -> dict[str, list[CapturedPoint]]:
-        """Give each metric's series by the metric's name."""
+        """Return each metric's series by the metric's name."""
         data = self.raw_metrics
         resources = data.resource_metrics if data else ()
         metrics = (m for r in resources for s in r.scope_metrics for m in s.metrics)

@@ -19,7 +19,7 @@ class FixedClock:
         self.nanoseconds = nanoseconds
 
     def __call__(self) -> int:
-        """Give Unix nanoseconds."""
+        """Return Unix nanoseconds."""
         return self.nanoseconds
 
     @property
@@ -40,11 +40,11 @@ class IncrementalIdGenerator(IdGenerator):
         self._span_ids = count(1)
 
     def generate_trace_id(self) -> int:
-        """Give the next trace id."""
+        """Return the next trace id."""
         return next(self._trace_ids)
 
     def generate_span_id(self) -> int:
-        """Give the next span id."""
+        """Return the next span id."""
         return next(self._span_ids)
 
 

@@ -55,7 +55,7 @@ class CapturedPoint(NamedTuple):
 
 
 def record_view(readable: ReadableLogRecord) -> CapturedRecord:
-    """Give the view of a log record."""
+    """Return the view of a log record."""
     record = readable.log_record
     return CapturedRecord(
         event_name=record.event_name,
@@ -69,7 +69,7 @@ def record_view(readable: ReadableLogRecord) -> CapturedRecord:
 
 
 def span_view(span: ReadableSpan) -> CapturedSpan:
-    """Give the view of a span."""
+    """Return the view of a span."""
     context = span.get_span_context()
     events = (CapturedSpanEvent(e.name, e.timestamp, dict(e.attributes or {})) for e in span.events)
     return CapturedSpan(
@@ -86,7 +86,7 @@ def span_view(span: ReadableSpan) -> CapturedSpan:
 
 
 def point_view(point: Any) -> CapturedPoint:
-    """Give the view of a number or histogram data point."""
+    """Return the view of a number or histogram data point."""
     attributes = dict(point.attributes or {})
     if hasattr(point, "sum"):
         return CapturedPoint(attributes, point.sum, point.count)

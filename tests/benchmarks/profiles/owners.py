@@ -44,7 +44,7 @@ class Profile(NamedTuple):
     """By the innermost function alone, of whatever module."""
 
     def share(self, owner: str) -> float:
-        """Give an owner's share of the time."""
+        """Return an owner's share of the time."""
         return self.owners[owner] / self.owners.total()
 
     @property

@@ -45,7 +45,7 @@ async def hold(socket: WebSocket[Any, Any, Any], robot_id: FromPath[str]) -> Non
 
 @get("/api/telemetry/robots/{robot_id:str}/metrics")
 async def get_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
-    """Give a robot's last reading."""
+    """Return a robot's last reading."""
     known = _readings.get(robot_id)
     if known is None:
         raise NotFoundException
@@ -67,7 +67,7 @@ async def healthz() -> dict[str, str]:
 
 
 def application(*plugins: PluginProtocol) -> Litestar:
-    """Give the application."""
+    """Return the application."""
     return Litestar(
         [hold, get_metrics, healthz],
         plugins=list(plugins),

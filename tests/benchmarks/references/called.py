@@ -22,7 +22,7 @@ _BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5,
 
 
 def application() -> Litestar:
-    """Give the application."""
+    """Return the application."""
     calls = Calls(os.open(os.devnull, os.O_WRONLY))
     duration = calls.meter.create_histogram(
         "http.server.request.duration", "s", explicit_bucket_boundaries_advisory=_BOUNDARIES
@@ -30,7 +30,7 @@ def application() -> Litestar:
 
     @get("/api/telemetry/robots/{robot_id:str}/metrics")
     async def get_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
-        """Give a robot's last reading, and say so."""
+        """Return a robot's last reading, and say so."""
         calls.emit()
         reading: dict[str, Any] = await app.get_metrics.fn(robot_id)
         return reading

@@ -117,7 +117,7 @@ class _NoExemplars(ExemplarReservoir):
         """Take none."""
 
     def collect(self, _: object) -> list[Any]:
-        """Give none."""
+        """Return none."""
         return []
 
 

@@ -41,7 +41,7 @@ def _called() -> Litestar:
 
 
 def _opentelemetry() -> PluginProtocol:
-    """Give Litestar's own plugin, with the SDK's usual set-up for OTLP."""
+    """Return Litestar's own plugin, with the SDK's usual set-up for OTLP."""
     from litestar.plugins.opentelemetry import (  # noqa: PLC0415 - bare has none of it
         OpenTelemetryConfig,
         OpenTelemetryPlugin,

@@ -48,17 +48,17 @@ class Fleet:
         self.load("hold", robots)
 
     def flood(self, frames: int) -> float:
-        """Give frames per second."""
+        """Return frames per second."""
         return frames / float(self.load("flood", frames))
 
     def pace(self, seconds: float) -> float:
-        """Give the server's CPU microseconds for each frame."""
+        """Return the server's CPU microseconds for each frame."""
         before = machine.cpu_seconds(self._pid)
         sent: int = self.load("pace", _RATE, seconds)
         return (machine.cpu_seconds(self._pid) - before) * 1e6 / sent
 
     def cpu(self, method: str, *arguments: float) -> float:
-        """Give the CPU seconds that the server spends meanwhile."""
+        """Return the CPU seconds that the server spends meanwhile."""
         before = machine.cpu_seconds(self._pid)
         self.load(method, *arguments)
         return machine.cpu_seconds(self._pid) - before

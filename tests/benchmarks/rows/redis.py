@@ -49,7 +49,7 @@ def _consume(bench: Bench, url: str, ours: Worker, plain: Worker, events: int) -
 
 
 def rate(worker: Worker, method: str, events: int) -> Side:
-    """Give a side that runs a method over so many events."""
+    """Return a side that runs a method over so many events."""
     return lambda: float(worker(method, events))
 
 

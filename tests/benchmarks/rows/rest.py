@@ -53,12 +53,12 @@ class Reading:
         self._load("make_known")
 
     def __call__(self, requests: int) -> float:
-        """Give requests per second."""
+        """Return requests per second."""
         rate: float = self._load("get", requests)
         return rate
 
     def by_cpu(self, requests: int) -> float:
-        """Give requests per second of the server's CPU time."""
+        """Return requests per second of the server's CPU time."""
         before = machine.cpu_seconds(self._pid)
         self._load("get", requests)
         return requests / (machine.cpu_seconds(self._pid) - before)

@@ -50,7 +50,7 @@ class Robot(WSListener):  # type: ignore[misc] # compiled, without types
             self.pong.set()
 
     def on_ws_disconnected(self, _: WSTransport) -> None:
-        """Take note of the end; nobody waits for an answer any more."""
+        """Record the end; nobody waits for an answer any more."""
         self.gone.set()
         self.pong.set()
 
@@ -103,7 +103,7 @@ class Load:
             await asyncio.gather(*(robot.leave() for robot in robots[start : start + _AT_ONCE]))
 
     async def missing(self) -> int:
-        """Give the number of robots whose connection has ended by itself."""
+        """Return the number of robots whose connection has ended by itself."""
         return sum(robot.gone.is_set() for robot in self._robots)
 
     async def flood(self, frames: int) -> float:
@@ -222,7 +222,7 @@ class _Reader(asyncio.Protocol):
 
 @asynccontextmanager
 async def load(address: str) -> AsyncIterator[Load]:
-    """Give the load on one server; what it holds goes when it ends."""
+    """Yield the load on one server; what it holds goes when it ends."""
     running = Load(address)
     try:
         yield running

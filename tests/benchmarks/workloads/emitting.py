@@ -11,10 +11,10 @@ from typing import Any
 from opentelemetry.trace import Tracer
 
 from benchmarks.events import EVENT_TYPE, payload
-from charter_otel.cli.interpreter import settle
 from charter_otel.emit import Emitter
 from charter_otel.otel import build, configure_logs
-from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.lines.writer import LineWriter
+from charter_otel.server.gc_tuning import settle
 from charter_otel.streams import connect
 
 _BLOCK = 50
@@ -40,7 +40,7 @@ class Emitting:
         self._flush = flush
 
     async def caller(self, events: int) -> float:
-        """Give the microseconds that one event takes its caller: the median of all events.
+        """Return the microseconds that one event takes its caller: the median of all events.
 
         Of events one by one, for whatever else runs on the machine interrupts few of those, but
         most of the blocks.
@@ -49,7 +49,7 @@ class Emitting:
         return statistics.median(taken) / 1e3
 
     async def whole(self, events: int) -> float:
-        """Give the CPU microseconds of one event in the whole process, export included."""
+        """Return the CPU microseconds of one event in the whole process, export included."""
         self._flush()
         started = time.process_time_ns()
         for _ in range(events // _BLOCK):
@@ -76,7 +76,7 @@ class Emitting:
 
 @contextmanager
 def quiet_lines() -> Iterator[int]:
-    """Give a file descriptor for the JSON lines, which nobody reads.
+    """Yield a file descriptor for the JSON lines, which nobody reads.
 
     The interpreter is set up as the service does it; for the references, too.
     """

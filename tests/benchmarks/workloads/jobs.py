@@ -18,7 +18,7 @@ from charter_otel.metrics import jobs
 from charter_otel.metrics.aggregation import aggregate
 from charter_otel.metrics.missions import MemoryMissions, MissionStore, connect_missions
 from charter_otel.otel import Instrumentation, build, configure_logs
-from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.streams import connect
 
 _PAGE = 1_000
@@ -61,23 +61,23 @@ class Job:
                 await pipeline.execute()
 
     async def without_events(self, entries: int) -> float:
-        """Give the seconds of the aggregation alone."""
+        """Return the seconds of the aggregation alone."""
         return await self._alone(entries, time.perf_counter)
 
     async def of_events(self, _: int) -> float:
-        """Give the seconds by which events make a run longer, by many runs in vain."""
+        """Return the seconds by which events make a run longer, by many runs in vain."""
         return await self._added(time.perf_counter)
 
     async def cpu_without_events(self, entries: int) -> float:
-        """Give the CPU seconds of the aggregation alone."""
+        """Return the CPU seconds of the aggregation alone."""
         return await self._alone(entries, time.process_time)
 
     async def cpu_of_events(self, _: int) -> float:
-        """Give the CPU seconds that events cost the process, in which exporters encode and send."""
+        """Return the CPU seconds that events cost the process, their export included."""
         return await self._added(time.process_time)
 
     async def rate(self, entries: int) -> float:
-        """Give entries per second of the whole job."""
+        """Return entries per second of the whole job."""
         jobs.set_mission_store(await self._store(entries))
         started = time.perf_counter()
         counted = await jobs.aggregate_mission_metrics()
@@ -85,7 +85,7 @@ class Job:
         return entries / (time.perf_counter() - started)
 
     async def bare(self, entries: int) -> float:
-        """Give entries per second of reading pages and decoding each entry."""
+        """Return entries per second of reading pages and decoding each entry."""
         decode = msgspec.json.Decoder(Entry).decode
         started = time.perf_counter()
         after, read = "-", 0
@@ -98,7 +98,7 @@ class Job:
         return entries / (time.perf_counter() - started)
 
     async def growth(self, entries: int) -> float:
-        """Give the MiB by which the process is larger after the job than before."""
+        """Return the MiB by which the process is larger after the job than before."""
         gc.collect()
         before = machine.private_bytes(os.getpid())
         await self.rate(entries)
@@ -148,7 +148,7 @@ class Job:
 
 @asynccontextmanager
 async def job(url: str | None = None) -> AsyncIterator[Job]:
-    """Give the job, with telemetry as the environment says and events in memory."""
+    """Yield the job, with telemetry as the environment says and events in memory."""
     with quiet_lines() as descriptor:
         configure_logs(service_name="bench", log_format="json", writer=LineWriter(descriptor))
         providers = build()

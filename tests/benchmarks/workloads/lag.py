@@ -11,7 +11,7 @@ from benchmarks.events import EVENT_TYPE, payload
 from benchmarks.workloads.emitting import quiet_lines
 from charter_otel.emit import Emitter
 from charter_otel.otel import build, configure_logs
-from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.streams import EventStream, connect
 
 TICK = 0.001
@@ -31,7 +31,7 @@ class Ticker:
             self.late.append(time.perf_counter() - begun - TICK)
 
     def p99(self) -> float:
-        """Give the lateness, in milliseconds, that one tick in a hundred exceeds."""
+        """Return the lateness, in milliseconds, that one tick in a hundred exceeds."""
         ordered = sorted(self.late)
         return ordered[len(ordered) * 99 // 100] * 1e3
 
@@ -56,7 +56,7 @@ class Loop:
         self._stream = stream
 
     async def p99(self, rate: float, seconds: float) -> float:
-        """Give the lag while so many events a second are emitted, in milliseconds."""
+        """Return the lag while so many events a second are emitted, in milliseconds."""
         ticker = Ticker()
         emitting = asyncio.create_task(self._emit(rate, seconds))
         await ticker.run(seconds)
@@ -77,7 +77,7 @@ class Loop:
 
 @asynccontextmanager
 async def ours() -> AsyncIterator[Loop]:
-    """Give a loop on which events are emitted and exported."""
+    """Yield a loop on which events are emitted and exported."""
     with quiet_lines() as descriptor:
         configure_logs(service_name="bench", log_format="json", writer=LineWriter(descriptor))
         providers = build()
@@ -92,5 +92,5 @@ async def ours() -> AsyncIterator[Loop]:
 
 @asynccontextmanager
 async def silent() -> AsyncIterator[Loop]:
-    """Give a loop on which only the ticker runs."""
+    """Yield a loop on which only the ticker runs."""
     yield Loop()

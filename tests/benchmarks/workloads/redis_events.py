@@ -21,7 +21,7 @@ from charter_otel.charter import Event, create, encode
 from charter_otel.emit import Emitter
 from charter_otel.otel import StreamTelemetry, build, configure_logs
 from charter_otel.otel.instrumentation import Instrumentation
-from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.streams.outbox import BATCH
 from charter_otel.streams.redis import RedisStream
 
@@ -207,7 +207,7 @@ class Traced(Plain):
 
 @asynccontextmanager
 async def ours(url: str) -> AsyncIterator[Ours]:
-    """Give our side; OpenTelemetry as the environment says."""
+    """Yield our side; OpenTelemetry as the environment says."""
     with quiet_lines() as descriptor:
         configure_logs(service_name="bench", log_format="json", writer=LineWriter(descriptor))
         providers = build()
@@ -220,14 +220,14 @@ async def ours(url: str) -> AsyncIterator[Ours]:
 
 @asynccontextmanager
 async def plain(url: str) -> AsyncIterator[Plain]:
-    """Give redis-py alone."""
+    """Yield redis-py alone."""
     async with Redis.from_url(url, protocol=2) as client:
         yield Plain(client, url)
 
 
 @asynccontextmanager
 async def traced(url: str) -> AsyncIterator[Traced]:
-    """Give redis-py and OpenTelemetry's own calls; exported as the environment says."""
+    """Yield redis-py and OpenTelemetry's own calls; exported as the environment says."""
     with quiet_lines() as descriptor:
         configure_logs(service_name="bench", log_format="json", writer=LineWriter(descriptor))
         providers = build()
@@ -237,7 +237,7 @@ async def traced(url: str) -> AsyncIterator[Traced]:
 
 
 def stream_key(stream: RedisStream) -> str:
-    """Give the key of a stream's entries."""
+    """Return the key of a stream's entries."""
     return stream._publisher._layout.events
 
 

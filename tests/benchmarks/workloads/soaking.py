@@ -13,9 +13,9 @@ from benchmarks import machine
 from benchmarks.workloads.clients import READING, Load
 from benchmarks.workloads.emitting import quiet_lines
 from benchmarks.workloads.lag import TICK, Ticker
-from charter_otel.cli.server import embedded
 from charter_otel.otel import configure_logs
-from charter_otel.otel.lines import LineWriter
+from charter_otel.otel.lines.writer import LineWriter
+from charter_otel.server.server import embedded
 from charter_otel.service.settings import load
 
 IdleT = TypeVar("IdleT", bound="Idle")
@@ -37,7 +37,7 @@ class Idle:
         self.watching = asyncio.create_task(self._ticker.run(86_400))
 
     async def lag_p99(self) -> float:
-        """Give milliseconds, since the last look, and begin to watch anew."""
+        """Return milliseconds, since the last look, and begin to watch anew."""
         lag = self._ticker.p99()
         self._ticker.late.clear()
         return lag
@@ -51,7 +51,7 @@ class Soaked(Idle):
         self._address = address
 
     async def address(self) -> str:
-        """Give ``host:port``."""
+        """Return ``host:port``."""
         return self._address.removeprefix("http://")
 
     async def look(self) -> State:
@@ -69,7 +69,7 @@ class Fleet(Load):
         self.sending = asyncio.create_task(self._send())
 
     async def sent(self) -> int:
-        """Give the number of frames since the last time."""
+        """Return the number of frames since the last time."""
         sent, self._sent = self._sent, 0
         return sent
 
@@ -91,7 +91,7 @@ class Fleet(Load):
 
 @asynccontextmanager
 async def fleet(address: str, period: float) -> AsyncIterator[Fleet]:
-    """Give a fleet that is not there yet; `Fleet.hold` connects it."""
+    """Yield a fleet that is not there yet; `Fleet.hold` connects it."""
     running = Fleet(address, period)
     try:
         yield running

@@ -5,13 +5,13 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 
+from charter_otel.aio import spawn
 from charter_otel.charter import Event, EventType
 from charter_otel.consumers.alerts.incidents import Incidents, Limits
 from charter_otel.consumers.alerts.page import Page
 from charter_otel.consumers.alerts.pager import Pager
 from charter_otel.consumers.base import Consumer
 from charter_otel.streams import EventStream
-from charter_otel.streams.tasks import spawn
 
 GROUP = "charter.alerts"
 TICK = 1.0

@@ -62,12 +62,12 @@ class Incidents:
         }
 
     def handle(self, event: Event, now: float) -> list[Page]:
-        """Give the pages that an event leads to; ``now`` is in seconds of a monotonic clock."""
+        """Return the pages that an event leads to; ``now`` is in seconds of a monotonic clock."""
         decide = self._decide.get(event.type)
         return decide(event, now) if decide else []
 
     def due(self, now: float) -> list[Page]:
-        """Give the pages of robots that have waited long enough."""
+        """Return the pages of robots that have waited long enough."""
         due = [key for key, (since, _) in self._held.items() if now - since >= self.limits.hold]
         return [self._trigger(self._held.pop(key)[1]) for key in due]
 

@@ -26,5 +26,5 @@ class Page:
 
 
 def resolve(key: str) -> Page:
-    """Give the page that ends an incident."""
+    """Return the page that ends an incident."""
     return Page(action="resolve", key=key)

@@ -145,7 +145,7 @@ class Pager:
 def pagerduty(
     routing_key: str, *, url: str | None = None, grafana: str | None = None, timeout: int = 10
 ) -> Sender:
-    """Give what sends pages to PagerDuty's Events API v2.
+    """Return what sends pages to PagerDuty's Events API v2.
 
     Args:
         routing_key: Integration key of the PagerDuty service.
@@ -190,7 +190,7 @@ def _event(page: Page, grafana: str | None) -> dict[str, Any]:
 
 
 def links(page: Page, grafana: str) -> list[dict[str, str]]:
-    """Give the links of a page: dashboard, runbook, and trace where there is one."""
+    """Return the links of a page: dashboard, runbook, and trace where there is one."""
     given = [
         {"text": "Dashboard", "href": f"{grafana}/d/charter-incidents"},
         {"text": "Runbook", "href": f"{grafana}/public/runbooks/{_runbook(page.key)}.md"},

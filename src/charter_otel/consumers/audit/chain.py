@@ -33,7 +33,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """SHA-256 of the row without this field, in hexadecimal."""
 
     def line(self) -> bytes:
-        """Give the row as its line in the file."""
+        """Return the row as its line in the file."""
         return _ENCODER.encode(self) + b"\n"
 
     @property

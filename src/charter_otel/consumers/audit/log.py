@@ -178,12 +178,12 @@ class AuditLog:
 
 
 def segments(directory: Path) -> list[Path]:
-    """Give the log's files, oldest first."""
+    """Return the log's files, oldest first."""
     return sorted(directory.glob("audit-*.jsonl"))
 
 
 def first_row(path: Path) -> int | None:
-    """Give the number of the row that a file begins with, which its name says, if it does."""
+    """Return the number of the row that a file begins with, which its name says, if it does."""
     number = path.stem.removeprefix("audit-")
     return int(number) if number.isascii() and number.isdigit() else None
 

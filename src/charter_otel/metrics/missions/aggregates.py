@@ -58,7 +58,7 @@ class RobotAggregate(Struct, gc=False):
         self.last_seen_at = max(self.last_seen_at, other.last_seen_at)
 
 
-class Touched(NamedTuple):
+class ChangedKeys(NamedTuple):
     """Which parts an addition changed, beside the totals."""
 
     statuses: set[str]
@@ -93,10 +93,10 @@ class Aggregates(Struct):
     by_status: dict[str, StatusAggregate] = field(default_factory=dict)
     by_robot: dict[str, RobotAggregate] = field(default_factory=dict)
 
-    def add(self, other: "Aggregates") -> Touched:
+    def add(self, other: "Aggregates") -> ChangedKeys:
         """Add what a batch adds, within the caps; tells what it changed."""
         self.totals.add(other.totals)
-        return Touched(self._add_statuses(other), self._add_robots(other))
+        return ChangedKeys(self._add_statuses(other), self._add_robots(other))
 
     def _add_statuses(self, other: "Aggregates") -> set[str]:
         touched = set()

@@ -54,7 +54,7 @@ class MissionStore(ABC):
 
     @abstractmethod
     async def read(self, limit: int) -> Batch:
-        """Give the entries after the cursor, ``limit`` at most; none when all are counted."""
+        """Return the entries after the cursor, ``limit`` at most; none when all are counted."""
 
     @abstractmethod
     async def commit(self, batch: Batch, added: Aggregates) -> bool:
@@ -70,7 +70,7 @@ class MissionStore(ABC):
 
     @abstractmethod
     async def aggregates(self) -> Aggregates:
-        """Give the aggregates of all entries counted so far.
+        """Return the aggregates of all entries counted so far.
 
         Raises:
             MissionsUnavailable: The store cannot be reached.

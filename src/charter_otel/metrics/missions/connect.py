@@ -3,11 +3,11 @@
 from charter_otel.metrics.missions.base import MissionStore
 from charter_otel.metrics.missions.memory import MemoryMissions
 from charter_otel.metrics.missions.redis import RedisMissions
-from charter_otel.streams.redis.address import parse_address
+from charter_otel.redis.address import parse_address
 
 
 def connect_missions(url: str, *, prefix: str = "{charter}") -> MissionStore:
-    """Give the mission store that lives beside the event stream; it connects when first used.
+    """Return the mission store that lives beside the event stream; it connects when first used.
 
     Args:
         url: The event stream's: ``memory://``, ``none``, or a Redis URL.

@@ -40,7 +40,7 @@ _Grouped = defaultdict[str, list[MissionEntry]]
 """Entries by status."""
 
 
-class Tally:
+class MissionCounter:
     """Decodes and counts entries; malformed ones are skipped and counted with a reason.
 
     Args:
@@ -69,7 +69,7 @@ class Tally:
             self._by_status.setdefault(status, StatusAggregate()).add(_status_aggregate(entries))
 
     def aggregates(self) -> Aggregates:
-        """Give what all entries so far come to."""
+        """Return what all entries so far come to."""
         totals = Totals(
             entries_processed=sum(s.entries for s in self._by_status.values()),
             malformed=self._malformed,

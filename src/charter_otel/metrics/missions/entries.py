@@ -37,7 +37,7 @@ class MissionEntry(msgspec.Struct, kw_only=True, omit_defaults=True, gc=False):
 
 
 def encode_entry(entry: MissionEntry) -> bytes:
-    """Give the entry as JSON."""
+    """Return the entry as JSON."""
     return _ENCODER.encode(entry)
 
 

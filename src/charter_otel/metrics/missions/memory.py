@@ -30,7 +30,7 @@ class MemoryMissions(MissionStore):
         self._waiting.extend(entries)
 
     async def read(self, limit: int) -> Batch:
-        """Give the first entries that wait."""
+        """Return the first entries that wait."""
         data = list(islice(self._waiting, limit))
         return Batch(str(self._cursor), str(self._cursor + len(data)), data)
 
@@ -45,5 +45,5 @@ class MemoryMissions(MissionStore):
         return True
 
     async def aggregates(self) -> Aggregates:
-        """Give a copy of the aggregates."""
+        """Return a copy of the aggregates."""
         return msgspec.convert(msgspec.to_builtins(self._aggregates), Aggregates)

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.resources import files
 from secrets import token_hex
 from typing import Any, NamedTuple
 
@@ -12,10 +11,10 @@ from redis.exceptions import RedisError
 
 from charter_otel.metrics.missions.aggregates import (
     Aggregates,
+    ChangedKeys,
     RobotAggregate,
     StatusAggregate,
     Totals,
-    Touched,
 )
 from charter_otel.metrics.missions.base import (
     CAPACITY,
@@ -24,8 +23,8 @@ from charter_otel.metrics.missions.base import (
     MissionStore,
     MissionsUnavailable,
 )
-from charter_otel.streams.redis import replication
-from charter_otel.streams.redis.commands import REPLY_LOST
+from charter_otel.redis.commands import REPLY_LOST
+from charter_otel.redis.script import Script
 
 KEPT_MS = 3_600_000
 """Milliseconds for which counted entries stay in the stream, for whoever wants to look."""
@@ -73,8 +72,8 @@ class RedisMissions(MissionStore):
         self._replicas = replicas
         self._missions = f"{prefix}:missions"
         self._hash = f"{prefix}:missions:aggregates"
-        self._append = client.register_script(_script("append"))
-        self._commit = client.register_script(_script("commit"))
+        self._append = Script(__package__, "append")
+        self._commit = Script(__package__, "commit")
         self._state: _State | None = None
         """What this instance committed last; taken out while a commit is under way."""
 
@@ -83,12 +82,7 @@ class RedisMissions(MissionStore):
         arguments: list[Any] = [self._capacity, _packed(entries)]
         keys = [self._missions, self._hash]
         with _reached():
-            if self._replicas:
-                async with self._client.pipeline(transaction=False) as pipeline:
-                    await self._append(keys=keys, args=arguments, client=pipeline)
-                    [done] = await replication.execute(pipeline, self._replicas)
-            else:
-                done = await self._append(keys=keys, args=arguments)
+            done = await self._append(self._client, keys, *arguments, replicas=self._replicas)
         if not done:
             raise MissionBacklogFull(self._capacity)
 
@@ -139,10 +133,10 @@ class RedisMissions(MissionStore):
     async def _commit_surely(self, arguments: Sequence[Any]) -> bool:
         keys = [self._missions, self._hash]
         try:
-            return bool(await self._commit(keys=keys, args=arguments))
+            return bool(await self._commit(self._client, keys, *arguments))
         except REPLY_LOST:
             # Whether the script ran is unknown; it knows its version when it sees it again.
-            return bool(await self._commit(keys=keys, args=arguments))
+            return bool(await self._commit(self._client, keys, *arguments))
 
     async def _load(self) -> _State:
         stored = await self._client.hgetall(self._hash)
@@ -160,28 +154,24 @@ def _reached() -> Iterator[None]:
         ) from error
 
 
-def _script(name: str) -> str:
-    return files(__package__).joinpath(f"{name}.lua").read_text(encoding="utf-8")
-
-
 def _as_it_comes(response: Any, **_: Any) -> Any:
     return response
 
 
 def _data(fields: Sequence[bytes]) -> bytes | None:
-    """Give the entry's JSON; fields and values alternate."""
+    """Return the entry's JSON; fields and values alternate."""
     if len(fields) == 2 and fields[0] == _DATA:  # noqa: PLR2004 - one field and its value
         return fields[1]
     return dict(zip(fields[::2], fields[1::2], strict=True)).get(_DATA)
 
 
 def _kept_from(position: str) -> int:
-    """Give the stream id, as milliseconds, from which counted entries stay."""
+    """Return the stream id, as milliseconds, from which counted entries stay."""
     return max(0, int(position.partition("-")[0]) - KEPT_MS)
 
 
-def _changes(aggregates: Aggregates, touched: Touched) -> list[bytes]:
-    """Give the hash's fields that changed, each followed by its value."""
+def _changes(aggregates: Aggregates, touched: ChangedKeys) -> list[bytes]:
+    """Return the hash's fields that changed, each followed by its value."""
     changed: dict[bytes, msgspec.Struct] = {b"totals": aggregates.totals}
     changed |= {_STATUS + s.encode(): aggregates.by_status[s] for s in touched.statuses}
     changed |= {_ROBOT + r.encode(): aggregates.by_robot[r] for r in touched.robots}
@@ -189,7 +179,7 @@ def _changes(aggregates: Aggregates, touched: Touched) -> list[bytes]:
 
 
 def _packed(parts: Sequence[bytes]) -> bytes:
-    """Give a MessagePack array of strings, for one argument of a script.
+    """Return a MessagePack array of strings, for one argument of a script.
 
     redis-py takes a microsecond for each argument, on the event loop. Redis's decoder does not know
     MessagePack's binary type, so that bytes go as strings (str 32), which msgspec does not offer.

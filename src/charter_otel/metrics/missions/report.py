@@ -34,7 +34,7 @@ class MissionReport(Struct):
 
 
 def report(aggregates: Aggregates) -> MissionReport:
-    """Give the aggregates with their totals."""
+    """Return the aggregates with their totals."""
     totals, robots = aggregates.totals, aggregates.by_robot
     return MissionReport(
         entries_processed=totals.entries_processed,

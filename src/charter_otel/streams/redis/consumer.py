@@ -9,14 +9,14 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from charter_otel.aio import Backoff, describe
 from charter_otel.charter import InvalidEvent
+from charter_otel.redis import commands
+from charter_otel.redis.script import Script
 from charter_otel.streams.base import BatchHandler, Subscription
-from charter_otel.streams.delivery import Delivery, describe
-from charter_otel.streams.redis import commands
+from charter_otel.streams.delivery import Delivery
 from charter_otel.streams.redis.health import Health
 from charter_otel.streams.redis.layout import EVENT, Content, Fields, Layout, fields_of, parse
-from charter_otel.streams.redis.script import Script
-from charter_otel.streams.tasks import Backoff
 
 log = structlog.get_logger(__name__)
 
@@ -91,7 +91,9 @@ class Consumer:
         self._done: list[bytes] = []
         self._last_acknowledged = 0.0
         self._claimed = 0.0
-        self._claim, self._bury, self._release = Script("claim"), Script("bury"), Script("release")
+        self._claim = Script(__package__, "claim")
+        self._bury = Script(__package__, "bury")
+        self._release = Script(__package__, "release")
 
     async def ensure(self, client: Redis) -> None:
         """Create the group where it does not exist.
@@ -247,7 +249,7 @@ class Consumer:
 
     async def _insist(self, entry: Entry, content: Content, error: Exception) -> None:
         count = partial(self._count, entry.id)
-        last = await self.delivery.insist(error, *content, entry.begun + 1, count)
+        last = await self.delivery.retry(error, *content, entry.begun + 1, count)
         if last is None:
             self._done.append(entry.id)
         else:
@@ -272,7 +274,7 @@ class Consumer:
         keys = [self._layout.events, self._layout.dead]
         await self._bury(self._client, keys, self.group, entry.id, DEAD_LETTERS, *flat)
         self.held.pop(entry.id, None)
-        self.delivery.bury(entry.id.decode(), error, deliveries)
+        self.delivery.dead_letter(entry.id.decode(), error, deliveries)
 
     async def _acknowledge(self) -> None:
         done = tuple(self._done)

@@ -6,13 +6,13 @@ from typing import NamedTuple, Self
 
 from redis.asyncio import Redis
 
+from charter_otel.redis import commands
+from charter_otel.redis.address import parse_address
+from charter_otel.redis.errors import FAILURES, explain
+from charter_otel.redis.script import Script
+from charter_otel.redis.slots import prefixes
 from charter_otel.streams.base import StreamUnavailable
-from charter_otel.streams.redis import commands
-from charter_otel.streams.redis.address import parse_address
-from charter_otel.streams.redis.health import FAILURES, explain
 from charter_otel.streams.redis.layout import Fields, Layout
-from charter_otel.streams.redis.partitions import prefixes
-from charter_otel.streams.redis.script import Script
 
 _PAGE = 500
 _IDLE = 86_400_000
@@ -33,7 +33,7 @@ class BuriedEvent(NamedTuple):
     """The envelope's JSON, or what stands in its place."""
 
 
-class Part(NamedTuple):
+class Partition(NamedTuple):
     """A part of the stream."""
 
     client: Redis
@@ -58,15 +58,15 @@ class DeadLetters:
         address = parse_address(url)
         self._name = address.name
         self._parts = [
-            Part(address.client(each), Layout(each), f"{number}/" if partitions > 1 else "")
+            Partition(address.client(each), Layout(each), f"{number}/" if partitions > 1 else "")
             for number, each in enumerate(prefixes(partitions, prefix))
         ]
-        self._replay = Script("replay")
+        self._replay = Script(__package__, "replay")
 
     @classmethod
     @asynccontextmanager
     async def at(cls, url: str, partitions: int = 1) -> AsyncIterator[Self]:
-        """Give the dead letters of a stream; inside, a lost Redis is a `StreamUnavailable`.
+        """Yield the dead letters of a stream; inside, a lost Redis is a `StreamUnavailable`.
 
         Raises:
             StreamUnavailable: Redis cannot be reached, or refuses.
@@ -81,7 +81,7 @@ class DeadLetters:
                 await part.client.aclose()
 
     async def each(self, group: str | None = None) -> AsyncIterator[BuriedEvent]:
-        """Give the dead letters, oldest first in each part; of one group where it is named."""
+        """Yield the dead letters, oldest first in each part; of one group where it is named."""
         for client, layout, name in self._parts:
             start = "-"
             while page := await commands.oldest(client, layout.dead, _PAGE, start=start):

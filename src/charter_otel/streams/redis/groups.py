@@ -12,13 +12,14 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from charter_otel.aio import describe, end, spawn
+from charter_otel.redis.address import Address
+from charter_otel.redis.errors import FAILURES
 from charter_otel.streams.base import Observer, SubscriberStatistics, Subscription
-from charter_otel.streams.delivery import Delivery, describe
-from charter_otel.streams.redis.address import Address
+from charter_otel.streams.delivery import Delivery
 from charter_otel.streams.redis.consumer import Consumer
-from charter_otel.streams.redis.health import FAILURES, Health, keep_running
+from charter_otel.streams.redis.health import Health, run_forever
 from charter_otel.streams.redis.layout import Layout
-from charter_otel.streams.tasks import end, spawn
 
 log = structlog.get_logger(__name__)
 
@@ -74,7 +75,7 @@ class Groups:
         """Begin to deliver."""
         for consumer in consumers:
             consumer.delivery.begin()
-            running = keep_running(consumer.session, consumer.name, self._health, consumer.backoff)
+            running = run_forever(consumer.session, consumer.name, self._health, consumer.backoff)
             self._tasks[consumer.group] = spawn(running, f"charter redis {consumer.name}")
 
     async def ensure(self, client: Redis) -> None:
@@ -109,7 +110,7 @@ class Groups:
         await asyncio.gather(*(consumer.close() for consumer in self.consumers))
 
     def statistics(self, lags: Mapping[str, int]) -> tuple[SubscriberStatistics, ...]:
-        """Give the consumers' scores."""
+        """Return the consumers' scores."""
         return tuple(c.delivery.statistics(lags.get(c.group, 0)) for c in self.consumers)
 
     async def _release(self, consumer: Consumer, until: float) -> None:

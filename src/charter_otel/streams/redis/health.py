@@ -5,22 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 import structlog
-from redis.exceptions import MovedError, RedisError
 
-from charter_otel.streams.delivery import describe
-from charter_otel.streams.tasks import Backoff
+from charter_otel.aio import Backoff
+from charter_otel.redis.errors import FAILURES, explain
 
 log = structlog.get_logger(__name__)
-
-FAILURES = (RedisError, OSError, TimeoutError)
-"""What a command raises when Redis cannot be reached, or refuses."""
-
-
-def explain(error: BaseException) -> str:
-    """Say why Redis could not be used, and what to do where that is known."""
-    if isinstance(error, MovedError):
-        return f"{describe(error)}: this is a node of a cluster, write redis+cluster:// in the URL"
-    return describe(error)
 
 
 class Health:
@@ -49,7 +38,7 @@ class Health:
         return next(iter(self._failing.values()), None)
 
     def succeeded(self, part: str) -> None:
-        """Take note of an operation that worked."""
+        """Record an operation that worked."""
         self._answered = True
         if not self._failing or self._failing.pop(part, None) is None or self._failing:
             return
@@ -57,7 +46,7 @@ class Health:
         log.info("event stream reachable again", stream=self.name, seconds=seconds)
 
     def failed(self, part: str, error: BaseException) -> None:
-        """Take note of an operation that failed."""
+        """Record an operation that failed."""
         if not self._failing:
             self._since = time.monotonic()
             log.warning(
@@ -71,7 +60,7 @@ class Health:
         self._failing.clear()
 
 
-async def keep_running(
+async def run_forever(
     session: Callable[[], Awaitable[None]], part: str, health: Health, backoff: Backoff
 ) -> None:
     """Run a part of the stream again and again until cancelled.

@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from charter_otel.charter import Event, InvalidEvent, decode
-from charter_otel.streams.history import Mark
-from charter_otel.streams.ids import milliseconds
+from charter_otel.charter.ids import milliseconds
+from charter_otel.streams.history import StreamPosition
+from charter_otel.streams.redis.register import RegisterKeys
 
 EVENT = b"event"
 """Field of an entry: the envelope's JSON."""
@@ -35,14 +36,11 @@ class Layout:
             raise ValueError(f"the key prefix {prefix!r} needs one hash tag, as in '{{charter}}'")
         self.events = f"{prefix}:events"
         self.dead = f"{prefix}:events:dead"
-        self.open = f"{prefix}:open"
-        """Hash of what an event opened and none has closed yet; see `pairing`."""
-        self.lost = f"{prefix}:lost"
-        """What was closed for a dead owner, by time."""
+        self.register = RegisterKeys(prefix)
         self._published = f"{prefix}:published:"
 
     def published(self, minute: int) -> str:
-        """Give the hash that remembers where the events of a minute are."""
+        """Return the hash that remembers where the events of a minute are."""
         return f"{self._published}{minute}"
 
 
@@ -70,22 +68,22 @@ def parse(fields: Fields) -> Content:
 
 
 def fields_of(flat: Sequence[bytes]) -> dict[bytes, bytes]:
-    """Give a script's flat list of an entry's fields as a mapping."""
+    """Return a script's flat list of an entry's fields as a mapping."""
     return dict(zip(flat[::2], flat[1::2], strict=True))
 
 
-def mark_of(entry_id: bytes) -> Mark:
-    """Give an entry's place as a pair of numbers."""
+def mark_of(entry_id: bytes) -> StreamPosition:
+    """Return an entry's place as a pair of numbers."""
     made, _, sequence = entry_id.partition(b"-")
     return int(made), int(sequence)
 
 
-def since(event_id: str) -> Mark:
-    """Give the place just before everything that was added at an event's time or later."""
+def since(event_id: str) -> StreamPosition:
+    """Return the place just before everything that was added at an event's time or later."""
     return milliseconds(event_id), -1
 
 
-def range_after(mark: Mark) -> str:
-    """Give the beginning of an XRANGE that starts after a place."""
+def range_after(mark: StreamPosition) -> str:
+    """Return the beginning of an XRANGE that starts after a place."""
     made, sequence = mark
     return f"{made}" if sequence < 0 else f"({made}-{sequence}"

@@ -9,16 +9,16 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import NoPermissionError, OutOfMemoryError, ReadOnlyError, ResponseError
 
+from charter_otel.aio import Backoff, describe
+from charter_otel.redis import commands
+from charter_otel.redis.errors import FAILURES
+from charter_otel.redis.replication import NotReplicated
+from charter_otel.redis.script import Script
 from charter_otel.streams.base import DropReason, Observer
-from charter_otel.streams.delivery import describe
-from charter_otel.streams.outbox import Outbox, Outgoing
-from charter_otel.streams.redis import commands
-from charter_otel.streams.redis.health import FAILURES, Health
+from charter_otel.streams.outbox import Outbox, PendingEvent
+from charter_otel.streams.redis.health import Health
 from charter_otel.streams.redis.layout import Layout
-from charter_otel.streams.redis.pairing import Pairing
-from charter_otel.streams.redis.replication import NotReplicated
-from charter_otel.streams.redis.script import Script
-from charter_otel.streams.tasks import Backoff
+from charter_otel.streams.redis.register import OpenRegister
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +64,7 @@ class Publisher:
         replicas: int = 0,
     ) -> None:
         self.published = 0
-        self.pairing: Pairing | None = None
+        self.pairing: OpenRegister | None = None
         """Which events open and close something; by default none does."""
         self.backoff = Backoff()
         self._client = client
@@ -76,7 +76,7 @@ class Publisher:
         self._drop = drop
         self._max_length = max_length
         self._replicas = replicas
-        self._script = Script("publish")
+        self._script = Script(__package__, "publish")
 
     async def session(self) -> None:
         """Publish until something fails; the batch in hand goes back to the outbox."""
@@ -98,7 +98,7 @@ class Publisher:
             self.backoff.reset()
             self._health.succeeded(self.name)
 
-    async def _publish(self, batch: Sequence[Outgoing]) -> int:
+    async def _publish(self, batch: Sequence[PendingEvent]) -> int:
         """Publish a batch and give the number of events that Redis took."""
         try:
             await self._send(batch)
@@ -108,7 +108,7 @@ class Publisher:
             return await self._publish_singly(batch)
         return len(batch)
 
-    async def _publish_singly(self, batch: Sequence[Outgoing]) -> int:
+    async def _publish_singly(self, batch: Sequence[PendingEvent]) -> int:
         """Let a bad event not hold up the others; those that were added stay added.
 
         A server that refuses every one has a fault of its own, and the events wait.
@@ -126,7 +126,7 @@ class Publisher:
             self._drop(len(refusals), "refused")
         return len(batch) - len(refusals)
 
-    async def _send(self, batch: Sequence[Outgoing]) -> None:
+    async def _send(self, batch: Sequence[PendingEvent]) -> None:
         begun = time.perf_counter()
         failure: BaseException | None = None
         try:
@@ -142,8 +142,12 @@ class Publisher:
             seconds = time.perf_counter() - begun
             self._observer.published("redis", len(batch), seconds, failure)
 
-    def _command(self, batch: Sequence[Outgoing]) -> tuple[list[str], tuple[int | bytes, ...]]:
-        keys = {self._layout.events: 1, self._layout.open: 2, self._layout.lost: 3}
+    def _command(self, batch: Sequence[PendingEvent]) -> tuple[list[str], tuple[int | bytes, ...]]:
+        keys = {
+            self._layout.events: 1,
+            self._layout.register.open: 2,
+            self._layout.register.lost: 3,
+        }
         packed = []
         for event in batch:
             number = keys.setdefault(self._layout.published(event.minute), len(keys) + 1)
@@ -153,7 +157,7 @@ class Publisher:
             packed.append((number, event.id, envelope, event.traceparent or "", *mark))
         return list(keys), (self._max_length, REMEMBERED, msgspec.msgpack.encode(packed))
 
-    def _mark(self, event: Outgoing) -> tuple[str, ...]:
+    def _mark(self, event: PendingEvent) -> tuple[str, ...]:
         if self.pairing is None:
             return ()
         return self.pairing.mark(event.data, event.traceparent) or ()

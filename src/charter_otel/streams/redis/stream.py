@@ -8,24 +8,24 @@ from typing import Protocol
 
 from redis.asyncio import Redis
 
+from charter_otel.aio import Backoff, end, share, spawn
 from charter_otel.charter import Event, encode
+from charter_otel.charter.ids import MINUTE, milliseconds
+from charter_otel.redis.address import parse_address
 from charter_otel.streams.base import DropReason, EventStream, Observer, Statistics, Subscription
-from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY, share
-from charter_otel.streams.history import CAPACITY, History, Mark, Placed
-from charter_otel.streams.home import Home
-from charter_otel.streams.ids import MINUTE, milliseconds
-from charter_otel.streams.outbox import Outbox, Outgoing
-from charter_otel.streams.redis.address import parse_address
-from charter_otel.streams.redis.caretaker import Caretaker
+from charter_otel.streams.bridge import EventLoopBridge
+from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY
+from charter_otel.streams.history import CAPACITY, History, Located, StreamPosition
+from charter_otel.streams.outbox import Outbox, PendingEvent
 from charter_otel.streams.redis.groups import Groups, Terms
-from charter_otel.streams.redis.health import Health, keep_running
+from charter_otel.streams.redis.health import Health, run_forever
 from charter_otel.streams.redis.layout import Layout, since
-from charter_otel.streams.redis.pairing import Pairing
+from charter_otel.streams.redis.maintenance import GroupMaintenance
 from charter_otel.streams.redis.publisher import Publisher
+from charter_otel.streams.redis.register import OpenRegister
 from charter_otel.streams.redis.tail import Reader, Tail, event_of
 from charter_otel.streams.spool import Spool, SpooledOutbox
 from charter_otel.streams.spool.spool import LIMIT
-from charter_otel.streams.tasks import Backoff, end, spawn
 
 MAX_BYTES = 262_144
 """Size of an envelope beyond which it is refused."""
@@ -37,7 +37,7 @@ MAX_LENGTH = 1_000_000
 """Entries that the stream in Redis holds at most, approximately."""
 
 
-class Part(Protocol):
+class BackgroundTask(Protocol):
     """Something of the stream that has a task of its own."""
 
     name: str
@@ -99,7 +99,9 @@ class RedisStream(EventStream):
         self._history = History(history, event_of)
         self._tail = Tail(tailing, layout, self._history, self._health)
         self._reader = Reader(reading, layout, self._history, self._tail)
-        self._caretaker = Caretaker(caring, layout, self._groups, self._history, self._health)
+        self._caretaker = GroupMaintenance(
+            caring, layout, self._groups, self._history, self._health
+        )
         self._publisher = Publisher(
             publishing,
             layout,
@@ -111,7 +113,7 @@ class RedisStream(EventStream):
             max_length=max_length,
             replicas=address.replicas,
         )
-        self._home = Home()
+        self._bridge = EventLoopBridge()
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
         self._accepted = self._dropped = 0
@@ -122,9 +124,9 @@ class RedisStream(EventStream):
         """Queue an event, before `start` too; see `EventStream.publish_nowait`."""
         data = encode(event) if encoded is None else encoded
         minute = milliseconds(event.id) // MINUTE
-        return self._home.call(self._put, Outgoing(event.id, minute, data, traceparent))
+        return self._bridge.run(self._put, PendingEvent(event.id, minute, data, traceparent))
 
-    def pair(self, pairing: Pairing | None) -> None:
+    def use_register(self, pairing: OpenRegister | None) -> None:
         """Keep a register of what events open and close, which moves with the stream.
 
         To be said before `start`, which publishes what an earlier process left.
@@ -136,11 +138,11 @@ class RedisStream(EventStream):
         if self._tasks:
             return
         self._closed = False
-        self._home.enter()
+        self._bridge.bind()
         self._tail.open()
         await self._outbox.open()
         for part in self._parts():
-            running = keep_running(part.session, part.name, self._health, part.backoff)
+            running = run_forever(part.session, part.name, self._health, part.backoff)
             self._tasks[part.name] = spawn(running, f"charter redis {part.name}")
         self._groups.start(self._groups.consumers)
 
@@ -161,14 +163,14 @@ class RedisStream(EventStream):
         if left := self._outbox.clear():
             self._drop(left, "unreachable" if started else "stopped")
         self._tail.close()
-        self._home.leave()
+        self._bridge.unbind()
         self._health.forget()
         await self._close()
 
     async def read(
         self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
     ) -> Sequence[Event]:
-        """Give events, before `start` too; see `EventStream.read`."""
+        """Return events, before `start` too; see `EventStream.read`."""
         if after is None:
             return [event for _, event in await self.recent_placed(types, limit)]
         mark = await self.place(after) or since(after)
@@ -177,7 +179,7 @@ class RedisStream(EventStream):
     def follow(
         self, *, after: str | None = None, types: frozenset[str] = frozenset()
     ) -> AsyncIterator[Event]:
-        """Give events as they come, until the stream stops.
+        """Return events as they come, until the stream stops.
 
         Raises:
             ValueError: ``after`` is no event id.
@@ -189,8 +191,8 @@ class RedisStream(EventStream):
         now = self._history.end if self._tail.has_begun else None
         return self._reader.follow(now, types)
 
-    async def place(self, event_id: str) -> Mark | None:
-        """Give the place of an event, where the stream still knows it.
+    async def place(self, event_id: str) -> StreamPosition | None:
+        """Return the place of an event, where the stream still knows it.
 
         Raises:
             ValueError: ``event_id`` is no event id.
@@ -198,16 +200,20 @@ class RedisStream(EventStream):
         """
         return await self._reader.place(event_id)
 
-    async def recent_placed(self, types: frozenset[str], limit: int) -> list[Placed]:
-        """Give the latest events with their places, oldest first; see `read`."""
+    async def recent_placed(self, types: frozenset[str], limit: int) -> list[Located]:
+        """Return the latest events with their places, oldest first; see `read`."""
         return await self._reader.recent(types, limit)
 
-    async def placed_after(self, mark: Mark, types: frozenset[str], limit: int) -> list[Placed]:
-        """Give the first events after a place, with theirs; see `read`."""
+    async def placed_after(
+        self, mark: StreamPosition, types: frozenset[str], limit: int
+    ) -> list[Located]:
+        """Return the first events after a place, with theirs; see `read`."""
         return await self._reader.after(mark, types, limit)
 
-    def follow_after(self, mark: Mark, types: frozenset[str]) -> AsyncGenerator[Event, None]:
-        """Give events from a place on, as they come; see `follow`."""
+    def follow_after(
+        self, mark: StreamPosition, types: frozenset[str]
+    ) -> AsyncGenerator[Event, None]:
+        """Return events from a place on, as they come; see `follow`."""
         return self._reader.follow_after(mark, types)
 
     def statistics(self) -> Statistics:
@@ -239,7 +245,7 @@ class RedisStream(EventStream):
         if self._tasks:
             self._groups.start([consumer])
 
-    def _parts(self) -> tuple[Part, ...]:
+    def _parts(self) -> tuple[BackgroundTask, ...]:
         return self._publisher, self._tail, self._caretaker
 
     async def _prepare(self, client: Redis) -> None:
@@ -247,7 +253,7 @@ class RedisStream(EventStream):
         await self._groups.ensure(client)
         await self._tail.prepare(client)
 
-    def _put(self, event: Outgoing) -> bool:
+    def _put(self, event: PendingEvent) -> bool:
         self._accepted += 1
         if self._closed:
             return self._drop(1, "stopped")

@@ -7,16 +7,16 @@ from typing import TypeVar
 import structlog
 from redis.asyncio import Redis
 
+from charter_otel.aio import Backoff, describe
 from charter_otel.charter import Event, InvalidEvent
+from charter_otel.charter.ids import MINUTE
+from charter_otel.redis import commands
+from charter_otel.redis.commands import RawEntry
+from charter_otel.redis.errors import FAILURES, explain
 from charter_otel.streams.base import StreamUnavailable
-from charter_otel.streams.delivery import describe
-from charter_otel.streams.history import History, Mark, Placed
-from charter_otel.streams.ids import MINUTE
-from charter_otel.streams.redis import commands
-from charter_otel.streams.redis.commands import RawEntry
-from charter_otel.streams.redis.health import FAILURES, Health, explain
+from charter_otel.streams.history import History, Located, StreamPosition
+from charter_otel.streams.redis.health import Health
 from charter_otel.streams.redis.layout import Fields, Layout, mark_of, parse, range_after, since
-from charter_otel.streams.tasks import Backoff
 
 T = TypeVar("T")
 
@@ -133,8 +133,8 @@ class Reader:
         # Many clients may come back at once after an outage; few connections serve them in turn.
         self._turns = asyncio.Semaphore(4)
 
-    async def recent(self, types: frozenset[str], limit: int) -> list[Placed]:
-        """Give the latest events.
+    async def recent(self, types: frozenset[str], limit: int) -> list[Located]:
+        """Return the latest events.
 
         Raises:
             StreamUnavailable: Redis cannot be reached.
@@ -143,7 +143,7 @@ class Reader:
             events = self._history.recent_placed(types, limit)
             if len(events) == limit or self._history.floor == (0, 0):
                 return events
-        newest: list[Placed] = []
+        newest: list[Located] = []
         end, scanned = b"+", 0
         while len(newest) < limit and scanned < SCANNED:
             entries = await self._ask(
@@ -156,8 +156,8 @@ class Reader:
             end = b"(" + entries[-1][0]
         return newest[:limit][::-1]
 
-    async def after(self, mark: Mark, types: frozenset[str], limit: int) -> list[Placed]:
-        """Give the first events after a place.
+    async def after(self, mark: StreamPosition, types: frozenset[str], limit: int) -> list[Located]:
+        """Return the first events after a place.
 
         Raises:
             StreamUnavailable: Redis cannot be reached.
@@ -165,7 +165,7 @@ class Reader:
         position = self._history.seek(mark) if self._tail.live else None
         if position is not None:
             return self._history.placed_after(position, types, limit)
-        found: list[Placed] = []
+        found: list[Located] = []
         while len(found) < limit:
             # However rare the types are, no bound here: who resumes must get on.
             entries = await self._page_after(mark)
@@ -178,15 +178,17 @@ class Reader:
     async def follow(
         self, position: int | None, types: frozenset[str]
     ) -> AsyncGenerator[Event, None]:
-        """Give events from a position or the tail's beginning on, as they come."""
+        """Yield events from a position or the tail's beginning on, as they come."""
         if position is None:
             await self._tail.began()
             position = self._tail.beginning
         async for event in self._history.follow(position, types):
             yield event
 
-    async def follow_after(self, mark: Mark, types: frozenset[str]) -> AsyncGenerator[Event, None]:
-        """Give events from a place on, as they come.
+    async def follow_after(
+        self, mark: StreamPosition, types: frozenset[str]
+    ) -> AsyncGenerator[Event, None]:
+        """Yield events from a place on, as they come.
 
         Raises:
             StreamUnavailable: Redis cannot be reached.
@@ -204,8 +206,8 @@ class Reader:
         async for event in self._history.follow(position, types):
             yield event
 
-    async def place(self, event_id: str) -> Mark | None:
-        """Give the place of an event, where Redis or the history still knows it.
+    async def place(self, event_id: str) -> StreamPosition | None:
+        """Return the place of an event, where Redis or the history still knows it.
 
         Raises:
             ValueError: ``event_id`` is no event id.
@@ -216,15 +218,15 @@ class Reader:
         found = await self._ask(commands.place_of(self._client, key, event_id))
         return mark_of(found) if found else self._held(event_id, made)
 
-    def _held(self, event_id: str, made: Mark) -> Mark | None:
-        """Give the place of an event that Redis has forgotten; it came after ``made``."""
+    def _held(self, event_id: str, made: StreamPosition) -> StreamPosition | None:
+        """Return the place of an event that Redis has forgotten; it came after ``made``."""
         begin = self._history.seek(made)
         if begin is None:
             return None
         candidates = self._history.placed_after(begin, frozenset(), _PAGE)
         return next((mark for mark, event in candidates if event.id == event_id), None)
 
-    async def _page_after(self, mark: Mark) -> list[RawEntry]:
+    async def _page_after(self, mark: StreamPosition) -> list[RawEntry]:
         start = range_after(mark)
         return await self._ask(
             commands.oldest(self._client, self._layout.events, _PAGE, start=start)
@@ -242,7 +244,7 @@ class Reader:
 
 
 def event_of(fields: Fields) -> Event | None:
-    """Give an entry's event; what is none is left to the groups, which bury it."""
+    """Return an entry's event; what is none is left to the groups, which bury it."""
     try:
         return parse(fields).event
     except InvalidEvent as error:
@@ -250,6 +252,6 @@ def event_of(fields: Fields) -> Event | None:
         return None
 
 
-def _events(entries: list[RawEntry], types: frozenset[str]) -> list[Placed]:
+def _events(entries: list[RawEntry], types: frozenset[str]) -> list[Located]:
     events = ((mark_of(entry_id), event_of(fields)) for entry_id, fields in entries)
     return [(mark, e) for mark, e in events if e is not None and (not types or e.type in types)]

@@ -100,12 +100,12 @@ def put_aside(path: Path) -> None:
 
 
 def is_locked(error: sqlite3.Error) -> bool:
-    """Tell whether another process has the file open."""
+    """Return whether another process has the file open."""
     return _code(error) in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def is_damaged(error: BaseException) -> bool:
-    """Tell whether a file is not what was written."""
+    """Return whether a file is not what was written."""
     return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from charter_otel.streams.outbox import Outgoing
+from charter_otel.streams.outbox import PendingEvent
 
 # AUTOINCREMENT: a number is never used again, so what is forgotten cannot hide what is new.
 _TABLE = """
@@ -45,7 +45,7 @@ class Appended(NamedTuple):
 class Page(NamedTuple):
     """The oldest events of a file."""
 
-    events: list[Outgoing]
+    events: list[PendingEvent]
     last: int
     """Number of the last one looked at."""
     damaged: int
@@ -83,7 +83,7 @@ class SpoolFile:
         self._gone = 0 if self.count else last
         self._in_hand = self._gone
 
-    def append(self, events: Sequence[Outgoing], taken: int = 0) -> Appended:
+    def append(self, events: Sequence[PendingEvent], taken: int = 0) -> Appended:
         """Add events; the first ``taken`` are in the publisher's hand, and safe from eviction."""
         with self._transaction("FULL"):
             last = last_taken = self._in_hand
@@ -99,7 +99,7 @@ class SpoolFile:
         return Appended(last_taken if taken else 0, evicted)
 
     def read(self, limit: int, limit_bytes: int) -> Page:
-        """Give the oldest events; they are safe from eviction until the next call."""
+        """Return the oldest events; they are safe from eviction until the next call."""
         page = Page([], self._gone, 0)
         size = 0
         rows = self._connection.execute(f"{_SELECT} ORDER BY number LIMIT ?", (self._gone, limit))
@@ -129,7 +129,7 @@ class SpoolFile:
         self._connection.close()
 
     def _turn(self, page: Page, number: int, fields: list[Any], checksum: int) -> Page:
-        event = Outgoing(*fields)
+        event = PendingEvent(*fields)
         if not isinstance(event.data, bytes) or zlib.crc32(event.data) != checksum:
             return page._replace(last=number, damaged=page.damaged + 1)
         page.events.append(event)

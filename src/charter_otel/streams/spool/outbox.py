@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import structlog
 
+from charter_otel.aio import spawn
 from charter_otel.streams.base import DropReason
-from charter_otel.streams.outbox import BATCH, BATCH_BYTES, Outbox, Outgoing
+from charter_otel.streams.outbox import BATCH, BATCH_BYTES, Outbox, PendingEvent
 from charter_otel.streams.spool.file import Appended
 from charter_otel.streams.spool.spool import Spool, SpoolUnavailable
-from charter_otel.streams.tasks import spawn
 
 log = structlog.get_logger(__name__)
 
@@ -58,7 +58,7 @@ class SpooledOutbox(Outbox):
         super().__init__(capacity, batch=batch, batch_bytes=batch_bytes)
         self._spool = spool
         self._drop = drop
-        self._moving: list[Outgoing] = []
+        self._moving: list[PendingEvent] = []
         self._copying = False
         self._upto: int | None = None
         self._put = 0
@@ -111,7 +111,7 @@ class SpooledOutbox(Outbox):
         await asyncio.wait({self._task})
         self._task = None
 
-    def put(self, event: Outgoing) -> int:
+    def put(self, event: PendingEvent) -> int:
         """Add the newest event, and give the number of those dropped for it."""
         self._put += 1
         self._active.set()
@@ -119,7 +119,7 @@ class SpooledOutbox(Outbox):
             self._pressed.set()
         return super().put(event)
 
-    async def take(self) -> Sequence[Outgoing]:
+    async def take(self) -> Sequence[PendingEvent]:
         """Wait for events and give the oldest ones, from the disk first."""
         while True:
             async with self._lock:
@@ -205,7 +205,7 @@ class SpooledOutbox(Outbox):
         return not self.queued
 
     def _is_late(self, mark: int) -> bool:
-        """Tell whether an event still waits of the first ``mark``, or the disk is in use."""
+        """Return whether an event still waits of the first ``mark``, or the disk is in use."""
         gone = self._put - self.queued
         return gone < mark or self.spooled > 0 or len(self._waiting) > self.capacity
 
@@ -227,7 +227,7 @@ class SpooledOutbox(Outbox):
         else:
             self._settle(batch, appended)
 
-    def _settle(self, batch: Sequence[Outgoing], appended: Appended) -> None:
+    def _settle(self, batch: Sequence[PendingEvent], appended: Appended) -> None:
         self.spooled += len(self._moving)
         self._moving = []
         if batch and self._taken is batch:

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import structlog
 
-from charter_otel.streams.delivery import describe
-from charter_otel.streams.outbox import Outgoing
+from charter_otel.aio import describe
+from charter_otel.streams.outbox import PendingEvent
 from charter_otel.streams.spool.directory import SpoolDirectory, is_damaged, put_aside
 from charter_otel.streams.spool.file import Appended, Page, SpoolFile
 from charter_otel.streams.spool.worker import Worker
@@ -83,7 +83,7 @@ class Spool:
         return self._file is not None
 
     def collect(self) -> tuple[int, int]:
-        """Give how many events of earlier processes were found since the last call, and lost."""
+        """Return how many events of earlier processes were found since the last call, and lost."""
         found, self._found, lost, self._lost = self._found, 0, self._lost, 0
         return found, lost
 
@@ -95,7 +95,7 @@ class Spool:
             except SpoolUnavailable:
                 return
 
-    async def append(self, events: Sequence[Outgoing], taken: int) -> Appended:
+    async def append(self, events: Sequence[PendingEvent], taken: int) -> Appended:
         """Add events; they are on the disk when this returns. See `SpoolFile.append`.
 
         Raises:
@@ -106,7 +106,7 @@ class Spool:
         return appended
 
     async def read(self, limit: int, limit_bytes: int) -> Page:
-        """Give the oldest events. See `SpoolFile.read`.
+        """Return the oldest events. See `SpoolFile.read`.
 
         Raises:
             SpoolUnavailable: What is there cannot be read, and was put aside.

@@ -1,0 +1,69 @@
+"""The JSON line of a Charter event, put together from what is encoded already.
+
+structlog's way to the same bytes costs three times as much. It is taken where somebody else has a
+say in the line: processors of the user's own, fields bound to the context, the console form.
+"""
+
+import logging
+
+import msgspec
+
+from charter_otel.charter import CATALOG, Event
+from charter_otel.otel.instrumentation import SCOPE
+from charter_otel.otel.lines.values import as_text, one_line, timestamp
+from charter_otel.otel.lines.writer import LineWriter
+from charter_otel.otel.trace_context import TraceIds
+
+_LEVELS = {
+    "info": ("info", logging.INFO),
+    "warn": ("warning", logging.WARNING),
+    "error": ("error", logging.ERROR),
+}
+"""Severity of an event → level of its line, by name and number."""
+
+
+class EventLines:
+    """Writes the lines of Charter events.
+
+    Args:
+        service_name: What each line names as ``service.name``.
+        level: The lowest level that is written, as `logging` numbers it.
+        writer: Where the lines go.
+    """
+
+    def __init__(self, service_name: str, level: int, writer: LineWriter) -> None:
+        self._writer = writer
+        self._heads = {
+            (event_type, severity): _head(event_type, level_name, service_name)
+            for event_type in CATALOG
+            for severity, (level_name, number) in _LEVELS.items()
+            if number >= level
+        }
+        """Type and severity → what stands between time and ids; those that are written only."""
+
+    def write(self, event: Event, encoded: bytes, severity: str, ids: TraceIds | None) -> None:
+        """Write the event's line, if its level is written.
+
+        Args:
+            event: The event.
+            encoded: Its JSON.
+            severity: ``info``, ``warn`` or ``error``.
+            ids: The current span's ids.
+        """
+        head = self._heads.get((event.type, severity))
+        if head is None:
+            return
+        trace = (
+            f'"trace_id":"{ids.trace_id}","span_id":"{ids.span_id}",'
+            f'"trace_flags":"{ids.trace_flags}",'
+            if ids
+            else ""
+        )
+        line = f'{{"timestamp":"{timestamp(event.timestamp)}",{head},{trace}"charter":'
+        self._writer.write(line.encode() + one_line(encoded) + b"}\n")
+
+
+def _head(event_type: str, level: str, service_name: str) -> str:
+    name = as_text(service_name)
+    head = {"level": level, "event": event_type, "logger": SCOPE, "service.name": name}
+    return one_line(msgspec.json.encode(head)).decode()[1:-1]

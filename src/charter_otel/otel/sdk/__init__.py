@@ -1,0 +1,1 @@
+"""The OpenTelemetry SDK as the service sets it up."""

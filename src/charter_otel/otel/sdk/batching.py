@@ -1,0 +1,106 @@
+"""The SDK's batch processors, which lose next to no time over what they cannot hold.
+
+While the Collector is away and a queue is full, the SDK makes a log record and a measurement for
+each item that it drops, which takes longer than keeping it would. Here that happens once a second,
+and what is dropped in between is counted and told together.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Callable, Sized
+from typing import Any
+
+from opentelemetry.sdk._logs import ReadWriteLogRecord
+from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+TOLD_EVERY = 1.0
+"""Seconds between two times that drops are told."""
+
+
+class Overflow:
+    """What does not fit into the queue of a batch processor.
+
+    Args:
+        batch: The SDK's own part of the processor, with the queue and its metrics.
+        clock: Gives monotonic seconds.
+    """
+
+    def __init__(self, batch: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        # The SDK says of its queue only how long it is, to a meter.
+        self._queue: Sized = batch._queue  # noqa: SLF001
+        self._capacity: int = batch._max_queue_size  # noqa: SLF001
+        self._metrics: Any = batch._metrics  # noqa: SLF001
+        self._clock = clock
+        # Reentrant: a finalizer that ends a span may run while its own thread is in here.
+        self._lock = threading.RLock()
+        self._untold = 0
+        self._next = -math.inf
+
+    def holds_back(self) -> bool:
+        """Return whether an item is dropped here; otherwise the SDK is to have it, full or not."""
+        if len(self._queue) < self._capacity:
+            if self._untold:
+                self.tell()
+            return False
+        with self._lock:
+            now = self._clock()
+            if now < self._next:
+                self._untold += 1
+                return True
+            self._next = now + TOLD_EVERY
+        self.tell()
+        return False
+
+    def tell(self) -> None:
+        """Count what was dropped in ``otel.sdk.processor.*.processed``, as the SDK does."""
+        with self._lock:
+            count, self._untold = self._untold, 0
+        if count:
+            self._metrics.drop_items(count)
+
+
+class BatchSpans(BatchSpanProcessor):
+    """The SDK's `BatchSpanProcessor`; while its queue is full, it keeps the oldest spans."""
+
+    def __init__(self, exporter: SpanExporter, *, meter_provider: MeterProvider) -> None:
+        super().__init__(exporter, meter_provider=meter_provider)
+        self._overflow = Overflow(self._batch_processor)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Keep a span for the exporter, or drop it."""
+        sampled = span.context and span.context.trace_flags.sampled
+        if sampled and not self._overflow.holds_back():
+            super().on_end(span)
+
+    def shutdown(self) -> None:
+        """Export what waits, and tell what was dropped."""
+        self._overflow.tell()
+        super().shutdown()  # type: ignore[no-untyped-call]
+
+
+class BatchRecords(BatchLogRecordProcessor):
+    """The SDK's `BatchLogRecordProcessor`; while its queue is full, it keeps the oldest records."""
+
+    def __init__(
+        self,
+        exporter: LogRecordExporter,
+        *,
+        max_queue_size: int | None,
+        meter_provider: MeterProvider,
+    ) -> None:
+        super().__init__(exporter, max_queue_size=max_queue_size, meter_provider=meter_provider)
+        self._overflow = Overflow(self._batch_processor)
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        """Keep a record for the exporter, or drop it."""
+        if not self._overflow.holds_back():
+            super().on_emit(log_record)
+
+    def shutdown(self) -> None:
+        """Export what waits, and tell what was dropped."""
+        self._overflow.tell()
+        super().shutdown()  # type: ignore[no-untyped-call]

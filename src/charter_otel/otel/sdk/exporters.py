@@ -1,0 +1,120 @@
+"""The exporter that the standard variables ask for, for each signal; imported when asked for."""
+
+import os
+import sys
+from importlib import import_module
+from typing import Any, Literal
+
+from opentelemetry.metrics import MeterProvider
+from opentelemetry.sdk._logs.export import LogRecordExporter
+from opentelemetry.sdk.metrics.export import MetricExporter
+from opentelemetry.sdk.trace.export import SpanExporter
+
+Signal = Literal["traces", "metrics", "logs"]
+
+TIMEOUT = 3.0
+"""Seconds that one export takes at most, retries included, unless a variable says otherwise."""
+
+_CLASSES: dict[Signal, tuple[str, str, str]] = {
+    "traces": (
+        "trace_exporter",
+        "OTLPSpanExporter",
+        "opentelemetry.sdk.trace.export:ConsoleSpanExporter",
+    ),
+    "metrics": (
+        "metric_exporter",
+        "OTLPMetricExporter",
+        "opentelemetry.sdk.metrics.export:ConsoleMetricExporter",
+    ),
+    "logs": (
+        "_log_exporter",
+        "OTLPLogExporter",
+        "opentelemetry.sdk._logs.export:ConsoleLogRecordExporter",
+    ),
+}
+_EXPORTERS = ("otlp", "console", "none")
+_PROTOCOLS = {"http/protobuf": "http", "grpc": "grpc"}
+
+
+def span_exporter(meter_provider: MeterProvider | None = None) -> SpanExporter | None:
+    """Return the exporter of spans, which reports on itself, or None where nothing asks for one."""
+    exporter: SpanExporter | None = _exporter("traces", meter_provider)
+    return exporter
+
+
+def metric_exporter() -> MetricExporter | None:
+    """Return the exporter of metrics, or None where nothing asks for one."""
+    exporter: MetricExporter | None = _exporter("metrics")
+    return exporter
+
+
+def log_exporter(meter_provider: MeterProvider | None = None) -> LogRecordExporter | None:
+    """Return the exporter of log records, which reports on itself, or None, as `span_exporter`."""
+    exporter: LogRecordExporter | None = _exporter("logs", meter_provider)
+    return exporter
+
+
+def traces_wanted() -> bool:
+    """Return whether spans are exported."""
+    return _wanted("traces") != "none"
+
+
+def check(signal: Signal) -> None:
+    """Check the exporter and the protocol that the variables name for a signal.
+
+    Raises:
+        ValueError: There is none of that name; the text says which there are.
+    """
+    wanted = _wanted(signal)
+    if wanted not in _EXPORTERS:
+        raise ValueError(
+            f"OTEL_{signal.upper()}_EXPORTER={wanted!r} is unknown; use otlp, console or none"
+        )
+    if wanted == "otlp":
+        _transport(signal)
+
+
+def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> Any:
+    check(signal)
+    wanted = _wanted(signal)
+    module, name, console = _CLASSES[signal]
+    if wanted == "none":
+        return None
+    if wanted == "console":
+        path, _, class_name = console.partition(":")
+        # stdout belongs to the log pipeline: one JSON object a line, and nothing else.
+        return getattr(import_module(path), class_name)(out=sys.stderr)
+    transport = _transport(signal)
+    exporter = getattr(
+        import_module(f"opentelemetry.exporter.otlp.proto.{transport}.{module}"), name
+    )
+    reporting = {"meter_provider": meter_provider} if meter_provider else {}
+    return exporter(timeout=_timeout(signal), **reporting)
+
+
+def _wanted(signal: Signal) -> str:
+    """Without a word about exporters, an endpoint is what asks for one."""
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return "none"
+    named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
+    endpoint = _variable(signal, "ENDPOINT")
+    return named or ("otlp" if endpoint else "none")
+
+
+def _transport(signal: Signal) -> str:
+    protocol = _variable(signal, "PROTOCOL") or "http/protobuf"
+    if protocol not in _PROTOCOLS:
+        known = " or ".join(_PROTOCOLS)
+        raise ValueError(
+            f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is unknown for {signal}; use {known}"
+        )
+    return _PROTOCOLS[protocol]
+
+
+def _timeout(signal: Signal) -> float | None:
+    return None if _variable(signal, "TIMEOUT") else TIMEOUT
+
+
+def _variable(signal: Signal, name: str) -> str:
+    general = os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
+    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", "") or general

@@ -1,0 +1,280 @@
+"""The SDK's three providers, from the standard `OTEL_*` variables, and their bounded shutdown."""
+
+import asyncio
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import NamedTuple
+
+from opentelemetry.metrics import Meter, NoOpMeter
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
+from opentelemetry.sdk.metrics import (
+    Counter,
+    Exemplar,
+    ExemplarReservoir,
+    Histogram,
+    MeterProvider,
+    UpDownCounter,
+)
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
+from opentelemetry.util.types import Attributes, AttributeValue
+
+from charter_otel.otel.instrumentation import Instrumentation
+from charter_otel.otel.sdk import exporters
+from charter_otel.otel.sdk.batching import BatchRecords, BatchSpans
+from charter_otel.otel.span_events import EventToSpanEventBridge
+
+SERVICE_NAME = "charter-otel"
+"""``service.name``, unless the environment says otherwise."""
+
+ROBOT_SERIES = 1_000
+"""Series that each of the five per-robot metrics has at most: 5,000 for each instance."""
+
+SDK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Bucket boundaries of what the SDK says of its own work."""
+
+_SUMS = (Counter, UpDownCounter)
+
+LOG_QUEUE = 8_192
+"""Event records that wait for the exporter at most, unless `OTEL_BLRP_MAX_QUEUE_SIZE` says
+otherwise: 8 s at 1,000 events a second."""
+
+
+class Providers(NamedTuple):
+    """The three providers of one process; build them in each worker, never before a fork."""
+
+    tracer_provider: TracerProvider
+    meter_provider: MeterProvider
+    logger_provider: LoggerProvider
+
+    def instrumentation(self) -> Instrumentation:
+        """Return the tracer, logger and instruments that these providers back."""
+        return Instrumentation(self.tracer_provider, self.meter_provider, self.logger_provider)
+
+    async def shutdown(self, budget: float = 3.0) -> bool:
+        """Export what waits and release everything, within ``budget`` seconds.
+
+        The SDK's own shutdown blocks for as long as the Collector lets it. So it runs in threads
+        that the process does not wait for, and that go on where the budget is too small: traces
+        and logs first, then metrics, which count them.
+
+        Returns:
+            Whether all of it ended in time.
+        """
+        try:
+            await asyncio.wait_for(_in_thread(self._shutdown), budget)
+        except TimeoutError:
+            return False
+        return True
+
+    def _shutdown(self) -> None:
+        exporting = [_start(self.tracer_provider.shutdown), _start(self.logger_provider.shutdown)]
+        for thread in exporting:
+            thread.join()
+        self.meter_provider.shutdown()
+
+
+def build(
+    *,
+    service_name: str = SERVICE_NAME,
+    service_version: str | None = None,
+    span_processors: Sequence[SpanProcessor] = (),
+    metric_readers: Sequence[MetricReader] = (),
+    log_processors: Sequence[LogRecordProcessor] = (),
+) -> Providers:
+    """Build the providers that the standard variables ask for.
+
+    Where no variable names an endpoint or an exporter for a signal, that signal is not exported:
+    events still have trace ids, and the calls cost next to nothing.
+
+    Args:
+        service_name: ``service.name``, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES`
+            say otherwise.
+        service_version: ``service.version``.
+        span_processors: Processors beside the exporter's.
+        metric_readers: Readers beside the exporter's.
+        log_processors: Processors beside the exporter's and the span event bridge.
+
+    Raises:
+        ValueError: A variable names a protocol or an exporter that there is none of.
+    """
+    os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
+    resource = make_resource(service_name, service_version)
+    meter_provider = _meter_provider(resource, metric_readers)
+    return Providers(
+        _tracer_provider(resource, span_processors, meter_provider),
+        meter_provider,
+        _logger_provider(
+            resource, log_processors, meter_provider, bridge=_spans_wanted(span_processors)
+        ),
+    )
+
+
+def _spans_wanted(processors: Sequence[SpanProcessor]) -> bool:
+    return bool(processors) or exporters.traces_wanted()
+
+
+def make_resource(service_name: str = SERVICE_NAME, service_version: str | None = None) -> Resource:
+    """Return who we are to OpenTelemetry; what the environment says wins."""
+    attributes: dict[str, AttributeValue] = {}
+    if not _named_by_environment():
+        attributes["service.name"] = service_name
+    if service_version:
+        attributes["service.version"] = service_version
+    if "host.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+        # An instance's id is random: this says which machine or pod it is.
+        attributes["host.name"] = socket.gethostname()
+    created = Resource.create(attributes)
+    return _Resource(created.attributes, created.schema_url)
+
+
+class _Resource(Resource):
+    """Knows its hash: exporters ask for it with each span and record, and the SDK's makes JSON."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
+def _named_by_environment() -> bool:
+    attributes = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
+    return bool(os.environ.get("OTEL_SERVICE_NAME")) or "service.name=" in attributes
+
+
+def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> MeterProvider:
+    exporter = exporters.metric_exporter()
+    if exporter is not None:
+        readers = [*readers, PeriodicExportingMetricReader(exporter)]
+    if not readers:
+        return _UnreadMeterProvider(resource=resource, shutdown_on_exit=False)
+    return MeterProvider(
+        metric_readers=readers,
+        resource=resource,
+        shutdown_on_exit=False,
+        views=[
+            View(instrument_name="charter.robot.*", aggregation_cardinality_limit=ROBOT_SERIES),
+            # The SDK's default buckets are for milliseconds; its own durations are in seconds.
+            View(
+                instrument_name="otel.sdk.*",
+                instrument_type=Histogram,
+                aggregation=ExplicitBucketHistogramAggregation(SDK_SECONDS),
+            ),
+            *[
+                View(instrument_type=kind, exemplar_reservoir_factory=_no_exemplars)
+                for kind in _SUMS
+            ],
+        ],
+    )
+
+
+class _UnreadMeterProvider(MeterProvider):
+    """Has no reader, ever, and so its instruments need not look at any value."""
+
+    def get_meter(
+        self,
+        name: str,
+        version: str | None = None,
+        schema_url: str | None = None,
+        attributes: Attributes = None,
+    ) -> Meter:
+        """Return a meter that measures nothing."""
+        del attributes
+        return NoOpMeter(name, version, schema_url)
+
+
+class _NoExemplars(ExemplarReservoir):
+    """Keeps none: panels ask for those of histograms, and choosing one costs as much as the sum."""
+
+    def offer(self, *_: object) -> None:
+        """Take none."""
+
+    def collect(self, _: Attributes) -> list[Exemplar]:
+        """Return none."""
+        return []
+
+
+def _no_exemplars(_: object) -> Callable[..., ExemplarReservoir]:
+    return _NoExemplars
+
+
+def _tracer_provider(
+    resource: Resource, processors: Sequence[SpanProcessor], meter_provider: MeterProvider
+) -> TracerProvider:
+    exporter = exporters.span_exporter(meter_provider)
+    if exporter is not None:
+        processors = [*processors, BatchSpans(exporter, meter_provider=meter_provider)]
+    provider = TracerProvider(
+        sampler=_sampler(bool(processors)),
+        resource=resource,
+        shutdown_on_exit=False,
+        meter_provider=meter_provider,
+    )
+    for processor in processors:
+        provider.add_span_processor(processor)
+    return provider
+
+
+def _sampler(somebody_looks: bool) -> Sampler | None:
+    """Return None for the standard variables' choice; record nothing where nobody looks."""
+    if somebody_looks or os.environ.get("OTEL_TRACES_SAMPLER"):
+        return None
+    return ParentBased(ALWAYS_OFF)
+
+
+def _logger_provider(
+    resource: Resource,
+    processors: Sequence[LogRecordProcessor],
+    meter_provider: MeterProvider,
+    *,
+    bridge: bool,
+) -> LoggerProvider:
+    exporter = exporters.log_exporter(meter_provider)
+    if exporter is not None:
+        processors = [
+            *processors,
+            BatchRecords(exporter, max_queue_size=_log_queue(), meter_provider=meter_provider),
+        ]
+    provider = LoggerProvider(
+        resource=resource, shutdown_on_exit=False, meter_provider=meter_provider
+    )
+    if bridge:
+        provider.add_log_record_processor(EventToSpanEventBridge())
+    for processor in processors:
+        provider.add_log_record_processor(processor)
+    return provider
+
+
+def _start(function: Callable[[], object]) -> threading.Thread:
+    """Run the function in a daemon thread: unlike an executor's, it cannot hold up the exit."""
+    thread = threading.Thread(target=function, name="charter-shutdown", daemon=True)
+    thread.start()
+    return thread
+
+
+def _log_queue() -> int | None:
+    """Return None for the standard variable's choice."""
+    return None if os.environ.get("OTEL_BLRP_MAX_QUEUE_SIZE") else LOG_QUEUE
+
+
+async def _in_thread(function: Callable[[], object]) -> None:
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+
+    def run() -> None:
+        try:
+            function()
+        finally:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(done.set)
+
+    _start(run)
+    await done.wait()

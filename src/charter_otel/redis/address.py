@@ -1,0 +1,196 @@
+"""Where a Redis is: the URL, checked, and the clients made from it.
+
+A URL may carry a password, so no error text here repeats any part of it.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+
+from redis.asyncio import Redis
+
+from charter_otel.redis import pools
+from charter_otel.redis.pools import Node
+
+SCHEMES = (
+    *("redis", "rediss", "unix"),
+    *("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
+)
+"""URL schemes that lead to a Redis or Valkey: one server, a Sentinel set, or a cluster."""
+
+EXAMPLES = (
+    "redis://host:6379/0, rediss://user:password@host:6379/0, unix:///path/to/socket?db=0, "
+    "redis+sentinel://host:26379,host:26379/mymaster/0 or redis+cluster://host:6379,host:6379"
+)
+"""A URL of each kind."""
+
+_PORTS = {"sentinel": 26379}
+_DIGITS = 6
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
+_PLACE = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._-]*)?")
+"""What is surely no password: a host, a port, a database."""
+_TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
+_SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
+
+
+class Address(NamedTuple):
+    """A Redis that a URL names."""
+
+    name: str
+    """The address without user, password and options: fit for logs."""
+    scheme: str
+    """``redis``, ``rediss`` or ``unix``: how a connection is made."""
+    options: Mapping[str, Any]
+    """Arguments of the connection class; may hold a password."""
+    nodes: Sequence[Node] = ()
+    """Whom to ask where the master is: the Sentinels, or nodes of the cluster."""
+    service: str = ""
+    """What the Sentinels call the master."""
+    sentinel: Mapping[str, str] = {}
+    """User and password of the Sentinels."""
+    replicas: int = 0
+    """Replicas that must have what was published before it counts as published."""
+
+    def __repr__(self) -> str:
+        return f"Address({self.name})"
+
+    def digest(self, prefix: str) -> str:
+        """Return a short name for the stream with this key prefix, without a secret."""
+        stream = f"{self.name}/{self.options.get('db', 0)} {prefix}"
+        return sha256(stream.encode()).hexdigest()[:12]
+
+    def client(self, key: str = "{charter}") -> Redis:
+        """Make a client that connects when it is first used, and neither retries nor waits long.
+
+        Args:
+            key: A key in the slot of the client's keys; in a cluster it goes where that one lies.
+        """
+        if not self.nodes:
+            return Redis.from_pool(pools.direct(self.scheme, self.options))
+        if self.service:
+            pool = pools.of_sentinel_set(
+                self.nodes, self.service, self.scheme, self.options, self.sentinel
+            )
+        else:
+            pool = pools.of_cluster(self.nodes, key, self.scheme, self.options)
+        return Redis.from_pool(pool)
+
+
+def parse_address(url: str) -> Address:
+    """Read and check a Redis URL.
+
+    Raises:
+        ValueError: It is none; the text says what is right, and nothing of the URL.
+    """
+    parts = _split(url)
+    if parts.scheme == "unix":
+        return _socket(parts)
+    scheme, _, kind = parts.scheme.partition("+")
+    known = {"replicas", *(_TLS_OPTIONS if scheme == "rediss" else ())}
+    given = _query(parts, {"db", *known, *(_SENTINEL_OPTIONS if kind == "sentinel" else ())})
+    replicas = _number(given.pop("replicas", "0"), "the number of replicas")
+    sentinel = {
+        name.removeprefix("sentinel_"): given.pop(name) for name in _SENTINEL_OPTIONS & given.keys()
+    }
+    nodes = _endpoints(parts, kind)
+    service, path = _service(parts.path) if kind == "sentinel" else ("", parts.path[1:])
+    name = f"{parts.scheme}://{','.join(map(_shown, nodes))}{f'/{service}' if service else ''}"
+    options = {**_database(given, path, kind), **given, **_credentials(parts)}
+    if not kind:
+        host, port = nodes[0]
+        return Address(name, scheme, {"host": host, "port": port, **options}, replicas=replicas)
+    return Address(name, scheme, options, nodes, service, sentinel, replicas)
+
+
+def _socket(parts: SplitResult) -> Address:
+    if parts.netloc.rpartition("@")[2] or len(parts.path) <= 1:
+        raise _wrong("a unix:// URL names a socket's absolute path and no host")
+    if "@" in parts.path:
+        # Else what was meant as a password would be part of the name that logs show.
+        raise _wrong("user and password stand before the path; '@' in the path is %40")
+    database = _database(_query(parts, {"db"}), "", "")
+    path = unquote(parts.path)
+    return Address(f"unix://{path}", "unix", {"path": path, **database, **_credentials(parts)})
+
+
+def without_secrets(url: str) -> str:
+    """Return a URL that may be wrong as far as it surely holds no secret, for an error text."""
+    scheme, separator, rest = url.partition("://")
+    _, at, place = rest.rpartition("@")
+    if not _SCHEME.fullmatch(scheme):
+        return "***"
+    shown = place if not place or _PLACE.fullmatch(place) else "***"
+    return f"{scheme}{separator}{'***@' if at else ''}{shown}"
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise _wrong("it cannot be read") from None
+    if parts.scheme not in SCHEMES:
+        raise _wrong(f"the scheme is none of {', '.join(SCHEMES)}")
+    if parts.fragment or not url.isprintable() or not url.isascii() or " " in url:
+        raise _wrong("it has characters that must be written as %XX ('#', spaces, beyond ASCII)")
+    return parts
+
+
+def _credentials(parts: SplitResult) -> dict[str, str]:
+    named = {"username": parts.username, "password": parts.password}
+    return {name: unquote(value) for name, value in named.items() if value}
+
+
+def _endpoints(parts: SplitResult, kind: str) -> list[Node]:
+    hosts = parts.netloc.rpartition("@")[2]
+    return [_endpoint(each, kind) for each in (hosts.split(",") if kind else [hosts])]
+
+
+def _endpoint(text: str, kind: str) -> Node:
+    try:
+        parts = urlsplit(f"//{text}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise _wrong("the port is no number from 1 to 65535") from None
+    if not host or any(c in host for c in "/\\%?,"):
+        raise _wrong("it names no host")
+    if port == 0:
+        raise _wrong("the port is no number from 1 to 65535")
+    return Node(host, port or _PORTS.get(kind, 6379))
+
+
+def _service(path: str) -> tuple[str, str]:
+    """Split what follows the Sentinels: the master's name, and the database if any."""
+    name, _, database = path.removeprefix("/").partition("/")
+    if not name:
+        raise _wrong("it does not say what the Sentinels call the master, e.g. /mymaster")
+    return unquote(name), database
+
+
+def _query(parts: SplitResult, known: set[str]) -> dict[str, str]:
+    given = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if not given.keys() <= known:
+        raise _wrong(f"it has an option other than {', '.join(sorted(known))}")
+    return given
+
+
+def _database(given: dict[str, str], path: str, kind: str) -> dict[str, int]:
+    number = _number(given.pop("db", path) or "0", "the database")
+    if number and kind == "cluster":
+        raise _wrong("a cluster has database 0 only")
+    return {"db": number}
+
+
+def _number(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
+        raise _wrong(f"{what} is no number")
+    return int(text)
+
+
+def _shown(node: Node) -> str:
+    return f"[{node.host}]:{node.port}" if ":" in node.host else f"{node.host}:{node.port}"
+
+
+def _wrong(reason: str) -> ValueError:
+    return ValueError(f"{reason}; write e.g. {EXAMPLES}")

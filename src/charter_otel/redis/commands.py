@@ -1,0 +1,81 @@
+"""The Redis commands that the stream uses, with the types that they give here.
+
+redis-py's own types cover both wire protocols and both kinds of text at once.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+REPLY_LOST = (RedisConnectionError, RedisTimeoutError)
+"""What a command raises of which nobody knows whether the server has run it."""
+
+RawEntry = tuple[bytes, dict[bytes, bytes]]
+"""An entry's id and fields."""
+
+Member = tuple[str, str]
+"""A group and one of its consumers."""
+
+
+async def ping(client: Redis) -> None:
+    """Make sure that the server answers, connecting where needed."""
+    await cast("Any", client).ping()
+
+
+async def newest(client: Redis, key: str, count: int, *, end: bytes = b"+") -> list[RawEntry]:
+    """Return the latest entries up to ``end``, newest first."""
+    return cast("list[RawEntry]", await client.xrevrange(key, end, count=count))
+
+
+async def oldest(client: Redis, key: str, count: int, *, start: str) -> list[RawEntry]:
+    """Return the first entries from ``start`` on, oldest first."""
+    return cast("list[RawEntry]", await client.xrange(key, start, count=count))
+
+
+async def wait(client: Redis, key: str, last: bytes, count: int, block: int) -> list[RawEntry]:
+    """Return entries after ``last``, waiting up to ``block`` milliseconds for one."""
+    return _only(await client.xread({key: last}, count=count, block=block))
+
+
+async def acknowledge(client: Redis, key: str, who: Member, done: Sequence[bytes]) -> None:
+    """Tell that a group has handled entries."""
+    await client.xack(key, who[0], *done)
+
+
+async def acknowledge_and_wait(
+    client: Redis, key: str, who: Member, done: Sequence[bytes], *, count: int, block: int
+) -> list[RawEntry]:
+    """Acknowledge in the same round trip in which more is asked for.
+
+    Gives entries that nobody in the group was given, waiting up to ``block`` milliseconds.
+    """
+    async with client.pipeline(transaction=False) as together:
+        if done:
+            together.xack(key, who[0], *done)
+        together.xreadgroup(*who, {key: ">"}, count=count, block=block)
+        *_, reply = await together.execute()
+    return _only(reply)
+
+
+async def groups(client: Redis, key: str) -> list[dict[str, Any]]:
+    """Return what the server knows of a stream's groups."""
+    return await client.xinfo_groups(key)
+
+
+async def place_of(client: Redis, key: str, event_id: str) -> bytes | None:
+    """Return the entry id that a hash remembers for an event."""
+    return cast("bytes | None", await cast("Any", client).hget(key, event_id))
+
+
+async def keep(
+    client: Redis, key: str, who: Member, ids: list[bytes], *, deliveries: int | None = None
+) -> None:
+    """Renew a claim on entries; their delivery count stays unless one is given."""
+    await cast("Any", client).xclaim(key, *who, 0, ids, retrycount=deliveries, justid=True)
+
+
+def _only(reply: Any) -> list[RawEntry]:
+    return cast("list[RawEntry]", reply[0][1]) if reply else []

@@ -1,0 +1,189 @@
+"""uvicorn as the service needs it: its options, its listening socket, its end."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
+from typing import Any
+
+import click
+import uvicorn
+
+from charter_otel.aio import until_first
+from charter_otel.failures import Failure, Refusal
+from charter_otel.open_files import raise_open_file_limit
+from charter_otel.server.gc_tuning import settle
+from charter_otel.server.protocols import MAX_HEADER_BYTES, TimedHTTP, websocket_protocol
+from charter_otel.service.app import create_app
+from charter_otel.service.settings import SettingError, Settings
+
+_BACKLOG = 2_048
+
+
+class Server(uvicorn.Server):
+    """A server that a signal ends with exit code 0, once everything is shut down."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start; from then on the process does nothing but serve."""
+        await super().startup(sockets)
+        settle()
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until asked to end.
+
+        Raises:
+            Failure: The app did not start.
+        """
+        try:
+            await super().serve(sockets)
+        except SystemExit as error:
+            raise Failure(
+                "the service did not start; the log lines above say why, fix that and start again"
+            ) from error
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Shut down; a second Ctrl-C does so without waiting for anything."""
+        super().handle_exit(sig, frame)
+        # uvicorn would raise the captured signals again after a clean end.
+        self._captured_signals.clear()
+
+
+class EmbeddedServer(Server):
+    """A server in a program that handles the signals itself."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.ready.set()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the program."""
+        yield
+
+
+def run(settings: Settings, host: str, port: int, *, ws: str, **tls: str | None) -> None:
+    """Run the service until a signal ends it.
+
+    Args:
+        settings: The service's settings.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        ws: uvicorn's WebSocket implementation.
+        tls: ``ssl_certfile`` and ``ssl_keyfile``.
+
+    Raises:
+        Failure: The address is taken, or the service did not start.
+        Refusal: A variable or a certificate is wrong.
+    """
+    raise_open_file_limit()
+    config = configure(build_app(settings), settings, ws=ws, **tls)
+    _check_tls(config)
+    with listen(host, port) as listening:
+        scheme = "https" if config.is_ssl else "http"
+        click.echo(f"charter-otel: {scheme}://{_address(listening)}, Ctrl-C ends it", err=True)
+        Server(config).run(sockets=[listening])
+
+
+@asynccontextmanager
+async def embedded(settings: Settings) -> AsyncIterator[str]:
+    """Run the service on a free loopback port in this event loop; give its base address.
+
+    Raises:
+        Failure: The service did not start.
+        Refusal: A variable has a wrong value.
+    """
+    server = EmbeddedServer(configure(build_app(settings), settings))
+    with listen("127.0.0.1", 0) as listening:
+        serving = asyncio.create_task(server.serve([listening]), name="charter-demo-service")
+        try:
+            # A start that fails ends `serving`, which says why when it is awaited below.
+            await until_first(server.ready.wait(), asyncio.wait({serving}))
+            if server.started:
+                yield f"http://{_address(listening)}"
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def build_app(settings: Settings) -> Any:
+    """Build the app.
+
+    Raises:
+        Refusal: A variable has a wrong value.
+    """
+    try:
+        return create_app(settings)
+    except SettingError as error:
+        raise Refusal(str(error)) from error
+
+
+def configure(
+    app: Any, settings: Settings, *, ws: str = "websockets-sansio", **tls: str | None
+) -> uvicorn.Config:
+    """Return uvicorn's options for the service.
+
+    Pings find a robot that is gone within 40 s; compression would double the memory of each
+    connection; uvicorn's own log set-up is off, so that its lines go through ours.
+    """
+    return uvicorn.Config(
+        app,
+        loop="uvloop",
+        http=TimedHTTP,
+        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        ws=websocket_protocol(ws, settings.max_frames_per_second),
+        ws_max_size=settings.max_frame_bytes,
+        ws_per_message_deflate=False,
+        ws_ping_interval=20,
+        ws_ping_timeout=20,
+        timeout_graceful_shutdown=10,
+        log_config=None,
+        # At INFO it writes each connection's address, which is nobody's business.
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        **tls,  # type: ignore[arg-type]
+    )
+
+
+def _check_tls(config: uvicorn.Config) -> None:
+    """Read the certificate and its key now, before anybody is told that the service is there."""
+    try:
+        config.load()
+    except OSError as error:  # of which ssl.SSLError is one
+        raise Refusal(
+            f"--ssl-certfile {config.ssl_certfile} and its key are of no use "
+            f"({error.strerror or error}); give a certificate chain and its private key in PEM"
+        ) from error
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open the listening socket.
+
+    Raises:
+        Failure: The address is taken, or is none of this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise Failure(
+            f"cannot listen on {host}:{port}: {_reason(error)}; "
+            "stop what uses the address, or give another --host or --port"
+        ) from error
+
+
+def _reason(error: OSError) -> str:
+    """Return the system's words; asyncio and socket add the address, which the text has already."""
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

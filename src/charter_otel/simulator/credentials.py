@@ -1,0 +1,71 @@
+"""What the commands present to a service that asks for tokens."""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+import httpx
+
+from charter_otel.tokens import Scope, sign
+
+HINT = "set CHARTER_AUTH_SECRET to the service's own"
+"""What to do when a service refuses."""
+
+READER_HINT = f"{HINT}, or CHARTER_TOKEN to a token that has the scope read"
+"""What a reader can do as well."""
+
+REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
+"""Answers that ask for other credentials."""
+
+_ROBOT_LIFETIME = 86_400.0
+_REQUEST_LIFETIME = 300.0
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Signs a token for whoever needs one, where there is a secret.
+
+    Args:
+        secret: The service's secret.
+        token: A token that a REST client presents as it is, instead of one signed here.
+    """
+
+    secret: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False)
+
+    def of_robot(self, robot_id: str) -> dict[str, str]:
+        """Return the headers with which a robot connects."""
+        if self.secret is None:
+            return {}
+        return _header(sign(self.secret, robot_id, lifetime=_ROBOT_LIFETIME))
+
+    def of_client(self, *scopes: Scope) -> httpx.Auth | None:
+        """Return an auth flow that signs each request, so that a client never expires."""
+        if self.token is not None:
+            return _Presented(self.token)
+        return None if self.secret is None else _SignedRequests(self.secret, scopes)
+
+
+class _Presented(httpx.Auth):
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers.update(_header(self._token))
+        yield request
+
+
+class _SignedRequests(httpx.Auth):
+    def __init__(self, secret: str, scopes: tuple[Scope, ...]) -> None:
+        self._secret = secret
+        self._scopes = scopes
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        token = sign(
+            self._secret, "charter-otel-cli", scopes=self._scopes, lifetime=_REQUEST_LIFETIME
+        )
+        request.headers.update(_header(token))
+        yield request
+
+
+def _header(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}

@@ -1,0 +1,75 @@
+"""Many simulated robots: connected one after the other, ended together."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from charter_otel.aio import wait_for
+from charter_otel.simulator.address import Address
+from charter_otel.simulator.credentials import Credentials
+from charter_otel.simulator.robot import Robot
+from charter_otel.simulator.session import RobotBehaviour
+from charter_otel.simulator.tally import FleetStats
+
+CONNECTS_PER_SECOND = 250.0
+"""How fast a fleet connects: well below what one instance accepts (about 1,700 a second)."""
+
+_NONE = Credentials()
+
+
+class Fleet:
+    """A fleet of simulated robots, ``robot_001`` and on.
+
+    Args:
+        address: The service.
+        robots: How many.
+        habits: What the robot of a number, from 0, does.
+        connects_per_second: How fast they connect.
+        credentials: What they present.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        robots: int,
+        habits: Callable[[int], RobotBehaviour],
+        *,
+        connects_per_second: float = CONNECTS_PER_SECOND,
+        credentials: Credentials = _NONE,
+    ) -> None:
+        self.tally = FleetStats()
+        self._interval = 1 / connects_per_second
+        self._credentials = credentials
+        self._robots = [self._robot(address, number, habits(number)) for number in range(robots)]
+
+    @property
+    def robot_ids(self) -> list[str]:
+        """The robots' ids."""
+        return [robot.robot_id for robot in self._robots]
+
+    async def run(self, stop: asyncio.Event, *, seconds: float | None = None) -> None:
+        """Connect the robots and let them live until ``stop``.
+
+        Args:
+            stop: Ends the fleet: each robot waits for its last answers and disconnects.
+            seconds: Sets ``stop`` so long after the last robot began to connect.
+        """
+        async with asyncio.TaskGroup() as group:
+            await self._launch(group, stop)
+            if seconds is not None:
+                await wait_for(stop, seconds)
+                stop.set()
+
+    async def _launch(self, group: asyncio.TaskGroup, stop: asyncio.Event) -> None:
+        due = time.perf_counter()
+        for robot in self._robots:
+            if stop.is_set():
+                return
+            group.create_task(robot.live(stop), name=f"charter-robot-{robot.robot_id}")
+            due += self._interval
+            await asyncio.sleep(due - time.perf_counter())
+
+    def _robot(self, address: Address, number: int, habits: RobotBehaviour) -> Robot:
+        robot_id = f"robot_{number + 1:03d}"
+        url = address.of(robot_id, acknowledge=habits.acknowledge)
+        return Robot(robot_id, url, habits, self.tally, self._credentials)

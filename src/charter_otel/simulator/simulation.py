@@ -1,0 +1,135 @@
+"""A simulation from its plan to its result: the fleet, its missions, the progress bar."""
+
+import asyncio
+import sys
+import time
+from typing import NamedTuple
+
+import click
+import httpx
+import msgspec
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+from charter_otel.aio import stop_on_signal, wait_for
+from charter_otel.failures import Failure
+from charter_otel.open_files import raise_open_file_limit
+from charter_otel.simulator import (
+    Address,
+    Fleet,
+    FleetStats,
+    Missions,
+    Result,
+    RobotBehaviour,
+    in_words,
+    refused,
+)
+from charter_otel.simulator.credentials import HINT, REFUSALS, Credentials
+
+
+class Plan(NamedTuple):
+    """What to simulate."""
+
+    address: Address
+    robots: int
+    habits: RobotBehaviour
+    seconds: float
+    connects_per_second: float
+    missions_per_second: float
+    credentials: Credentials
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first robot's start to the end."""
+        return self.seconds + self.robots / self.connects_per_second
+
+
+def simulate(plan: Plan) -> None:
+    """Run the simulation and print its result.
+
+    Raises:
+        Failure: A robot could not connect, or anything failed.
+    """
+    raise_open_file_limit()
+    fleet = Fleet(
+        plan.address,
+        plan.robots,
+        lambda _: plan.habits,
+        connects_per_second=plan.connects_per_second,
+        credentials=plan.credentials,
+    )
+    started = time.perf_counter()
+    uvloop.run(_run(plan, fleet))
+    result = fleet.tally.result(
+        robots=plan.robots,
+        acknowledge=plan.habits.acknowledge,
+        seconds=time.perf_counter() - started,
+    )
+    click.echo(in_words(result) if sys.stdout.isatty() else msgspec.json.encode(result))
+    _judge(plan, result, fleet.tally)
+
+
+async def _run(plan: Plan, fleet: Fleet) -> None:
+    with stop_on_signal() as stop:
+        async with (
+            httpx.AsyncClient(
+                base_url=plan.address.http,
+                auth=plan.credentials.of_client("write"),
+                trust_env=False,
+            ) as client,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(_show_progress(plan, fleet.tally, stop))
+            if plan.missions_per_second:
+                missions = Missions(client, fleet.robot_ids, plan.missions_per_second, fleet.tally)
+                group.create_task(missions.post(stop))
+            await fleet.run(stop, seconds=plan.seconds)
+
+
+async def _show_progress(plan: Plan, tally: FleetStats, stop: asyncio.Event) -> None:
+    """Show a bar on stderr where that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        return
+    columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=plan.duration)
+        started = time.perf_counter()
+        while not await wait_for(stop, 0.2):
+            progress.update(
+                task,
+                completed=time.perf_counter() - started,
+                description=_state(plan, tally),
+            )
+
+
+def _state(plan: Plan, tally: FleetStats) -> str:
+    return (
+        f"{tally.open}/{plan.robots} connected, {tally.sent:,} frames, "
+        f"{tally.errors.total()} errors"
+    )
+
+
+def _judge(plan: Plan, result: Result, tally: FleetStats) -> None:
+    if result.connected == 0:
+        raise Failure(
+            f"no robot could connect to {plan.address.websocket} ({tally.first_error}); "
+            f"{_remedy(tally)}"
+        )
+    if result.errors:
+        raise Failure(
+            f"{result.errors} errors, the first: {tally.first_error}; "
+            "the service's log tells more about each connection's end"
+        )
+    if result.connected < result.robots:
+        raise Failure(
+            f"{result.robots - result.connected} robots had no time to connect; "
+            "give more --seconds or --connects-per-second"
+        )
+
+
+def _remedy(tally: FleetStats) -> str:
+    if tally.errors.keys() & {refused(status) for status in REFUSALS}:
+        return HINT
+    return "start the service with `charter-otel serve`, or give its address with --url"

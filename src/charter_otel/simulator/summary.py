@@ -1,0 +1,107 @@
+"""What a demonstration came to: one JSON line for a machine, tables for a person."""
+
+from typing import Any
+
+import msgspec
+import structlog
+from msgspec import Struct
+from rich.console import Console
+from rich.table import Table
+
+from charter_otel.charter import CATALOG, EventType
+from charter_otel.emit import EmitStatistics
+from charter_otel.simulator import FleetStats
+
+NEXT_STEPS = (
+    ("events that last", "CHARTER_EVENT_STREAM=redis://127.0.0.1:6379/0 make demo"),
+    ("OpenTelemetry", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 make demo"),
+    ("a Collector", "make collector, then see collector/"),
+    ("Grafana", "import or provision dashboards/"),
+    ("the service", "charter-otel serve, then charter-otel simulate and charter-otel tail"),
+)
+"""How to go on: to what, and with what."""
+
+
+class Summary(Struct, frozen=True, kw_only=True):
+    """A demonstration in numbers."""
+
+    seconds: float
+    events: dict[str, int]
+    """Events by type."""
+    robots: int
+    connections_established: int
+    connections_closed: int
+    job_runs: int
+    frames_sent: int
+    frames_acknowledged: int
+    bad_frames_answered: int
+    missions_posted: int
+    emission_p50_us: float
+    """What emitting an event to all five sinks costs, in microseconds."""
+    emission_p99_us: float
+    errors: dict[str, int]
+    """Of the fleet by kind, and of the emitter by sink."""
+    first_error: str | None
+
+
+def summarize(
+    tally: FleetStats, statistics: EmitStatistics, *, robots: int, seconds: float
+) -> Summary:
+    """Sum up what fleet and emitter counted."""
+    emitted = statistics.emitted
+    return Summary(
+        seconds=round(seconds, 3),
+        events={event_type: emitted.get(event_type, 0) for event_type in CATALOG},
+        robots=robots,
+        connections_established=emitted.get(EventType.TELEMETRY_CONNECTION_ESTABLISHED, 0),
+        connections_closed=emitted.get(EventType.TELEMETRY_CONNECTION_CLOSED, 0),
+        job_runs=emitted.get(EventType.METRICS_AGGREGATION_COMPLETED, 0)
+        + emitted.get(EventType.METRICS_AGGREGATION_FAILED, 0),
+        frames_sent=tally.sent,
+        frames_acknowledged=tally.acknowledged,
+        bad_frames_answered=tally.bad_frames_answered,
+        missions_posted=tally.missions,
+        emission_p50_us=round(statistics.median * 1e6, 1),
+        emission_p99_us=round(statistics.p99 * 1e6, 1),
+        errors={**tally.errors, **{f"sink {s}": n for s, n in statistics.failed.items()}},
+        first_error=tally.first_error,
+    )
+
+
+def log(summary: Summary) -> None:
+    """Write the summary as a line of the log."""
+    fields: dict[str, Any] = msgspec.to_builtins(summary)
+    structlog.get_logger("charter_otel.cli.demo").info("demo.summary", **fields)
+
+
+def show(summary: Summary, *, stderr: bool) -> None:
+    """Show the summary to a person."""
+    console = Console(stderr=stderr)
+    # A command to copy stays on one line.
+    console.width = max(console.width, 100)
+    for title, rows in (
+        ("Events", {name: f"{count:,}" for name, count in summary.events.items()}),
+        ("In numbers", _numbers(summary)),
+        ("How to go on", dict(NEXT_STEPS)),
+    ):
+        console.print(_table(title, rows))
+
+
+def _table(title: str, rows: dict[str, str]) -> Table:
+    table = Table(title=f"\n{title}", title_justify="left", show_header=False, box=None)
+    for name, value in rows.items():
+        table.add_row(f"  {name}", value)
+    return table
+
+
+def _numbers(summary: Summary) -> dict[str, str]:
+    opened, closed = summary.connections_established, summary.connections_closed
+    return {
+        "connections": f"{opened} established, {closed} closed, by {summary.robots} robots",
+        "job runs": f"{summary.job_runs}",
+        "mission entries": f"{summary.missions_posted:,}",
+        "frames": f"{summary.frames_sent:,} sent, {summary.frames_acknowledged:,} acknowledged",
+        "bad frames": f"{summary.bad_frames_answered} sent on purpose, answered with an error",
+        "emitting an event": f"p50 {summary.emission_p50_us} µs, p99 {summary.emission_p99_us} µs",
+        "errors": ", ".join(f"{n} {kind}" for kind, n in summary.errors.items()) or "none",
+    }

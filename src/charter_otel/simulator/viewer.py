@@ -1,0 +1,40 @@
+"""Somebody who looks at a dashboard: reads presence and the latest readings through REST."""
+
+import asyncio
+from itertools import cycle
+
+import httpx
+
+from charter_otel.aio import wait_for
+from charter_otel.simulator import Fleet
+
+_READS_EVERY = 0.5
+
+
+class Viewer:
+    """Reads one robot's metrics after the other's.
+
+    Args:
+        client: A client whose base address is the service's.
+        fleet: Whose robots are looked at.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, fleet: Fleet) -> None:
+        self._client = client
+        self._tally = fleet.tally
+        self._robot_ids = cycle(fleet.robot_ids)
+
+    async def view(self, stop: asyncio.Event) -> None:
+        """Read until ``stop``."""
+        while not await wait_for(stop, _READS_EVERY):
+            await self._read("/api/telemetry/robots")
+            await self._read(f"/api/telemetry/robots/{next(self._robot_ids)}/metrics")
+
+    async def _read(self, path: str) -> None:
+        try:
+            response = await self._client.get(path)
+            # A robot that has sent nothing yet is unknown.
+            if response.status_code != httpx.codes.NOT_FOUND:
+                response.raise_for_status()
+        except httpx.HTTPError as error:
+            self._tally.failed("viewer", error)

@@ -1,0 +1,222 @@
+"""A stream in parts, each in a slot of its own, for more than one core of Redis.
+
+All events of a source, a robot or a job, go through the same part, so their order is kept.
+"""
+
+import asyncio
+import heapq
+from collections import defaultdict
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from charter_otel.aio import spawn
+from charter_otel.charter import Event
+from charter_otel.charter.ids import milliseconds
+from charter_otel.redis.slots import partition_of, prefixes
+from charter_otel.streams.base import (
+    EventStream,
+    Observer,
+    Statistics,
+    SubscriberStatistics,
+    Subscription,
+)
+from charter_otel.streams.history import Located, StreamPosition
+from charter_otel.streams.redis.layout import since
+from charter_otel.streams.redis.register import OpenRegister
+from charter_otel.streams.redis.stream import RedisStream
+
+Sources = Sequence[AsyncIterator[Event]]
+
+OVERLAP_MS = 1000
+"""Milliseconds by which who resumes goes back in the other parts, whose clocks may differ."""
+
+
+def source_of(event: Event) -> str:
+    """Return the robot or the job that an event is about."""
+    return str(event.payload.get("robot_id") or event.payload.get("job_id") or "")
+
+
+class PartitionedStream(EventStream):
+    """Carries events through several Redis streams, those of one source in order.
+
+    A subscriber's handler may run for several sources at once. Readers get events in the order in
+    which the parts took them.
+
+    Args:
+        url: The Redis; a cluster gives each part to one of its nodes.
+        partitions: How many parts there are.
+        observer: Who is told what the stream does.
+        prefix: What all keys begin with; ``{charter}`` becomes ``{charter:0}`` and so on.
+        spool: Directory where events wait that Redis does not take.
+        source: Gives that whose events keep their order: by default the robot or the job.
+        options: Of each `RedisStream`.
+
+    Raises:
+        ValueError: The URL or the number is wrong; the text repeats nothing of the URL.
+    """
+
+    system = "redis"
+
+    def __init__(
+        self,
+        url: str,
+        partitions: int,
+        *,
+        observer: Observer | None = None,
+        prefix: str = "{charter}",
+        spool: Path | None = None,
+        source: Callable[[Event], str] = source_of,
+        **options: Any,
+    ) -> None:
+        super().__init__(observer=observer)
+        self._source = source
+        self.parts = [
+            RedisStream(url, observer=observer, prefix=each, spool=spool, **options)
+            for each in prefixes(partitions, prefix)
+        ]
+
+    def publish_nowait(
+        self, event: Event, *, encoded: bytes | None = None, traceparent: str | None = None
+    ) -> bool:
+        """Queue an event in its source's part; see `EventStream.publish_nowait`."""
+        part = self.parts[partition_of(self._source(event), len(self.parts))]
+        return part.publish_nowait(event, encoded=encoded, traceparent=traceparent)
+
+    def use_register(self, pairing: OpenRegister | None) -> None:
+        """Keep a register in each part; see `RedisStream.pair`."""
+        for part in self.parts:
+            part.use_register(pairing)
+
+    async def start(self) -> None:
+        """Begin to publish and deliver; Redis need not be reachable."""
+        await asyncio.gather(*(part.start() for part in self.parts))
+
+    async def stop(self, deadline: float = 5.0) -> None:
+        """Stop all parts at once, within ``deadline`` seconds."""
+        await asyncio.gather(*(part.stop(deadline) for part in self.parts))
+
+    async def read(
+        self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
+    ) -> Sequence[Event]:
+        """Return events by the time at which they came into the stream; see `EventStream.read`."""
+        if after is None:
+            latest = (part.recent_placed(types, limit) for part in self.parts)
+            return _in_order(await asyncio.gather(*latest))[-limit:]
+        begins = await self._after(after)
+        found = await asyncio.gather(
+            *(
+                part.placed_after(mark, types, limit)
+                for part, mark in zip(self.parts, begins, strict=True)
+            )
+        )
+        return _in_order(found)[:limit]
+
+    def follow(
+        self, *, after: str | None = None, types: frozenset[str] = frozenset()
+    ) -> AsyncIterator[Event]:
+        """Return events as they come; who resumes may get some of the last second again.
+
+        Raises:
+            ValueError: ``after`` is no event id.
+            StreamUnavailable: Redis cannot be reached to begin after an event (from the iterator).
+        """
+        if after is None:
+            now = [part.follow(types=types) for part in self.parts]
+            return _merged(partial(_given, now))
+        milliseconds(after)
+        return _merged(partial(self._following, after, types))
+
+    def statistics(self) -> Statistics:
+        """Add up what the parts tell; all of them must be reachable."""
+        each = [part.statistics() for part in self.parts]
+        sums = {name: sum(getattr(one, name) for one in each) for name in _SUMS}
+        return Statistics(
+            system=self.system,
+            connected=all(one.connected for one in each),
+            error=next((one.error for one in each if one.error), None),
+            subscribers=_added([s for one in each for s in one.subscribers]),
+            **sums,
+        )
+
+    def _subscribed(self, subscription: Subscription) -> None:
+        for part in self.parts:
+            part.register(subscription)
+
+    async def _following(self, event_id: str, types: frozenset[str]) -> Sources:
+        begins = await self._after(event_id, overlap=OVERLAP_MS)
+        return [
+            part.follow_after(mark, types) for part, mark in zip(self.parts, begins, strict=True)
+        ]
+
+    async def _after(self, event_id: str, *, overlap: int = 0) -> list[StreamPosition]:
+        """Return for each part the place from which on events came after an event.
+
+        Those of the same millisecond are in the order of the parts.
+        """
+        places = await asyncio.gather(*(part.place(event_id) for part in self.parts))
+        own = next((number for number, place in enumerate(places) if place is not None), None)
+        if own is None:
+            return [since(event_id)] * len(self.parts)
+        made, sequence = places[own] or since(event_id)
+        return [
+            (made, sequence) if number == own else (made - overlap + (number < own), -1)
+            for number in range(len(self.parts))
+        ]
+
+
+def _in_order(parts: Sequence[Sequence[Located]]) -> list[Event]:
+    keyed = (
+        [(mark[0], number, mark[1], event) for mark, event in part]
+        for number, part in enumerate(parts)
+    )
+    return [event for *_, event in heapq.merge(*keyed, key=lambda placed: placed[:3])]
+
+
+async def _given(sources: Sources) -> Sources:
+    return sources
+
+
+async def _merged(begin: Callable[[], Awaitable[Sources]]) -> AsyncGenerator[Event, None]:
+    """Yield what several followers give, as it comes; each waits until its event is taken."""
+    queue: asyncio.Queue[Event | Exception | None] = asyncio.Queue(1)
+    sources = await begin()
+    tasks = [spawn(_pass_on(source, queue), "charter partition follower") for source in sources]
+    try:
+        for _ in sources:
+            while (item := await queue.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _pass_on(source: AsyncIterator[Event], queue: asyncio.Queue[Any]) -> None:
+    try:
+        async for event in source:
+            await queue.put(event)
+    except Exception as error:  # noqa: BLE001 - whoever follows gets it
+        await queue.put(error)
+    else:
+        await queue.put(None)
+
+
+_SUMS = (
+    *("published", "queued", "capacity", "dropped"),
+    *("accepted", "spooled", "recovered", "replayed"),
+)
+
+
+def _added(subscribers: Iterable[SubscriberStatistics]) -> tuple[SubscriberStatistics, ...]:
+    """Add up the scores of each group."""
+    scores: dict[str, list[SubscriberStatistics]] = defaultdict(list)
+    for subscriber in subscribers:
+        scores[subscriber.group].append(subscriber)
+    return tuple(
+        SubscriberStatistics(group, *map(sum, zip(*(score[1:] for score in each), strict=True)))
+        for group, each in scores.items()
+    )

@@ -1,0 +1,83 @@
+"""The robots whose state the other instances do not know yet."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from charter_otel.telemetry.cluster.shared_state import BATCH, State, state_of
+from charter_otel.telemetry.connections import Connection, Connections
+from charter_otel.telemetry.fleet import Fleet
+
+_LOOKED_AT = 5_000
+
+
+class Change(NamedTuple):
+    """The state of a robot at a moment."""
+
+    connection: Connection
+    last_seen: float
+    state: State
+
+
+class Changes:
+    """Finds what is to be told; each robot is there once, with its newest state.
+
+    Robots that came or went are told of first. Those that talked are found by going round the open
+    connections, so that a frame costs nothing here.
+
+    Args:
+        fleet: The robots.
+        connections: The open connections.
+    """
+
+    def __init__(self, fleet: Fleet, connections: Connections) -> None:
+        self._fleet = fleet
+        self._connections = connections
+        self._marked: dict[str, Connection] = {}
+        self._round: Iterator[Connection] = iter(())
+
+    def mark(self, connection: Connection) -> None:
+        """Have the state of the connection's robot told soon, once the robot is claimed."""
+        self._marked[connection.robot_id] = connection
+
+    def forget(self, connection: Connection) -> None:
+        """Tell nothing of this connection any more."""
+        if self._marked.get(connection.robot_id) is connection:
+            del self._marked[connection.robot_id]
+
+    def take(self) -> list[Change]:
+        """Take a batch of changes; `told` or `give_back` must follow."""
+        claimed = (c for c in self._marked.values() if c.epoch is not None)
+        chosen = dict.fromkeys(islice(claimed, BATCH))
+        for connection in chosen:
+            del self._marked[connection.robot_id]
+        for connection in islice(self._going_round(), BATCH - len(chosen)):
+            chosen[connection] = None
+        changes = (self._change(connection) for connection in chosen)
+        return [change for change in changes if change is not None]
+
+    def told(self, changes: Sequence[Change]) -> None:
+        """Record that the others know."""
+        for change in changes:
+            change.connection.shared = change.last_seen
+
+    def give_back(self, changes: Sequence[Change]) -> None:
+        """Have the changes told later, unless newer ones come first."""
+        for change in changes:
+            self._marked.setdefault(change.state.robot_id, change.connection)
+
+    def _going_round(self) -> Iterator[Connection]:
+        """Yield open connections whose robots talked since they were told of last."""
+        for _ in range(min(_LOOKED_AT, len(self._connections))):
+            connection = next(self._round, None)
+            if connection is None:
+                self._round = iter(self._connections)
+                connection = next(self._round, None)
+            if connection and connection.epoch and connection.shared != connection.last_seen:
+                yield connection
+
+    def _change(self, connection: Connection) -> Change | None:
+        robot = self._fleet.get(connection.robot_id)
+        if robot is None or not connection.epoch or robot.connection_id != connection.id:
+            return None
+        return Change(connection, connection.last_seen, state_of(robot, connection))

@@ -1,0 +1,30 @@
+"""What lies in Redis: keys under the hash tag that they share with the event stream."""
+
+from charter_otel.streams.redis.register import RegisterKeys
+
+
+class Layout:
+    """The keys.
+
+    Args:
+        prefix: What all keys begin with.
+    """
+
+    def __init__(self, prefix: str = "{charter}") -> None:
+        register = RegisterKeys(prefix)
+        self.open = register.open
+        self.closed = register.lost
+        self.instances = f"{prefix}:instances"
+        """Hash "instance -> beats, Unix seconds of the last"."""
+        self.lost = f"{prefix}:instances:lost"
+        """Sorted set of the instances that were declared lost."""
+        self.mail = f"{prefix}:instances:mail:"
+        """Beginning of the lists of connections that an instance lost to another one."""
+        self.reaper = f"{prefix}:instances:reaper"
+        """Who looks for orphans now."""
+        self.owners = f"{prefix}:owners"
+        """Hash "robot -> epoch, Unix seconds of accept, instance, connection"."""
+        self.presence = f"{prefix}:presence"
+        self.readings = f"{prefix}:readings"
+        self.offline = f"{prefix}:offline"
+        """Sorted set of the offline robots."""

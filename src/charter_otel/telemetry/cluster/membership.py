@@ -1,0 +1,150 @@
+"""Who is there: each instance's sign of life, and how the others find that it has ended."""
+
+import asyncio
+import contextlib
+import math
+import secrets
+import time
+from collections import deque
+from typing import Any, Literal
+
+from redis.asyncio import Redis
+
+from charter_otel.redis.script import Script
+from charter_otel.telemetry.cluster.keys import Layout
+
+REMEMBERED = 86_400
+"""Seconds for which a lost instance, and what was closed for it, is remembered."""
+
+_BEATS_PER_LEASE = 3
+_ROUND_TRIPS = 10
+_LOST_AFTER_LEASES = 1.5
+
+Renewal = Literal["renewed", "joined", "lost"]
+
+
+class Membership:
+    """This instance's lease, and what it sees of the others'.
+
+    No clock is compared with another one's. An instance counts its beats up; whoever has watched
+    the count stand still for one and a half leases declares it lost, while the instance itself
+    holds its lease to be over after one. Who could not watch meanwhile, because it slept or Redis
+    was away, begins to watch anew.
+
+    Args:
+        client: A client that gives bytes.
+        layout: The keys.
+        lease: Seconds for which a sign of life is good.
+    """
+
+    def __init__(self, client: Redis, layout: Layout, lease: float) -> None:
+        self.id = _new_id()
+        self.lease = lease
+        self.beat = lease / _BEATS_PER_LEASE
+        """Seconds between two signs of life."""
+        self._layout = layout
+        self._client: Any = client
+        self._renew = Script(__package__, "renew")
+        self._declare = Script(__package__, "declare")
+        self._renewed = -math.inf
+        self._tried = -math.inf
+        """When the last sign of life that has come to its end was begun."""
+        self._trial = asyncio.Event()
+        """Set when the renewal that is next or under way has come to its end."""
+        self._clocks: deque[tuple[float, float]] = deque(maxlen=_ROUND_TRIPS)
+        """Of the latest round trips: seconds, and Redis's time less the monotonic one."""
+        self._server = b""
+        """Which run of which server took the last sign of life."""
+        self._former: set[str] = set()
+        self._seen: dict[str, tuple[bytes, float]] = {}
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time for a sign of life."""
+        return time.monotonic() - self._renewed >= self.beat
+
+    @property
+    def valid(self) -> bool:
+        """Whether nobody can have declared this instance lost."""
+        return time.monotonic() < self._renewed + self.lease
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether the lease is over and nobody has asked since what became of it."""
+        over = self._renewed + self.lease
+        return over <= time.monotonic() and self._tried < over
+
+    async def settled(self, within: float) -> None:
+        """Wait until it is known what became of the lease, for ``within`` seconds at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while self.in_doubt:
+                    await self._trial.wait()
+
+    def is_lost(self, owner: str) -> bool:
+        """Return whether this instance had the name and was declared lost under it."""
+        return owner in self._former
+
+    async def renew(self) -> Renewal:
+        """Give a sign of life; an instance that was declared lost gets a new name.
+
+        It has joined where Redis does not know it, and where a restart or a fail-over came between:
+        the server may lack what was told last.
+        """
+        begun, gap = time.monotonic(), time.monotonic() - self._renewed
+        try:
+            state, *told = await self._renew(
+                self._client, [self._layout.instances, self._layout.lost], self.id
+            )
+        finally:
+            # An answer that waited for this instance to wake up is of the time before its sleep.
+            self._tried = begun
+            self._trial.set()
+            self._trial = asyncio.Event()
+        if state == b"lost":
+            self._former.add(self.id)
+            self.id = _new_id()
+            self._renewed = -math.inf
+            return "lost"
+        self._renewed = begun
+        self._compare_clocks(float(told[1]), begun)
+        self._watch(told[2:], anew=gap > 2 * self.beat)
+        before, self._server = self._server, told[0]
+        return "renewed" if state == b"renewed" and before == self._server else "joined"
+
+    def on_common_clock(self, moment: float) -> float:
+        """Return a moment of this process's monotonic clock as Unix seconds of Redis's clock."""
+        _, apart = min(self._clocks, default=(0.0, time.time() - time.monotonic()))
+        return moment + apart
+
+    async def declare_lost(self) -> int:
+        """Declare lost whoever has given no sign of life for too long, and say how many."""
+        limit = time.monotonic() - self.lease * _LOST_AFTER_LEASES
+        silent = [(name, beats) for name, (beats, at) in self._seen.items() if at <= limit]
+        keys = [self._layout.instances, self._layout.lost, self._layout.closed]
+        for name, beats in silent:
+            del self._seen[name]
+            await self._declare(self._client, keys, name, beats, REMEMBERED)
+        return len(silent)
+
+    async def leave(self) -> None:
+        """Say that this instance ends as it should."""
+        await self._client.hdel(self._layout.instances, self.id)
+
+    def _compare_clocks(self, there: float, begun: float) -> None:
+        """Estimate how far apart the clocks are; the shortest round trip tells it best."""
+        ended = time.monotonic()
+        self._clocks.append((ended - begun, there - (begun + ended) / 2))
+
+    def _watch(self, others: list[bytes], *, anew: bool) -> None:
+        now = time.monotonic()
+        known = {} if anew else self._seen
+        self._seen = {
+            name: known[name] if known.get(name, (b"",))[0] == beats else (beats, now)
+            for name, beats in zip((o.decode() for o in others[::2]), others[1::2], strict=True)
+            if name != self.id
+        }
+
+
+def _new_id() -> str:
+    return secrets.token_hex(8)

@@ -1,0 +1,82 @@
+"""The register of open connections, which moves with the event stream."""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from charter_otel.charter import CloseReason, EventType
+from charter_otel.streams.redis.register import RegisterChange
+
+NOBODY = "-"
+"""Owner of a connection that had ended when its opening event was published."""
+
+
+class Details(msgspec.Struct):
+    """What the register tells of an open connection."""
+
+    robot_id: str
+    connected_at: float
+    """Unix seconds."""
+    traceparent: str | None = None
+    """The handshake's trace context."""
+
+
+class _Payload(msgspec.Struct):
+    robot_id: str
+    connection_id: str
+    connected_at: float = 0.0
+    reason: str | None = None
+
+
+class _Envelope(msgspec.Struct):
+    type: str
+    payload: Any
+
+
+class ConnectionRegister:
+    """Tells the stream which event opens a connection and which one closes it.
+
+    Args:
+        owner: Gives the instance that holds a connection, or None where none does any more.
+    """
+
+    def __init__(self, owner: Callable[[str], str | None]) -> None:
+        self._owner = owner
+
+    def mark(self, envelope: bytes, traceparent: str | None) -> RegisterChange | None:
+        """Tell what publishing the event does."""
+        if b'"telemetry.connection_' not in envelope:
+            return None
+        try:
+            event = _ENVELOPE.decode(envelope)
+            payload = msgspec.convert(event.payload, _Payload)
+        except msgspec.MsgspecError:
+            return None
+        if event.type == EventType.TELEMETRY_CONNECTION_ESTABLISHED:
+            owner = self._owner(payload.connection_id) or NOBODY
+            details = Details(payload.robot_id, payload.connected_at, traceparent)
+            return RegisterChange("open", payload.connection_id, entry(owner, details))
+        if event.type == EventType.TELEMETRY_CONNECTION_CLOSED:
+            lost = payload.reason == CloseReason.SERVER_LOST
+            return RegisterChange("lost" if lost else "close", payload.connection_id)
+        return None
+
+
+def entry(owner: str, details: Details) -> str:
+    """Return a connection's value in the register."""
+    return f"{owner}\n{_ENCODE(details).decode()}"
+
+
+def read_entry(value: bytes) -> Details:
+    """Read a connection's value in the register.
+
+    Raises:
+        msgspec.MsgspecError: It is none.
+    """
+    return _DETAILS.decode(value.partition(b"\n")[2])
+
+
+_ENCODE = msgspec.json.Encoder().encode
+_ENVELOPE = msgspec.json.Decoder(_Envelope)
+_DETAILS = msgspec.json.Decoder(Details)

@@ -1,0 +1,253 @@
+"""Instances that share a Redis: one task for each does what they have to tell each other."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
+
+import structlog
+from redis.asyncio import Redis
+
+from charter_otel.aio import Backoff, describe, end, spawn
+from charter_otel.charter import CloseReason
+from charter_otel.otel.trace_context import traceparent
+from charter_otel.redis.errors import FAILURES
+from charter_otel.telemetry.cluster.changes import Changes
+from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.local import LocalPresence
+from charter_otel.telemetry.cluster.membership import Membership
+from charter_otel.telemetry.cluster.reaper import CloseLost, Reaper
+from charter_otel.telemetry.cluster.register import ConnectionRegister, Details, entry
+from charter_otel.telemetry.cluster.shared_state import SharedState
+from charter_otel.telemetry.cluster.takeover import Takeover
+from charter_otel.telemetry.connections import Connection, Connections
+from charter_otel.telemetry.fleet import Fleet
+
+LEASE = 15.0
+"""Seconds for which an instance's sign of life is good."""
+
+_PAUSE = 0.1
+_DOUBT = 2.0
+_STOP_WITHIN = 1.0
+_REGISTERED_AT_ONCE = 500
+
+Answer = TypeVar("Answer")
+
+log = structlog.get_logger(__name__)
+
+
+class SharedPresence(LocalPresence):
+    """Shares presence and readings, gives each robot one owner, and buries dead instances.
+
+    Args:
+        client: A client that gives bytes; `stop` closes it.
+        fleet: The robots of this instance.
+        connections: Its open connections.
+        close: Emits the closing event of a dead instance's connection.
+        lease: Seconds for which a sign of life is good.
+        prefix: What keys start with. Its braces keep them in one slot of a cluster.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        fleet: Fleet,
+        connections: Connections,
+        close: CloseLost,
+        *,
+        lease: float = LEASE,
+        prefix: str = "{charter}",
+    ) -> None:
+        super().__init__(fleet)
+        self.register = ConnectionRegister(self._owner)
+        layout = self._layout = Layout(prefix)
+        self._client: Any = client
+        self._connections = connections
+        self._membership = Membership(client, layout, lease)
+        self._takeover = Takeover(client, layout)
+        self._changes = Changes(fleet, connections)
+        self._state = SharedState(client, layout)
+        self._reaper = Reaper(client, layout, self._membership, self._state, close)
+        self._pause = min(_PAUSE, lease / 10)
+        self._moved: set[str] = set()
+        """Connections whose robots have newer ones on other instances."""
+        self._joined = False
+        self.connected = False
+        """Whether the last exchange with the others worked."""
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def _owner(self, connection_id: str) -> str | None:
+        """Return the instance that holds a connection, or None where none does any more."""
+        connection = self._connections.get(connection_id)
+        return None if connection is None else connection.owner
+
+    async def start(self) -> None:
+        """Begin to work together; Redis need not be reachable."""
+        self._tasks = [
+            spawn(self._keep_on(self._exchange, self._pause), "charter instances"),
+            spawn(self._keep_on(self._reap, self._membership.beat), "charter reaper"),
+        ]
+
+    async def stop(self) -> None:
+        """Tell what the others do not know yet, and leave, within a second."""
+        for task in self._tasks:
+            await end(task, time.monotonic())
+        self._tasks.clear()
+        with contextlib.suppress(*FAILURES):
+            async with asyncio.timeout(_STOP_WITHIN if self.connected else 0):
+                while len(self._takeover):
+                    await self._takeover.claim(self._membership)
+                while await self._share():
+                    pass
+                await self._membership.leave()
+        await self._client.aclose()
+
+    def opened(self, connection: Connection) -> None:
+        """Have the robot claimed and its presence told."""
+        connection.owner = self._membership.id
+        self._takeover.add(connection)
+        self._changes.mark(connection)
+
+    def closed(self, connection: Connection) -> None:
+        """Have the robot's presence told, unless others know better."""
+        moved = connection.id in self._moved
+        self._moved.discard(connection.id)
+        if moved or self._membership.is_lost(connection.owner):
+            self._fleet.forget(connection)
+        else:
+            self._changes.mark(connection)
+
+    async def owns_close(self, connection: Connection) -> bool:
+        """Return whether no other instance emits the closing event."""
+        await self._membership.settled(_DOUBT)
+        return not self._membership.is_lost(connection.owner)
+
+    async def robots(self) -> list[dict[str, Any]]:
+        """Return what all instances know; of the robots connected here, what this one knows."""
+        return self._with_own(await self.everywhere())
+
+    async def everywhere(self) -> dict[str, dict[str, Any]]:
+        """Return what Redis knows of all robots, by their ids; nothing while it is away."""
+        return await self._ask(self._state.presence) or {}
+
+    async def reading(self, robot_id: str) -> dict[str, Any] | None:
+        """Return the newest reading that any instance has taken."""
+        here = await super().reading(robot_id)
+        robot = self._fleet.get(robot_id)
+        if here and robot and robot.connection and robot.talked_on(robot.connection):
+            return here
+        elsewhere = await self._ask(lambda: self._state.reading(robot_id))
+        found = [reading for reading in (here, elsewhere) if reading is not None]
+        return max(found, key=lambda reading: reading["updated_at"], default=None)
+
+    async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
+        """Ask Redis, but nobody who is known to be away, so that no reader waits for long."""
+        if not self.connected:
+            return None
+        try:
+            return await question()
+        except FAILURES:
+            return None
+
+    async def _keep_on(self, work: Callable[[], Awaitable[None]], pause: float) -> None:
+        """Work again and again until cancelled; an outage is logged once."""
+        backoff = Backoff(pause, max(pause, self._membership.beat))
+        while True:
+            try:
+                await work()
+            except FAILURES as error:
+                self._lost(error)
+                await asyncio.sleep(backoff.next())
+            except Exception:
+                log.exception("work for the other instances failed")
+                await asyncio.sleep(backoff.next())
+            else:
+                backoff.reset()
+                await asyncio.sleep(pause)
+
+    def _lost(self, error: BaseException) -> None:
+        if self.connected:
+            log.warning("instances do not hear each other", error=describe(error))
+        self.connected = False
+
+    def _found(self) -> None:
+        if not self.connected:
+            log.info("instances share presence", instance=self._membership.id)
+        self.connected = True
+
+    async def _exchange(self) -> None:
+        """Give a sign of life, claim robots, hear of lost ones, tell what is new."""
+        if (self._membership.due or not self.connected) and not await self._renew():
+            return
+        self._end([connection.id for connection in await self._takeover.claim(self._membership)])
+        self._end(await self._takeover.lost(self._membership.id))
+        await self._share()
+        self._found()
+
+    async def _renew(self) -> bool:
+        """Keep the lease, and tell whether the instance has it."""
+        renewal = await self._membership.renew()
+        if renewal == "lost":
+            self._drop_lost_connections()
+            return False
+        if renewal == "joined" and self._joined:
+            await self._tell_all()
+        self._joined = True
+        return True
+
+    def _drop_lost_connections(self) -> None:
+        """Close what others have declared lost: its closing events are theirs."""
+        self._joined = False
+        self._takeover.new_box()
+        lost = [c for c in self._connections if self._membership.is_lost(c.owner)]
+        log.warning("this instance was declared lost while it slept", connections=len(lost))
+        for connection in lost:
+            self._changes.forget(connection)
+            self._takeover.forget(connection)
+            connection.end(CloseReason.SERVER_LOST)
+
+    async def _tell_all(self) -> None:
+        """Tell everything anew: Redis has lost what it knew."""
+        connections = [c for c in self._connections if not self._membership.is_lost(c.owner)]
+        for connection in connections:
+            connection.epoch = None
+            self._takeover.add(connection)
+            self._changes.mark(connection)
+        for start in range(0, len(connections), _REGISTERED_AT_ONCE):
+            await self._register(connections[start : start + _REGISTERED_AT_ONCE])
+        await self._state.again()
+
+    async def _register(self, connections: Sequence[Connection]) -> None:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            for c in connections:
+                details = Details(c.robot_id, c.connected_at, traceparent(c.handshake))
+                pipeline.hsetnx(self._layout.open, c.id, entry(c.owner, details))
+            await pipeline.execute()
+        # What closed meanwhile may have left the register before it came in.
+        if gone := [c.id for c in connections if self._connections.get(c.id) is None]:
+            await self._client.hdel(self._layout.open, *gone)
+
+    def _end(self, superseded: Iterable[str]) -> None:
+        for connection_id in superseded:
+            connection = self._connections.get(connection_id)
+            if connection is not None:
+                self._moved.add(connection_id)
+                connection.end(CloseReason.SUPERSEDED)
+
+    async def _share(self) -> bool:
+        """Tell a batch of changes, and tell whether there was one."""
+        changes = self._changes.take()
+        try:
+            await self._state.write([change.state for change in changes])
+        except BaseException:
+            self._changes.give_back(changes)
+            raise
+        self._changes.told(changes)
+        return bool(changes)
+
+    async def _reap(self) -> None:
+        """Close what dead instances have left, if this one itself is alive for sure."""
+        if self._membership.valid:
+            await self._membership.declare_lost()
+            await self._reaper.reap()

@@ -1,0 +1,117 @@
+"""The state of robots as all instances see it: presence and last readings."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+
+from charter_otel.redis.script import Script
+from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import KNOWN_ROBOTS, Robot
+
+BATCH = 200
+"""Robots that are told of at once; few, because frames wait while a batch is put together."""
+
+_PAGE = 1_000
+_LATEST = 2_000
+
+
+class State(NamedTuple):
+    """What is told of a robot."""
+
+    robot_id: str
+    epoch: str
+    """Of the connection whose state it is."""
+    presence: dict[str, Any]
+    reading: dict[str, Any] | None = None
+
+
+class SharedState:
+    """Writes and reads the robots' state.
+
+    Args:
+        client: A client that gives bytes.
+        layout: The keys.
+        capacity: Robots that are known at most.
+    """
+
+    def __init__(self, client: Redis, layout: Layout, capacity: int = KNOWN_ROBOTS) -> None:
+        self._client: Any = client
+        self._layout = layout
+        self._capacity = capacity
+        self._share = Script(__package__, "share")
+        self._offline: deque[State] = deque(maxlen=_LATEST)
+        """States that ended a robot's presence: the latest, more than a second's."""
+
+    async def write(self, states: Sequence[State]) -> int:
+        """Tell the states, and say how many were heard."""
+        heard = await self._tell(states)
+        self._offline.extend(state for state in states if _is_offline(state))
+        return heard
+
+    async def again(self) -> None:
+        """Tell again who went offline last: no connection is left here that would tell it."""
+        states = list(self._offline)
+        for start in range(0, len(states), BATCH):
+            await self._tell(states[start : start + BATCH])
+
+    async def _tell(self, states: Sequence[State]) -> int:
+        if not states:
+            return 0
+        keys = [self._layout.presence, self._layout.readings, self._layout.owners]
+        packed = msgspec.msgpack.encode([_packed(state) for state in states])
+        heard: int = await self._share(
+            self._client, [*keys, self._layout.offline], self._capacity, packed
+        )
+        return heard
+
+    async def presence(self) -> dict[str, dict[str, Any]]:
+        """Return the presence of every robot by its id."""
+        found: dict[str, dict[str, Any]] = {}
+        async for robot_id, presence in self._client.hscan_iter(self._layout.presence, count=_PAGE):
+            found[robot_id.decode()] = shown(presence)
+        return found
+
+    async def reading(self, robot_id: str) -> dict[str, Any] | None:
+        """Return a robot's last reading."""
+        reading = await self._client.hget(self._layout.readings, robot_id)
+        return None if reading is None else _READING(reading)
+
+
+def shown(presence: bytes) -> dict[str, Any]:
+    """Return the presence that a robot's stored state shows."""
+    state: dict[str, Any] = _PRESENCE(presence)
+    state.pop("frames", None)
+    return state
+
+
+def state_of(robot: Robot, connection: Connection) -> State:
+    """Return the robot's state; the connection is its newest here."""
+    presence = {**robot.presence(), "frames": connection.frames}
+    reading = None
+    if robot.talked_on(connection):
+        reading = {**robot.metrics(), "updated_at": robot.updated_at}
+    return State(robot.robot_id, connection.epoch or "", presence, reading)
+
+
+def _is_offline(state: State) -> bool:
+    return bool(state.presence["status"] == "offline")
+
+
+def _packed(state: State) -> tuple[str, ...]:
+    offline = state.presence["disconnected_at"] if _is_offline(state) else None
+    return (
+        state.robot_id,
+        state.epoch,
+        _ENCODE(state.presence).decode(),
+        _ENCODE({"robot_id": state.robot_id, **state.reading}).decode() if state.reading else "",
+        "" if offline is None else repr(float(offline)),
+    )
+
+
+_ENCODE = msgspec.json.Encoder().encode
+_PRESENCE = msgspec.json.Decoder(dict[str, Any]).decode
+_READING = msgspec.json.Decoder(dict[str, Any]).decode

@@ -1,0 +1,83 @@
+"""Which connection of a robot is its newest, whatever instances they are on."""
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import msgspec
+from redis.asyncio import Redis
+
+from charter_otel.redis.script import Script
+from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.membership import Membership
+from charter_otel.telemetry.connections import Connection
+
+CLAIMS = 200
+"""Robots that are claimed at once."""
+
+_LETTERS = 1_000
+_MAIL_KEPT = 3_600
+
+
+class Takeover:
+    """Claims robots for this instance, and hears of those that it lost to another one.
+
+    Args:
+        client: A client that gives bytes.
+        layout: The keys.
+    """
+
+    def __init__(self, client: Redis, layout: Layout) -> None:
+        self._client: Any = client
+        self._layout = layout
+        self._script = Script(__package__, "claim")
+        self._waiting: dict[str, Connection] = {}
+        """By robot: its newest connection here, not claimed yet."""
+        self._read: list[bytes] = []
+        """Letters that have been read and may lie in the box still."""
+
+    def __len__(self) -> int:
+        """Return the number of robots to be claimed."""
+        return len(self._waiting)
+
+    def add(self, connection: Connection) -> None:
+        """Have the connection's robot claimed; one that waits for that already is older."""
+        self._waiting[connection.robot_id] = connection
+
+    async def claim(self, member: Membership) -> list[Connection]:
+        """Claim robots, and give the connections that turned out not to be the newest."""
+        claimed = list(islice(self._waiting.values(), CLAIMS))
+        if not claimed:
+            return []
+        claims = [(c.robot_id, c.id, member.on_common_clock(c.opened)) for c in claimed]
+        epochs = await self._script(
+            self._client,
+            [self._layout.owners],
+            *(member.id, self._layout.mail, _MAIL_KEPT, msgspec.msgpack.encode(claims)),
+        )
+        for connection, epoch in zip(claimed, epochs, strict=True):
+            connection.epoch = epoch.decode()
+            if self._waiting.get(connection.robot_id) is connection:
+                del self._waiting[connection.robot_id]
+        return [connection for connection in claimed if not connection.epoch]
+
+    async def lost(self, instance: str) -> Sequence[str]:
+        """Return the ids of connections that newer ones on other instances supersede."""
+        box = self._layout.mail + instance
+        async with self._client.pipeline(transaction=True) as pipeline:
+            # By their text, not by their number: an answer that is lost is asked for again.
+            for letter in self._read:
+                pipeline.lrem(box, 0, letter)
+            pipeline.lrange(box, 0, _LETTERS - 1)
+            *_, letters = await pipeline.execute()
+        self._read = letters
+        return [letter.decode() for letter in letters]
+
+    def forget(self, connection: Connection) -> None:
+        """Claim nothing for this connection any more."""
+        if self._waiting.get(connection.robot_id) is connection:
+            del self._waiting[connection.robot_id]
+
+    def new_box(self) -> None:
+        """Begin with an empty box: the instance has a new name."""
+        self._read = []

@@ -1,0 +1,320 @@
+"""The three providers: what the standard variables make of them, and their bounded end."""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from opentelemetry.metrics import CallbackOptions, NoOpHistogram, Observation
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from charter_otel.emit import Emitter
+from charter_otel.otel import Providers, build
+from charter_otel.otel.sdk.providers import LOG_QUEUE, ROBOT_SERIES, SDK_SECONDS, make_resource
+from support.events import PAYLOADS
+from support.otlp import Received, points, receiving
+from support.polling import eventually
+
+
+def emit_all(providers: Providers) -> None:
+    """Emit each of the six events inside of a span."""
+    emitter = Emitter(providers.instrumentation())
+    with emitter.instrumentation.tracer.start_as_current_span("work"):
+        for event_type, payload in PAYLOADS.items():
+            emitter.emit(event_type, payload)
+
+
+def requests(received: Received, path: str) -> list[Any]:
+    """Return the requests of one signal."""
+    return [request for to, request in received.requests if to == path]
+
+
+class TestWithoutVariables:
+    """Without an endpoint nothing is exported, and nothing is lost in speed."""
+
+    async def test_nothing_is_exported(self) -> None:
+        """No exporter, no thread, no record; events still have trace ids."""
+        providers = build()
+        instrumentation = providers.instrumentation()
+        event = None
+        with instrumentation.tracer.start_as_current_span("work") as span:
+            event = Emitter(instrumentation).emit(
+                "metrics.aggregation_started", PAYLOADS["metrics.aggregation_started"]
+            )
+            assert not span.is_recording()
+        assert not instrumentation.logger.enabled()
+        assert event is not None
+        assert event.meta["correlation_id"] == f"{span.get_span_context().trace_id:032x}"
+        assert await providers.shutdown()
+
+    async def test_nothing_is_measured(self) -> None:
+        """Instruments take nothing where no reader asks for it."""
+        providers = build()
+        measured = providers.instrumentation().instruments.process_duration
+        assert isinstance(measured, NoOpHistogram)
+        assert await providers.shutdown()
+
+    async def test_sampler_of_the_variable_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Who sets a sampler gets it, with or without an exporter."""
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
+        providers = build()
+        with providers.instrumentation().tracer.start_as_current_span("work") as span:
+            assert span.is_recording()
+        assert await providers.shutdown()
+
+    async def test_processors_of_the_caller(self) -> None:
+        """A caller's span processor gets spans, and the events on them, without any variable."""
+        spans = InMemorySpanExporter()
+        providers = build(span_processors=[SimpleSpanProcessor(spans)])
+        emit_all(providers)
+        [span] = spans.get_finished_spans()
+        assert [event.name for event in span.events] == list(PAYLOADS)
+        assert await providers.shutdown()
+
+
+class TestResource:
+    """Who the service is."""
+
+    def attributes(self) -> dict[str, object]:
+        """Return the resource's attributes, the same for all three providers."""
+        providers = build(service_name="fleet", service_version="1.2.3")
+        resource = providers.tracer_provider.resource
+        assert resource == providers.logger_provider.resource
+        return dict(resource.attributes)
+
+    def test_of_the_arguments(self) -> None:
+        """Name and version are the arguments'."""
+        attributes = self.attributes()
+        assert attributes["service.name"] == "fleet"
+        assert attributes["service.version"] == "1.2.3"
+        assert attributes["telemetry.sdk.language"] == "python"
+
+    @pytest.mark.parametrize(
+        ("variables", "name"),
+        [
+            ({"OTEL_SERVICE_NAME": "east"}, "east"),
+            ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=west,a=b"}, "west"),
+            (
+                {"OTEL_SERVICE_NAME": "east", "OTEL_RESOURCE_ATTRIBUTES": "service.name=west"},
+                "east",
+            ),
+            ({"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}, "fleet"),
+        ],
+    )
+    def test_variables_win(
+        self, variables: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The environment names the service, `OTEL_SERVICE_NAME` before the resource attributes."""
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
+        assert self.attributes()["service.name"] == name
+
+    def test_equals_and_hashes_as_the_sdks_own(self) -> None:
+        """Exporters group by resource, so one that knows its hash must not stand apart."""
+        ours = make_resource("fleet")
+        plain = Resource(ours.attributes, ours.schema_url)
+        assert {plain: "found"}[ours] == {ours: "found"}[plain] == "found"
+
+
+QUEUE_SIZE = "OTEL_BLRP_MAX_QUEUE_SIZE"
+
+
+class TestExport:
+    """With an endpoint, all three signals arrive."""
+
+    async def test_six_events_arrive_as_records_and_span_events(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A receiver gets the six records with event names, the same span events, and metrics."""
+        with receiving() as received:
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
+            providers = build(service_name="fleet")
+            emit_all(providers)
+            assert await providers.shutdown(10)
+        records = received.log_records
+        [request] = requests(received, "/v1/traces")
+        [scope_spans] = request.resource_spans[0].scope_spans
+        [span] = scope_spans.spans
+        assert [record.event_name for record in records] == list(PAYLOADS)
+        assert [event.name for event in span.events] == list(PAYLOADS)
+        assert {record.trace_id for record in records} == {span.trace_id}
+        assert all(record.body.WhichOneof("value") is None for record in records)
+        assert scope_spans.scope.name == "charter_otel"
+        assert scope_spans.schema_url == "https://opentelemetry.io/schemas/1.44.0"
+        assert received.metrics.keys() >= {
+            "charter.event.emitted",
+            "otel.sdk.exporter.log.exported",
+            "otel.sdk.exporter.span.exported",
+            "otel.sdk.processor.log.processed",
+        }
+        [export, *_] = points(received.metrics["otel.sdk.exporter.operation.duration"])
+        assert tuple(export.explicit_bounds) == SDK_SECONDS, "an export takes milliseconds"
+
+    @pytest.mark.parametrize(("variables", "size"), [({}, LOG_QUEUE), ({QUEUE_SIZE: "777"}, 777)])
+    def test_queue_of_records(
+        self, variables: dict[str, str], size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The queue of records is longer than the SDK's, unless the standard variable sizes it."""
+        monkeypatch.setenv("OTEL_LOGS_EXPORTER", "console")
+        for variable, value in variables.items():
+            monkeypatch.setenv(variable, value)
+        reader = InMemoryMetricReader()
+        providers = build(metric_readers=[reader])
+        data = reader.get_metrics_data()
+        providers.logger_provider.shutdown()
+        assert data
+        metrics = [m for s in data.resource_metrics[0].scope_metrics for m in s.metrics]
+        [capacity] = [m for m in metrics if m.name == "otel.sdk.processor.log.queue.capacity"]
+        assert [point.value for point in capacity.data.data_points] == [size]  # type: ignore[union-attr]
+
+    async def test_disabled_sdk(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """With the SDK disabled nothing leaves the process."""
+        with receiving() as received:
+            monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
+            monkeypatch.setenv("OTEL_SDK_DISABLED", "true")
+            providers = build()
+            emit_all(providers)
+            assert await providers.shutdown()
+        assert received.requests == []
+
+    def test_wrong_protocol(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A wrong protocol is an error at start, not silence later."""
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "carrier-pigeon")
+        with pytest.raises(ValueError, match="carrier-pigeon"):
+            build()
+
+
+@contextmanager
+def unanswering(*, listens: bool) -> Iterator[str]:
+    """Yield an endpoint that takes connections and never answers, or refuses them."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        if listens:
+            taken.listen()
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
+
+
+def exporting() -> list[str]:
+    """Return the names of the threads that export, or that wait for the last export."""
+    names = (thread.name for thread in threading.enumerate())
+    return [name for name in names if name.startswith(("charter-shutdown", "Otel"))]
+
+
+class TestShutdown:
+    """The end has a budget, whatever the Collector does."""
+
+    async def ended(self, endpoint: str, budget: float, monkeypatch: pytest.MonkeyPatch) -> bool:
+        """Shut providers with waiting telemetry down, with the loop running all the while."""
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
+        providers = build()
+        emit_all(providers)
+        turns = 0
+
+        async def turn() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0.01)
+
+        turning = asyncio.create_task(turn())
+        started = time.perf_counter()
+        ended = await providers.shutdown(budget)
+        took = time.perf_counter() - started
+        turning.cancel()
+        assert took < budget + 2
+        assert turns > took / 0.01 / 10
+        await eventually(lambda: not exporting(), "every thread ended")
+        return ended
+
+    async def test_black_hole(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Collector that never answers costs the budget, and the answer says so."""
+        with unanswering(listens=True) as endpoint:
+            assert not await self.ended(endpoint, 0.3, monkeypatch)
+
+    async def test_refusal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A Collector that is not there does too."""
+        with unanswering(listens=False) as endpoint:
+            await self.ended(endpoint, 0.3, monkeypatch)
+
+    async def test_twice(self) -> None:
+        """A second shutdown is no error."""
+        providers = build()
+        assert await providers.shutdown()
+        assert await providers.shutdown()
+
+
+async def test_per_robot_series_have_a_cap() -> None:
+    """Beyond the cap, robots fold into one overflow series."""
+    reader = InMemoryMetricReader()
+    providers = build(metric_readers=[reader])
+
+    def observe(_: CallbackOptions) -> list[Observation]:
+        return [Observation(1, {"charter.robot.id": f"r{n}"}) for n in range(ROBOT_SERIES + 500)]
+
+    meter = providers.meter_provider.get_meter("test")
+    meter.create_observable_gauge("charter.robot.online", [observe])
+    data = reader.get_metrics_data()
+    assert data is not None
+    [metric] = [
+        metric
+        for scope in data.resource_metrics[0].scope_metrics
+        for metric in scope.metrics
+        if metric.name == "charter.robot.online"
+    ]
+    series = metric.data.data_points
+    assert len(series) == ROBOT_SERIES + 1
+    assert sum(dict(p.attributes or {}) == {"otel.metric.overflow": True} for p in series) == 1
+    assert await providers.shutdown()
+
+
+def test_each_forked_worker_exports_its_own() -> None:
+    """Providers built in each worker after a fork export that worker's events, and all end."""
+    program = textwrap.dedent("""
+        import asyncio, os
+        from charter_otel.emit import Emitter
+        from charter_otel.otel import build
+
+        def work(name):
+            providers = build(service_name=name)
+            emitter = Emitter(providers.instrumentation())
+            emitter.emit("metrics.aggregation_started", {"job_id": name, "started_at": 1.0})
+            assert asyncio.run(providers.shutdown(20))
+
+        for name in ("first", "second"):
+            if os.fork() == 0:
+                work(name)
+                os._exit(0)
+        for _ in range(2):
+            assert os.wait()[1] == 0
+        work("parent")
+    """)
+    with receiving() as received:
+        environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": received.url}
+        ended = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert ended.returncode == 0, ended.stderr
+    resources = [
+        {a.key: a.value.string_value for a in request.resource_logs[0].resource.attributes}
+        for request in requests(received, "/v1/logs")
+    ]
+    assert sorted(r["service.name"] for r in resources) == ["first", "parent", "second"]
+    assert len({r.get("service.instance.id", r["service.name"]) for r in resources}) == 3

@@ -1,0 +1,140 @@
+"""An instance's sign of life, and what the others make of its silence."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+
+import pytest
+
+from charter_otel.redis.address import parse_address
+from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.membership import Membership
+from support.redis import RedisServer
+
+LEASE = 0.3
+
+Members = list[Membership]
+
+
+@pytest.fixture
+async def members(redis_url: str) -> AsyncIterator[Members]:
+    """Yield two instances' memberships."""
+    async with AsyncExitStack() as stack:
+        clients = [parse_address(redis_url).client() for _ in range(2)]
+        for client in clients:
+            stack.push_async_callback(client.aclose)
+        yield [Membership(client, Layout(), LEASE) for client in clients]
+
+
+@pytest.fixture
+async def alone(server: RedisServer) -> AsyncIterator[Membership]:
+    """Yield the membership of an instance whose Redis a test may stop and pause."""
+    client = parse_address(server.url).client()
+    yield Membership(client, Layout(), LEASE)
+    await client.aclose()
+
+
+async def test_an_instance_joins_once_and_renews_then(members: Members) -> None:
+    """It is told when Redis did not know it, because then Redis knows nothing of its robots."""
+    one, _ = members
+    assert await one.renew() == "joined"
+    assert await one.renew() == "renewed"
+    assert one.valid
+
+
+async def test_after_a_failover_or_a_restart_an_instance_joins_again(
+    server: RedisServer, alone: Membership
+) -> None:
+    """The server may have lost what it was told last, though it still knows the instance."""
+    await alone.renew()
+    server.stop()
+    server.start()
+    await alone._client.connection_pool.disconnect()
+    assert await alone.renew() == "joined"
+    assert await alone.renew() == "renewed"
+
+
+async def test_who_is_silent_for_long_is_declared_lost_and_gets_a_new_name(
+    members: Members,
+) -> None:
+    """Whoever watched the silence declares it; the sleeper hears of it when it wakes up."""
+    one, two = members
+    await one.renew()
+    async with asyncio.timeout(20):
+        while not await two.declare_lost():
+            await two.renew()
+            await asyncio.sleep(LEASE / 4)
+    name = one.id
+    assert one.in_doubt
+    assert await one.renew() == "lost"
+    assert one.is_lost(name)
+    assert one.id != name
+    assert await one.renew() == "joined"
+
+
+async def test_who_gives_signs_of_life_is_not_declared_lost(members: Members) -> None:
+    """However often the others look."""
+    one, two = members
+    for _ in range(8):
+        assert await one.renew() in {"joined", "renewed"}
+        await two.renew()
+        assert await two.declare_lost() == 0
+        await asyncio.sleep(LEASE / 4)
+
+
+async def test_who_could_not_watch_begins_anew(members: Members) -> None:
+    """After an outage of Redis, or its own sleep, an instance takes nobody for dead at once."""
+    one, two = members
+    await one.renew()
+    await two.renew()
+    await asyncio.sleep(2 * LEASE)
+    await two.renew()
+    assert await two.declare_lost() == 0
+    assert await one.renew() == "renewed"
+
+
+async def test_a_sign_of_life_in_the_last_moment_counts(members: Members) -> None:
+    """Between the look and the declaration the instance may have woken up."""
+    one, two = members
+    await one.renew()
+    for _ in range(8):
+        await two.renew()
+        await asyncio.sleep(LEASE / 4)
+    await one.renew()
+    await two.declare_lost()
+    assert await one.renew() == "renewed"
+
+
+async def test_doubt_ends_with_the_next_answer(members: Members) -> None:
+    """Who asks whether the lease still holds waits for the answer, and no longer."""
+    one, _ = members
+    await one.renew()
+    await asyncio.sleep(LEASE * 1.1)
+    assert one.in_doubt
+    waiting = asyncio.create_task(one.settled(5))
+    await asyncio.sleep(0)
+    await one.renew()
+    await asyncio.wait_for(waiting, 5)
+    assert not one.in_doubt
+
+
+async def test_an_answer_from_before_the_end_of_the_lease_ends_no_doubt(
+    server: RedisServer, alone: Membership
+) -> None:
+    """It may have lain there while the instance slept, and was declared lost after it was given."""
+    await alone.renew()
+    server.pause()
+    late = asyncio.create_task(alone.renew())
+    await asyncio.sleep(LEASE * 1.1)
+    server.resume()
+    await late
+    assert alone.in_doubt
+    await alone.renew()
+    assert not alone.in_doubt
+
+
+async def test_an_instance_that_was_never_heard_is_in_no_doubt(members: Members) -> None:
+    """Nobody can have declared it lost, so that nothing waits while Redis is away."""
+    one, _ = members
+    assert not one.in_doubt
+    assert not one.valid

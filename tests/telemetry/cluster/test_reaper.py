@@ -1,0 +1,229 @@
+"""What dead instances left open: found by whoever looks, closed by one."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from redis.asyncio import Redis
+
+from charter_otel.redis.address import parse_address
+from charter_otel.redis.errors import FAILURES
+from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.membership import Membership
+from charter_otel.telemetry.cluster.reaper import Reaper
+from charter_otel.telemetry.cluster.register import NOBODY, Details, entry
+from charter_otel.telemetry.cluster.shared_state import SharedState, State
+from charter_otel.telemetry.cluster.takeover import Takeover
+from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import Fleet
+from streams.proxy import Proxy
+
+LEASE = 0.3
+
+
+@dataclass
+class Instance:
+    """An instance's part in it."""
+
+    client: Redis
+    closed: list[Connection] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.member = Membership(self.client, Layout(), LEASE)
+        self.takeover = Takeover(self.client, Layout())
+        self.state = SharedState(self.client, Layout())
+        self.reaper = Reaper(self.client, Layout(), self.member, self.state, self._close)
+
+    async def hold(self, robot_id: str, *, since: float = 0.0) -> Connection:
+        """Have a robot connected for so many seconds, as all others see it."""
+        connection = Connection(robot_id)
+        connection.opened -= since
+        connection.frames = 7
+        details = Details(robot_id, connection.connected_at)
+        value = entry(self.member.id, details)
+        await _hset(self.client, Layout().open, connection.id, value)
+        self.takeover.add(connection)
+        await self.takeover.claim(self.member)
+        await self.state.write([_online(connection)])
+        return connection
+
+    async def _close(self, connection: Connection, ended: float) -> None:
+        del ended
+        await asyncio.sleep(0)
+        self.closed.append(connection)
+
+
+Three = tuple[Instance, Instance, Instance]
+
+
+@pytest.fixture
+async def three(redis_url: str) -> AsyncIterator[Three]:
+    """Yield two instances that live, and one that will not give another sign of life."""
+    async with AsyncExitStack() as stack:
+        one, two, three = [await stack.enter_async_context(_at(redis_url)) for _ in range(3)]
+        yield one, two, three
+
+
+async def test_each_connection_is_closed_by_one_survivor(three: Three) -> None:
+    """However many look at the same time, also where their turns overlap."""
+    one, two, dead = three
+    held = [await dead.hold(f"robot_{number}") for number in range(250)]
+    await _declare_lost(one, two)
+    await one.client.delete(Layout().reaper)
+    first = asyncio.create_task(one.reaper.reap())
+    await asyncio.sleep(0.02)
+    await one.client.delete(Layout().reaper)
+    await asyncio.gather(first, two.reaper.reap())
+    closed = [connection.id for connection in one.closed + two.closed]
+    assert sorted(closed) == sorted(connection.id for connection in held)
+    assert {connection.frames for connection in one.closed + two.closed} == {7}
+
+
+async def test_who_only_slept_is_not_heard_about_what_was_closed_for_it(three: Three) -> None:
+    """Its robot is offline until it connects again, whatever the sleeper still has to tell."""
+    one, two, sleeper = three
+    connection = await sleeper.hold("robot_001")
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    assert await sleeper.state.write([_online(connection)]) == 0
+    presence = (await one.state.presence())["robot_001"]
+    assert (presence["status"], presence["last_reason"]) == ("offline", "server_lost")
+
+
+async def test_a_robot_that_went_on_elsewhere_stays_online(three: Three) -> None:
+    """Its old connection is closed; its presence is the new connection's."""
+    one, two, dead = three
+    old = await dead.hold("robot_001", since=1.0)
+    new = await two.hold("robot_001")
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    assert [connection.id for connection in one.closed] == [old.id]
+    presence = (await one.state.presence())["robot_001"]
+    assert (presence["status"], presence["connection_id"]) == ("online", new.id)
+
+
+async def test_what_a_dead_reaper_took_is_taken_again(three: Three) -> None:
+    """A survivor that dies before its event is in the stream leaves an orphan like any other."""
+    one, two, dead = three
+    held = await dead.hold("robot_001")
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    await one.member.leave()
+    await two.client.delete(Layout().reaper)
+    deadline = time.monotonic() + 20 * LEASE
+    while not two.closed and time.monotonic() < deadline:
+        await two.member.renew()
+        await two.reaper.reap()
+        await asyncio.sleep(LEASE / 3)
+    assert [connection.id for connection in two.closed] == [held.id]
+
+
+@pytest.mark.parametrize("lost", ["take", "share"])
+async def test_a_takeover_whose_reply_was_lost_is_finished(
+    three: Three, redis_url: str, lost: str
+) -> None:
+    """Nobody else would do it: the connection belongs to an instance that lives."""
+    _, two, dead = three
+    held = await dead.hold("robot_001")
+    async with Proxy(urlsplit(redis_url).port or 0).running() as proxy, _at(proxy.url) as one:
+        await _declare_lost(one, two)
+        proxy.lose_replies_to = await _digest(one.client, lost)
+        with pytest.raises(FAILURES):
+            await one.reaper.reap()
+        assert not one.closed
+        assert await one.reaper.reap() == 1
+        assert await one.reaper.reap() == 0
+        assert [connection.id for connection in one.closed] == [held.id]
+        presence = (await two.state.presence())["robot_001"]
+        assert (presence["status"], presence["last_reason"]) == ("offline", "server_lost")
+
+
+async def test_a_robot_whose_connection_the_stream_does_not_know_goes_offline(
+    three: Three,
+) -> None:
+    """Its instance died before it published the opening, or before it told of the closing."""
+    one, two, dead = three
+    await dead.hold("robot_001")
+    living = await two.hold("robot_002")
+    await one.client.delete(Layout().open)
+    await _declare_lost(one, two)
+    assert await one.reaper.reap() == 1
+    assert await one.reaper.reap() == 0
+    assert not one.closed
+    told = await one.state.presence()
+    assert (told["robot_001"]["status"], told["robot_001"]["last_reason"]) == (
+        "offline",
+        "server_lost",
+    )
+    assert told["robot_002"]["connection_id"] == living.id
+    assert told["robot_002"]["status"] == "online"
+
+
+async def test_an_owner_that_is_not_known_yet_gets_time_to_join(three: Three) -> None:
+    """An instance that starts while Redis is away may publish before it joins."""
+    one, _, _ = three
+    value = entry(NOBODY, Details("robot_001", time.time()))
+    await _hset(one.client, Layout().open, "ws_robot_001_1", value)
+    assert await one.reaper.reap() == 0
+    await asyncio.sleep(LEASE * 1.1)
+    assert await one.reaper.reap() == 1
+
+
+async def test_an_entry_that_cannot_be_read_is_left_alone(three: Three) -> None:
+    """It holds up none of the others."""
+    one, two, dead = three
+    held = await dead.hold("robot_001")
+    await _hset(one.client, Layout().open, "broken", "nobody\n{")
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    assert [connection.id for connection in one.closed] == [held.id]
+
+
+@asynccontextmanager
+async def _at(url: str) -> AsyncIterator[Instance]:
+    """Yield an instance that lives."""
+    client = parse_address(url).client()
+    try:
+        instance = Instance(client)
+        await instance.member.renew()
+        yield instance
+    finally:
+        await client.aclose()
+
+
+async def _digest(client: Redis, name: str) -> bytes:
+    """Return what a call of a script contains; Redis has the script from now on."""
+    text = files("charter_otel.telemetry.cluster").joinpath(f"{name}.lua").read_text()
+    loaded: Any = client.script_load(text)
+    await loaded
+    return sha1(text.encode(), usedforsecurity=False).hexdigest().encode()
+
+
+async def _declare_lost(*watching: Instance) -> None:
+    """Have the living ones watch until nobody else counts as an instance any more."""
+    client: Any = watching[0].client
+    living = {instance.member.id.encode() for instance in watching}
+    async with asyncio.timeout(20):
+        while set(await client.hkeys(Layout().instances)) != living:
+            for instance in watching:
+                await instance.member.renew()
+            await asyncio.sleep(LEASE / 5)
+            for instance in watching:
+                await instance.member.declare_lost()
+
+
+async def _hset(client: Redis, key: str, field_: str, value: str) -> None:
+    written: Any = client.hset(key, field_, value)
+    await written
+
+
+def _online(connection: Connection) -> State:
+    presence = Fleet().connected(connection).presence()
+    return State(connection.robot_id, connection.epoch or "", presence | {"frames": 7})
