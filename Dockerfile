@@ -16,7 +16,7 @@ RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin charter \
     && install -d -o charter -g charter -m 0700 /var/lib/charter-otel
 COPY --from=service-build /opt/charter-otel /opt/charter-otel
 ENV PATH=/opt/charter-otel/bin:$PATH PYTHONUNBUFFERED=1 CHARTER_STATE_DIR=/var/lib/charter-otel
-USER charter
+USER 10001
 EXPOSE 8000
 VOLUME /var/lib/charter-otel
 ENTRYPOINT ["charter-otel"]
@@ -31,7 +31,7 @@ RUN sh collector/build.sh
 FROM alpine:3.22 AS collector
 RUN adduser -D -H -u 10001 collector && install -d -o collector -g collector -m 0700 /var/lib/collector
 COPY --from=collector-build /src/build/otelcol-charter /usr/local/bin/otelcol-charter
-USER collector
+USER 10001
 EXPOSE 4317 4318 8888 8889 13133
 VOLUME /var/lib/collector
 ENTRYPOINT ["otelcol-charter"]

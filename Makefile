@@ -10,6 +10,8 @@ ARGS ?=
 JOBS ?= 2
 SECONDS ?= 60
 VENV := .venv
+# Helm's checks of the chart, and the schemas that they need, only where it is.
+HELM = $(or $(wildcard build/tools/helm),$(shell command -v helm))
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
@@ -23,7 +25,7 @@ help:
 	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 make demo ends by itself"
 	@echo "make test       the test suite; CHARTER_REQUIRE=redis,… turns skips into failures"
 	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
-	@echo "make lint       style, types, import direction, generated files"
+	@echo "make lint       style, types, import direction, generated files, the chart"
 	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
 	@echo "make profile    whose code takes the time in the rows that miss their target; ROWS=get for some"
 	@echo "make scale      what an instance costs here, and what fleets take by that"
@@ -45,7 +47,7 @@ test: $(READY)
 chaos: $(READY)
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos
 
-lint: $(READY)
+lint: $(READY) $(if $(HELM),$(VENV)/.chart)
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
@@ -53,6 +55,7 @@ lint: $(READY)
 	@$(BIN)/python -m charter_otel.registry --check
 	@$(BIN)/python -m dashboards.build --check
 	@$(BIN)/python -m dashboards.rules.build --check
+	@$(BIN)/python -m charts.check
 
 # ROWS, QUICK and SOAK_SECONDS reach it through the environment.
 bench: $(VENV)/.bench
@@ -118,6 +121,10 @@ $(VENV)/.bench: $(READY)
 	@$(BIN)/python $(PIP) install -c constraints.txt --group bench >&2
 	@touch $@
 
+$(VENV)/.chart: $(READY)
+	@$(BIN)/python $(PIP) install -c constraints.txt --group chart >&2
+	@touch $@
+
 $(VENV)/.fuzz: $(READY)
 	@$(BIN)/python $(PIP) install -c constraints.txt --group fuzz >&2
 	@touch $@
@@ -131,7 +138,7 @@ pins:
 	@rm -rf build/pins && $(PYTHON) -m venv build/pins && build/pins/bin/python $(PIP) install uv
 	@echo '-e .[pagerduty,testing,wsproto]' > build/pins/asked.txt
 	@build/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
-	  --no-header --no-annotate --group dev --group bench --group fuzz --group audit \
+	  --no-header --no-annotate --group dev --group bench --group fuzz --group audit --group chart \
 	  --output-file build/pins/found.txt build/pins/asked.txt >/dev/null
 	@{ grep '^#' constraints.txt; grep -v '^-e' build/pins/found.txt; } > build/pins/constraints.txt
 	@mv build/pins/constraints.txt constraints.txt && rm -rf build/pins
