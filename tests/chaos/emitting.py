@@ -25,8 +25,8 @@ from charter_otel.service.app import create_app
 from charter_otel.service.plugin import CharterPlugin
 from charter_otel.service.settings import Settings, load
 from charter_otel.streams import EventStream, RedisStream
-from charter_otel.streams.base import Observer
 from charter_otel.streams.history import CAPACITY
+from charter_otel.streams.types import Observer
 
 STATE_EVERY = 0.1
 

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import pytest
 
-from charter_otel.metrics import board, connect_lock, jobs
+from charter_otel.metrics import board, jobs
 from charter_otel.metrics.locks import SlotLock
-from charter_otel.metrics.missions import MissionStore, connect_missions
+from charter_otel.metrics.missions import MissionStore
+from charter_otel.service.backend import parse
 from charter_otel.testing import RecordingStream
 from support.missions import OpenLock, OpenStore
 from support.redis import RedisServer
@@ -56,14 +57,14 @@ async def closed_at_end() -> AsyncIterator[Callable[[ClosableT], ClosableT]]:
 
 @pytest.fixture
 async def open_store(closed_at_end: Callable[[MissionStore], MissionStore]) -> OpenStore:
-    """Return `connect_missions`, with the store closed when the test ends."""
-    return lambda url, **options: closed_at_end(connect_missions(url, **options))
+    """Return the mission store of a back end, with the store closed when the test ends."""
+    return lambda url, **options: closed_at_end(parse(url, **options).missions())
 
 
 @pytest.fixture
 async def open_lock(closed_at_end: Callable[[SlotLock], SlotLock]) -> OpenLock:
-    """Return `connect_lock`, with the lock closed when the test ends."""
-    return lambda url, **options: closed_at_end(connect_lock(url, **options))
+    """Return the slot lock of a back end, with the lock closed when the test ends."""
+    return lambda url, **options: closed_at_end(parse(url, **options).slot_lock())
 
 
 @pytest.fixture(params=["memory", "redis"])

@@ -6,8 +6,9 @@ import pytest
 
 from charter_otel.metrics import jobs
 from charter_otel.metrics.jobs import JOB_ID, aggregate_mission_metrics
-from charter_otel.metrics.locks import NoLock, connect_lock
+from charter_otel.metrics.locks import NoLock
 from charter_otel.metrics.schedule import Schedule
+from charter_otel.service.backend import parse
 from charter_otel.testing import Capture
 from streams.proxy import Proxy
 from support.missions import OpenLock, OpenStore, entries, processed
@@ -63,7 +64,7 @@ async def test_a_single_instance_needs_no_lock(open_lock: OpenLock) -> None:
 def test_a_url_that_names_no_lock_is_refused() -> None:
     """The error says what is right and repeats nothing of the URL."""
     with pytest.raises(ValueError, match="redis://") as caught:
-        connect_lock("amqp://user:secret@host")
+        parse("amqp://user:secret@host")
     assert "secret" not in str(caught.value)
 
 

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from charter_otel.metrics.missions import MissionStore, connect_missions
+from charter_otel.metrics.missions import MissionStore
 from charter_otel.metrics.missions.aggregates import Aggregates, Totals
+from charter_otel.service.backend import parse
 from support.missions import entries, entry, processed, run_once
 
 
@@ -100,5 +101,5 @@ async def test_entries_that_come_during_a_run_are_counted_once(store: MissionSto
 def test_a_url_that_names_no_store_is_refused() -> None:
     """The error says what is right and repeats nothing of the URL."""
     with pytest.raises(ValueError, match="redis://") as caught:
-        connect_missions("kafka://user:secret@host")
+        parse("kafka://user:secret@host")
     assert "secret" not in str(caught.value)

@@ -8,8 +8,8 @@ from opentelemetry import trace
 
 from charter_otel.charter import Event, create
 from charter_otel.otel import StreamTelemetry
-from charter_otel.streams.base import Observer, Subscription
 from charter_otel.streams.delivery import Delivery
+from charter_otel.streams.types import Observer, Subscription
 from charter_otel.testing import Capture, CapturedPoint
 from support.events import PAYLOADS
 

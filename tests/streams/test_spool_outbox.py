@@ -17,11 +17,11 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charter_otel.streams.base import DropReason
 from charter_otel.streams.outbox import PendingEvent
 from charter_otel.streams.spool import Spool, SpooledOutbox
 from charter_otel.streams.spool.directory import SpoolDirectory
 from charter_otel.streams.spool.file import SpoolFile
+from charter_otel.streams.types import DropReason
 from support.polling import eventually
 
 STEPS = ["put", "put", "spill", "spill_soon", "turn", "take", "done", "give_back", "reopen"]

@@ -50,10 +50,12 @@ def replay(ids: tuple[str, ...], group: str | None, *, everything: bool) -> None
 
 
 def _redis() -> tuple[str, int]:
-    """Return the stream's URL, and in how many parts it is."""
+    """Return the stream's URL, and the number of its partitions."""
+    from charter_otel.service.backend import parse
+
     given = settings()
     url = given.event_stream
-    if url in {"none", "memory://"}:
+    if not parse(url).shared:
         raise Refusal(
             f"CHARTER_EVENT_STREAM={url} keeps no dead letters outside the service;"
             " set it to the service's redis:// address"

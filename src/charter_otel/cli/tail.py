@@ -31,6 +31,7 @@ def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
     token signed with CHARTER_AUTH_SECRET.
     """
     from charter_otel.cli import tail_sources
+    from charter_otel.service.backend import parse
     from charter_otel.simulator.credentials import Credentials
     from charter_otel.streams import resolve
 
@@ -39,7 +40,8 @@ def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--type") from error
     checked = settings()
-    if url is None and checked.event_stream != "memory://":
+    backend = parse(checked.event_stream)
+    if url is None and (backend.shared or backend.silent):
         tail_sources.follow_redis(checked.event_stream, types, after, checked.stream_partitions)
     else:
         credentials = Credentials(checked.auth_secret, os.environ.get("CHARTER_TOKEN") or None)

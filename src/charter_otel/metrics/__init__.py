@@ -8,8 +8,8 @@ from charter_otel.metrics.jobs import (
     set_event_stream,
     set_mission_store,
 )
-from charter_otel.metrics.locks import NoLock, RedisSlotLock, SlotLock, connect_lock
-from charter_otel.metrics.missions import MissionStore, connect_missions
+from charter_otel.metrics.locks import NoLock, RedisSlotLock, SlotLock
+from charter_otel.metrics.missions import MissionStore
 from charter_otel.metrics.schedule import Schedule
 
 __all__ = [
@@ -22,8 +22,6 @@ __all__ = [
     "Schedule",
     "SlotLock",
     "aggregate_mission_metrics",
-    "connect_lock",
-    "connect_missions",
     "get_job_board",
     "get_mission_store",
     "set_event_stream",

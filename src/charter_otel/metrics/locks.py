@@ -5,7 +5,6 @@ from secrets import token_hex
 
 from redis.asyncio import Redis
 
-from charter_otel.redis.address import parse_address
 from charter_otel.redis.commands import REPLY_LOST
 
 
@@ -70,18 +69,3 @@ class RedisSlotLock(SlotLock):
     async def aclose(self) -> None:
         """Close the client."""
         await self._client.aclose()
-
-
-def connect_lock(url: str, *, prefix: str = "{charter}") -> SlotLock:
-    """Return the lock for the instances that share an event stream.
-
-    Args:
-        url: The event stream's: ``memory://``, ``none``, or a Redis URL.
-        prefix: What keys in Redis start with.
-
-    Raises:
-        ValueError: The URL is none of these; the text repeats nothing of it.
-    """
-    if url in {"memory://", "none"}:
-        return NoLock()
-    return RedisSlotLock(parse_address(url).client(prefix), prefix=prefix)

@@ -1,6 +1,6 @@
 """What an event stream does, as spans and metrics of the messaging conventions.
 
-`StreamTelemetry` has the shape of `charter_otel.streams.base.Observer`; it imports nothing from
+`StreamTelemetry` has the shape of `charter_otel.streams.types.Observer`; it imports nothing from
 there, so that streams and OpenTelemetry stay apart.
 """
 

@@ -15,16 +15,17 @@ from opentelemetry.sdk.trace import TracerProvider
 from charter_otel.charter import CloseReason
 from charter_otel.consumers import Consumer, make
 from charter_otel.emit import Emitter, get_emitter, set_emitter
-from charter_otel.metrics import Schedule, connect_lock, connect_missions, get_job_board, jobs
+from charter_otel.metrics import Schedule, get_job_board, jobs
 from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.otel.sdk.providers import make_resource
+from charter_otel.service.backend import parse
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.settings import SettingError, Settings
 from charter_otel.service.shutdown import ShutdownSignal, on_signals
 from charter_otel.service.vitals import Vitals
-from charter_otel.streams import EventStream, PartitionedStream, RedisStream, connect
-from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits, Sweeper, connect_instances
+from charter_otel.streams import EventStream
+from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits, Sweeper
 from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
 from charter_otel.telemetry.cluster import LocalPresence
@@ -71,6 +72,7 @@ class Runtime:
             secrets=settings.secrets,
         )
         self.instrumentation = Instrumentation()
+        self.backend = parse(settings.event_stream, settings.stream_partitions)
         self.stream = stream
         self.stopping = ShutdownSignal()
         self.vitals = Vitals()
@@ -160,11 +162,8 @@ class Runtime:
     @asynccontextmanager
     async def _events(self) -> AsyncIterator[None]:
         observer = StreamTelemetry(self.instrumentation)
-        stream = self._given_stream or connect(
-            self.settings.event_stream,
-            observer=observer,
-            spool=self.settings.state_dir / "spool",
-            partitions=self.settings.stream_partitions,
+        stream = self._given_stream or self.backend.stream(
+            observer=observer, spool=self.settings.state_dir / "spool"
         )
         self.stream = stream
         if stream is None:
@@ -173,8 +172,7 @@ class Runtime:
         observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
         instances = self.gateway.instances = self._instances()
         # Before the start, which brings what an earlier process left on disk.
-        if instances.register and isinstance(stream, RedisStream | PartitionedStream):
-            stream.use_register(instances.register)
+        stream.use_register(instances.register)
         async with AsyncExitStack() as stop:
             for consumer in self.consumers:
                 consumer.attach(stream)
@@ -188,8 +186,8 @@ class Runtime:
 
     @asynccontextmanager
     async def _jobs(self) -> AsyncIterator[None]:
-        store = connect_missions(self.settings.event_stream)
-        lock = connect_lock(self.settings.event_stream)
+        store = self.backend.missions()
+        lock = self.backend.slot_lock()
         schedule = Schedule(
             jobs.JOB_ID,
             jobs.aggregate_mission_metrics,
@@ -229,13 +227,11 @@ class Runtime:
             telemetry.set_event_stream(None)
 
     def _instances(self) -> LocalPresence:
-        return connect_instances(
-            self.settings.event_stream,
+        return self.backend.presence(
             self.gateway.fleet,
             self.gateway.connections,
             telemetry.emit_server_lost,
             lease=self.settings.lease_seconds,
-            partitions=self.settings.stream_partitions,
         )
 
 

@@ -11,7 +11,7 @@ from platformdirs import user_state_path
 
 from charter_otel.redis.address import without_secrets
 from charter_otel.redis.slots import MOST_PARTITIONS
-from charter_otel.streams import connect
+from charter_otel.service.backend import parse
 from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND
 from charter_otel.telemetry.origins import is_origin
 from charter_otel.thresholds import VARIABLE, Thresholds, from_environment
@@ -129,7 +129,7 @@ def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:
 
 def _event_stream(text: str) -> str:
     try:
-        connect(text)
+        parse(text)
     except ValueError as error:
         raise SettingError(
             f"{PREFIX}EVENT_STREAM={without_secrets(text)!r} is wrong: {error}"

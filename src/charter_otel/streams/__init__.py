@@ -1,10 +1,14 @@
 """Where events can be delivered: one interface, in the process or through Redis."""
 
 from charter_otel.charter.patterns import resolve
-from charter_otel.streams.base import (
+from charter_otel.streams.base import EventStream
+from charter_otel.streams.connect import connect
+from charter_otel.streams.memory import DeadLetter, MemoryStream
+from charter_otel.streams.redis import RedisStream
+from charter_otel.streams.redis.partitioned import PartitionedStream
+from charter_otel.streams.types import (
     BatchHandler,
     DropReason,
-    EventStream,
     Handler,
     Observer,
     SilentObserver,
@@ -14,10 +18,6 @@ from charter_otel.streams.base import (
     SubscriberStatistics,
     Subscription,
 )
-from charter_otel.streams.connect import connect
-from charter_otel.streams.memory import DeadLetter, MemoryStream
-from charter_otel.streams.redis import RedisStream
-from charter_otel.streams.redis.partitioned import PartitionedStream
 
 __all__ = [
     "BatchHandler",

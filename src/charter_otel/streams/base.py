@@ -1,139 +1,25 @@
 """What an event stream is: publish, subscribe, read, follow, start, stop, statistics."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Sequence
 from inspect import iscoroutinefunction, isroutine
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import TypeVar
 
 from charter_otel.charter import Event
 from charter_otel.charter.patterns import resolve
-
-Handler = Callable[[Event], Awaitable[None]]
-"""What a subscriber does with an event; the event is acknowledged when it returns."""
-
-BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
-"""The same for several events at once, in their order; all are acknowledged when it returns."""
+from charter_otel.streams.register import OpenRegister
+from charter_otel.streams.types import (
+    BatchHandler,
+    Handler,
+    Observer,
+    SilentObserver,
+    Start,
+    Statistics,
+    Subscription,
+)
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
 BatchHandlerT = TypeVar("BatchHandlerT", bound=BatchHandler)
-
-Start = Literal["new", "earliest"]
-"""Where a subscriber that the stream does not know yet begins."""
-
-DropReason = Literal[
-    "queue_full", "unreachable", "stopped", "refused", "spool_full", "spool_damaged"
-]
-"""Why a stream gave up an event: its queue was full, the stream could not be reached before the
-stop, the event came after the stop, the stream refuses this one event, the spool on disk was full,
-or what the disk gave back is not what was written."""
-
-
-class Subscription(NamedTuple):
-    """A handler and what it wants."""
-
-    handler: Handler
-    types: frozenset[str]
-    """Event types, wildcards resolved."""
-    group: str
-    """Name under which the stream keeps the subscriber's place."""
-    start: Start
-    batch_handler: BatchHandler | None = None
-    """Takes what is there at once, where there is one; ``handler`` then gives it a single event."""
-
-
-class SubscriberStatistics(NamedTuple):
-    """A subscriber at this moment."""
-
-    group: str
-    delivered: int
-    """Events that the handler took, since start."""
-    redelivered: int
-    """Deliveries that were not an event's first, since start."""
-    dead_lettered: int
-    """Events given up after the last delivery, since start."""
-    lag: int
-    """Events not acknowledged yet."""
-
-
-class Statistics(NamedTuple):
-    """A stream at this moment. Counts are since start and of this process.
-
-    The ledger of a stream in Redis, at every moment:
-    ``accepted + recovered = published + queued + spooled + dropped``.
-    """
-
-    system: str
-    """``memory`` or ``redis``, the ``messaging.system`` of the metrics."""
-    connected: bool
-    """Whether the stream is reachable."""
-    published: int
-    """Events that the stream has taken."""
-    queued: int
-    """Events waiting in memory to be published."""
-    capacity: int
-    """Events that the publishing queue holds at most."""
-    dropped: int
-    """Events that the stream gave up."""
-    subscribers: tuple[SubscriberStatistics, ...]
-    error: str | None = None
-    """Why the stream is not reachable, where that is known; never holds a secret."""
-    accepted: int = 0
-    """Events that were handed to the stream."""
-    spooled: int = 0
-    """Events waiting on disk to be published."""
-    recovered: int = 0
-    """Events of earlier processes that were found on disk."""
-    replayed: int = 0
-    """Events that were published from disk."""
-
-
-class Observer(Protocol):
-    """Who is told what a stream does; `charter_otel.otel.messaging` makes telemetry of it."""
-
-    def published(
-        self, system: str, count: int, seconds: float, error: BaseException | None
-    ) -> None:
-        """A batch of ``count`` events was published, or failed with ``error``."""
-
-    def dropped(self, count: int, reason: DropReason) -> None:
-        """Events were given up before the stream took them."""
-
-    def processing(
-        self, system: str, destination: str, group: str, event: Event, traceparent: str | None
-    ) -> AbstractContextManager[None]:
-        """Surround the handling of one event; what the handler raises passes through."""
-
-    def redelivered(self, group: str) -> None:
-        """An event is delivered again."""
-
-    def dead_lettered(self, group: str) -> None:
-        """An event was given up after its last delivery."""
-
-
-class SilentObserver:
-    """An observer for streams that nobody observes."""
-
-    def published(
-        self, system: str, count: int, seconds: float, error: BaseException | None
-    ) -> None:
-        """Do nothing."""
-
-    def dropped(self, count: int, reason: DropReason) -> None:
-        """Do nothing."""
-
-    def processing(
-        self, system: str, destination: str, group: str, event: Event, traceparent: str | None
-    ) -> AbstractContextManager[None]:
-        """Surround nothing."""
-        del system, destination, group, event, traceparent
-        return nullcontext()
-
-    def redelivered(self, group: str) -> None:
-        """Do nothing."""
-
-    def dead_lettered(self, group: str) -> None:
-        """Do nothing."""
 
 
 class EventStream(ABC):
@@ -210,6 +96,13 @@ class EventStream(ABC):
         self._subscriptions[subscription.group] = subscription
         self._subscribed(subscription)
 
+    def use_register(self, register: OpenRegister | None) -> None:
+        """Keep a register of open connections that moves with the stream; call it before `start`.
+
+        Only a stream that several processes share needs one; others ignore it.
+        """
+        del register
+
     async def publish(self, event: Event) -> None:
         """Publish an event; returns as soon as it is queued."""
         self.publish_nowait(event)
@@ -277,10 +170,6 @@ class EventStream(ABC):
     @abstractmethod
     def _subscribed(self, subscription: Subscription) -> None:
         """Record a new subscription; a stream that runs starts to deliver to it."""
-
-
-class StreamUnavailable(ConnectionError):  # noqa: N818 - the name says what the stream is
-    """The stream cannot be reached; the text says which and what to check."""
 
 
 def _types(patterns: Sequence[str]) -> frozenset[str]:

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from charter_otel.redis.address import EXAMPLES, SCHEMES
-from charter_otel.streams.base import EventStream, Observer
+from charter_otel.streams.base import EventStream
 from charter_otel.streams.memory import MemoryStream
 from charter_otel.streams.redis import RedisStream
 from charter_otel.streams.redis.partitioned import PartitionedStream
+from charter_otel.streams.types import Observer
 
 
 def connect(

@@ -9,12 +9,7 @@ import structlog
 
 from charter_otel.aio import Backoff, describe
 from charter_otel.charter import Event
-from charter_otel.streams.base import (
-    BatchHandler,
-    Observer,
-    SubscriberStatistics,
-    Subscription,
-)
+from charter_otel.streams.types import BatchHandler, Observer, SubscriberStatistics, Subscription
 
 log = structlog.get_logger(__name__)
 

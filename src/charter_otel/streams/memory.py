@@ -9,16 +9,11 @@ from typing import NamedTuple
 from charter_otel.aio import describe, end, share, spawn
 from charter_otel.charter import Event
 from charter_otel.charter.ids import milliseconds
-from charter_otel.streams.base import (
-    EventStream,
-    Observer,
-    Statistics,
-    SubscriberStatistics,
-    Subscription,
-)
+from charter_otel.streams.base import EventStream
 from charter_otel.streams.bridge import EventLoopBridge
 from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY, Delivery
 from charter_otel.streams.history import CAPACITY, History
+from charter_otel.streams.types import Observer, Statistics, SubscriberStatistics, Subscription
 
 
 class DeadLetter(NamedTuple):

@@ -3,7 +3,7 @@
 Not OpenTelemetry's: that is `charter_otel.otel`.
 """
 
-from charter_otel.telemetry.cluster import LocalPresence, connect_instances
+from charter_otel.telemetry.cluster import LocalPresence
 from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet, Robot
 from charter_otel.telemetry.frames import BadFrame, Frame, Ping
@@ -31,7 +31,6 @@ __all__ = [
     "Ping",
     "Robot",
     "Sweeper",
-    "connect_instances",
     "get_robot_metrics",
     "set_event_stream",
     "set_gateway",

@@ -16,9 +16,10 @@ from benchmarks.workloads.emitting import quiet_lines
 from charter_otel.emit import Emitter, set_emitter
 from charter_otel.metrics import jobs
 from charter_otel.metrics.aggregation import aggregate
-from charter_otel.metrics.missions import MemoryMissions, MissionStore, connect_missions
+from charter_otel.metrics.missions import MemoryMissions, MissionStore
 from charter_otel.otel import Instrumentation, build, configure_logs
 from charter_otel.otel.lines.writer import LineWriter
+from charter_otel.service.backend import parse
 from charter_otel.streams import connect
 
 _PAGE = 1_000
@@ -48,7 +49,7 @@ class Job:
     def __init__(self, url: str | None, flush: Callable[[], object]) -> None:
         self._flush = flush
         self._client: Any = Redis.from_url(url, protocol=2) if url else None
-        self._stored = connect_missions(url, prefix=_PREFIX) if url else None
+        self._stored = parse(url, prefix=_PREFIX).missions() if url else None
         self._data = [_entry(number) for number in range(10_000)]
 
     async def fill(self, entries: int) -> None:

@@ -7,7 +7,6 @@ from charter_otel.metrics.missions.base import (
     MissionStore,
     MissionsUnavailable,
 )
-from charter_otel.metrics.missions.connect import connect_missions
 from charter_otel.metrics.missions.entries import MissionEntry
 from charter_otel.metrics.missions.memory import MemoryMissions
 from charter_otel.metrics.missions.redis import RedisMissions
@@ -21,5 +20,4 @@ __all__ = [
     "MissionStore",
     "MissionsUnavailable",
     "RedisMissions",
-    "connect_missions",
 ]

@@ -13,10 +13,10 @@ from charter_otel.aio import Backoff, describe
 from charter_otel.charter import InvalidEvent
 from charter_otel.redis import commands
 from charter_otel.redis.script import Script
-from charter_otel.streams.base import BatchHandler, Subscription
 from charter_otel.streams.delivery import Delivery
 from charter_otel.streams.redis.health import Health
 from charter_otel.streams.redis.layout import EVENT, Content, Fields, Layout, fields_of, parse
+from charter_otel.streams.types import BatchHandler, Subscription
 
 log = structlog.get_logger(__name__)
 

@@ -11,8 +11,8 @@ from charter_otel.redis.address import parse_address
 from charter_otel.redis.errors import FAILURES, explain
 from charter_otel.redis.script import Script
 from charter_otel.redis.slots import prefixes
-from charter_otel.streams.base import StreamUnavailable
 from charter_otel.streams.redis.layout import Fields, Layout
+from charter_otel.streams.types import StreamUnavailable
 
 _PAGE = 500
 _IDLE = 86_400_000

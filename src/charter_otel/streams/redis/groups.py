@@ -15,11 +15,11 @@ from redis.exceptions import ResponseError
 from charter_otel.aio import describe, end, spawn
 from charter_otel.redis.address import Address
 from charter_otel.redis.errors import FAILURES
-from charter_otel.streams.base import Observer, SubscriberStatistics, Subscription
 from charter_otel.streams.delivery import Delivery
 from charter_otel.streams.redis.consumer import Consumer
 from charter_otel.streams.redis.health import Health, run_forever
 from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.types import Observer, SubscriberStatistics, Subscription
 
 log = structlog.get_logger(__name__)
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from charter_otel.charter import Event, InvalidEvent, decode
 from charter_otel.charter.ids import milliseconds
 from charter_otel.streams.history import StreamPosition
-from charter_otel.streams.redis.register import RegisterKeys
+from charter_otel.streams.register import RegisterKeys
 
 EVENT = b"event"
 """Field of an entry: the envelope's JSON."""

@@ -15,17 +15,12 @@ from charter_otel.aio import spawn
 from charter_otel.charter import Event
 from charter_otel.charter.ids import milliseconds
 from charter_otel.redis.slots import partition_of, prefixes
-from charter_otel.streams.base import (
-    EventStream,
-    Observer,
-    Statistics,
-    SubscriberStatistics,
-    Subscription,
-)
+from charter_otel.streams.base import EventStream
 from charter_otel.streams.history import Located, StreamPosition
 from charter_otel.streams.redis.layout import since
-from charter_otel.streams.redis.register import OpenRegister
 from charter_otel.streams.redis.stream import RedisStream
+from charter_otel.streams.register import OpenRegister
+from charter_otel.streams.types import Observer, Statistics, SubscriberStatistics, Subscription
 
 Sources = Sequence[AsyncIterator[Event]]
 

@@ -14,11 +14,11 @@ from charter_otel.redis import commands
 from charter_otel.redis.errors import FAILURES
 from charter_otel.redis.replication import NotReplicated
 from charter_otel.redis.script import Script
-from charter_otel.streams.base import DropReason, Observer
 from charter_otel.streams.outbox import Outbox, PendingEvent
 from charter_otel.streams.redis.health import Health
 from charter_otel.streams.redis.layout import Layout
-from charter_otel.streams.redis.register import OpenRegister
+from charter_otel.streams.register import OpenRegister
+from charter_otel.streams.types import DropReason, Observer
 
 log = structlog.get_logger(__name__)
 

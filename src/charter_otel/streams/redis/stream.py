@@ -12,7 +12,7 @@ from charter_otel.aio import Backoff, end, share, spawn
 from charter_otel.charter import Event, encode
 from charter_otel.charter.ids import MINUTE, milliseconds
 from charter_otel.redis.address import parse_address
-from charter_otel.streams.base import DropReason, EventStream, Observer, Statistics, Subscription
+from charter_otel.streams.base import EventStream
 from charter_otel.streams.bridge import EventLoopBridge
 from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY
 from charter_otel.streams.history import CAPACITY, History, Located, StreamPosition
@@ -22,10 +22,11 @@ from charter_otel.streams.redis.health import Health, run_forever
 from charter_otel.streams.redis.layout import Layout, since
 from charter_otel.streams.redis.maintenance import GroupMaintenance
 from charter_otel.streams.redis.publisher import Publisher
-from charter_otel.streams.redis.register import OpenRegister
 from charter_otel.streams.redis.tail import Reader, Tail, event_of
+from charter_otel.streams.register import OpenRegister
 from charter_otel.streams.spool import Spool, SpooledOutbox
 from charter_otel.streams.spool.spool import LIMIT
+from charter_otel.streams.types import DropReason, Observer, Statistics, Subscription
 
 MAX_BYTES = 262_144
 """Size of an envelope beyond which it is refused."""

@@ -13,10 +13,10 @@ from charter_otel.charter.ids import MINUTE
 from charter_otel.redis import commands
 from charter_otel.redis.commands import RawEntry
 from charter_otel.redis.errors import FAILURES, explain
-from charter_otel.streams.base import StreamUnavailable
 from charter_otel.streams.history import History, Located, StreamPosition
 from charter_otel.streams.redis.health import Health
 from charter_otel.streams.redis.layout import Fields, Layout, mark_of, parse, range_after, since
+from charter_otel.streams.types import StreamUnavailable
 
 T = TypeVar("T")
 

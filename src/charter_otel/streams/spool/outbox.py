@@ -8,10 +8,10 @@ from contextlib import suppress
 import structlog
 
 from charter_otel.aio import spawn
-from charter_otel.streams.base import DropReason
 from charter_otel.streams.outbox import BATCH, BATCH_BYTES, Outbox, PendingEvent
 from charter_otel.streams.spool.file import Appended
 from charter_otel.streams.spool.spool import Spool, SpoolUnavailable
+from charter_otel.streams.types import DropReason
 
 log = structlog.get_logger(__name__)
 

@@ -5,8 +5,16 @@ instance does the sharing, in batches. Without Redis each instance knows its own
 rest is caught up with afterwards.
 """
 
-from charter_otel.telemetry.cluster.connect import connect_instances
 from charter_otel.telemetry.cluster.local import LocalPresence
-from charter_otel.telemetry.cluster.shared import SharedPresence
+from charter_otel.telemetry.cluster.partitioned import Partition, PartitionedPresence
+from charter_otel.telemetry.cluster.reaper import CloseLost
+from charter_otel.telemetry.cluster.shared import LEASE, SharedPresence
 
-__all__ = ["LocalPresence", "SharedPresence", "connect_instances"]
+__all__ = [
+    "LEASE",
+    "CloseLost",
+    "LocalPresence",
+    "Partition",
+    "PartitionedPresence",
+    "SharedPresence",
+]

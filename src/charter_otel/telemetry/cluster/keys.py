@@ -1,6 +1,6 @@
 """What lies in Redis: keys under the hash tag that they share with the event stream."""
 
-from charter_otel.streams.redis.register import RegisterKeys
+from charter_otel.streams.register import RegisterKeys
 
 
 class Layout:

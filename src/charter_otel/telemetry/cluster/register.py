@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from charter_otel.charter import CloseReason, EventType
-from charter_otel.streams.redis.register import RegisterChange
+from charter_otel.streams.register import RegisterChange
 
 NOBODY = "-"
 """Owner of a connection that had ended when its opening event was published."""
