@@ -10,7 +10,7 @@ def require(name: str, *, available: bool, reason: str) -> None:
 
     Args:
         name: What is needed: ``redis``, ``collector``, ``prometheus``, ``alertmanager``,
-            ``node``, ``openssl``, ``loki``, ``tempo``, ``helm``, ``root``.
+            ``node``, ``openssl``, ``loki``, ``tempo``, ``helm``, ``root``, ``chromium``.
         available: Whether it is there.
         reason: Why it is not, and how to get it.
     """

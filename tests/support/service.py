@@ -88,6 +88,11 @@ def service(*arguments: str, **variables: str) -> AbstractContextManager[Service
     return _running(arguments, variables, None)
 
 
+def service_at(port: int, **variables: str) -> AbstractContextManager[ServiceProcess]:
+    """Run the service likewise on a port of the test's choice, to start it there again."""
+    return _running((), variables, None, port)
+
+
 def secure_service(
     tls: ssl.SSLContext, *arguments: str, **variables: str
 ) -> AbstractContextManager[ServiceProcess]:
@@ -103,10 +108,13 @@ def secure_service(
 
 @contextmanager
 def _running(
-    arguments: Sequence[str], variables: Mapping[str, str], tls: ssl.SSLContext | None
+    arguments: Sequence[str],
+    variables: Mapping[str, str],
+    tls: ssl.SSLContext | None,
+    port: int | None = None,
 ) -> Iterator[ServiceProcess]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    port = free_port()
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="charter") as directory:
         output = Path(directory) / "stdout"
         with output.open("wb") as stdout:

@@ -9,6 +9,7 @@ from litestar.types import Guard
 
 from charter_otel.consumers import Consumer
 from charter_otel.metrics.router import metrics_router
+from charter_otel.service.board import Source, board_router, page_router, traces_router
 from charter_otel.service.consumers import consumers_router
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import guard_writes, may, origin_guard, scope_guard
@@ -62,7 +63,7 @@ class CharterPlugin(InitPlugin):
         app_config.after_exception.append(requests.after_exception)
         app_config.exception_handlers = {**exception_handlers(), **app_config.exception_handlers}
         app_config.lifespan.append(lambda _: runtime.run())
-        app_config.route_handlers.extend([self._api(), self._health()])
+        app_config.route_handlers.extend([self._api(), self._health(), page_router()])
         return app_config
 
     def _api(self) -> Router:
@@ -72,6 +73,8 @@ class CharterPlugin(InitPlugin):
             metrics_router(),
             events_router(lambda: runtime.stream, runtime.stopping),
             consumers_router(runtime.consumers),
+            board_router(self._board()),
+            traces_router(lambda: runtime.recent_spans),
         ]
         own_pages = origin_guard(self.settings.allowed_origins)
         return Router(
@@ -79,6 +82,15 @@ class CharterPlugin(InitPlugin):
             route_handlers=[document(guard_writes(router, own_pages)) for router in routers],
             guards=self.read_guards(),
             request_max_body_size=MAX_BODY_BYTES,
+        )
+
+    def _board(self) -> Source:
+        gateway = self.runtime.gateway
+        return Source(
+            get_robots=lambda: gateway.instances,
+            get_connections=lambda: len(gateway.connections),
+            grafana_url=self.settings.grafana_url,
+            recent_spans=self.settings.recent_spans,
         )
 
     def read_guards(self) -> list[Guard]:

@@ -19,6 +19,7 @@ from charter_otel.metrics import Schedule, get_job_board, jobs
 from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.otel.sdk.providers import make_resource
+from charter_otel.otel.sdk.recent_spans import RecentSpans
 from charter_otel.service.backend import parse
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.settings import SettingError, Settings
@@ -77,6 +78,7 @@ class Runtime:
         self.stopping = ShutdownSignal()
         self.vitals = Vitals()
         self.running = False
+        self.recent_spans = RecentSpans(kept) if (kept := settings.recent_spans) else None
         self._given_stream = stream
         self._writer: LineWriter | None = None
 
@@ -139,13 +141,16 @@ class Runtime:
     @asynccontextmanager
     async def _telemetry(self) -> AsyncIterator[None]:
         previous, providers = get_emitter(), None
+        recent = [self.recent_spans] if self.recent_spans else []
         # Somebody, a test say, may want to see what is emitted.
         watched = previous.instrumentation.tracer_provider is not None
         if watched:
             self.instrumentation.use(*previous.instrumentation.providers)
         elif not _sdk_is_set_up():
-            providers = build(service_version=version("charter-otel"))
+            providers = build(service_version=version("charter-otel"), span_processors=recent)
             self.instrumentation.use(*providers)
+        if recent and not providers:
+            recent[0].join(self.instrumentation)
         set_emitter(previous if watched else Emitter(self.instrumentation))
         if self._writer:
             observe_lines(self.instrumentation.instruments, self._writer)
@@ -255,7 +260,6 @@ def _consumers(settings: Settings) -> list[Consumer]:
                 pagerduty_routing_key=settings.pagerduty_routing_key,
                 pagerduty_url=settings.pagerduty_url,
                 grafana_url=settings.grafana_url,
-                thresholds=settings.thresholds,
             )
             for name in settings.consumers
         ]

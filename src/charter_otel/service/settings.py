@@ -75,6 +75,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Base address of the Events API, where it is not PagerDuty's own."""
     grafana_url: str | None = None
     """Base address of Grafana, for the links of pages."""
+    recent_spans: Annotated[int, Meta(ge=0, le=100_000)] = 0
+    """Finished spans that the service keeps for the board and `charter-otel trace`."""
     log_format: Literal["json", "console"] | None = None
     """Form of the lines on stdout; None goes by whether stdout is a terminal."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

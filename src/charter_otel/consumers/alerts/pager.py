@@ -30,7 +30,6 @@ _RUNBOOKS = {
     ("robot", ""): "RobotDisconnected",
     ("robot", "battery"): "LowBattery",
     ("robot", "cpu"): "HighCpu",
-    ("robot", "flapping"): "RobotFlapping",
     ("fleet", ""): "FleetDisconnected",
 }
 

@@ -1,0 +1,123 @@
+"""The robots as the board asks for them: counted, searched and sorted here, a page at a time."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from msgspec import Struct
+
+Presence = Mapping[str, Any]
+"""What is known of a robot, as `GET /api/telemetry/robots` has it."""
+
+Sort = Literal["attention", "robot_id", "last_seen", "connected"]
+"""Orders of the robots: those that left last first, by name, by sign of life, by connection."""
+
+Wanted = Literal["all", "online", "offline"]
+
+FRESH_FOR = 0.5
+"""Seconds for which a listing is good at least."""
+
+_WORTH = 20
+"""A listing is good for so many times as long as it took: at most a twentieth goes into listing."""
+
+
+class Robots(Protocol):
+    """What knows the robots: one instance, or all that share a Redis."""
+
+    async def robots(self) -> list[dict[str, Any]]:
+        """Return the presence of every known robot."""
+
+    async def reading(self, robot_id: str) -> dict[str, Any] | None:
+        """Return a robot's last reading and when it was taken."""
+
+
+class FleetCounts(Struct, frozen=True):
+    """How many robots there are, and how they stand."""
+
+    known: int
+    online: int
+    offline: int
+    reasons: dict[str, int]
+    """Reasons for which those that are offline left, and how many did."""
+
+
+class Listing:
+    """All robots at one moment; an order is made when somebody first asks for it.
+
+    Args:
+        robots: The presence of each.
+    """
+
+    def __init__(self, robots: Sequence[Presence]) -> None:
+        self.by_id = {robot["robot_id"]: robot for robot in robots}
+        offline = [robot for robot in robots if robot["status"] != "online"]
+        reasons = Counter(str(robot["last_reason"]) for robot in offline)
+        self.counts = FleetCounts(
+            len(robots), len(robots) - len(offline), len(offline), dict(reasons.most_common())
+        )
+        self._robots = robots
+        self._orders: dict[Sort, list[Presence]] = {}
+
+    def find(self, search: str, status: Wanted, sort: Sort) -> list[Presence]:
+        """Return the robots with the text in their ids, in an order."""
+        robots = self._order(sort)
+        if status != "all":
+            robots = [robot for robot in robots if robot["status"] == status]
+        if search:
+            text = search.casefold()
+            robots = [robot for robot in robots if text in robot["robot_id"].casefold()]
+        return robots
+
+    def _order(self, sort: Sort) -> list[Presence]:
+        if sort not in self._orders:
+            self._orders[sort] = sorted(self._robots, key=_KEYS[sort])
+        return self._orders[sort]
+
+
+class FleetView:
+    """Lists the robots for all who look, not more often than it is worth.
+
+    Args:
+        get_robots: Returns what knows the robots.
+        clock: Returns seconds of a monotonic clock.
+    """
+
+    def __init__(
+        self,
+        get_robots: Callable[[], Robots],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._get_robots = get_robots
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._listing = Listing(())
+        self._good_until = float("-inf")
+
+    async def listing(self) -> Listing:
+        """Return the robots as they are now, or were a moment ago."""
+        async with self._lock:
+            begun = self._clock()
+            if begun >= self._good_until:
+                self._listing = Listing(await self._get_robots().robots())
+                ended = self._clock()
+                self._good_until = ended + max(FRESH_FOR, _WORTH * (ended - begun))
+            return self._listing
+
+
+def _attention(robot: Presence) -> tuple[bool, float, str]:
+    online = robot["status"] == "online"
+    return online, 0.0 if online else -(robot["disconnected_at"] or 0.0), robot["robot_id"]
+
+
+def _latest(field: str) -> Callable[[Presence], tuple[float, str]]:
+    return lambda robot: (-(robot[field] or 0.0), robot["robot_id"])
+
+
+_KEYS: dict[Sort, Callable[[Presence], Any]] = {
+    "attention": _attention,
+    "robot_id": lambda robot: robot["robot_id"],
+    "last_seen": _latest("last_seen_at"),
+    "connected": _latest("connected_at"),
+}

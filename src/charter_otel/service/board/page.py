@@ -1,0 +1,100 @@
+"""The page at ``GET /`` and its files, as they lie in the package: no build step, no other host."""
+
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any
+
+from litestar import Request, Response, Router, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+from litestar.status_codes import HTTP_304_NOT_MODIFIED
+
+from charter_otel.service.http import UNTRACED
+
+AnyRequest = Request[Any, Any, Any]
+
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""Files and answers of this service only; and no text, whoever sent it, ever becomes markup."""
+
+HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    # The browser asks each time, and a new version is there at once.
+    "Cache-Control": "no-cache",
+}
+
+_PAGE = "index.html"
+_MEDIA_TYPES = {
+    "html": "text/html",
+    "css": "text/css",
+    "js": "text/javascript",
+    "svg": "image/svg+xml",
+}
+
+
+class File:
+    """A file of the page.
+
+    Args:
+        name: Its name; the suffix says what it is.
+        content: What is in it.
+    """
+
+    def __init__(self, name: str, content: bytes) -> None:
+        self._content = content
+        self._media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
+        self._tag = f'"{sha256(content).hexdigest()[:32]}"'
+
+    def answer(self, request: AnyRequest) -> Response[bytes]:
+        """Return the file, or 304 where the browser has it already."""
+        headers = {**HEADERS, "ETag": self._tag}
+        if request.headers.get("if-none-match") == self._tag:
+            return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(self._content, media_type=self._media_type, headers=headers)
+
+
+def page_router() -> Router:
+    """Return the routes of the page and its files.
+
+    They are open: the page holds nothing, and asks for a token where the API wants one.
+    """
+    contents = {
+        entry.name: entry.read_bytes()
+        for entry in files(__package__).joinpath("static").iterdir()
+        if entry.is_file()
+    }
+    found = {name: File(name, content) for name, content in contents.items()}
+
+    @get("/", sync_to_thread=False)
+    def get_page(request: AnyRequest) -> Response[bytes]:
+        """Return the board."""
+        return _beside(request, contents[_PAGE]).answer(request)
+
+    @get("/board/{name:str}", sync_to_thread=False)
+    def get_file(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
+        """Return a file of the board."""
+        file = found.get(name)
+        if file is None:
+            raise NotFoundException(f"The board has no file {name!r}.")
+        return file.answer(request)
+
+    return Router(
+        "/",
+        route_handlers=[get_page, get_file],
+        include_in_schema=False,
+        opt={UNTRACED: True},
+    )
+
+
+def _beside(request: AnyRequest, page: bytes) -> File:
+    """Return the page with addresses that hold below any prefix, with a slash at its end or not."""
+    # Litestar takes the slash at the end off the path, and leaves the raw one as it came.
+    last = request.scope["raw_path"].rpartition(b"/")[2]
+    return File(_PAGE, page.replace(b"{base}", last + b"/" if last else b""))

@@ -1,0 +1,175 @@
+"""The REST routes of the board: how everything stands, and the robots a page at a time."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+from litestar import Router, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath, QueryParameter
+from msgspec import Struct, convert
+
+from charter_otel.emit import get_emitter
+from charter_otel.metrics.board import Job, get_job_board
+from charter_otel.service.board.fleet import (
+    FleetCounts,
+    FleetView,
+    Listing,
+    Presence,
+    Robots,
+    Sort,
+    Wanted,
+)
+from charter_otel.service.http import UNTRACED
+
+MOST_ROWS = 200
+"""Robots in one answer at most."""
+
+Search = Annotated[str, QueryParameter(description="A part of the robot's id.", max_length=64)]
+Status = Annotated[Wanted, QueryParameter(description="Which robots.")]
+Order = Annotated[Sort, QueryParameter(description="Those that left last come first by default.")]
+Rows = Annotated[int, QueryParameter(description="How many at most.", ge=1, le=MOST_ROWS)]
+Offset = Annotated[int, QueryParameter(description="How many to leave out.", ge=0)]
+
+
+class Overview(Struct):
+    """How the service and its fleet stand. Times are Unix seconds."""
+
+    name: str
+    version: str
+    now: float
+    """The service's clock."""
+    connections: int
+    """Open connections of this instance."""
+    fleet: FleetCounts
+    jobs: list[Job]
+    emitted: dict[str, int]
+    """Events that this instance has emitted, by type."""
+    recent_spans: int
+    """Finished spans that the service keeps; 0 where it keeps none."""
+    grafana_url: str | None
+
+
+class RobotState(Struct):
+    """A robot's presence and its last reading."""
+
+    robot_id: str
+    status: str
+    connection_id: str | None = None
+    connected_at: float | None = None
+    last_seen_at: float | None = None
+    disconnected_at: float | None = None
+    last_reason: str | None = None
+    metrics: dict[str, float] | None = None
+    """The last reading, None where there is none."""
+    updated_at: float | None = None
+
+
+class RobotsPage(Struct):
+    """A part of the robots."""
+
+    now: float
+    known: int
+    """Robots in all."""
+    matched: int
+    """Robots that were asked for, on all pages together."""
+    robots: list[RobotState]
+
+
+class Source:
+    """Where the board's answers come from.
+
+    Args:
+        get_robots: Returns what knows the robots.
+        get_connections: Returns the number of open connections of this instance.
+        grafana_url: Base address of Grafana.
+        recent_spans: Finished spans that the service keeps.
+    """
+
+    def __init__(
+        self,
+        *,
+        get_robots: Callable[[], Robots],
+        get_connections: Callable[[], int],
+        grafana_url: str | None = None,
+        recent_spans: int = 0,
+    ) -> None:
+        self._view = FleetView(get_robots)
+        self._get_robots = get_robots
+        self._get_connections = get_connections
+        self._grafana_url = grafana_url
+        self._recent_spans = recent_spans
+
+    async def overview(self) -> Overview:
+        """Return how everything stands."""
+        listing = await self._view.listing()
+        return Overview(
+            name="charter-otel",
+            version=version("charter-otel"),
+            now=time.time(),
+            connections=self._get_connections(),
+            fleet=listing.counts,
+            jobs=get_job_board().jobs(),
+            emitted=dict(get_emitter().statistics().emitted),
+            recent_spans=self._recent_spans,
+            grafana_url=self._grafana_url,
+        )
+
+    async def listing(self) -> Listing:
+        """Return all robots."""
+        return await self._view.listing()
+
+    async def state(self, robot: Presence) -> RobotState:
+        """Return a robot's presence with its last reading; unlike its route, this is no event."""
+        reading = await self._get_robots().reading(robot["robot_id"])
+        if reading is None:
+            return convert(robot, RobotState)
+        metrics = {name: value for name, value in reading.items() if name != "updated_at"}
+        return convert(
+            {**robot, "metrics": metrics, "updated_at": reading["updated_at"]}, RobotState
+        )
+
+
+def board_router(source: Source) -> Router:
+    """Return the routes under ``/api/board``. None of them makes spans or events.
+
+    Args:
+        source: Where the answers come from.
+    """
+
+    @get("/", summary="How everything stands", operation_id="get_board")
+    async def get_board() -> Overview:
+        """Return counts of the fleet, the jobs on this instance, and what the page needs."""
+        return await source.overview()
+
+    @get("/robots", summary="Robots, a page at a time", operation_id="get_board_robots")
+    async def get_board_robots(
+        search: Search = "",
+        status: Status = "all",
+        sort: Order = "attention",
+        limit: Rows = 50,
+        offset: Offset = 0,
+    ) -> RobotsPage:
+        """Return some of the robots, with their last readings."""
+        listing = await source.listing()
+        found = listing.find(search, status, sort)
+        rows = found[offset : offset + limit]
+        states = await asyncio.gather(*(source.state(robot) for robot in rows))
+        return RobotsPage(time.time(), listing.counts.known, len(found), list(states))
+
+    @get("/robots/{robot_id:str}", summary="A robot", operation_id="get_board_robot")
+    async def get_board_robot(robot_id: FromPath[str]) -> RobotState:
+        """Return a robot's presence and its last reading."""
+        robot = (await source.listing()).by_id.get(robot_id)
+        if robot is None:
+            raise NotFoundException(f"There is no robot {robot_id!r}.")
+        return await source.state(robot)
+
+    return Router(
+        "/api/board",
+        route_handlers=[get_board, get_board_robots, get_board_robot],
+        opt={UNTRACED: True},
+        tags=["board"],
+    )

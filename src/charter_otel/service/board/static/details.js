@@ -1,0 +1,66 @@
+// Details have addresses: #/robots/ID, #/jobs/ID, #/events/ID, #/traces/ID.
+
+import { byId, el, say } from "./dom.js";
+import { EventDetails } from "./event.js";
+import { JobDetails } from "./job.js";
+import { RobotDetails } from "./robot.js";
+import { TraceDetails } from "./trace.js";
+
+const KINDS = { robots: RobotDetails, jobs: JobDetails, events: EventDetails, traces: TraceDetails };
+
+/** Return what an address names, or null where that is the board itself. */
+export function parse(hash) {
+  const [, kind, id] = hash.match(/^#\/([a-z]+)\/(.+)$/) ?? [];
+  if (!Object.hasOwn(KINDS, kind ?? "")) return null;
+  try {
+    return { kind, id: decodeURIComponent(id) };
+  } catch {
+    return null;
+  }
+}
+
+/** The panel beside the board. */
+export class Details {
+  #shown = null;
+  #opener = null;
+
+  constructor(context) {
+    this.context = context;
+    window.addEventListener("hashchange", () => this.open());
+  }
+
+  /** Show what the address names. */
+  open() {
+    const place = parse(location.hash);
+    this.#shown?.close?.();
+    this.#shown = null;
+    const panel = byId("details");
+    if (!place) {
+      if (!panel.hidden) this.#leave(panel);
+      return;
+    }
+    if (panel.hidden) this.#opener = document.activeElement;
+    panel.hidden = false;
+    document.body.dataset.details = place.kind;
+    say(byId("details-title"), place.id);
+    document.title = `${place.id} · Charter board`;
+    const body = el("div");
+    byId("details-body").replaceChildren(body);
+    this.#shown = new KINDS[place.kind](place.id, body, this.context);
+    this.render();
+    byId("details-title").focus({ preventScroll: false });
+  }
+
+  /** Show it anew. */
+  render() {
+    this.#shown?.render();
+  }
+
+  #leave(panel) {
+    panel.hidden = true;
+    delete document.body.dataset.details;
+    document.title = "Charter board";
+    byId("details-body").replaceChildren();
+    if (this.#opener?.isConnected) this.#opener.focus();
+  }
+}

@@ -1,0 +1,60 @@
+// What all details are made of: a list of facts, a list of events, and the ways to Grafana.
+
+import { el, link, reconcile } from "./dom.js";
+import { stamp } from "./format.js";
+import { line } from "./feed.js";
+
+/** Return names and values as a list; what is null stays out. */
+export function facts(entries) {
+  return el(
+    "dl",
+    { class: "facts-list" },
+    Object.entries(entries)
+      .filter(([, value]) => value !== null && value !== undefined && value !== "")
+      .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]),
+  );
+}
+
+/** Return a moment in full. */
+export function when(seconds) {
+  return Number.isFinite(seconds) ? el("time", { datetime: stamp(seconds) }, stamp(seconds)) : null;
+}
+
+/** A list of events below a heading. */
+export class EventList {
+  #list = el("ol", { class: "events" });
+  #none = el("p", { class: "hint" }, "none among the latest");
+
+  constructor(title) {
+    this.element = el("section", {}, el("h3", {}, title), this.#none, this.#list);
+  }
+
+  show(events) {
+    this.#none.hidden = events.length > 0;
+    reconcile(this.#list, events, { key: (event) => event.id, create: line });
+  }
+}
+
+/** Return links to Grafana; none where there is none. */
+export function toGrafana(base, targets) {
+  if (!base) return null;
+  return el(
+    "p",
+    { class: "ways" },
+    targets.map(([text, path]) =>
+      link(`${base.replace(/\/+$/, "")}${path}`, text, { target: "_blank", rel: "noreferrer", class: "button" }),
+    ),
+  );
+}
+
+/** Return the path of a trace in Grafana's Explore. */
+export function explore(traceId) {
+  const panes = {
+    trace: {
+      datasource: "charter-tempo",
+      queries: [{ refId: "A", datasource: { type: "tempo", uid: "charter-tempo" }, queryType: "traceql", query: traceId }],
+      range: { from: "now-24h", to: "now" },
+    },
+  };
+  return `/explore?schemaVersion=1&panes=${encodeURIComponent(JSON.stringify(panes))}`;
+}
