@@ -24,7 +24,8 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 VALUES = CHART / "ci" / "default-values.yaml"
 
 _POD = {"metadata.name": "fleet-0", "metadata.namespace": "robots", "spec.nodeName": "node-1"}
-_IMAGE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc", sys.base_prefix, sys.prefix, str(ROOT))
+_ETC = "hosts resolv.conf nsswitch.conf passwd group ld.so.cache"
+_IMAGE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(ROOT))
 """What the image holds, as far as a test needs it: this machine's programs and this project."""
 
 
@@ -153,7 +154,11 @@ class Pod:
         bounded = ["setpriv", "--no-new-privs", *command]
         root = self.disk / "root"
         root.mkdir(exist_ok=True)
-        lines = [f"mount -t tmpfs root {root}"]
+        lines = [
+            f"mount -t tmpfs root {root}",
+            f"mkdir {root}/etc",
+            f"for name in {_ETC}; do [ ! -e /etc/$name ] || cp /etc/$name {root}/etc; done",
+        ]
         for volume in self.container["volumeMounts"]:
             source = self._volume(volume["name"], group)
             lines += _bound(source, f"{root}{volume['mountPath']}", volume.get("readOnly", False))
