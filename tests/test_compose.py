@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from charter_otel.cli import main
 from rules.servers import promtool
 from support import require
 
@@ -18,14 +19,16 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 each = pytest.mark.parametrize("name", SERVICES)
+SERVERS = [name for name in SERVICES if name != "fleet"]
+"""Those that listen somewhere."""
 PORTS = {"redis": {6379}}
 """Ports of images that compose.yaml does not need to name."""
 
 
 def test_the_whole_stack_is_there() -> None:
-    """Service, Redis, Collector, Prometheus, Alertmanager, Loki, Tempo, Grafana."""
+    """Service, Redis, Collector, Prometheus, Alertmanager, Loki, Tempo, Grafana, and a fleet."""
     assert set(SERVICES) == {
-        *("service", "redis", "collector", "prometheus"),
+        *("service", "fleet", "redis", "collector", "prometheus"),
         *("alertmanager", "loki", "tempo", "grafana"),
     }
 
@@ -36,7 +39,7 @@ def test_images_are_pinned(name: str) -> None:
     assert re.fullmatch(r"[a-z-]+(/[a-z-]+)?:v?\d+\.\d+\.\d+(-[a-z]+)?", SERVICES[name]["image"])
 
 
-@each
+@pytest.mark.parametrize("name", SERVERS)
 def test_health_checks(name: str) -> None:
     """Each service can be asked how it is, and is waited for only where it can."""
     check = SERVICES[name]["healthcheck"]
@@ -84,8 +87,8 @@ def test_every_address_is_one_that_listens() -> None:
 
 def test_health_checks_ask_a_port_that_listens() -> None:
     """The port of a health check is one of the service's own."""
-    for name, service in SERVICES.items():
-        for word in service["healthcheck"]["test"]:
+    for name in SERVERS:
+        for word in SERVICES[name]["healthcheck"]["test"]:
             for url in re.findall(r"http://[^ ')]+", word):
                 assert urlsplit(url).port in _listening(name)
 
@@ -111,8 +114,41 @@ def test_secrets_are_files_that_alertmanager_reads() -> None:
     alertmanager = (ROOT / "dashboards" / "alertmanager.yaml").read_text()
     for name, secret in COMPOSE["secrets"].items():
         assert f"/run/secrets/{name}" in alertmanager
-        assert secret["file"].endswith(":-/dev/null}")
+        assert re.fullmatch(r"\$\{[A-Z_]+_FILE:-.+\}", secret["file"])
     assert ":?" in SERVICES["service"]["environment"]["CHARTER_AUTH_SECRET"]
+
+
+def test_a_watchdog_without_an_address_fails_nothing() -> None:
+    """Its pings go to something inside that answers 2xx to a POST: the Collector's health check."""
+    default = COMPOSE["secrets"]["heartbeat_url"]["file"].partition(":-")[2].removesuffix("}")
+    url = urlsplit((ROOT / default).read_text().strip())
+    assert (url.scheme, url.hostname) == ("http", "collector")
+    assert (
+        f":{url.port}" in SERVICES["collector"]["environment"]["CHARTER_COLLECTOR_HEALTH_ENDPOINT"]
+    )
+
+
+def test_the_fleet_is_what_the_command_line_takes() -> None:
+    """The profile's robots know the service and its secret, and stay."""
+    fleet = SERVICES["fleet"]
+    assert fleet["profiles"] == ["fleet"]
+    assert fleet["environment"] == {
+        "CHARTER_AUTH_SECRET": SERVICES["service"]["environment"]["CHARTER_AUTH_SECRET"]
+    }
+    name, *arguments = fleet["command"]
+    options = main.commands[name].make_context(name, arguments).params
+    assert options["seconds"] > 86_400
+    assert {"url": "ws://service:8000", "robots": 20}.items() <= options.items()
+
+
+def test_a_viewer_needs_no_password_and_starts_at_the_fleet() -> None:
+    """Whoever reaches loopback may read; the home dashboard is one that is mounted."""
+    environment = SERVICES["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "true"
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    home = Path(environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"])
+    assert str(home.parent) == environment["CHARTER_DASHBOARDS_DIR"]
+    assert (ROOT / "dashboards" / "json" / home.name).exists()
 
 
 def test_prometheus_accepts_its_configuration(tmp_path: Path) -> None:
