@@ -1,6 +1,8 @@
 """Slot locks: who of several instances runs a slot."""
 
 import asyncio
+import time
+from itertools import pairwise
 
 import pytest
 
@@ -51,6 +53,36 @@ async def test_a_taken_slot_is_forgotten_in_the_end(
     left = redis_server.command("PTTL", "{fleet-7}:jobs:a_job:56766708")
     assert isinstance(left, int)
     assert 115_000 < left <= 120_000
+
+
+async def test_the_slots_are_those_of_redis_whatever_the_instances_clocks_show(
+    redis_server: RedisServer, open_lock: OpenLock
+) -> None:
+    """Of three instances, one an hour ahead and one behind, one runs each slot."""
+    runs: list[float] = []
+
+    async def job() -> None:
+        runs.append(time.monotonic())
+
+    schedules = [
+        Schedule(
+            "a_job",
+            job,
+            0.4,
+            lock=open_lock(redis_server.url),
+            clock=lambda apart=apart: time.time() + apart,  # type: ignore[misc]
+        )
+        for apart in (0.0, 3600.1, -3600.1)
+    ]
+    for schedule in schedules:
+        await schedule.start()
+    await eventually(lambda: len(runs) >= 5, "five runs")
+    for schedule in schedules:
+        await schedule.stop()
+    slots = redis_server.command("KEYS", "{charter}:jobs:a_job:*")
+    assert isinstance(slots, list)
+    assert len(runs) == len(slots)
+    assert all(later - earlier > 0.2 for earlier, later in pairwise(runs[1:]))
 
 
 async def test_a_single_instance_needs_no_lock(open_lock: OpenLock) -> None:

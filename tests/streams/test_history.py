@@ -151,3 +151,21 @@ def test_a_history_holds_at_least_one_event() -> None:
     """A capacity that holds nothing is an error."""
     with pytest.raises(ValueError, match="at least one"):
         History(0)
+
+
+async def test_a_history_that_starts_over_keeps_its_followers() -> None:
+    """Who has caught up goes on with the new stream's first event, whatever its place."""
+    history = History(3)
+    for name in "abcd":
+        history.append(started(name), (100 + ord(name), 0))
+    followed = history.follow(history.end)
+    history.restart()
+    assert history.seek((150, 0)) == history.end
+    new = [started(name) for name in "efgh"]
+    for number, event in enumerate(new):
+        history.append(event, (number + 1, 0))
+        assert await anext(followed) == event
+    assert history.missed == 0
+    assert history.recent(frozenset(), 10) == new[-3:]
+    assert history.find(new[1].id) == (2, 0)
+    assert history.find(new[0].id) is None

@@ -73,7 +73,7 @@ async def test_a_closing_event_needs_no_opening_one(redis_backend: RedisBackend)
 async def _paired(backend: RedisBackend) -> RedisStream:
     stream = backend.make()
     assert isinstance(stream, RedisStream)
-    stream.use_register(ConnectionRegister(lambda _: "me"))
+    stream.use_register(ConnectionRegister(lambda _: ("me", 0.0)))
     await stream.start()
     return stream
 

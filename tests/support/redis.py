@@ -121,6 +121,12 @@ class RedisServer:
             self._process.kill()
             self._gone()
 
+    def lose_data(self) -> None:
+        """Remove what a killed server has written; `start` brings it back empty."""
+        shutil.rmtree(self._directory / "appendonlydir", ignore_errors=True)
+        for name in ("appendonly.aof", "dump.rdb"):
+            (self._directory / name).unlink(missing_ok=True)
+
     def pause(self) -> None:
         """Stop the server from answering, with its connections left open."""
         self._signal(signal.SIGSTOP)

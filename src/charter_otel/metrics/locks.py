@@ -19,6 +19,13 @@ class SlotLock(ABC):
         that fails must not silence the job.
         """
 
+    async def now(self) -> float | None:
+        """Return Unix seconds of the clock that all instances share, or None for one's own.
+
+        May raise whatever a connection raises.
+        """
+        return None
+
     async def aclose(self) -> None:
         """Release what the lock holds."""
         return
@@ -28,7 +35,7 @@ class NoLock(SlotLock):
     """For a single instance: every slot is its own."""
 
     async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
-        """Return the slot."""
+        """Return True."""
         del job_id, slot, interval
         return True
 
@@ -37,7 +44,7 @@ class RedisSlotLock(SlotLock):
     """For instances that share a Redis: ``SET <prefix>:jobs:<job>:<slot> NX PX``.
 
     At most once: an instance that dies in its run loses the slot, and the next slot goes on from
-    the stored cursor. Instances whose clocks differ by less than `KEPT_SECONDS` agree on a slot.
+    the stored cursor. Slots are those of Redis's clock, so no instance's own clock has a say.
     A lost reply is asked for once more: an instance that slept meanwhile finds whose the slot is.
 
     Args:
@@ -60,6 +67,11 @@ class RedisSlotLock(SlotLock):
             return await self._take(key, holder, kept)
         except REPLY_LOST:
             return await self._take(key, holder, kept)
+
+    async def now(self) -> float:
+        """Return what Redis's clock shows."""
+        seconds, microseconds = await self._client.time()
+        return float(seconds) + microseconds / 1e6
 
     async def _take(self, key: str, holder: bytes, kept: int) -> bool:
         if await self._client.set(key, holder, nx=True, px=kept):

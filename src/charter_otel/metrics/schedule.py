@@ -1,4 +1,4 @@
-"""The slot loop: a job once in each interval of the wall clock, never twice at once."""
+"""The slot loop: a job once in each interval of a shared clock, never twice at once."""
 
 import asyncio
 import contextvars
@@ -9,7 +9,7 @@ from typing import Any
 
 import structlog
 
-from charter_otel.aio import end
+from charter_otel.aio import describe, end
 from charter_otel.emit import get_emitter
 from charter_otel.metrics.board import JobBoard, SkipReason, get_job_board
 from charter_otel.metrics.locks import NoLock, SlotLock
@@ -24,19 +24,19 @@ log = structlog.get_logger(__name__)
 class Schedule:
     """Runs a job once in each slot.
 
-    Slots are intervals of the wall clock, counted from the Unix epoch, so that instances agree on
-    them: with 30 seconds, at :00 and :30. The first run is at once, in the slot that `start` falls
-    into, so that a deployment shows within a second whether the job works; with a shared lock only
-    if no other instance has run that slot.
+    Slots are intervals of the lock's clock, counted from the Unix epoch, so that instances agree on
+    them, whatever their own clocks show: with 30 seconds, at :00 and :30. The first run is at once,
+    in the slot that `start` falls into, so that a deployment shows within a second whether the job
+    works; with a shared lock only if no other instance has run that slot.
 
     Runs do not overlap. A slot that begins while a run is going is skipped (``overlap``), and so is
     one that is over before the loop comes to it (``late``), or that the lock gives to another
     instance (``elsewhere``). A run that fails is logged, and the loop goes on.
 
-    Between slots the loop sleeps by the monotonic clock. When the wall clock is set forward or far
-    back, the run that was awaited still comes when it was due, in the slot that the clock then
-    shows. When it is set back by up to two intervals, the next run waits until it shows a slot that
-    has not been run, so that no slot is repeated.
+    Between slots the loop sleeps by the monotonic clock. When the clock of the slots is set forward
+    or far back, the run that was awaited still comes when it was due, in the slot that the clock
+    then shows. When it is set back by up to two intervals, the next run waits until it shows a slot
+    that has not been run, so that no slot is repeated.
 
     Args:
         job_id: The job's id in metrics and on the board.
@@ -44,7 +44,7 @@ class Schedule:
         interval: Seconds between two runs.
         lock: Who runs a slot.
         board: Where next runs and skipped slots are noted.
-        clock: Gives Unix seconds.
+        clock: Gives Unix seconds; counts where the lock has no clock.
         sleep: Sleeps for seconds of the monotonic clock.
     """
 
@@ -66,6 +66,8 @@ class Schedule:
         self._board = board or get_job_board()
         self._clock = clock
         self._sleep = sleep
+        self._apart: float | None = None
+        """Seconds by which the lock's clock was ahead of the monotonic one, once it has told."""
         self._loop: asyncio.Task[None] | None = None
         self._run: asyncio.Task[object] | None = None
 
@@ -105,7 +107,7 @@ class Schedule:
                 done = slot
                 continue
             await self._run_once()
-            now = self._slot()
+            now = await self._slot()
             self._skip("overlap", now - slot)
             # A clock that was set back by a moment must not show the same slot again.
             done = now if _is_due(now, slot) else slot
@@ -113,12 +115,13 @@ class Schedule:
     async def _next_slot(self, done: int | None) -> int:
         """Wait for a slot after ``done``; the first one is at once."""
         while True:
-            slot = self._slot()
+            now = await self._now()
+            slot = math.floor(now / self._interval)
             if done is None or _is_due(slot, done):
                 return slot
             begin = (slot + 1) * self._interval
             self._board.job(self._job_id).next_run_at = begin
-            await self._sleep(max(0.0, begin - self._clock()))
+            await self._sleep(max(0.0, begin - now))
 
     async def _is_ours(self, slot: int) -> bool:
         try:
@@ -127,7 +130,7 @@ class Schedule:
             log.warning(
                 "the slot lock does not answer; running without it",
                 job_id=self._job_id,
-                error=f"{type(error).__name__}: {error}",
+                error=describe(error),
             )
             return True
 
@@ -143,8 +146,18 @@ class Schedule:
         elif (error := run.exception()) is not None:
             log.error("job run failed", job_id=self._job_id, exc_info=error)
 
-    def _slot(self) -> int:
-        return math.floor(self._clock() / self._interval)
+    async def _slot(self) -> int:
+        return math.floor(await self._now() / self._interval)
+
+    async def _now(self) -> float:
+        """Return Unix seconds of the lock's clock; while it is silent, it goes on here."""
+        try:
+            shared = await self._lock.now()
+        except Exception as error:  # noqa: BLE001 - as in `_is_ours`, which tells of it
+            log.debug("the clock of the slots does not answer", error=describe(error))
+        else:
+            self._apart = None if shared is None else shared - time.monotonic()
+        return self._clock() if self._apart is None else time.monotonic() + self._apart
 
     def _skip(self, reason: SkipReason, count: int) -> None:
         if count <= 0:
@@ -157,7 +170,7 @@ class Schedule:
 
 
 async def _end(run: asyncio.Task[object], grace: float) -> None:
-    """Give a run ``grace`` seconds, then cancel it, and wait for its end."""
+    """Wait ``grace`` seconds for a run, then cancel it, and wait for its end."""
     try:
         await asyncio.wait({run}, timeout=grace)
     finally:

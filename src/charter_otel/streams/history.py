@@ -51,9 +51,13 @@ class History:
         self._capacity = capacity
         self._decode = decode
         self._ring: list[tuple[Event | Raw | None, StreamPosition]] = []
+        """What is held, that of a position at the position modulo the capacity."""
         self._positions: dict[str, int] = {}
+        """The positions of the events that were appended decoded, by their ids."""
         self._grown = asyncio.Event()
+        """Set by each append; whoever has caught up clears it and waits."""
         self._closed = False
+        """Whether those who follow end where they have caught up."""
 
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._positions
@@ -66,15 +70,44 @@ class History:
             mark: Its place in the stream; by default they are numbered.
         """
         entry = (event, mark or (self.end + 1, 0))
-        if len(self._ring) < self._capacity:
+        if self.end - self.start == self._capacity:
+            self._forget_oldest()
+        at = self.end % self._capacity
+        if at == len(self._ring):
             self._ring.append(entry)
         else:
-            self._forget_oldest()
-            self._ring[self.end % self._capacity] = entry
+            self._ring[at] = entry
         if isinstance(event, Event):
             self._positions[event.id] = self.end
         self.end += 1
         self._grown.set()
+
+    def restart(self) -> None:
+        """Forget all events, because their stream began anew; whoever follows goes on with it."""
+        # Positions go on, so that nobody who follows has missed anything.
+        self._ring = [(None, (0, 0))] * (self.end % self._capacity)
+        self._positions.clear()
+        self.start = self.end
+        self.floor = (0, 0)
+
+    def find(self, event_id: str) -> StreamPosition | None:
+        """Return the place of an event that the ring holds, appended raw or not; the newest first.
+
+        A raw one is recognised by its bytes: a client that comes back may ask for any of them.
+        """
+        if event_id in self._positions:
+            return self.mark_of(event_id)
+        wanted = event_id.encode()
+        for position in range(self.end - 1, self.start - 1, -1):
+            event, mark = self._ring[position % self._capacity]
+            if isinstance(event, Event):
+                if event.id == event_id:
+                    return mark
+            elif event and any(wanted in value for value in event.values()):
+                found = self._event(position)
+                if found is not None and found.id == event_id:
+                    return mark
+        return None
 
     def recent(self, types: frozenset[str], limit: int) -> list[Event]:
         """Return the latest events of the types (empty: all), oldest first."""

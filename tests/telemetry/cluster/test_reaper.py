@@ -41,12 +41,14 @@ class Instance:
         self.state = SharedState(self.client, Layout())
         self.reaper = Reaper(self.client, Layout(), self.member, self.state, self._close)
 
-    async def hold(self, robot_id: str, *, since: float = 0.0) -> Connection:
-        """Have a robot connected for so many seconds, as all others see it."""
+    async def hold(self, robot_id: str, *, since: float = 0.0, apart: float = 0.0) -> Connection:
+        """Have a robot connected for so many seconds, by a wall clock that is set apart."""
         connection = Connection(robot_id)
         connection.opened -= since
+        connection.connected_at += apart - since
         connection.frames = 7
-        details = Details(robot_id, connection.connected_at)
+        accepted = self.member.on_common_clock(connection.opened)
+        details = Details(robot_id, connection.connected_at, accepted=accepted)
         value = entry(self.member.id, details)
         await _hset(self.client, Layout().open, connection.id, value)
         self.takeover.add(connection)
@@ -84,6 +86,16 @@ async def test_each_connection_is_closed_by_one_survivor(three: Three) -> None:
     closed = [connection.id for connection in one.closed + two.closed]
     assert sorted(closed) == sorted(connection.id for connection in held)
     assert {connection.frames for connection in one.closed + two.closed} == {7}
+
+
+async def test_the_clock_of_a_dead_instance_decides_no_duration(three: Three) -> None:
+    """However far it was set apart, its connections lasted as long as Redis's clock says."""
+    one, two, dead = three
+    held = [await dead.hold(f"robot_{n}", since=5.0, apart=n * 3600) for n in (-1, 0, 1)]
+    await _declare_lost(one, two)
+    await one.reaper.reap()
+    lasted = {connection.id: connection.duration for connection in one.closed}
+    assert lasted == {connection.id: pytest.approx(5.0, abs=1.0) for connection in held}
 
 
 async def test_who_only_slept_is_not_heard_about_what_was_closed_for_it(three: Three) -> None:

@@ -94,6 +94,7 @@ class Consumer:
         self._claim = Script(__package__, "claim")
         self._bury = Script(__package__, "bury")
         self._release = Script(__package__, "release")
+        self._resume = Script(__package__, "resume")
 
     async def ensure(self, client: Redis) -> None:
         """Create the group where it does not exist.
@@ -103,9 +104,10 @@ class Consumer:
         """
         if self._created:
             return
-        # A group that vanished with its stream goes on where this consumer had read to.
-        begin = "$" if self._start == "new" else "0"
-        position = self._position or begin
+        position = "$" if self._start == "new" else "0"
+        if self._position is not None:
+            # The group vanished, alone or with its stream: it goes on where it was, if that is.
+            position = await self._resume(client, [self._layout.events], self._position)
         try:
             await client.xgroup_create(self._layout.events, self.group, position, mkstream=True)
         except ResponseError as error:
@@ -135,8 +137,12 @@ class Consumer:
             if "NOGROUP" not in str(error):
                 raise
             self._created = False
-            self._position = self._position or b"0"
-            log.warning("consumer group is gone and made anew", group=self.group)
+            self._position = self._position or b"0-0"
+            log.warning(
+                "consumer group is gone and made anew; it goes on where it was, or at the beginning"
+                " of a stream that began anew",
+                group=self.group,
+            )
 
     async def release(self) -> None:
         """Acknowledge what was handled and leave the rest to whoever comes next.

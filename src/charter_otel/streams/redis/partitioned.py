@@ -17,7 +17,6 @@ from charter_otel.charter.ids import milliseconds
 from charter_otel.redis.slots import partition_of, prefixes
 from charter_otel.streams.base import EventStream
 from charter_otel.streams.history import Located, StreamPosition
-from charter_otel.streams.redis.layout import since
 from charter_otel.streams.redis.stream import RedisStream
 from charter_otel.streams.register import OpenRegister
 from charter_otel.streams.types import Observer, Statistics, SubscriberStatistics, Subscription
@@ -80,7 +79,7 @@ class PartitionedStream(EventStream):
         return part.publish_nowait(event, encoded=encoded, traceparent=traceparent)
 
     def use_register(self, pairing: OpenRegister | None) -> None:
-        """Keep a register in each part; see `RedisStream.pair`."""
+        """Keep a register in each part; see `RedisStream.use_register`."""
         for part in self.parts:
             part.use_register(pairing)
 
@@ -152,9 +151,11 @@ class PartitionedStream(EventStream):
         """
         places = await asyncio.gather(*(part.place(event_id) for part in self.parts))
         own = next((number for number, place in enumerate(places) if place is not None), None)
-        if own is None:
-            return [since(event_id)] * len(self.parts)
-        made, sequence = places[own] or since(event_id)
+        place = None if own is None else places[own]
+        if own is None or place is None:
+            every = (part.place_or_time(event_id) for part in self.parts)
+            return await asyncio.gather(*every)
+        made, sequence = place
         return [
             (made, sequence) if number == own else (made - overlap + (number < own), -1)
             for number in range(len(self.parts))

@@ -19,7 +19,7 @@ from charter_otel.streams.history import CAPACITY, History, Located, StreamPosit
 from charter_otel.streams.outbox import Outbox, PendingEvent
 from charter_otel.streams.redis.groups import Groups, Terms
 from charter_otel.streams.redis.health import Health, run_forever
-from charter_otel.streams.redis.layout import Layout, since
+from charter_otel.streams.redis.layout import Layout
 from charter_otel.streams.redis.maintenance import GroupMaintenance
 from charter_otel.streams.redis.publisher import Publisher
 from charter_otel.streams.redis.tail import Reader, Tail, event_of
@@ -174,7 +174,7 @@ class RedisStream(EventStream):
         """Return events, before `start` too; see `EventStream.read`."""
         if after is None:
             return [event for _, event in await self.recent_placed(types, limit)]
-        mark = await self.place(after) or since(after)
+        mark = await self._reader.place_or_time(after)
         return [event for _, event in await self.placed_after(mark, types, limit)]
 
     def follow(
@@ -200,6 +200,10 @@ class RedisStream(EventStream):
             StreamUnavailable: Redis cannot be reached.
         """
         return await self._reader.place(event_id)
+
+    async def place_or_time(self, event_id: str) -> StreamPosition:
+        """Return the place of an event, or where events begin that are not older; see `Reader`."""
+        return await self._reader.place_or_time(event_id)
 
     async def recent_placed(self, types: frozenset[str], limit: int) -> list[Located]:
         """Return the latest events with their places, oldest first; see `read`."""
@@ -237,7 +241,7 @@ class RedisStream(EventStream):
     async def _follow_after(
         self, event_id: str, types: frozenset[str]
     ) -> AsyncGenerator[Event, None]:
-        mark = await self.place(event_id) or since(event_id)
+        mark = await self._reader.place_or_time(event_id)
         async for event in self.follow_after(mark, types):
             yield event
 

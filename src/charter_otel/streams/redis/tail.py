@@ -1,6 +1,7 @@
 """The stream read outside groups: one tail a process feeds the history, ranges go further back."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Awaitable
 from typing import TypeVar
 
@@ -9,10 +10,11 @@ from redis.asyncio import Redis
 
 from charter_otel.aio import Backoff, describe
 from charter_otel.charter import Event, InvalidEvent
-from charter_otel.charter.ids import MINUTE
+from charter_otel.charter.ids import MINUTE, milliseconds
 from charter_otel.redis import commands
 from charter_otel.redis.commands import RawEntry
 from charter_otel.redis.errors import FAILURES, explain
+from charter_otel.redis.script import Script
 from charter_otel.streams.history import History, Located, StreamPosition
 from charter_otel.streams.redis.health import Health
 from charter_otel.streams.redis.layout import Fields, Layout, mark_of, parse, range_after, since
@@ -28,12 +30,19 @@ PRELOADED = 1000
 SCANNED = 20_000
 """Entries among which the latest events of the wanted types are looked for."""
 
+LOOK_EVERY = 1.0
+"""Seconds of silence after which the tail makes sure that the stream is still the same."""
+
 _PAGE = 500
 _BLOCK = 250
 
 
 class Tail:
-    """Feeds the history with what comes into the stream, over one connection."""
+    """Feeds the history with what comes into the stream, over one connection.
+
+    It reads on from the entry that it read last. A stream that does not have that entry any more,
+    nor begins after it, began anew: it is read from its beginning, and the history starts over.
+    """
 
     name = "tail"
 
@@ -45,10 +54,17 @@ class Tail:
         self._layout = layout
         self._history = history
         self._health = health
+        self._resume = Script(__package__, "resume")
         self._last: bytes | None = None
+        """The last entry that was read, or after which reading begins; None before `prepare`."""
         self._preloaded = False
+        """Whether the history holds the past; from then on it grows only."""
         self._woken = asyncio.Event()
+        """Set once the past is there, or there will be none: `began` returns."""
         self._live = False
+        """Whether this connection's last read worked; else the history may lack the newest."""
+        self._looked = 0.0
+        """Monotonic time at which the stream was last seen to be the one that was read."""
 
     @property
     def live(self) -> bool:
@@ -92,7 +108,8 @@ class Tail:
             await self.prepare(self._client)
             if not self._preloaded:
                 await self._preload()
-                self._health.succeeded(self.name)
+            await self._look()
+            self._health.succeeded(self.name)
             while True:
                 await self._read()
                 self._live = True
@@ -120,6 +137,23 @@ class Tail:
             self._history.append(fields, mark_of(entry_id))
         if entries:
             self._last = entries[-1][0]
+        elif time.monotonic() - self._looked > LOOK_EVERY:
+            await self._look()
+
+    async def _look(self) -> None:
+        """Start over where the stream began anew."""
+        self._looked = time.monotonic()
+        last = self._last or b"0-0"
+        if await self._resume(self._client, [self._layout.events], last) == last:
+            return
+        self._last = b"0-0"
+        self._history.restart()
+        log.warning(
+            "the event stream began anew and is read from its beginning; "
+            "what it held before and a subscriber had not handled is lost",
+            stream=self._health.name,
+            read_up_to=last.decode(),
+        )
 
 
 class Reader:
@@ -206,6 +240,24 @@ class Reader:
         async for event in self._history.follow(position, types):
             yield event
 
+    async def place_or_time(self, event_id: str) -> StreamPosition:
+        """Return the place of an event, or the one from which on events are not older than it.
+
+        A stream that ends before that time began anew, or its clock was set back: then it is the
+        stream's beginning, because what is given twice can be told apart, unlike what is missing.
+
+        Raises:
+            ValueError: ``event_id`` is no event id.
+            StreamUnavailable: Redis cannot be reached.
+        """
+        place = await self.place(event_id)
+        if place is not None:
+            return place
+        entries = await self._ask(commands.newest(self._client, self._layout.events, 1))
+        newest = mark_of(entries[0][0]) if entries else (0, 0)
+        begin = since(event_id)
+        return begin if begin <= newest else (0, 0)
+
     async def place(self, event_id: str) -> StreamPosition | None:
         """Return the place of an event, where Redis or the history still knows it.
 
@@ -213,18 +265,9 @@ class Reader:
             ValueError: ``event_id`` is no event id.
             StreamUnavailable: Redis cannot be reached.
         """
-        made = since(event_id)
-        key = self._layout.published(made[0] // MINUTE)
+        key = self._layout.published(milliseconds(event_id) // MINUTE)
         found = await self._ask(commands.place_of(self._client, key, event_id))
-        return mark_of(found) if found else self._held(event_id, made)
-
-    def _held(self, event_id: str, made: StreamPosition) -> StreamPosition | None:
-        """Return the place of an event that Redis has forgotten; it came after ``made``."""
-        begin = self._history.seek(made)
-        if begin is None:
-            return None
-        candidates = self._history.placed_after(begin, frozenset(), _PAGE)
-        return next((mark for mark, event in candidates if event.id == event_id), None)
+        return mark_of(found) if found else self._history.find(event_id)
 
     async def _page_after(self, mark: StreamPosition) -> list[RawEntry]:
         start = range_after(mark)
@@ -244,7 +287,7 @@ class Reader:
 
 
 def event_of(fields: Fields) -> Event | None:
-    """Return an entry's event; what is none is left to the groups, which bury it."""
+    """Return an entry's event, or None; the groups make a dead letter of an entry without one."""
     try:
         return parse(fields).event
     except InvalidEvent as error:

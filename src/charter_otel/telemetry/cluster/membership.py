@@ -107,9 +107,12 @@ class Membership:
             self._renewed = -math.inf
             return "lost"
         self._renewed = begun
+        before, self._server = self._server, told[0]
+        if before != self._server:
+            # Another server has another clock; its epochs and accepts are compared by that one.
+            self._clocks.clear()
         self._compare_clocks(float(told[1]), begun)
         self._watch(told[2:], anew=gap > 2 * self.beat)
-        before, self._server = self._server, told[0]
         return "renewed" if state == b"renewed" and before == self._server else "joined"
 
     def on_common_clock(self, moment: float) -> float:

@@ -1,6 +1,6 @@
 """Connections that dead instances have left open, and what is still known of them."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -21,6 +21,14 @@ class Orphan(NamedTuple):
     last_beat: float | None
     """Unix seconds of its instance's last sign of life; None where it was not declared lost."""
 
+    @property
+    def lasted(self) -> float | None:
+        """Seconds to the last sign of life, by Redis's clock; None where that is not known."""
+        if self.last_beat is None:
+            return None
+        accepted = self.details.accepted
+        return max(0.0, self.last_beat - (accepted or self.details.connected_at))
+
 
 class AdoptedConnection(NamedTuple):
     """An orphan that this instance closes."""
@@ -36,15 +44,15 @@ class AdoptedConnection(NamedTuple):
     @classmethod
     def of(cls, orphan: Orphan, epoch: bytes, presence: bytes) -> "AdoptedConnection":
         """Recall the connection from what was told of it, and of its robot."""
-        details, frames = orphan.details, 0
-        seen = orphan.last_beat or details.connected_at
-        known = msgspec.json.decode(presence) if presence else {}
+        details, frames, seconds = orphan.details, 0, orphan.lasted
+        known = _known(presence)
         if known.get("connection_id") == orphan.id:
-            seen, frames = known.get("last_seen_at") or seen, known.get("frames", 0)
+            frames = known.get("frames", 0)
+            seconds = _shorter((known.get("last_seen_at") or 0.0) - details.connected_at, seconds)
         connection = Connection(details.robot_id, remote(details.traceparent))
-        seen = max(seen, details.connected_at)
-        connection.recall(orphan.id, details.connected_at, seen - details.connected_at, frames)
-        return cls(orphan, connection, seen, epoch.decode())
+        seconds = seconds or 0.0
+        connection.recall(orphan.id, details.connected_at, seconds, frames)
+        return cls(orphan, connection, details.connected_at + seconds, epoch.decode())
 
     def offline(self) -> State:
         """Return the state that the connection's end puts its robot in."""
@@ -71,9 +79,28 @@ def registered(id_: bytes, value: bytes, last_beat: bytes) -> Orphan | None:
 
 def unregistered(id_: bytes, robot_id: bytes, accepted: bytes, last_beat: bytes) -> Orphan:
     """Read what `absent.lua` found."""
-    details = Details(robot_id.decode(), float(accepted))
+    since = float(accepted)
+    details = Details(robot_id.decode(), since, accepted=since)
     return Orphan(id_.decode(), b"", details, _moment(last_beat))
+
+
+def _shorter(seen: float, lasted: float | None) -> float | None:
+    """Return the time to the last frame, unless the instance's clock was set meanwhile."""
+    if lasted is None:
+        return max(0.0, seen)
+    return seen if 0.0 <= seen <= lasted else lasted
+
+
+def _known(presence: bytes) -> dict[str, Any]:
+    """Return what was told of a robot; nothing where it makes no sense."""
+    try:
+        return _PRESENCE(presence) if presence else {}
+    except (msgspec.MsgspecError, UnicodeError):
+        return {}
 
 
 def _moment(text: bytes) -> float | None:
     return float(text) if text else None
+
+
+_PRESENCE = msgspec.json.Decoder(dict[str, Any]).decode

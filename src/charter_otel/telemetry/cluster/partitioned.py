@@ -77,6 +77,6 @@ class PartitionedPresence(LocalPresence):
     def _of(self, robot_id: str) -> Partition:
         return self._parts[partition_of(robot_id, len(self._parts))]
 
-    def _owner(self, connection_id: str) -> str | None:
-        found = (part.connections.get(connection_id) for part in self._parts)
-        return next((connection.owner for connection in found if connection is not None), None)
+    def _owner(self, connection_id: str) -> tuple[str, float] | None:
+        owners = (part.together.owner(connection_id) for part in self._parts)
+        return next((owner for owner in owners if owner is not None), None)

@@ -20,6 +20,8 @@ class Details(msgspec.Struct):
     """Unix seconds."""
     traceparent: str | None = None
     """The handshake's trace context."""
+    accepted: float | None = None
+    """When it was accepted, in Unix seconds of Redis's clock: the one of the last sign of life."""
 
 
 class _Payload(msgspec.Struct):
@@ -35,17 +37,18 @@ class _Envelope(msgspec.Struct):
 
 
 class ConnectionRegister:
-    """Tells the stream which event opens a connection and which one closes it.
+    """Knows which event opens a connection and which one closes it.
 
     Args:
-        owner: Gives the instance that holds a connection, or None where none does any more.
+        owner: Returns the instance that holds a connection and when it was accepted by Redis's
+            clock, or None where none does any more.
     """
 
-    def __init__(self, owner: Callable[[str], str | None]) -> None:
+    def __init__(self, owner: Callable[[str], tuple[str, float] | None]) -> None:
         self._owner = owner
 
     def mark(self, envelope: bytes, traceparent: str | None) -> RegisterChange | None:
-        """Tell what publishing the event does."""
+        """Return what publishing the event does."""
         if b'"telemetry.connection_' not in envelope:
             return None
         try:
@@ -54,8 +57,8 @@ class ConnectionRegister:
         except msgspec.MsgspecError:
             return None
         if event.type == EventType.TELEMETRY_CONNECTION_ESTABLISHED:
-            owner = self._owner(payload.connection_id) or NOBODY
-            details = Details(payload.robot_id, payload.connected_at, traceparent)
+            owner, accepted = self._owner(payload.connection_id) or (NOBODY, None)
+            details = Details(payload.robot_id, payload.connected_at, traceparent, accepted)
             return RegisterChange("open", payload.connection_id, entry(owner, details))
         if event.type == EventType.TELEMETRY_CONNECTION_CLOSED:
             lost = payload.reason == CloseReason.SERVER_LOST

@@ -60,7 +60,7 @@ class SharedPresence(LocalPresence):
         prefix: str = "{charter}",
     ) -> None:
         super().__init__(fleet)
-        self.register = ConnectionRegister(self._owner)
+        self.register = ConnectionRegister(self.owner)
         layout = self._layout = Layout(prefix)
         self._client: Any = client
         self._connections = connections
@@ -77,10 +77,12 @@ class SharedPresence(LocalPresence):
         """Whether the last exchange with the others worked."""
         self._tasks: list[asyncio.Task[None]] = []
 
-    def _owner(self, connection_id: str) -> str | None:
-        """Return the instance that holds a connection, or None where none does any more."""
+    def owner(self, connection_id: str) -> tuple[str, float] | None:
+        """Return who holds a connection and since when, or None where nobody does any more."""
         connection = self._connections.get(connection_id)
-        return None if connection is None else connection.owner
+        if connection is None:
+            return None
+        return connection.owner, self._membership.on_common_clock(connection.opened)
 
     async def start(self) -> None:
         """Begin to work together; Redis need not be reachable."""
@@ -221,7 +223,8 @@ class SharedPresence(LocalPresence):
     async def _register(self, connections: Sequence[Connection]) -> None:
         async with self._client.pipeline(transaction=False) as pipeline:
             for c in connections:
-                details = Details(c.robot_id, c.connected_at, traceparent(c.handshake))
+                accepted = self._membership.on_common_clock(c.opened)
+                details = Details(c.robot_id, c.connected_at, traceparent(c.handshake), accepted)
                 pipeline.hsetnx(self._layout.open, c.id, entry(c.owner, details))
             await pipeline.execute()
         # What closed meanwhile may have left the register before it came in.
