@@ -6,12 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charter_otel.streams.outbox import Outbox, PendingEvent
+from charter_otel.streams.outbox import Outbox
+from charter_otel.streams.pending import PendingEvent
 
 
 def outgoing(name: int, size: int = 10) -> PendingEvent:
     """Return an event on its way."""
     return PendingEvent(f"evt_metrics_{name:013d}_aaaaaa", name, b"x" * size, None)
+
+
+def _nothing(count: int, reason: str) -> None:
+    raise AssertionError(f"{count} events dropped: {reason}")
 
 
 @given(
@@ -24,13 +29,14 @@ def test_every_event_is_published_dropped_or_waiting(capacity: int, steps: list[
 
 
 async def _account(capacity: int, steps: list[str]) -> None:
-    outbox = Outbox(capacity, batch=3)
-    put, dropped = 0, 0
+    drops: list[int] = []
+    outbox = Outbox(capacity, drop=lambda count, _: drops.append(count), batch=3)
+    put = 0
     published: list[int] = []
     taken: list[PendingEvent] = []
     for step in steps:
         if step == "put":
-            dropped += outbox.put(outgoing(put))
+            outbox.put(outgoing(put))
             put += 1
         elif step == "take" and not taken and len(outbox):
             taken = list(await outbox.take())
@@ -41,15 +47,15 @@ async def _account(capacity: int, steps: list[str]) -> None:
             outbox.done()
         elif step == "give_back" and taken:
             taken = []
-            dropped += outbox.give_back()
-        assert put == dropped + len(published) + len(outbox)
+            outbox.give_back()
+        assert put == sum(drops) + len(published) + len(outbox)
         assert len(outbox) <= capacity + len(taken)
     assert published == sorted(published)
 
 
 async def test_a_batch_is_bounded_in_bytes() -> None:
     """A batch ends before it grows too big, and holds at least one event."""
-    outbox = Outbox(batch_bytes=25)
+    outbox = Outbox(drop=_nothing, batch_bytes=25)
     for name, size in enumerate((10, 10, 10, 100, 10)):
         outbox.put(outgoing(name, size))
     batches = []
@@ -61,7 +67,7 @@ async def test_a_batch_is_bounded_in_bytes() -> None:
 
 async def test_waiting_ends_when_all_is_published() -> None:
     """A stop waits for what is queued and what is in flight."""
-    outbox = Outbox()
+    outbox = Outbox(drop=_nothing)
     outbox.put(outgoing(1))
     await outbox.take()
     drained = asyncio.create_task(outbox.drained())
@@ -78,4 +84,4 @@ async def test_waiting_ends_when_all_is_published() -> None:
 def test_an_outbox_holds_at_least_one_event() -> None:
     """A capacity that holds nothing is an error."""
     with pytest.raises(ValueError, match="at least one"):
-        Outbox(0)
+        Outbox(0, drop=_nothing)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charter_otel.streams.outbox import PendingEvent
+from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.spool.directory import SpoolDirectory
 from charter_otel.streams.spool.file import SpoolFile
 

@@ -6,7 +6,7 @@ import resource
 import sqlite3
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,8 +17,9 @@ import structlog
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charter_otel.streams.outbox import PendingEvent
-from charter_otel.streams.spool import Spool, SpooledOutbox
+from charter_otel.streams.outbox import Outbox
+from charter_otel.streams.pending import PendingEvent
+from charter_otel.streams.spool import Spool
 from charter_otel.streams.spool.directory import SpoolDirectory
 from charter_otel.streams.spool.file import SpoolFile
 from charter_otel.streams.types import DropReason
@@ -39,30 +40,31 @@ class Account:
         self.drops: list[tuple[int, str]] = []
         self.published: list[int] = []
         self.put_count = 0
+        self.taken: Sequence[PendingEvent] = ()
         self.spool = Spool(path, "s", limit=limit)
-        self.outbox = SpooledOutbox(self.spool, capacity, drop=self._dropped, batch=3)
+        self.outbox = Outbox(capacity, drop=self._dropped, spool=self.spool, batch=3)
 
     def put(self, count: int = 1) -> None:
         """Put events."""
         for _ in range(count):
-            if dropped := self.outbox.put(outgoing(self.put_count)):
-                self._dropped(dropped, "queue_full")
+            self.outbox.put(outgoing(self.put_count))
             self.put_count += 1
 
     async def take(self) -> None:
         """Take a batch, which must be the oldest."""
         async with asyncio.timeout(5):
-            await self.outbox.take()
+            self.taken = await self.outbox.take()
 
     def done(self) -> None:
         """Have the batch published."""
-        self.published += [event.minute for event in self.outbox._taken]
+        self.published += [event.minute for event in self.taken]
+        self.taken = ()
         self.outbox.done()
 
     def give_back(self) -> None:
         """Have the batch fail."""
-        if dropped := self.outbox.give_back():
-            self._dropped(dropped, "queue_full")
+        self.taken = ()
+        self.outbox.give_back()
 
     async def publish_all(self) -> None:
         """Publish everything that waits."""
@@ -138,7 +140,7 @@ async def _step(account: Account, step: str, spilling: set[asyncio.Task[None]]) 
         await asyncio.sleep(0)
     elif step == "turn":
         await asyncio.sleep(0.001)
-    elif step == "take" and not outbox._taken and len(outbox):
+    elif step == "take" and not account.taken and len(outbox):
         await account.take()
     elif step == "done":
         account.done()
@@ -314,7 +316,7 @@ async def test_what_a_dead_instance_left_is_found_while_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An instance that is not started again leaves its events to the others."""
-    monkeypatch.setattr("charter_otel.streams.spool.outbox.ADOPT_EVERY", 0.05)
+    monkeypatch.setattr("charter_otel.streams.spool.spiller.ADOPT_EVERY", 0.05)
     async with opened(tmp_path) as dying, opened(tmp_path) as account:
         dying.put(3)
         await dying.outbox.close(time.monotonic() + 1)
@@ -394,7 +396,7 @@ async def test_a_disk_that_hangs_does_not_hold_up_the_start(
         let_go.wait(10)
         return open_file(directory)
 
-    monkeypatch.setattr("charter_otel.streams.spool.outbox.OPEN_WITHIN", 0.05)
+    monkeypatch.setattr("charter_otel.streams.outbox.OPEN_WITHIN", 0.05)
     monkeypatch.setattr(SpoolDirectory, "open", slowly)
     successor = Account(tmp_path)
     begun = time.monotonic()

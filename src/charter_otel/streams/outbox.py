@@ -1,103 +1,162 @@
-"""The bounded queue in front of a publisher. `charter_otel.streams.spool` puts a disk behind it."""
+"""The bounded queue in front of a publisher, with a disk behind it where there is one."""
 
 import asyncio
-from collections import deque
-from collections.abc import Sequence
-from itertools import islice
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
-BATCH = 250
-"""Events that a batch holds at most: Redis takes them in less than 2 ms."""
+import structlog
 
-BATCH_BYTES = 262_144
-"""Size of a batch beyond which no event is added to it."""
+from charter_otel.streams.pending import (
+    BATCH,
+    BATCH_BYTES,
+    Counts,
+    Drop,
+    PendingEvent,
+    PendingQueue,
+)
+from charter_otel.streams.spool.batch import Batch, State
+from charter_otel.streams.spool.file import Appended
+from charter_otel.streams.spool.spiller import Spiller
+from charter_otel.streams.spool.spool import NoSpool, Spool, SpoolUnavailable
+from charter_otel.streams.types import DropReason
 
+log = structlog.get_logger(__name__)
 
-class PendingEvent(NamedTuple):
-    """An event on its way to the stream."""
+OVERSHOOT = 5
+"""How many times its capacity the queue may hold until the disk has taken the excess."""
 
-    id: str
-    minute: int
-    """Minutes since 1970, by the event's id."""
-    data: bytes
-    """The envelope's JSON."""
-    traceparent: str | None
+OPEN_WITHIN = 5.0
+"""Seconds for which a start waits for what earlier processes left, which is published first."""
 
 
 class Outbox:
-    """Events waiting to be published, in order.
+    """Events waiting to be published, in order: the oldest on disk, the newest in memory.
 
-    One publisher takes a batch, and then either keeps it (`done`) or gives it back. Those it has
-    taken are safe from the overflow until they are back.
+    One publisher takes a batch, and then either says that it is `done` or gives it back; a batch
+    in hand is safe from the overflow until it is back. Without a disk everything is in memory.
+
+    With one, what the stream takes at once never touches it. What waits for more than two ticks is
+    spilled, a batch in the publisher's hand included, and from then on everything is until the
+    publisher has emptied the disk. So whatever ends the process loses what came in the last ticks.
+    Where the batch in hand lies is drawn in `charter_otel.streams.spool.batch`.
 
     Args:
-        capacity: Events that wait at most; beyond it the oldest goes.
+        capacity: Events that memory should hold; beyond it the disk is used at once, and the
+            oldest event goes where the disk does not take it.
+        drop: Told how many events were given up, and why.
+        spool: The disk.
         batch: Events that a batch holds at most.
         batch_bytes: Size of a batch beyond which no event is added to it.
     """
 
-    spooled = 0
-    """Events that wait on disk."""
-    recovered = 0
-    """Events of earlier processes that were found on disk."""
-    replayed = 0
-    """Events that were published from disk."""
-
     def __init__(
-        self, capacity: int = 10_000, *, batch: int = BATCH, batch_bytes: int = BATCH_BYTES
+        self,
+        capacity: int = 10_000,
+        *,
+        drop: Drop,
+        spool: Spool | None = None,
+        batch: int = BATCH,
+        batch_bytes: int = BATCH_BYTES,
     ) -> None:
         if capacity < 1:
             raise ValueError(f"the publishing queue holds at least one event, not {capacity}")
         self.capacity = capacity
-        self._batch = batch
-        self._batch_bytes = batch_bytes
-        self._waiting: deque[PendingEvent] = deque()
-        self._taken: Sequence[PendingEvent] = ()
-        self._filled = asyncio.Event()
-        self._empty = asyncio.Event()
-
-    def __len__(self) -> int:
-        return self.queued
+        self.spooled = self.recovered = self.replayed = 0
+        self._spool = spool or NoSpool()
+        self._has_disk = spool is not None
+        self._drop = drop
+        self._waiting = PendingQueue(batch, batch_bytes)
+        self._moving: list[PendingEvent] = []
+        """What a spill is writing; it is in memory until the disk has it."""
+        self._batch: Batch | None = None
+        """What the publisher has in hand."""
+        self._put = 0
+        """Events that were ever put: tells how long the oldest has waited, see `_is_late`."""
+        self._lock = asyncio.Lock()
+        """Held by whoever reads from the disk or writes to it: the order of events is theirs."""
+        self._filled, self._empty = asyncio.Event(), asyncio.Event()
+        self._spiller = Spiller(
+            watch=self._watch, spill=self._spill_if_possible, adopt=self._adopt, end=self._end
+        )
 
     @property
     def queued(self) -> int:
         """Events that wait in memory."""
-        return len(self._waiting) + len(self._taken)
+        in_hand = len(self._batch) if self._batch and self._batch.state is not State.ON_DISK else 0
+        return len(self._waiting) + len(self._moving) + in_hand
 
-    @property
-    def _limit(self) -> int:
-        return self.capacity
+    def __len__(self) -> int:
+        return self.queued + self.spooled
+
+    def counts(self) -> Counts:
+        """Return what waits where."""
+        return Counts(self.queued, self.spooled, self.recovered, self.replayed)
 
     async def open(self) -> None:
-        """Begin; there is nothing to open here."""
+        """Open the disk, and look after what waits from now on."""
+        if not self._has_disk:
+            return
+        # What this object left there at its last stop was not found: it is known.
+        left, self.spooled = self.spooled, 0
+        self.recovered -= left
+        try:
+            async with asyncio.timeout(OPEN_WITHIN):
+                await self._spool.open()
+        except TimeoutError:
+            log.warning("spool takes long to open; publishing begins without what is in it")
+        self._account_found()
+        self._spiller.start()
 
     async def close(self, until: float) -> None:
-        """Keep what waits for the next process, by ``until``; there is nowhere to keep it here."""
+        """Bring everything to disk, by ``until`` (monotonic seconds), and close it."""
+        await self._spiller.stop(until)
 
-    def put(self, event: PendingEvent) -> int:
-        """Add the newest event, and give the number of those dropped for it."""
+    def put(self, event: PendingEvent) -> None:
+        """Add the newest event."""
+        self._put += 1
+        self._spiller.notice(urgent=len(self._waiting) >= self.capacity)
         self._waiting.append(event)
         self._filled.set()
-        return self._overflow()
+        self._trim()
 
     async def take(self) -> Sequence[PendingEvent]:
-        """Wait for events and give the oldest ones; `done` or `give_back` must follow."""
-        while not self._waiting:
-            self._filled.clear()
-            await self._filled.wait()
-        return self._take()
+        """Wait for events and return the oldest ones, from the disk first."""
+        while True:
+            async with self._lock:
+                if self.spooled:
+                    await self._read()
+                elif self._waiting:
+                    self._batch = Batch(self._waiting.take_batch())
+                if self._batch:
+                    return self._batch.events
+            if not len(self):
+                self._filled.clear()
+                await self._filled.wait()
 
     def done(self) -> None:
         """Forget the batch: the stream has it."""
-        self._taken = ()
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
+        if batch.state is State.ON_DISK:
+            self.spooled -= len(batch)
+            self.replayed += len(batch)
+            self._spool.forget(batch.last_row)
+        batch.state = State.PUBLISHED
         self._note_empty()
 
-    def give_back(self) -> int:
-        """Put the batch back in front, and give the number of events dropped for it."""
-        self._waiting.extendleft(reversed(self._taken))
-        self._taken = ()
+    def give_back(self) -> None:
+        """Put the batch back in front."""
+        self._spiller.notice()
         self._filled.set()
-        return self._overflow()
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
+        if batch.state is State.IN_MEMORY:
+            self._waiting.put_back(batch.events)
+            self._trim()
+        elif batch.state is State.COPYING:
+            self._moving = [*batch.events, *self._moving]
+        batch.state = State.RETURNED
 
     async def drained(self) -> None:
         """Wait until nothing is left to publish."""
@@ -106,31 +165,130 @@ class Outbox:
             await self._empty.wait()
 
     def clear(self) -> int:
-        """Give up what is left, and say how much that was."""
-        count = len(self)
-        self._waiting.clear()
-        self._taken = ()
+        """Give up what is in memory, and return how much that was; the disk keeps what it has."""
+        count = self.queued
+        self._waiting.take_all()
+        self._moving.clear()
+        self._batch = None
         return count
 
-    def _take(self) -> Sequence[PendingEvent]:
-        count = self._batch_length()
-        self._taken = [self._waiting.popleft() for _ in range(count)]
-        return self._taken
+    async def spill(self) -> None:
+        """Bring everything to disk that is in memory, the batch in the publisher's hand too."""
+        async with self._lock:
+            if await self._spool.open():
+                self._account_found()
+                await self._move()
+            self._filled.set()
+            self._note_empty()
+
+    async def _spill_if_possible(self) -> None:
+        if self._spool.may_try:
+            await self.spill()
+
+    async def _end(self) -> None:
+        await self.spill()
+        await self._spool.close()
+
+    def _watch(self) -> Callable[[], bool] | None:
+        """Return what tells later whether an event of now still waits; None where none waits."""
+        if not self.queued:
+            return None
+        put_before = self._put
+
+        def late() -> bool:
+            gone = self._put - self.queued
+            return gone < put_before or self.spooled > 0 or len(self._waiting) > self.capacity
+
+        return late
+
+    async def _move(self) -> None:
+        # Only a batch that is older than all else may be copied: not where something was found.
+        batch = self._batch if not self.spooled else None
+        if batch and batch.state is not State.IN_MEMORY:
+            batch = None
+        self._moving = self._waiting.take_all()
+        events = batch.events if batch else ()
+        if not events and not self._moving:
+            return
+        if batch:
+            batch.state = State.COPYING
+        try:
+            appended = await self._spool.append([*events, *self._moving], len(events))
+        except SpoolUnavailable as unavailable:
+            self._restore(batch, lost=unavailable.lost)
+        except BaseException:
+            self._restore(batch, lost=False)
+            raise
+        else:
+            self._settle(batch, appended)
+
+    def _settle(self, batch: Batch | None, appended: Appended) -> None:
+        """The disk has it all."""
+        self.spooled += len(self._moving)
+        self._moving = []
+        if batch and batch.state is State.COPYING:
+            batch.state, batch.last_row = State.ON_DISK, appended.last_taken
+            self.spooled += len(batch)
+        elif batch and batch.state is State.PUBLISHED:
+            self._spool.forget(appended.last_taken)
+        self._give_up(appended.evicted, "spool_full")
+
+    def _restore(self, batch: Batch | None, *, lost: bool) -> None:
+        """The disk has nothing of it."""
+        if batch and batch.state is State.COPYING:
+            batch.state = State.IN_MEMORY
+        self._waiting.put_back(self._moving)
+        self._moving = []
+        if lost:
+            self._lose()
+        self._trim()
+
+    async def _read(self) -> None:
+        try:
+            page = await self._spool.read(self._waiting.batch, self._waiting.batch_bytes)
+        except SpoolUnavailable:
+            self._lose()
+            return
+        self._give_up(page.damaged, "spool_damaged")
+        if page.events:
+            self._batch = Batch(page.events, State.ON_DISK, page.last)
+        elif page.damaged:
+            self._spool.forget(page.last)
+        else:
+            self._lose()
+
+    async def _adopt(self) -> None:
+        async with self._lock:
+            await self._spool.adopt()
+            self._account_found()
+
+    def _account_found(self) -> None:
+        """Count what was found on disk."""
+        found, lost = self._spool.collect()
+        self.spooled += found
+        self.recovered += found
+        self._give_up(lost, "spool_full")
+        if found:
+            self._filled.set()
+
+    def _lose(self) -> None:
+        """Count what was on a damaged disk as lost, but not a batch in hand: it is in memory."""
+        if self._batch and self._batch.state is State.ON_DISK:
+            self._batch.state = State.IN_MEMORY
+            self.spooled -= len(self._batch)
+        self._give_up(self.spooled, "spool_damaged")
+
+    def _give_up(self, count: int, reason: DropReason) -> None:
+        if count:
+            self.spooled -= count
+            self._drop(count, reason)
+            self._note_empty()
+
+    def _trim(self) -> None:
+        limit = self.capacity * OVERSHOOT if self._spool.works else self.capacity
+        if dropped := self._waiting.trim(limit):
+            self._drop(dropped, "queue_full")
 
     def _note_empty(self) -> None:
         if not len(self):
             self._empty.set()
-
-    def _overflow(self) -> int:
-        excess = max(0, len(self._waiting) - self._limit)
-        for _ in range(excess):
-            self._waiting.popleft()
-        return excess
-
-    def _batch_length(self) -> int:
-        size = 0
-        for count, event in enumerate(islice(self._waiting, self._batch)):
-            size += len(event.data)
-            if size > self._batch_bytes and count:
-                return count
-        return min(len(self._waiting), self._batch)

@@ -22,7 +22,7 @@ from charter_otel.emit import Emitter
 from charter_otel.otel import StreamTelemetry, build, configure_logs
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.lines.writer import LineWriter
-from charter_otel.streams.outbox import BATCH
+from charter_otel.streams.pending import BATCH
 from charter_otel.streams.redis import RedisStream
 
 _TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"

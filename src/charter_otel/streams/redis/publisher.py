@@ -14,7 +14,8 @@ from charter_otel.redis import commands
 from charter_otel.redis.errors import FAILURES
 from charter_otel.redis.replication import NotReplicated
 from charter_otel.redis.script import Script
-from charter_otel.streams.outbox import Outbox, PendingEvent
+from charter_otel.streams.outbox import Outbox
+from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.health import Health
 from charter_otel.streams.redis.layout import Layout
 from charter_otel.streams.register import OpenRegister
@@ -90,8 +91,7 @@ class Publisher:
                 await self._prepare(self._client)
                 taken = await self._publish(batch)
             except BaseException:
-                if dropped := self._outbox.give_back():
-                    self._drop(dropped, "queue_full")
+                self._outbox.give_back()
                 raise
             self._outbox.done()
             self.published += taken

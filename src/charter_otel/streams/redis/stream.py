@@ -16,7 +16,8 @@ from charter_otel.streams.base import EventStream
 from charter_otel.streams.bridge import EventLoopBridge
 from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY
 from charter_otel.streams.history import CAPACITY, History, Located, StreamPosition
-from charter_otel.streams.outbox import Outbox, PendingEvent
+from charter_otel.streams.outbox import Outbox
+from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.groups import Groups, Terms
 from charter_otel.streams.redis.health import Health, run_forever
 from charter_otel.streams.redis.layout import Layout
@@ -24,7 +25,7 @@ from charter_otel.streams.redis.maintenance import GroupMaintenance
 from charter_otel.streams.redis.publisher import Publisher
 from charter_otel.streams.redis.tail import Reader, Tail, event_of
 from charter_otel.streams.register import OpenRegister
-from charter_otel.streams.spool import Spool, SpooledOutbox
+from charter_otel.streams.spool import Spool
 from charter_otel.streams.spool.spool import LIMIT
 from charter_otel.streams.types import DropReason, Observer, Statistics, Subscription
 
@@ -90,10 +91,8 @@ class RedisStream(EventStream):
         address, layout = parse_address(url), Layout(prefix)
         terms = Terms(max_deliveries, redelivery_delay, min_idle)
         self._health = Health(address.name)
-        self._outbox = Outbox(capacity)
-        if spool is not None:
-            disk = Spool(spool, address.digest(prefix), limit=spool_bytes)
-            self._outbox = SpooledOutbox(disk, capacity, drop=self._drop)
+        disk = Spool(spool, address.digest(prefix), limit=spool_bytes) if spool else None
+        self._outbox = Outbox(capacity, drop=self._drop, spool=disk)
         self._groups = Groups(address, layout, terms, self._health, self.observer)
         self._clients = [address.client(prefix) for _ in range(4)]
         publishing, tailing, reading, caring = self._clients
@@ -227,15 +226,12 @@ class RedisStream(EventStream):
             system=self.system,
             connected=self._health.connected,
             published=self._publisher.published,
-            queued=self._outbox.queued,
             capacity=self._outbox.capacity,
             dropped=self._dropped,
             subscribers=self._groups.statistics(self._caretaker.lags),
             error=self._health.error,
             accepted=self._accepted,
-            spooled=self._outbox.spooled,
-            recovered=self._outbox.recovered,
-            replayed=self._outbox.replayed,
+            **self._outbox.counts()._asdict(),
         )
 
     async def _follow_after(
@@ -264,8 +260,9 @@ class RedisStream(EventStream):
             return self._drop(1, "stopped")
         if len(event.data) > MAX_BYTES:
             return self._drop(1, "refused")
-        dropped = self._outbox.put(event)
-        return not dropped or self._drop(dropped, "queue_full")
+        dropped_before = self._dropped
+        self._outbox.put(event)
+        return self._dropped == dropped_before
 
     def _drop(self, count: int, reason: DropReason) -> bool:
         self._dropped += count

@@ -1,6 +1,5 @@
 """Events that wait on disk while the stream does not take them."""
 
-from charter_otel.streams.spool.outbox import SpooledOutbox
 from charter_otel.streams.spool.spool import Spool
 
-__all__ = ["Spool", "SpooledOutbox"]
+__all__ = ["Spool"]

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from charter_otel.streams.outbox import PendingEvent
+from charter_otel.streams.pending import PendingEvent
 
 # AUTOINCREMENT: a number is never used again, so what is forgotten cannot hide what is new.
 _TABLE = """

@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from charter_otel.aio import describe
-from charter_otel.streams.outbox import PendingEvent
+from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.spool.directory import SpoolDirectory, is_damaged, put_aside
 from charter_otel.streams.spool.file import Appended, Page, SpoolFile
 from charter_otel.streams.spool.worker import Worker
@@ -192,3 +192,13 @@ class Spool:
         if self._failing:
             self._failing = False
             log.info("spool on disk works again", path=str(self._directory.path))
+
+
+class NoSpool(Spool):
+    """Stands for a disk where there is none: nothing is ever brought there."""
+
+    def __init__(self) -> None:
+        self._worker = self._file = None
+        self._failing = True
+        self._retry_at = float("inf")
+        self._found = self._lost = 0

@@ -1,0 +1,43 @@
+"""The batch in a publisher's hand, and where its events are meanwhile.
+
+    taken from memory          taken from disk
+           │                          │
+           ▼      a spill begins      │
+       IN_MEMORY ──────────▶ COPYING  │
+           ▲                   │  │   ▼
+           └── the disk fails ─┘  └▶ ON_DISK      (IN_MEMORY again where the disk is damaged)
+                  the disk has it
+
+Each of the three ends as PUBLISHED (the stream has it) or RETURNED (publishing failed). A batch
+that ends while it is being copied leaves rows on the disk: those of a published one are removed,
+those of a returned one are what is published next.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from charter_otel.streams.pending import PendingEvent
+
+
+class State(Enum):
+    """Where the events of a batch are."""
+
+    IN_MEMORY = auto()
+    COPYING = auto()
+    ON_DISK = auto()
+    PUBLISHED = auto()
+    RETURNED = auto()
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Events that a publisher has taken."""
+
+    events: Sequence[PendingEvent]
+    state: State = State.IN_MEMORY
+    last_row: int = 0
+    """Number of the last row on disk that belongs to it, where it is on disk."""
+
+    def __len__(self) -> int:
+        return len(self.events)
