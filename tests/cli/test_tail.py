@@ -64,6 +64,22 @@ def test_a_service_that_comes_back_is_followed_again() -> None:
             assert [event["type"] for event in events(tail, 2)] == CONNECTION
 
 
+def test_console_form_is_for_people() -> None:
+    """Each event is told in words within 80 columns, with its whole trace id; JSON is a choice."""
+    with serving() as service:
+        simulate(service)
+        held = service.get("/api/events?type=telemetry.*")
+        first = service.get("/api/events?limit=1000")[0]["id"]
+        arguments = ("tail", "--url", service.http, "--type=telemetry.*", "--after", first)
+        with running(*arguments, "--format=console") as tail:
+            text = "".join(tail.line() for _ in range(5))
+    for event in held:
+        assert f"trace={event['meta']['correlation_id']}" in text
+    assert "client_disconnect after" in text
+    assert max(map(len, text.splitlines())) <= 80
+    assert "\x1b" not in text
+
+
 @pytest.mark.parametrize("partitions", ["1", "3"])
 def test_events_come_straight_from_redis(tmp_path: Path, partitions: str) -> None:
     """With CHARTER_EVENT_STREAM=redis://… it is the stream itself that is followed."""

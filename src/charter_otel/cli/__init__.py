@@ -10,6 +10,8 @@ from charter_otel.cli.serve import serve
 from charter_otel.cli.simulate import simulate
 from charter_otel.cli.tail import tail
 from charter_otel.cli.token import token
+from charter_otel.cli.top import top
+from charter_otel.cli.trace import trace
 
 __all__ = ["main"]
 
@@ -23,5 +25,5 @@ def main() -> None:
     """Charter v1.0 events of a robot fleet, for OpenTelemetry and an event stream."""
 
 
-for _command in (serve, simulate, tail, token, schema, audit, dead_letters, demo):
+for _command in (serve, simulate, top, tail, trace, token, schema, audit, dead_letters, demo):
     main.add_command(_command)

@@ -1,10 +1,15 @@
 """`charter-otel tail`: the event stream, one envelope a line."""
 
 import os
+import sys
+from typing import TYPE_CHECKING
 
 import click
 
 from charter_otel.cli.environment import settings
+
+if TYPE_CHECKING:
+    from charter_otel.otel.lines.configure import LogFormat
 
 
 @click.command()
@@ -22,15 +27,25 @@ from charter_otel.cli.environment import settings
     "CHARTER_EVENT_STREAM names a Redis]",
 )
 @click.option("--after", metavar="ID", help="Begin after the event with this id, not from now on.")
-def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
-    """Follow the event stream: one envelope a line, until Ctrl-C.
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "console"]),
+    help="One envelope a line, or lines for people. [default: console on a terminal, else json]",
+)
+def tail(
+    patterns: tuple[str, ...], url: str | None, after: str | None, form: "LogFormat | None"
+) -> None:
+    """Follow the event stream, until Ctrl-C.
 
-    The envelopes go to stdout as JSON. Where CHARTER_EVENT_STREAM is a redis:// address, the
+    The events go to stdout: on a terminal as lines for people, which keep the trace id whole,
+    elsewhere as JSON, one envelope a line. Where CHARTER_EVENT_STREAM is a redis:// address, the
     events come straight from there, and the service need not run. A lost connection is picked up
     again where it was, and said on stderr. A service that asks for tokens gets CHARTER_TOKEN, or a
     token signed with CHARTER_AUTH_SECRET.
     """
     from charter_otel.cli import tail_sources
+    from charter_otel.otel.lines.configure import default_format
     from charter_otel.service.backend import parse
     from charter_otel.simulator.credentials import Credentials
     from charter_otel.streams import resolve
@@ -40,9 +55,14 @@ def tail(patterns: tuple[str, ...], url: str | None, after: str | None) -> None:
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--type") from error
     checked = settings()
+    write = tail_sources.writer(form or default_format(sys.stdout))
     backend = parse(checked.event_stream)
     if url is None and (backend.shared or backend.silent):
-        tail_sources.follow_redis(checked.event_stream, types, after, checked.stream_partitions)
+        tail_sources.follow_redis(
+            checked.event_stream, types, after, write, checked.stream_partitions
+        )
     else:
         credentials = Credentials(checked.auth_secret, os.environ.get("CHARTER_TOKEN") or None)
-        tail_sources.follow_service(url or "http://127.0.0.1:8000", types, after, credentials)
+        tail_sources.follow_service(
+            url or "http://127.0.0.1:8000", types, after, credentials, write
+        )

@@ -1,22 +1,28 @@
 """Following the event stream: straight from Redis, or through a service."""
 
 import asyncio
+import os
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import click
 import httpx
+import msgspec
 import uvloop
 
 from charter_otel.aio import FIRST_PAUSE, LONGEST_PAUSE, Backoff, stop_on_signal, until_first
-from charter_otel.charter import encode
+from charter_otel.charter import Event, encode
 from charter_otel.cli.sse import EventSource, Refused
 from charter_otel.failures import Failure, Refusal
-from charter_otel.otel.lines.configure import configure_logs
+from charter_otel.otel.lines.configure import LogFormat, configure_logs
+from charter_otel.otel.lines.console import event_line, printable
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.simulator.credentials import READER_HINT, REFUSALS, Credentials
 from charter_otel.streams import StreamUnavailable, connect
+
+Write = Callable[[str], None]
+"""Writes an envelope, as JSON, to stdout in one form or the other."""
 
 _ROUTE = "/api/events/stream"
 _STDERR = 2
@@ -25,7 +31,26 @@ _SILENT_AT_MOST = 45.0
 """Seconds: a service sends a comment every 15 s, so that one which is gone is found."""
 
 
-def follow_redis(url: str, types: frozenset[str], after: str | None, partitions: int = 1) -> None:
+def writer(form: LogFormat) -> Write:
+    """Return what writes envelopes in a form."""
+    if form == "json":
+        return _print
+    colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+    def write(envelope: str) -> None:
+        try:
+            event = msgspec.json.decode(envelope, type=Event)
+        except msgspec.DecodeError:
+            _print(printable(envelope))
+        else:
+            _print(event_line(event, colors=colors))
+
+    return write
+
+
+def follow_redis(
+    url: str, types: frozenset[str], after: str | None, write: Write, partitions: int = 1
+) -> None:
     """Print the events of a stream in Redis until a signal.
 
     Raises:
@@ -40,7 +65,7 @@ def follow_redis(url: str, types: frozenset[str], after: str | None, partitions:
         writer=LineWriter(_STDERR),
     )
     try:
-        uvloop.run(_until_signal(_follow_redis(url, types, after, partitions)))
+        uvloop.run(_until_signal(_follow_redis(url, types, after, write, partitions)))
     except StreamUnavailable as error:
         raise Failure(str(error)) from error
     except ValueError as error:
@@ -48,7 +73,7 @@ def follow_redis(url: str, types: frozenset[str], after: str | None, partitions:
 
 
 def follow_service(
-    url: str, types: frozenset[str], after: str | None, credentials: Credentials
+    url: str, types: frozenset[str], after: str | None, credentials: Credentials, write: Write
 ) -> None:
     """Print the events that a service sends, until a signal.
 
@@ -56,7 +81,7 @@ def follow_service(
         Failure: The service cannot be reached, or refuses.
     """
     try:
-        uvloop.run(_until_signal(_follow_service(url, types, after, credentials)))
+        uvloop.run(_until_signal(_follow_service(url, types, after, credentials, write)))
     except Refused as error:
         hint = f"; {READER_HINT}" if error.status in REFUSALS else ""
         raise Failure(f"{url} refuses: {error}{hint}") from error
@@ -73,7 +98,7 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _follow_redis(
-    url: str, types: frozenset[str], after: str | None, partitions: int
+    url: str, types: frozenset[str], after: str | None, write: Write, partitions: int
 ) -> None:
     try:
         stream = connect(url, partitions=partitions)
@@ -87,13 +112,13 @@ async def _follow_redis(
     _say("following Redis")
     try:
         async for event in stream.follow(after=after, types=types):
-            _print(encode(event).decode())
+            write(encode(event).decode())
     finally:
         await stream.stop()
 
 
 async def _follow_service(
-    url: str, types: frozenset[str], after: str | None, credentials: Credentials
+    url: str, types: frozenset[str], after: str | None, credentials: Credentials, write: Write
 ) -> None:
     async with httpx.AsyncClient(
         base_url=url,
@@ -108,10 +133,10 @@ async def _follow_service(
             last_event_id=after,
             on_open=lambda: _say(f"following {url}"),
         )
-        await _follow_on(source)
+        await _follow_on(source, write)
 
 
-async def _follow_on(source: EventSource) -> None:
+async def _follow_on(source: EventSource, write: Write) -> None:
     """Print events, and connect again when the connection ends."""
     pauses = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     while True:
@@ -119,7 +144,7 @@ async def _follow_on(source: EventSource) -> None:
         try:
             async for data in source.events():
                 pauses.reset()
-                _print(data)
+                write(data)
         except httpx.TransportError as error:
             # Before the first connection it is a wrong address; after that, an outage.
             if not source.opened:
@@ -129,8 +154,8 @@ async def _follow_on(source: EventSource) -> None:
         await asyncio.sleep(pauses.next())
 
 
-def _print(envelope: str) -> None:
-    sys.stdout.write(envelope + "\n")
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 

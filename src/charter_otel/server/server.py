@@ -87,7 +87,8 @@ def run(settings: Settings, host: str, port: int, *, ws: str, **tls: str | None)
     _check_tls(config)
     with listen(host, port) as listening:
         scheme = "https" if config.is_ssl else "http"
-        click.echo(f"charter-otel: {scheme}://{_address(listening)}, Ctrl-C ends it", err=True)
+        board = f"{scheme}://{_address(listening)}/"
+        click.echo(f"charter-otel: the board is at {board}, Ctrl-C ends the service", err=True)
         Server(config).run(sockets=[listening])
 
 

@@ -358,8 +358,18 @@ class TestConsole:
         """Time of day, level, event and the line's own values, in one line."""
         structlog.get_logger("fleet").info("robot moved", robot="r1")
         assert re.fullmatch(
-            r"\d\d:\d\d:\d\d\.\d{3} \[info +\] robot moved +robot=r1\n", self.text(console)
+            r"\d\d:\d\d:\d\d\.\d{3} info  robot moved  robot=r1\n", self.text(console)
         )
+
+    def test_a_long_line_is_wrapped_between_words(self, console: Written) -> None:
+        """No row is wider than 80 columns, further rows are indented, and no word is broken."""
+        said = " ".join(f"word{number}" for number in range(40))
+        structlog.get_logger("fleet").warning(said, where="on the way to the charging station")
+        first, *others = self.text(console).removesuffix("\n").split("\n")
+        assert max(len(row) for row in (first, *others)) <= 80
+        assert all(row.startswith(" " * 13) for row in others)
+        told = " ".join(row[13:] for row in (first, *others))
+        assert re.sub(" +", " ", told) == f"warn {said} where=on the way to the charging station"
 
     @pytest.mark.parametrize(
         ("event_type", "told"),
@@ -384,12 +394,14 @@ class TestConsole:
     def test_charter_event_says_what_happened(
         self, event_type: str, told: str, console: Written
     ) -> None:
-        """An event is told in a few words, with the beginning of its trace id."""
+        """An event is told in a few words, in 80 columns, with its trace id whole."""
         context = SpanContext(0xABC << 96, 1, is_remote=False)
         with trace.use_span(NonRecordingSpan(context)):
             emit(event_type, PAYLOADS[event_type])
         text = self.text(console)
-        assert re.search(rf"\] {re.escape(event_type)} +{re.escape(told)} +trace=00000abc\n", text)
+        assert max(map(len, text.split("\n"))) <= 80
+        words = " ".join(text.split())
+        assert words.endswith(f"{event_type} {' '.join(told.split())} trace=00000abc{'0' * 24}")
 
     def test_connection_closed_without_a_reason(self, console: Written) -> None:
         """The reason is optional, and so it is in the words."""
@@ -407,11 +419,13 @@ class TestConsole:
 
     @pytest.mark.parametrize("name", HOSTILE)
     def test_hostile_value(self, name: str, console: Written) -> None:
-        """Any value gives one line, and none of its characters steers the terminal."""
+        """No value begins a line of its own, and none of its characters steers the terminal."""
         structlog.get_logger("fleet").info("line", value=HOSTILE[name])
         structlog.get_logger("fleet").info(HOSTILE[name])
         for line in console.lines:
-            assert line.count(b"\n") == 1
+            first, *others = line.removesuffix(b"\n").split(b"\n")
+            assert first[2:3] == b":"
+            assert all(row.startswith(b" " * 13) for row in others)
             assert b"\x1b[2J" not in line
 
     def test_hostile_exception(self, console: Written) -> None:

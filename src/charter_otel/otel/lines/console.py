@@ -1,18 +1,34 @@
-"""The console form of the log: short lines for a person, none of which steers the terminal."""
+"""The console form of the log: lines for a person, none of which steers the terminal.
 
-from collections.abc import Mapping
-from typing import Any
+A line is wrapped between words at the terminal's width, 80 columns where there is none, so that a
+trace id stays whole and can be copied. What follows the first row is indented: nothing that a line
+quotes looks like the beginning of another one.
+"""
 
-import structlog
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
 from structlog.typing import EventDict, WrappedLogger
 
-from charter_otel.charter import EventType
-from charter_otel.otel.lines.values import Envelope, as_text
+from charter_otel.charter import CATALOG, Event, EventType
+from charter_otel.otel.lines.values import Envelope, as_text, timestamp
+from charter_otel.otel.records import severity
 
-_EVENT_WIDTH = 34
-_INDENT = "    "
-"""What each line of a traceback starts with, so that none looks like a line of the log."""
+_COLUMNS = 80
+_LEVELS = {"warning": "warn", "critical": "crit", "exception": "error"}
+_INDENT = " " * len("hh:mm:ss.mmm ")
 _HIDDEN = ("logger", "service.name", "span_id", "trace_flags")
+_STYLES = {
+    "dim": "2",
+    "bold": "1",
+    "key": "36",
+    "debug": "36",
+    "info": "32",
+    "warn": "33",
+    "error": "1;31",
+    "crit": "1;31",
+}
 
 _TOLD: dict[str, str] = {
     EventType.METRICS_AGGREGATION_STARTED: "{job_id}",
@@ -30,61 +46,89 @@ _TOLD: dict[str, str] = {
 """What a line tells of an event; its times are the line's own."""
 
 
+class _Word(NamedTuple):
+    """A piece of a line that is not broken."""
+
+    text: str
+    style: str = ""
+    before: str = " "
+    """What separates it from the word before, in one row."""
+
+
 def console_processors(*, colors: bool = True) -> list[Any]:
-    """Return the last processors of the console form; they end with encoded lines.
+    """Return the last processor of the console form; it ends with an encoded line.
 
     Args:
         colors: Whether the lines are coloured; in a file they are easier to read without.
     """
-    console = structlog.dev.ConsoleRenderer(
-        colors=colors,
-        exception_formatter=structlog.dev.plain_traceback,
-        pad_event_to=_EVENT_WIDTH,
-        sort_keys=False,
-    )
 
-    def render(logger: WrappedLogger, name: str, event_dict: EventDict) -> bytes:
-        try:
-            line = str(console(logger, name, dict(event_dict)))
-        except Exception:  # noqa: BLE001 - a line must not fail the code that writes it
-            line = str(console(logger, name, {k: as_text(v) for k, v in event_dict.items()}))
-        return line.encode("utf-8", "backslashreplace") + b"\n"
+    def render(_: WrappedLogger, __: str, event_dict: EventDict) -> bytes:
+        return _render(event_dict, colors=colors)
 
-    return [_shorten, render]
+    return [render]
 
 
-def _shorten(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-    """Show what a person reads: the time of day, what happened, the beginning of the trace id."""
-    event_dict["timestamp"] = event_dict["timestamp"][11:23]
-    for key in _HIDDEN:
-        event_dict.pop(key, None)
-    envelope, trace_id = event_dict.pop("charter", None), event_dict.pop("trace_id", None)
-    stacktrace = event_dict.pop("exception.stacktrace", None)
-    for key, value in event_dict.items():
-        event_dict[key] = _shown(value)
+def event_line(event: Event, *, colors: bool) -> str:
+    """Return the line of an event that came from elsewhere."""
+    fields = {
+        "timestamp": timestamp(event.timestamp),
+        "level": severity(event) if event.type in CATALOG else "info",
+        "event": event.type,
+        "trace_id": event.meta.get("correlation_id"),
+    }
+    return _lay_out(fields, _told(event.type, event.payload), colors=colors)
+
+
+def event_text(event: Event) -> str:
+    """Return what happened, in a few words."""
+    told = "".join(word.before + word.text for word in _told(event.type, event.payload))
+    return told.strip(" ")
+
+
+def _render(event_dict: EventDict, *, colors: bool) -> bytes:
+    envelope = event_dict.pop("charter", None)
+    words: Iterable[_Word] = ()
     if isinstance(envelope, Envelope):
-        _tell(event_dict, envelope)
+        words = _told(envelope["type"], envelope["payload"])
     elif envelope is not None:
-        event_dict["charter"] = _shown(envelope)
+        event_dict["charter"] = envelope
+    line = _lay_out(event_dict, words, colors=colors)
+    return line.encode("utf-8", "backslashreplace") + b"\n"
+
+
+def _lay_out(fields: Mapping[str, Any], told: Iterable[_Word], *, colors: bool) -> str:
+    """Return a line: time, level, what happened, what is known of it, the trace id."""
+    left = {name: value for name, value in fields.items() if name not in _HIDDEN}
+    level = str(left.pop("level", "info"))
+    level = _LEVELS.get(level, level)
+    head = [
+        _Word(str(left.pop("timestamp", ""))[11:23], "dim", ""),
+        _Word(f"{level[:5]:<5}", level),
+    ]
+    trace_id = left.pop("trace_id", None)
+    stacktrace = left.pop("exception.stacktrace", None)
+    words = [*_split(printable(left.pop("event", "")), "bold"), *told, *_pairs(left)]
     if trace_id:
-        event_dict["trace"] = trace_id[:8]
+        words.append(_Word(f"trace={printable(trace_id)}", "dim", "  "))
+    rows = [_row(row, colors=colors) for row in _wrap(head, words)]
+    # Rows of a traceback stay as they are: they are looked at side by side with the code.
     if stacktrace:
-        event_dict["exception"] = "\n".join(
-            f"{_INDENT}{_printable(line)}" for line in stacktrace.split("\n")
-        )
-    return event_dict
+        rows += [f"    {printable(row)}" for row in str(stacktrace).rstrip("\n").split("\n")]
+    return "\n".join(rows)
 
 
-def _tell(event_dict: EventDict, envelope: Envelope) -> None:
+def _told(event_type: str, payload: Mapping[str, Any]) -> Iterator[_Word]:
     """Say what happened in words, or value by value where there are none for the event's type."""
-    values = _flat(envelope["payload"])
-    told = _TOLD.get(envelope["type"])
+    values = _flat(payload)
+    told = _TOLD.get(event_type)
+    if told is not None:
+        try:
+            # The reason is the one field that an event may lack.
+            yield from _split(told.format_map({"reason": "ended", **values}), before="  ")
+        except (KeyError, ValueError):  # an event of another version has other fields
+            told = None
     if told is None:
-        event_dict.update(values)
-    else:
-        # The reason is the one field that an event may lack.
-        said = told.format_map({"reason": "ended", **values})
-        event_dict["event"] = f"{envelope['type']:<{_EVENT_WIDTH}}{said}"
+        yield from _pairs(values)
 
 
 def _flat(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -94,11 +138,73 @@ def _flat(payload: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def _pairs(values: Mapping[str, Any]) -> Iterator[_Word]:
+    for key, value in values.items():
+        first, *rest = _split(f"{printable(key)}={_shown(value)}", before="  ")
+        yield first._replace(style="key")
+        yield from rest
+
+
+def _split(text: str, style: str = "", before: str = " ") -> list[_Word]:
+    """Return a text as words; two spaces in it stay two."""
+    words: list[_Word] = []
+    gap = before
+    for piece in text.split(" "):
+        if piece:
+            words.append(_Word(piece, style, gap))
+            gap = " "
+        elif words:
+            gap = "  "
+    return words or [_Word("", style, before)]
+
+
+def _wrap(head: list[_Word], words: list[_Word]) -> Iterator[list[_Word]]:
+    """Put words into rows no wider than the terminal; a word that is wider has its own.
+
+    What belongs together stays together where it fits into a row.
+    """
+    width = max(shutil.get_terminal_size((_COLUMNS, 24)).columns, _COLUMNS // 2)
+    indent = _Word(_INDENT[:-1], "", "")
+    row, used, fresh = head, len("hh:mm:ss.mmm level"), True
+    for word, together in _with_length(words):
+        room = together if len(_INDENT) + together <= width else len(word.text)
+        if not fresh and used + len(word.before) + room > width:
+            yield row
+            row, used, fresh = [indent], len(indent.text), True
+        placed = word._replace(before=" ") if fresh else word
+        row, fresh = [*row, placed], False
+        used += len(placed.before) + len(placed.text)
+    yield row
+
+
+def _with_length(words: list[_Word]) -> Iterator[tuple[_Word, int]]:
+    """Return each word with the length of what belongs together from there on."""
+    together: list[int] = []
+    length = 0
+    for word in reversed(words):
+        length += len(word.text)
+        together.append(length)
+        length = 0 if word.before == "  " else length + len(word.before)
+    return zip(words, reversed(together), strict=True)
+
+
+def _row(words: list[_Word], *, colors: bool) -> str:
+    return "".join(
+        word.before + (_coloured(word) if colors and word.style in _STYLES else word.text)
+        for word in words
+    ).rstrip(" ")
+
+
+def _coloured(word: _Word) -> str:
+    key, sign, value = word.text.partition("=") if word.style == "key" else (word.text, "", "")
+    return f"\x1b[{_STYLES[word.style]}m{key}\x1b[0m{sign}{value}"
+
+
 def _shown(value: Any) -> Any:
-    """Return a value that is safe to render: text is escaped, plain numbers stay as they are."""
-    return value if isinstance(value, bool | int | float | None) else _printable(value)
+    """Return a value as a line may have it: nothing that steers a terminal goes unescaped."""
+    return value if isinstance(value, bool | int | float | None) else printable(value)
 
 
-def _printable(value: Any) -> str:
+def printable(value: Any) -> str:
     """Escape what would steer the terminal or begin a new line."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in as_text(value))

@@ -1,0 +1,66 @@
+"""The REST API of a running service, as the commands that look at one ask it."""
+
+import os
+from typing import Any
+
+import httpx
+
+from charter_otel.cli.options import DEFAULT_URL
+from charter_otel.failures import Failure
+from charter_otel.service.settings import Settings
+from charter_otel.simulator.credentials import READER_HINT, REFUSALS, Credentials
+
+_WITHIN = 10.0
+
+
+class Rest:
+    """Asks a service; its errors say what to do next.
+
+    Args:
+        url: Address of the service.
+        settings: The secret that signs a token; `CHARTER_TOKEN` is presented as it is.
+    """
+
+    def __init__(self, url: str, settings: Settings) -> None:
+        self.url = url
+        credentials = Credentials(settings.auth_secret, os.environ.get("CHARTER_TOKEN") or None)
+        try:
+            self._client = httpx.Client(
+                base_url=url, auth=credentials.of_client("read"), trust_env=False, timeout=_WITHIN
+            )
+        except httpx.InvalidURL as error:
+            raise Failure(
+                f"{url!r} is not an address ({error}); give --url {DEFAULT_URL}"
+            ) from error
+
+    def get(self, path: str, *, also: int | None = None, **query: Any) -> Any:
+        """Return what a route answers.
+
+        Args:
+            path: The route.
+            also: A status beside 2xx whose body is an answer as well.
+            query: The query's parameters.
+
+        Raises:
+            Failure: The service refuses.
+            httpx.TransportError: The service does not answer.
+        """
+        response = self._client.get(path, params=query)
+        if response.is_success or response.status_code == also:
+            return response.json()
+        hint = f"; {READER_HINT}" if response.status_code in REFUSALS else ""
+        raise Failure(f"{self.url} refuses: {_detail(response)}{hint}")
+
+    def unreachable(self, error: Exception) -> Failure:
+        """Return the failure of a service that does not answer."""
+        return Failure(
+            f"{self.url} does not answer ({error}); start the service with `charter-otel serve`, "
+            "or give its address with --url"
+        )
+
+
+def _detail(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code}"
