@@ -22,7 +22,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 .PHONY: help demo test chaos lint bench profile scale fuzz sbom audit format generate collector pins clean
 
 help:
-	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 make demo ends by itself"
+	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 ends it, DEMO_STORY=0 breaks nothing"
 	@echo "make test       the test suite; CHARTER_REQUIRE=redis,… turns skips into failures"
 	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
 	@echo "make lint       style, types, import direction, generated files, the chart"

@@ -2,14 +2,16 @@
 
 import json
 import signal
+import socket
 from typing import Any
 
 import pytest
 
 from charter_otel.charter import decode
+from charter_otel.simulator.summary import NEXT_STEPS
 from cli.commands import run, run_on_terminal, running
 
-SHORT = {"DEMO_SECONDS": "8", "CHARTER_AGGREGATION_INTERVAL": "2"}
+QUIET = {"DEMO_SECONDS": "8", "CHARTER_AGGREGATION_INTERVAL": "2", "DEMO_STORY": "0"}
 
 
 class Demo:
@@ -27,9 +29,17 @@ class Demo:
 
 
 @pytest.fixture(scope="module")
+def story() -> Demo:
+    """A demonstration whose story is told within twelve seconds instead of a minute."""
+    ended = run("demo", "--port=0", within=60, variables={"DEMO_SECONDS": "12"})
+    assert ended.returncode == 0, ended.stderr
+    return Demo(ended.stdout, ended.stderr)
+
+
+@pytest.fixture(scope="module")
 def demo() -> Demo:
-    """A short demonstration whose stdout is no terminal; its lines are all JSON."""
-    ended = run("demo", within=40, variables=SHORT)
+    """A short demonstration without a story, whose stdout is not a terminal: JSON lines only."""
+    ended = run("demo", "--port=0", within=40, variables=QUIET)
     assert ended.returncode == 0, ended.stderr
     return Demo(ended.stdout, ended.stderr)
 
@@ -87,6 +97,83 @@ def test_the_summary_is_the_last_line(demo: Demo) -> None:
     assert summary["errors"] == {}
 
 
+def test_a_job_fails_and_is_well_again(story: Demo) -> None:
+    """The entries of the failed run are counted by the next one, once."""
+    failed = story.payloads("metrics.aggregation_failed")
+    assert [payload["error_type"] for payload in failed] == ["MissionsUnavailable"]
+    after = [
+        payload
+        for payload in story.payloads("metrics.aggregation_completed")
+        if payload["completed_at"] > failed[0]["failed_at"]
+    ]
+    assert after[0]["entries_processed"] > 0
+    assert "The job is well again" in story.stderr
+
+
+@pytest.mark.parametrize(
+    ("robot_id", "reason"),
+    [
+        ("robot_002", "connection_lost"),
+        ("robot_003", "superseded"),
+        ("robot_004", "protocol_error"),
+    ],
+)
+def test_robots_get_into_trouble_and_come_back(story: Demo, robot_id: str, reason: str) -> None:
+    """One drops out, one is taken over, one sends rubbish: the reasons are those of the events."""
+    closed = [p for p in story.payloads("telemetry.connection_closed") if p["robot_id"] == robot_id]
+    assert [p["reason"] for p in closed].count(reason) == 1
+    assert closed[-1]["reason"] == "client_disconnect"
+    assert f"{robot_id}" in story.stderr
+
+
+def test_a_battery_runs_down(story: Demo) -> None:
+    """It falls below what the alert watches for."""
+    assert "robot_006 is below 20 %" in story.stderr
+
+
+def test_the_stream_is_away_and_nothing_is_lost(story: Demo) -> None:
+    """What waited is replayed; each event that was emitted came to a subscriber."""
+    lines = [line["event"] for line in story.lines]
+    away = lines.index("event stream unreachable")
+    assert "event stream reachable again" in lines[away:]
+    assert story.summary["events_replayed"] > 0
+    assert story.summary["events_lost"] == 0
+    assert "nothing;" in story.stderr
+
+
+def test_each_announcement_is_one_line_of_80_columns(story: Demo) -> None:
+    """Greeting, story and summary fit a terminal of 80 columns; commands to copy are not broken."""
+    said = story.stderr.splitlines()
+    assert len([line for line in said if line.startswith("▶")]) >= 12
+    assert all(len(line.rstrip()) <= 80 for line in said), said
+    for _, command in NEXT_STEPS:
+        assert any(line.rstrip().endswith(command) for line in said)
+
+
+def test_the_board_is_named_first_and_last(story: Demo) -> None:
+    """Whoever scrolls up or looks at the end finds the address."""
+    first, *_, last = story.stderr.splitlines()
+    assert story.summary["board"] in first
+    assert story.summary["board"] in last
+
+
+def test_a_short_demonstration_has_no_story() -> None:
+    """There is no time for one, nor with few robots; the stream is the settings' own."""
+    ended = run("demo", "--port=0", variables={"DEMO_SECONDS": "2"})
+    assert ended.returncode == 0, ended.stderr
+    assert "▶" not in ended.stderr
+    assert json.loads(ended.stdout.splitlines()[-1])["events_lost"] is None
+
+
+def test_a_port_that_is_named_is_the_one() -> None:
+    """Where somebody else has it, the demonstration fails and says so."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        ended = run("demo", f"--port={port}", variables={"DEMO_SECONDS": "1"})
+    assert ended.returncode == 1
+    assert f"127.0.0.1:{port}" in ended.stderr
+
+
 def test_people_read_stderr(demo: Demo) -> None:
     """Where it runs, what came of it, and how to go on."""
     for text in ("http://127.0.0.1:", "job runs", "redis://", "OTEL_EXPORTER_OTLP_ENDPOINT"):
@@ -95,7 +182,9 @@ def test_people_read_stderr(demo: Demo) -> None:
 
 def test_on_a_terminal_the_lines_are_for_people() -> None:
     """No JSON, but short lines and then the summary."""
-    code, screen = run_on_terminal("demo", "--robots=2", variables={"DEMO_SECONDS": "3"})
+    code, screen = run_on_terminal(
+        "demo", "--robots=2", "--port=0", variables={"DEMO_SECONDS": "3"}
+    )
     assert code == 0
     assert "telemetry.connection_established" in screen
     assert '"charter"' not in screen
@@ -105,7 +194,7 @@ def test_on_a_terminal_the_lines_are_for_people() -> None:
 def test_a_secret_changes_nothing() -> None:
     """Robots and readers of the demonstration have the tokens that they need."""
     ended = run(
-        *("demo", "--robots=3"),
+        *("demo", "--robots=3", "--port=0"),
         variables={"DEMO_SECONDS": "2", "CHARTER_AUTH_SECRET": "s" * 32},
     )
     assert ended.returncode == 0, ended.stderr
@@ -115,7 +204,7 @@ def test_a_secret_changes_nothing() -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_with_the_summary(number: signal.Signals) -> None:
     """Without DEMO_SECONDS it runs until then, and every connection is closed in order."""
-    with running("demo", "--robots=3") as command:
+    with running("demo", "--robots=3", "--port=0") as command:
         command.writes("telemetry.connection_established")
         code, stdout, stderr = command.ends(number)
     assert code == 0, stderr

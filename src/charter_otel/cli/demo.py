@@ -15,19 +15,32 @@ from charter_otel.cli.environment import check_otel_variables, settings
 @click.option(
     "--robots", default=12, show_default=True, type=click.IntRange(1, 1_000), help="How many."
 )
-def demo(seconds: float | None, robots: int) -> None:
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65_535),
+    help="Port of the service and its board.  [default: 8000, or a free one where that is taken]",
+)
+@click.option(
+    "--story/--no-story",
+    default=True,
+    envvar="DEMO_STORY",
+    help="Break things on purpose, and say so.  [env var: DEMO_STORY; default: story]",
+)
+def demo(*, seconds: float | None, robots: int, port: int | None, story: bool) -> None:
     """Show the service at work: a fleet connects, missions flow, the job runs.
 
-    The service runs on a free loopback port, on its embedded event stream unless
-    CHARTER_EVENT_STREAM names another. The aggregation job runs every 5 s, unless
-    CHARTER_AGGREGATION_INTERVAL says otherwise. Some robots disconnect and come back, one sends a
-    bad frame, a dashboard reads the latest readings. At the end there is a summary.
+    The service runs on loopback, on its embedded event stream unless CHARTER_EVENT_STREAM names
+    another; the board is at its address. The aggregation job runs every 5 s, unless
+    CHARTER_AGGREGATION_INTERVAL says otherwise. Within a minute a job fails and is well again, a
+    battery runs down, one robot drops out, one is taken over, one sends rubbish, and the event
+    stream is away for five seconds. Each is announced in one sentence, and the summary at the end
+    says what was lost: nothing.
 
     On a terminal the lines are for people. Elsewhere stdout holds JSON lines only, and what is for
     people goes to stderr.
     """
     check_otel_variables()
     checked = settings()
-    from charter_otel.cli.demo_run import demonstrate
+    from charter_otel.cli.demo_run import Plan, demonstrate
 
-    demonstrate(checked, robots=robots, seconds=seconds)
+    demonstrate(Plan(checked, robots=robots, seconds=seconds, port=port, story=story))

@@ -4,27 +4,41 @@ import asyncio
 import logging
 import os
 import sys
+import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
 
 import click
 import httpx
 import msgspec
 import uvloop
 
-from charter_otel.aio import stop_on_signal
+from charter_otel.aio import stop_on_signal, wait_for
 from charter_otel.charter import EventType
 from charter_otel.emit import Emitter, get_emitter
 from charter_otel.failures import Failure
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.otel.lines.configure import configure_logs, default_format
-from charter_otel.server.server import embedded
+from charter_otel.server.server import embedded, listen
 from charter_otel.service.settings import Settings
 from charter_otel.simulator import Fleet, Missions, RobotBehaviour, parse, summary
 from charter_otel.simulator.credentials import Credentials
+from charter_otel.simulator.outage import InterruptibleStream
+from charter_otel.simulator.story import LENGTH, ROBOTS, SHORTEST, Story
 from charter_otel.simulator.viewer import Viewer
+from charter_otel.simulator.witness import Witness
+
+PORT = 8000
+"""Where the service listens unless somebody else does, as `charter-otel serve`."""
 
 AGGREGATION_INTERVAL = 5.0
 """Seconds between two job runs: nobody watches a demonstration for 30 s to see one."""
+
+RECENT_SPANS = 4_096
+"""Finished spans that the board can show."""
 
 _MISSIONS_PER_SECOND = 8.0
 _READINGS_PER_SECOND = 2.0
@@ -32,28 +46,55 @@ _LEAVING, _STAYS = 4, 4.0
 _CLOSED_WITHIN = 5.0
 
 
-def demonstrate(settings: Settings, *, robots: int, seconds: float | None) -> None:
-    """Run the demonstration and give its summary.
+class Plan(NamedTuple):
+    """What to demonstrate."""
 
-    Args:
-        settings: The service's settings.
-        robots: How many robots connect.
-        seconds: How long it runs; until a signal, unless given.
+    settings: Settings
+    robots: int
+    seconds: float | None
+    """How long; until a signal, if None."""
+    port: int | None
+    """Where the service listens; 8000 or else a free port, if None."""
+    story: bool
+    """Whether things break on purpose."""
+
+    @property
+    def length(self) -> float:
+        """Seconds that the story takes; 0 where there is none."""
+        seconds = min(self.seconds or LENGTH, LENGTH)
+        return seconds if self.story and self.robots >= ROBOTS and seconds >= SHORTEST else 0.0
+
+    def with_defaults(self) -> "Plan":
+        """Return the plan with the settings of a demonstration, where none are given."""
+        share = (self.length or LENGTH) / LENGTH
+        defaults = {
+            "aggregation_interval": max(1.0, share * AGGREGATION_INTERVAL),
+            "recent_spans": RECENT_SPANS,
+        }
+        missing = {
+            name: value
+            for name, value in defaults.items()
+            if not os.environ.get(f"CHARTER_{name.upper()}")
+        }
+        return self._replace(settings=msgspec.structs.replace(self.settings, **missing))
+
+
+def demonstrate(plan: Plan) -> None:
+    """Run the demonstration and show its summary.
 
     Raises:
         Failure: Something did not go as it should.
     """
-    if not os.environ.get("CHARTER_AGGREGATION_INTERVAL"):
-        settings = msgspec.structs.replace(settings, aggregation_interval=AGGREGATION_INTERVAL)
-    log_format = settings.log_format or default_format(sys.stdout)
+    plan = plan.with_defaults()
+    log_format = plan.settings.log_format or default_format(sys.stdout)
     writer = configure_logs(
-        service_name="charter-otel", log_format=log_format, level=settings.log_level
+        service_name="charter-otel", log_format=log_format, level=plan.settings.log_level
     )
     # The clients live in this process too; their lines would hide the service's.
     for name in ("httpx", "httpcore", "websockets"):
         logging.getLogger(name).setLevel(logging.WARNING)
     raise_open_file_limit()
-    result = uvloop.run(_run(settings, robots, seconds))
+    result = uvloop.run(_run(plan))
     if log_format == "json":
         summary.log(result)
     writer.flush()
@@ -61,45 +102,84 @@ def demonstrate(settings: Settings, *, robots: int, seconds: float | None) -> No
     _judge(result)
 
 
-async def _run(settings: Settings, robots: int, seconds: float | None) -> summary.Summary:
-    async with embedded(settings) as url:
-        started = time.perf_counter()
-        credentials = Credentials(settings.auth_secret)
-        fleet = Fleet(parse(url), robots, _habits, credentials=credentials)
-        emitter = get_emitter()
-        # In here, so that a signal reaches the fleet first: the service ends after its robots.
-        with stop_on_signal() as stop:
-            _greet(settings, url, robots, seconds)
-            client = httpx.AsyncClient(
-                base_url=url, auth=credentials.of_client("read", "write"), trust_env=False
-            )
-            async with client:
-                await _play(fleet, client, stop, seconds)
-            await _all_closed(emitter)
-        seconds_played = time.perf_counter() - started
-    # Only now has the service emitted its last event: the job may run until it stops.
-    return summary.summarize(
-        fleet.tally, emitter.statistics(), robots=robots, seconds=seconds_played
-    )
+async def _run(plan: Plan) -> summary.Summary:
+    with _stream(plan) as stream:
+        witness = Witness(stream) if stream else None
+        port = _free_port() if plan.port is None else plan.port
+        async with embedded(plan.settings, port=port, stream=stream) as url:
+            started = time.perf_counter()
+            emitter = get_emitter()
+            # What emitting takes, whatever else runs on the machine.
+            emitter.timer = time.thread_time_ns
+            credentials = Credentials(plan.settings.auth_secret)
+            fleet = Fleet(parse(url), plan.robots, _habits(plan), credentials=credentials)
+            # In here, so that a signal reaches the fleet first: the service ends after its robots.
+            with stop_on_signal() as stop:
+                _greet(plan, url)
+                async with httpx.AsyncClient(
+                    base_url=url, auth=credentials.of_client("read", "write"), trust_env=False
+                ) as client:
+                    await _play(plan, fleet, client, stream, stop)
+                await _all_closed(emitter)
+            seconds = time.perf_counter() - started
+        # Only now has the service emitted its last event: the job may run until it stops.
+        return summary.summarize(
+            fleet.tally,
+            emitter.statistics(),
+            board=url,
+            robots=plan.robots,
+            seconds=seconds,
+            witness=witness,
+        )
+
+
+@contextmanager
+def _stream(plan: Plan) -> Iterator[InterruptibleStream | None]:
+    """Yield the embedded stream of a story; None where the settings' own is meant."""
+    if not plan.length or plan.settings.event_stream != "memory://":
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="charter-demo-") as directory:
+        yield InterruptibleStream(Path(directory))
 
 
 async def _play(
-    fleet: Fleet, client: httpx.AsyncClient, stop: asyncio.Event, seconds: float | None
+    plan: Plan,
+    fleet: Fleet,
+    client: httpx.AsyncClient,
+    stream: InterruptibleStream | None,
+    stop: asyncio.Event,
 ) -> None:
     async with asyncio.TaskGroup() as group:
         missions = Missions(client, fleet.robot_ids, _MISSIONS_PER_SECOND, fleet.tally)
         group.create_task(missions.post(stop), name="charter-demo-missions")
-        group.create_task(Viewer(client, fleet).view(stop), name="charter-demo-viewer")
-        await fleet.run(stop, seconds=seconds)
+        viewer = Viewer(client, fleet, every=2.0 if plan.length else 0.5)
+        group.create_task(viewer.view(stop), name="charter-demo-viewer")
+        if plan.length:
+            story = Story(fleet, stream, plan.length, _announce)
+            group.create_task(_repeat(story, plan.length, stop), name="charter-demo-story")
+        await fleet.run(stop, seconds=plan.seconds)
 
 
-def _habits(number: int) -> RobotBehaviour:
-    """Have every fourth robot leave after some seconds and come back, and one send a bad frame."""
-    return RobotBehaviour(
-        hz=_READINGS_PER_SECOND,
-        leaves_after=_STAYS + number / 2 if number % _LEAVING == 0 else None,
-        sends_bad_frame=number == 1,
-    )
+async def _repeat(story: Story, length: float, stop: asyncio.Event) -> None:
+    """Play the story again and again: who opens the board late sees it too."""
+    while not stop.is_set():
+        begun = time.monotonic()
+        await story.play(stop)
+        await wait_for(stop, begun + length - time.monotonic())
+
+
+def _habits(plan: Plan) -> Callable[[int], RobotBehaviour]:
+    """Return what each robot does: every fourth leaves after some seconds and comes back."""
+
+    def habits(number: int) -> RobotBehaviour:
+        return RobotBehaviour(
+            hz=_READINGS_PER_SECOND,
+            leaves_after=_STAYS + number / 2 if number % _LEAVING == 0 else None,
+            sends_bad_frame=number == 1 and not plan.length,
+        )
+
+    return habits
 
 
 async def _all_closed(emitter: Emitter) -> None:
@@ -113,13 +193,28 @@ async def _all_closed(emitter: Emitter) -> None:
         await asyncio.sleep(0.02)
 
 
-def _greet(settings: Settings, url: str, robots: int, seconds: float | None) -> None:
-    until = "until Ctrl-C" if seconds is None else f"for {seconds:g} s"
-    click.echo(
-        f"charter-otel demo: {robots} robots at {url} {until}, "
-        f"the job runs every {settings.aggregation_interval:g} s",
-        err=True,
-    )
+def _free_port() -> int:
+    try:
+        listen("127.0.0.1", PORT).close()
+    except Failure:
+        return 0
+    return PORT
+
+
+def _greet(plan: Plan, url: str) -> None:
+    until = "until Ctrl-C" if plan.seconds is None else f"for {plan.seconds:g} s"
+    interval = f"{plan.settings.aggregation_interval:.3g} s"
+    lines = [
+        f"charter-otel demo: open {url}/ to see the board",
+        f"{plan.robots} robots {until}, the job runs every {interval}",
+    ]
+    if plan.settings.auth_secret:
+        lines.append("the board asks for a token: charter-otel token me --scope read")
+    click.echo("\n".join(lines), err=True)
+
+
+def _announce(sentence: str) -> None:
+    click.secho(f"▶ {sentence}", bold=True, fg="cyan", err=True)
 
 
 def _judge(result: summary.Summary) -> None:
@@ -132,4 +227,9 @@ def _judge(result: summary.Summary) -> None:
         raise Failure(
             f"{result.connections_established} connections were established and "
             f"{result.connections_closed} closed; each needs both: this is a bug, please report it"
+        )
+    if result.events_lost:
+        raise Failure(
+            f"{result.events_lost} events did not reach the stream's subscriber; "
+            "this is a bug, please report it"
         )

@@ -144,7 +144,9 @@ class Schedule:
         if run.cancelled():
             log.warning("job run cancelled", job_id=self._job_id)
         elif (error := run.exception()) is not None:
-            log.error("job run failed", job_id=self._job_id, exc_info=error)
+            # Of something that is away a traceback says nothing; the failed event has the text.
+            unexpected = None if isinstance(error, ConnectionError) else error
+            log.error("job run failed", job_id=self._job_id, exc_info=unexpected)
 
     async def _slot(self) -> int:
         return math.floor(await self._now() / self._interval)

@@ -18,6 +18,7 @@ from charter_otel.server.gc_tuning import settle
 from charter_otel.server.protocols import MAX_HEADER_BYTES, TimedHTTP, websocket_protocol
 from charter_otel.service.app import create_app
 from charter_otel.service.settings import SettingError, Settings
+from charter_otel.streams import EventStream
 
 _BACKLOG = 2_048
 
@@ -93,15 +94,22 @@ def run(settings: Settings, host: str, port: int, *, ws: str, **tls: str | None)
 
 
 @asynccontextmanager
-async def embedded(settings: Settings) -> AsyncIterator[str]:
-    """Run the service on a free loopback port in this event loop; give its base address.
+async def embedded(
+    settings: Settings, *, port: int = 0, stream: EventStream | None = None
+) -> AsyncIterator[str]:
+    """Run the service on loopback in this event loop; give its base address.
+
+    Args:
+        settings: The service's settings.
+        port: Port to listen on; 0 takes a free one.
+        stream: An event stream of the caller's, instead of the one that the settings name.
 
     Raises:
         Failure: The service did not start.
         Refusal: A variable has a wrong value.
     """
-    server = EmbeddedServer(configure(build_app(settings), settings))
-    with listen("127.0.0.1", 0) as listening:
+    server = EmbeddedServer(configure(build_app(settings, stream=stream), settings))
+    with listen("127.0.0.1", port) as listening:
         serving = asyncio.create_task(server.serve([listening]), name="charter-demo-service")
         try:
             # A start that fails ends `serving`, which says why when it is awaited below.
@@ -113,14 +121,14 @@ async def embedded(settings: Settings) -> AsyncIterator[str]:
             await serving
 
 
-def build_app(settings: Settings) -> Any:
+def build_app(settings: Settings, *, stream: EventStream | None = None) -> Any:
     """Build the app.
 
     Raises:
         Refusal: A variable has a wrong value.
     """
     try:
-        return create_app(settings)
+        return create_app(settings, stream=stream)
     except SettingError as error:
         raise Refusal(str(error)) from error
 

@@ -5,18 +5,20 @@ from litestar import Litestar
 from charter_otel.service.openapi import openapi_config
 from charter_otel.service.plugin import CharterPlugin
 from charter_otel.service.settings import Settings
+from charter_otel.streams import EventStream
 
 
-def create_app(settings: Settings | None = None) -> Litestar:
+def create_app(settings: Settings | None = None, *, stream: EventStream | None = None) -> Litestar:
     """Return the service's application; each worker makes its own.
 
     Args:
         settings: The settings; by default those of the environment.
+        stream: An event stream of the caller's, instead of the one that the settings name.
 
     Raises:
         SettingError: A variable has a wrong value.
     """
-    plugin = CharterPlugin(settings)
+    plugin = CharterPlugin(settings, stream=stream)
     return Litestar(
         plugins=[plugin],
         openapi_config=openapi_config(plugin.read_guards()),

@@ -39,8 +39,9 @@ class Fleet:
     ) -> None:
         self.tally = FleetStats()
         self._interval = 1 / connects_per_second
+        self._address = address
         self._credentials = credentials
-        self._robots = [self._robot(address, number, habits(number)) for number in range(robots)]
+        self._robots = [self._robot(number, habits(number)) for number in range(robots)]
 
     @property
     def robot_ids(self) -> list[str]:
@@ -69,7 +70,15 @@ class Fleet:
             due += self._interval
             await asyncio.sleep(due - time.perf_counter())
 
-    def _robot(self, address: Address, number: int, habits: RobotBehaviour) -> Robot:
+    def robot(self, number: int) -> Robot:
+        """Return the robot of a number, from 0."""
+        return self._robots[number]
+
+    def impostor(self, number: int, habits: RobotBehaviour) -> Robot:
+        """Return somebody else who connects as the robot of a number."""
+        return self._robot(number, habits)
+
+    def _robot(self, number: int, habits: RobotBehaviour) -> Robot:
         robot_id = f"robot_{number + 1:03d}"
-        url = address.of(robot_id, acknowledge=habits.acknowledge)
+        url = self._address.of(robot_id, acknowledge=habits.acknowledge)
         return Robot(robot_id, url, habits, self.tally, self._credentials)

@@ -41,6 +41,17 @@ class Readings:
         self._latency = RandomWalk(random, home=18, step=3, high=2_000)
         self._battery = random.uniform(30, 100)
         self._charging = False
+        self._drain = DRAIN
+
+    @property
+    def battery(self) -> float:
+        """Percent of the battery that is left."""
+        return self._battery
+
+    def run_down(self, seconds: float) -> None:
+        """Begin at a third of the battery, and use it up within so many seconds."""
+        self._battery, self._charging = _LOW + 20.0, False
+        self._drain = 20.0 / seconds
 
     def next(self, seconds: float) -> dict[str, float]:
         """Return the readings ``seconds`` after the last ones."""
@@ -54,9 +65,9 @@ class Readings:
         }
 
     def _use_battery(self, cpu: float, seconds: float) -> None:
-        change = CHARGE if self._charging else -DRAIN * (1 + cpu / 100)
+        change = CHARGE if self._charging else -self._drain * (1 + cpu / 100)
         self._battery = min(max(self._battery + change * seconds, 0.0), 100.0)
         if self._battery <= _LOW:
-            self._charging = True
+            self._charging, self._drain = True, DRAIN
         elif self._battery >= _FULL:
             self._charging = False

@@ -43,6 +43,34 @@ class Robot:
         self._readings = Readings(self._random)
         self._first = True
         self._pauses = Backoff(FIRST_PAUSE, habits.longest_pause, self._random)
+        self._session: Session | None = None
+        self._absence: float | None = None
+
+    @property
+    def battery(self) -> float:
+        """Percent of the battery that is left."""
+        return self._readings.battery
+
+    def run_down(self, seconds: float) -> None:
+        """Empty the battery within so many seconds; then it is charged as usual."""
+        self._readings.run_down(seconds)
+
+    def expect_end(self, absence: float) -> None:
+        """Take the next end of the connection for no error, and come back after ``absence``."""
+        self._absence = absence
+
+    def drop_out(self, absence: float) -> None:
+        """Break the connection without a close frame, as a network does that is gone."""
+        if self._session is not None:
+            self.expect_end(absence)
+            self._session.abort()
+
+    async def send_rubbish(self, frames: int, absence: float) -> None:
+        """Send so many frames that are no readings, and expect that it ends the connection."""
+        if self._session is not None:
+            self.expect_end(absence)
+            for _ in range(frames):
+                await self._session.send_bad_frame()
 
     async def live(self, stop: asyncio.Event) -> None:
         """Hold a connection until ``stop``; when it ends earlier, come back after a pause."""
@@ -50,7 +78,8 @@ class Robot:
             await self._connect(stop)
             if not self._habits.reconnect:
                 return
-            await wait_for(stop, self._pauses.next())
+            absence, self._absence = self._absence, None
+            await wait_for(stop, self._pauses.next() if absence is None else absence)
 
     async def _connect(self, stop: asyncio.Event) -> None:
         try:
@@ -65,14 +94,17 @@ class Robot:
         except InvalidStatus as error:
             self._tally.failed(refused(error.response.status_code), error)
         except ConnectionClosed as error:
-            self._tally.failed("closed", error)
+            if self._absence is None:
+                self._tally.failed("closed", error)
         except (OSError, TimeoutError, InvalidHandshake) as error:
             self._tally.failed("connect", error)
 
     async def _connected(self, connection: ClientConnection, stop: asyncio.Event) -> None:
         self._tally.opened(self.robot_id)
         self._pauses.reset()
-        session = Session(connection, self._readings.next, self._habits, self._tally)
+        session = self._session = Session(
+            connection, self._readings.next, self._habits, self._tally
+        )
         phase = self._random.uniform(0, min(1.0, 1 / self._habits.hz))
         try:
             if self._first and self._habits.sends_bad_frame:
@@ -80,4 +112,5 @@ class Robot:
             self._first = False
             await session.run(stop, phase=phase)
         finally:
+            self._session = None
             self._tally.open -= 1

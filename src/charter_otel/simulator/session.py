@@ -94,6 +94,10 @@ class Session:
             self._tally.failed("unanswered", f"no answer within {_ANSWER_WITHIN} s")
         await self._connection.close()
 
+    def abort(self) -> None:
+        """Break the connection, without a close frame."""
+        self._connection.transport.abort()
+
     async def send_bad_frame(self) -> None:
         """Send a frame that the service refuses, and expect that it does."""
         self._errors_expected += 1

@@ -11,15 +11,21 @@ from rich.table import Table
 from charter_otel.charter import CATALOG, EventType
 from charter_otel.emit import EmitStatistics
 from charter_otel.simulator import FleetStats
+from charter_otel.simulator.witness import Witness
 
 NEXT_STEPS = (
-    ("events that last", "CHARTER_EVENT_STREAM=redis://127.0.0.1:6379/0 make demo"),
+    ("the service", "charter-otel serve"),
+    ("robots for it", "charter-otel simulate --robots 100 --seconds 60"),
+    ("its events", "charter-otel tail"),
+    ("events kept", "CHARTER_EVENT_STREAM=redis://127.0.0.1:6379/0 make demo"),
     ("OpenTelemetry", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 make demo"),
     ("a Collector", "make collector, then see collector/"),
     ("Grafana", "import or provision dashboards/"),
-    ("the service", "charter-otel serve, then charter-otel simulate and charter-otel tail"),
 )
 """How to go on: to what, and with what."""
+
+
+_FAILED = EventType.METRICS_AGGREGATION_FAILED
 
 
 class Summary(Struct, frozen=True, kw_only=True):
@@ -37,17 +43,29 @@ class Summary(Struct, frozen=True, kw_only=True):
     bad_frames_answered: int
     missions_posted: int
     emission_p50_us: float
-    """What emitting an event to all five sinks costs, in microseconds."""
+    """CPU time that emitting an event to all five sinks takes, in microseconds."""
     emission_p99_us: float
     errors: dict[str, int]
     """Of the fleet by kind, and of the emitter by sink."""
     first_error: str | None
+    events_replayed: int | None
+    """Events that came to the stream's subscriber after an outage; None where nobody counted."""
+    events_lost: int | None
+    """Events that did not come at all."""
+    board: str
+    """Address of the board, while the service ran."""
 
 
 def summarize(
-    tally: FleetStats, statistics: EmitStatistics, *, robots: int, seconds: float
+    tally: FleetStats,
+    statistics: EmitStatistics,
+    *,
+    board: str,
+    robots: int,
+    seconds: float,
+    witness: Witness | None,
 ) -> Summary:
-    """Sum up what fleet and emitter counted."""
+    """Sum up what fleet, emitter and witness counted."""
     emitted = statistics.emitted
     return Summary(
         seconds=round(seconds, 3),
@@ -65,6 +83,9 @@ def summarize(
         emission_p99_us=round(statistics.p99 * 1e6, 1),
         errors={**tally.errors, **{f"sink {s}": n for s, n in statistics.failed.items()}},
         first_error=tally.first_error,
+        events_replayed=witness.replayed if witness else None,
+        events_lost=sum(emitted.values()) - witness.seen if witness else None,
+        board=board,
     )
 
 
@@ -78,13 +99,14 @@ def show(summary: Summary, *, stderr: bool) -> None:
     """Show the summary to a person."""
     console = Console(stderr=stderr)
     # A command to copy stays on one line.
-    console.width = max(console.width, 100)
+    console.width = max(console.width, 80)
     for title, rows in (
         ("Events", {name: f"{count:,}" for name, count in summary.events.items()}),
         ("In numbers", _numbers(summary)),
         ("How to go on", dict(NEXT_STEPS)),
     ):
         console.print(_table(title, rows))
+    console.print(f"\nThe board was at {summary.board}/; `charter-otel serve` brings it back.")
 
 
 def _table(title: str, rows: dict[str, str]) -> Table:
@@ -96,12 +118,20 @@ def _table(title: str, rows: dict[str, str]) -> Table:
 
 def _numbers(summary: Summary) -> dict[str, str]:
     opened, closed = summary.connections_established, summary.connections_closed
-    return {
+    numbers = {
         "connections": f"{opened} established, {closed} closed, by {summary.robots} robots",
-        "job runs": f"{summary.job_runs}",
+        "job runs": f"{summary.job_runs}, {summary.events[_FAILED]} of them failed",
         "mission entries": f"{summary.missions_posted:,}",
         "frames": f"{summary.frames_sent:,} sent, {summary.frames_acknowledged:,} acknowledged",
         "bad frames": f"{summary.bad_frames_answered} sent on purpose, answered with an error",
-        "emitting an event": f"p50 {summary.emission_p50_us} µs, p99 {summary.emission_p99_us} µs",
+        "emitting an event": f"{_cost(summary)} of CPU time",
         "errors": ", ".join(f"{n} {kind}" for kind, n in summary.errors.items()) or "none",
     }
+    if summary.events_lost is not None:
+        lost = f"{summary.events_lost:,} events" if summary.events_lost else "nothing"
+        numbers["lost"] = f"{lost}; {summary.events_replayed} events waited and were replayed"
+    return numbers
+
+
+def _cost(summary: Summary) -> str:
+    return f"p50 {summary.emission_p50_us} µs, p99 {summary.emission_p99_us} µs"

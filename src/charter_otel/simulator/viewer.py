@@ -8,8 +8,6 @@ import httpx
 from charter_otel.aio import wait_for
 from charter_otel.simulator import Fleet
 
-_READS_EVERY = 0.5
-
 
 class Viewer:
     """Reads one robot's metrics after the other's.
@@ -17,16 +15,18 @@ class Viewer:
     Args:
         client: A client whose base address is the service's.
         fleet: Whose robots are looked at.
+        every: Seconds between two looks.
     """
 
-    def __init__(self, client: httpx.AsyncClient, fleet: Fleet) -> None:
+    def __init__(self, client: httpx.AsyncClient, fleet: Fleet, *, every: float) -> None:
         self._client = client
+        self._every = every
         self._tally = fleet.tally
         self._robot_ids = cycle(fleet.robot_ids)
 
     async def view(self, stop: asyncio.Event) -> None:
         """Read until ``stop``."""
-        while not await wait_for(stop, _READS_EVERY):
+        while not await wait_for(stop, self._every):
             await self._read("/api/telemetry/robots")
             await self._read(f"/api/telemetry/robots/{next(self._robot_ids)}/metrics")
 

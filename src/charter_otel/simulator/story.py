@@ -1,0 +1,178 @@
+"""The demonstration's story: what goes wrong in a fleet, one thing after the other, and heals."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+from charter_otel.aio import wait_for
+from charter_otel.charter import EventType
+from charter_otel.emit import get_emitter
+from charter_otel.metrics import jobs
+from charter_otel.metrics.missions.aggregates import Aggregates
+from charter_otel.metrics.missions.base import Batch, MissionStore, MissionsUnavailable
+from charter_otel.simulator.fleet import Fleet
+from charter_otel.simulator.outage import InterruptibleStream
+from charter_otel.simulator.session import RobotBehaviour
+
+LENGTH = 60.0
+"""Seconds that the story takes, unless there is less time."""
+
+SHORTEST = 6.0
+"""Seconds below which there is no time for one."""
+
+ROBOTS = 6
+"""Robots that it needs."""
+
+LOW_BATTERY = 20.0
+"""Percent below which the alert LowBattery fires."""
+
+_BAD_FRAMES = 10
+_LOOK_EVERY = 0.05
+
+Tell = Callable[[str], None]
+Act = Callable[[asyncio.Event], Awaitable[None]]
+
+
+class Story:
+    """What happens to a fleet and its service, each thing announced in one sentence.
+
+    Args:
+        fleet: The fleet, of `ROBOTS` at least.
+        stream: The service's stream, where it can be away.
+        length: Seconds that all of it takes.
+        tell: Told each sentence.
+    """
+
+    def __init__(
+        self, fleet: Fleet, stream: InterruptibleStream | None, length: float, tell: Tell
+    ) -> None:
+        self._fleet = fleet
+        self._stream = stream
+        self._length = length
+        self._tell = tell
+
+    async def play(self, stop: asyncio.Event) -> None:
+        """Play it once, or until ``stop``; whatever was broken is whole again afterwards."""
+        async with asyncio.TaskGroup() as group:
+            for begin, act in self._acts():
+                group.create_task(self._after(begin, act, stop), name="charter-demo-act")
+
+    def _acts(self) -> Sequence[tuple[float, Act]]:
+        """Return the acts with the share of the length after which each begins."""
+        acts: list[tuple[float, Act]] = [
+            (0.08, self._job_fails),
+            (0.14, self._battery_runs_down),
+            (0.28, self._robot_drops_out),
+            (0.41, self._robot_is_taken_over),
+            (0.53, self._robot_sends_rubbish),
+        ]
+        if stream := self._stream:
+            acts.append((0.68, lambda stop: self._stream_is_away(stream, stop)))
+        return acts
+
+    async def _after(self, begin: float, act: Act, stop: asyncio.Event) -> None:
+        if not await wait_for(stop, begin * self._length):
+            await act(stop)
+
+    async def _job_fails(self, stop: asyncio.Event) -> None:
+        store = jobs.get_mission_store()
+        self._tell("The job's store of missions cannot be read: its next run fails.")
+        failed = _emitted(EventType.METRICS_AGGREGATION_FAILED)
+        jobs.set_mission_store(UnreadableMissions(store))
+        try:
+            await _more_than(EventType.METRICS_AGGREGATION_FAILED, failed, stop)
+        finally:
+            jobs.set_mission_store(store)
+        completed = _emitted(EventType.METRICS_AGGREGATION_COMPLETED)
+        if not stop.is_set():
+            self._tell("The job failed. Its store is back: the next run counts what waited.")
+        await _more_than(EventType.METRICS_AGGREGATION_COMPLETED, completed, stop)
+        if not stop.is_set():
+            self._tell("The job is well again, and no mission was counted twice.")
+
+    async def _battery_runs_down(self, stop: asyncio.Event) -> None:
+        robot = self._fleet.robot(5)
+        self._tell(f"The battery of {robot.robot_id} runs down.")
+        robot.run_down(0.4 * self._length)
+        await _until(lambda: robot.battery < LOW_BATTERY, stop)
+        if not stop.is_set():
+            self._tell(f"{robot.robot_id} is below 20 %: the alert LowBattery would fire.")
+
+    async def _robot_drops_out(self, stop: asyncio.Event) -> None:
+        robot, absence = self._fleet.robot(1), 0.1 * self._length
+        self._tell(f"The network of {robot.robot_id} is gone: connection_lost.")
+        robot.drop_out(absence)
+        if not await wait_for(stop, absence):
+            self._tell(f"{robot.robot_id} is back, on a new connection.")
+
+    async def _robot_is_taken_over(self, stop: asyncio.Event) -> None:
+        robot, stay = self._fleet.robot(2), 0.08 * self._length
+        self._tell(f"Another {robot.robot_id} connects: the newest wins, the old is superseded.")
+        robot.expect_end(stay + 0.02 * self._length)
+        habits = RobotBehaviour(reconnect=False, leaves_after=stay)
+        await self._fleet.impostor(2, habits).live(stop)
+        if not stop.is_set():
+            self._tell(f"The other {robot.robot_id} has left; the first one comes back.")
+
+    async def _robot_sends_rubbish(self, stop: asyncio.Event) -> None:
+        robot, absence = self._fleet.robot(3), 0.1 * self._length
+        self._tell(f"{robot.robot_id} sends rubbish; ten bad frames in a row: protocol_error.")
+        await robot.send_rubbish(_BAD_FRAMES, absence)
+        if not await wait_for(stop, absence):
+            self._tell(f"{robot.robot_id} is back, and makes sense.")
+
+    async def _stream_is_away(self, stream: InterruptibleStream, stop: asyncio.Event) -> None:
+        seconds, begun = 5 / LENGTH * self._length, time.monotonic()
+        replayed = stream.statistics().replayed
+        self._tell(f"The event stream is away for {seconds:.1f} s; events wait on disk.")
+        stream.interrupt()
+        try:
+            await wait_for(stop, seconds)
+        finally:
+            stream.restore()
+        away = time.monotonic() - begun
+        await _until(lambda: not stream.statistics().queued + stream.statistics().spooled, stop)
+        count = stream.statistics().replayed - replayed
+        self._tell(f"The stream is back after {away:.1f} s: {count} events replayed in order.")
+
+
+class UnreadableMissions(MissionStore):
+    """A store that takes entries and lets nobody read them.
+
+    Args:
+        store: Where the entries go meanwhile.
+    """
+
+    def __init__(self, store: MissionStore) -> None:
+        self._store = store
+
+    async def append(self, entries: Sequence[bytes]) -> None:
+        """Add entries to the store behind."""
+        await self._store.append(entries)
+
+    async def read(self, limit: int) -> Batch:
+        """Refuse."""
+        del limit
+        raise MissionsUnavailable("the demo keeps the entries back; the next run gets them")
+
+    async def commit(self, batch: Batch, added: Aggregates) -> bool:
+        """Commit to the store behind."""
+        return await self._store.commit(batch, added)
+
+    async def aggregates(self) -> Aggregates:
+        """Return the aggregates of the store behind."""
+        return await self._store.aggregates()
+
+
+def _emitted(event_type: EventType) -> int:
+    return get_emitter().statistics().emitted.get(event_type, 0)
+
+
+async def _more_than(event_type: EventType, count: int, stop: asyncio.Event) -> None:
+    """Wait until more events of a type were emitted, or until ``stop``."""
+    await _until(lambda: _emitted(event_type) > count, stop)
+
+
+async def _until(condition: Callable[[], bool], stop: asyncio.Event) -> None:
+    while not condition() and not await wait_for(stop, _LOOK_EVERY):
+        pass

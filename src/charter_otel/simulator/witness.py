@@ -1,0 +1,30 @@
+"""A subscriber that keeps account of what reaches it."""
+
+from charter_otel.charter import Event
+from charter_otel.streams import EventStream
+
+
+class Witness:
+    """Sees each event of a stream, and so what did not come.
+
+    Args:
+        stream: The stream, before its start.
+    """
+
+    def __init__(self, stream: EventStream) -> None:
+        self._stream = stream
+        self._seen: set[str] = set()
+        stream.subscribe("*", group="charter-demo-witness")(self._see)
+
+    @property
+    def seen(self) -> int:
+        """Events that came, each counted once."""
+        return len(self._seen)
+
+    @property
+    def replayed(self) -> int:
+        """Events that came later, after an outage."""
+        return self._stream.statistics().replayed
+
+    async def _see(self, event: Event) -> None:
+        self._seen.add(event.id)
