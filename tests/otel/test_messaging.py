@@ -83,12 +83,29 @@ async def test_each_event_of_a_batch_is_a_trace_of_its_own(
     other = TRACEPARENT.replace("4bf9", "5bf9")
     subscription = Subscription(_alone, frozenset(), "board", "new", handler)
     delivery = Delivery(subscription, telemetry, system="memory", destination="charter:events")
-    assert await delivery.deliver_batch(handler, [(event, TRACEPARENT), (event, other)]) is None
+    batch = [(event, TRACEPARENT), (event, other)]
+    assert await delivery.settle_batch(handler, batch, _NoLedger())
     spans = charter_capture.spans
     assert {span.links for span in spans} == {(TRACE_ID,), (TRACE_ID.replace("4bf9", "5bf9"),)}
     assert [span.parent_id for span in spans] == [None, None]
     assert len({span.trace_id for span in spans}) == 2
     assert structlog.contextvars.get_contextvars() == {}
+
+
+class _NoLedger:
+    """Remembers nothing."""
+
+    async def count(self, deliveries: int) -> None:
+        """Do nothing."""
+
+    async def postpone(self) -> None:
+        """Do nothing."""
+
+    def done(self) -> None:
+        """Do nothing."""
+
+    async def dead_letter(self, error: str, deliveries: int) -> None:
+        """Do nothing."""
 
 
 async def _alone(_: Event) -> None:

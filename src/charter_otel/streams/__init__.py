@@ -10,6 +10,9 @@ from charter_otel.streams.types import (
     BatchHandler,
     DropReason,
     Handler,
+    Lease,
+    LeaseLost,
+    NotNow,
     Observer,
     SilentObserver,
     Start,
@@ -17,6 +20,7 @@ from charter_otel.streams.types import (
     StreamUnavailable,
     SubscriberStatistics,
     Subscription,
+    TakeOver,
 )
 
 __all__ = [
@@ -25,7 +29,10 @@ __all__ = [
     "DropReason",
     "EventStream",
     "Handler",
+    "Lease",
+    "LeaseLost",
     "MemoryStream",
+    "NotNow",
     "Observer",
     "PartitionedStream",
     "RedisStream",
@@ -35,6 +42,7 @@ __all__ = [
     "StreamUnavailable",
     "SubscriberStatistics",
     "Subscription",
+    "TakeOver",
     "connect",
     "resolve",
 ]

@@ -11,11 +11,13 @@ from charter_otel.streams.register import OpenRegister
 from charter_otel.streams.types import (
     BatchHandler,
     Handler,
+    Lease,
     Observer,
     SilentObserver,
     Start,
     Statistics,
     Subscription,
+    TakeOver,
 )
 
 HandlerT = TypeVar("HandlerT", bound=Handler)
@@ -39,7 +41,11 @@ class EventStream(ABC):
         self._subscriptions: dict[str, Subscription] = {}
 
     def subscribe(
-        self, *patterns: str, group: str | None = None, start: Start = "new"
+        self,
+        *patterns: str,
+        group: str | None = None,
+        start: Start = "new",
+        take_over: TakeOver | None = None,
     ) -> Callable[[HandlerT], HandlerT]:
         """Register the decorated coroutine function as a handler.
 
@@ -49,6 +55,8 @@ class EventStream(ABC):
                 that name the same group share its events. By default the handler's own name.
             start: Where a group begins that the stream does not know: with events published from
                 now on, or with the earliest that the stream holds.
+            take_over: Makes the group exclusive: of several processes one alone handles its events.
+                Awaited with the `Lease` when this process becomes that one.
 
         Raises:
             ValueError: No event type matches a pattern, or the group is taken in this process.
@@ -57,13 +65,19 @@ class EventStream(ABC):
         types = _types(patterns)
 
         def register(handler: HandlerT) -> HandlerT:
-            self.register(Subscription(handler, types, _name(handler, group), start))
+            name = _name(handler, group)
+            lease = take_over and self._lease(name, take_over)
+            self.register(Subscription(handler, types, name, start, None, lease))
             return handler
 
         return register
 
     def subscribe_batch(
-        self, *patterns: str, group: str | None = None, start: Start = "new"
+        self,
+        *patterns: str,
+        group: str | None = None,
+        start: Start = "new",
+        take_over: TakeOver | None = None,
     ) -> Callable[[BatchHandlerT], BatchHandlerT]:
         """Register the decorated coroutine function as a handler of several events at once.
 
@@ -78,7 +92,9 @@ class EventStream(ABC):
             async def alone(event: Event) -> None:
                 await handler([event])
 
-            self.register(Subscription(alone, types, _name(handler, group), start, handler))
+            name = _name(handler, group)
+            lease = take_over and self._lease(name, take_over)
+            self.register(Subscription(alone, types, name, start, handler, lease))
             return handler
 
         return register
@@ -166,6 +182,11 @@ class EventStream(ABC):
     @abstractmethod
     def statistics(self) -> Statistics:
         """Tell how the stream is doing, without I/O."""
+
+    def _lease(self, group: str, take_over: TakeOver) -> Lease:
+        """Return the lease of an exclusive group; a stream that processes share makes its own."""
+        del group
+        return Lease(take_over)
 
     @abstractmethod
     def _subscribed(self, subscription: Subscription) -> None:

@@ -4,12 +4,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
+from typing import Protocol
 
 import structlog
 
 from charter_otel.aio import Backoff, describe
 from charter_otel.charter import Event
-from charter_otel.streams.types import BatchHandler, Observer, SubscriberStatistics, Subscription
+from charter_otel.streams.types import (
+    BatchHandler,
+    LeaseLost,
+    NotNow,
+    Observer,
+    SubscriberStatistics,
+    Subscription,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +29,22 @@ REDELIVERY_DELAY = 0.05
 
 REDELIVERY_LIMIT = 1.0
 """Seconds that lie between two deliveries at most."""
+
+
+class Ledger(Protocol):
+    """What a stream remembers of an event that a subscriber has in hand."""
+
+    async def count(self, deliveries: int) -> None:
+        """Remember the delivery that begins now, in case this process ends in it."""
+
+    async def postpone(self) -> None:
+        """Forget the delivery that was begun: the subscriber did not look at the event."""
+
+    def done(self) -> None:
+        """The subscriber has handled the event."""
+
+    async def dead_letter(self, error: str, deliveries: int) -> None:
+        """Keep the event among the dead letters, and give it to the subscriber no more."""
 
 
 class Delivery:
@@ -48,6 +72,7 @@ class Delivery:
         self.max_deliveries = max_deliveries
         self._handler = subscription.handler
         self._group = subscription.group
+        self._lease = subscription.lease
         self._observer = observer
         self._system = system
         self._destination = destination
@@ -56,42 +81,91 @@ class Delivery:
         self._redelivered = 0
         self._dead_lettered = 0
         self._failing = False
+        """Whether the last attempt failed; a change is logged, not each attempt."""
+        self._waiting: str | None = None
+        """What the handler said when it took no event last, until it takes one."""
         self._handling = False
+        """Whether the handler runs; a stop then waits for it."""
         self._stopping = False
+        """Whether the delivering task ends at its next `checkpoint`."""
 
-    async def deliver(
-        self, event: Event, traceparent: str | None, deliveries: int = 1
-    ) -> Exception | None:
-        """Deliver an event once.
+    async def settle(
+        self, event: Event, traceparent: str | None, begun: int, ledger: Ledger
+    ) -> None:
+        """Deliver an event until the handler takes it, or too many deliveries failed.
 
         Args:
             event: The event.
             traceparent: The publisher's trace context.
-            deliveries: Which delivery it is; more than 1 after a crash.
+            begun: Deliveries that were begun before, by processes that ended in them.
+            ledger: Where the stream keeps what becomes of the event.
+
+        Raises:
+            asyncio.CancelledError: The task is to stop; the event is not settled.
+            LeaseLost: The event is another process's.
+        """
+        error: Exception | None = None
+        backoff = Backoff(self._delay, REDELIVERY_LIMIT)
+        deliveries = begun
+        while deliveries < self.max_deliveries:
+            await ledger.count(deliveries + 1)
+            error = await self._deliver(event, traceparent, deliveries + 1)
+            if error is None:
+                ledger.done()
+                return
+            if isinstance(error, NotNow):
+                await ledger.postpone()
+            else:
+                deliveries += 1
+                if deliveries >= self.max_deliveries:
+                    break
+            await self._pause(backoff)
+        ended = f"not handled in {deliveries} deliveries, whose consumers ended"
+        text = ended if error is None else describe(error)
+        await ledger.dead_letter(text, deliveries)
+
+    async def settle_batch(
+        self, handler: BatchHandler, batch: Sequence[tuple[Event, str | None]], ledger: Ledger
+    ) -> bool:
+        """Deliver events at once, as often as the handler asks to wait.
+
+        Args:
+            handler: The subscription's batch handler.
+            batch: The events, each with its publisher's trace context.
+            ledger: Where the stream keeps what becomes of them together.
 
         Returns:
-            None, or why the handler did not take it.
+            Whether the handler took them; otherwise each is to be settled alone.
+
+        Raises:
+            asyncio.CancelledError: The task is to stop; nothing is settled.
+            LeaseLost: The events are another process's.
         """
+        backoff = Backoff(self._delay, REDELIVERY_LIMIT)
+        while True:
+            handling = partial(handler, [event for event, _ in batch])
+            processing = _together([self._processing(*each) for each in batch])
+            error = await self._attempt(handling, processing, len(batch))
+            if error is None:
+                ledger.done()
+                return True
+            if not isinstance(error, NotNow):
+                return False
+            await ledger.postpone()
+            await self._pause(backoff)
+
+    async def _deliver(
+        self, event: Event, traceparent: str | None, deliveries: int
+    ) -> Exception | None:
         if deliveries > 1:
             self._note_redelivery()
         handling = partial(self._handler, event)
         return await self._attempt(handling, self._processing(event, traceparent), 1)
 
-    async def deliver_batch(
-        self, handler: BatchHandler, batch: Sequence[tuple[Event, str | None]]
-    ) -> Exception | None:
-        """Deliver events at once.
-
-        Args:
-            handler: The subscription's batch handler.
-            batch: The events, each with its publisher's trace context.
-
-        Returns:
-            None, or why the handler did not take them; each is then to be delivered alone.
-        """
-        handling = partial(handler, [event for event, _ in batch])
-        processing = _together([self._processing(*parcel) for parcel in batch])
-        return await self._attempt(handling, processing, len(batch))
+    async def _pause(self, backoff: Backoff) -> None:
+        self.checkpoint()
+        await asyncio.sleep(backoff.next())
+        self.checkpoint()
 
     async def _attempt(
         self,
@@ -113,40 +187,11 @@ class Delivery:
         finally:
             self._handling = False
         self._delivered += count
+        self._waiting = None
         if self._failing:
             self._failing = False
             log.info("subscriber takes events again", group=self._group)
         return None
-
-    async def retry(
-        self,
-        error: Exception,
-        event: Event,
-        traceparent: str | None,
-        deliveries: int,
-        count: Callable[[int], Awaitable[None]],
-    ) -> Exception | None:
-        """Deliver an event again until the handler takes it or the cap is reached.
-
-        Args:
-            error: Why the handler did not take it the last time.
-            event: The event.
-            traceparent: The publisher's trace context.
-            deliveries: Deliveries so far.
-            count: Called with the number of each further delivery before it is made.
-
-        Returns:
-            None, or the last error of an event that is given up.
-        """
-        last: Exception | None = error
-        backoff = Backoff(self._delay, REDELIVERY_LIMIT)
-        while last is not None and deliveries < self.max_deliveries:
-            self.checkpoint()
-            deliveries += 1
-            await asyncio.sleep(backoff.next())
-            await count(deliveries)
-            last = await self.deliver(event, traceparent, deliveries)
-        return last
 
     def dead_letter(self, entry: str, error: str, deliveries: int) -> None:
         """Record a dead letter; ``entry`` says which, in the stream's words."""
@@ -175,9 +220,12 @@ class Delivery:
 
         Raises:
             asyncio.CancelledError: It is.
+            LeaseLost: The group's events are another process's.
         """
         if self._stopping:
             raise asyncio.CancelledError
+        if self._lease is not None and not self._lease.held:
+            raise LeaseLost
 
     def statistics(self, lag: int) -> SubscriberStatistics:
         """Return the score; ``lag`` is the number of events not acknowledged yet."""
@@ -187,6 +235,8 @@ class Delivery:
             redelivered=self._redelivered,
             dead_lettered=self._dead_lettered,
             lag=lag,
+            waiting=self._waiting,
+            holder=self._lease is None or self._lease.held,
         )
 
     def _processing(self, event: Event, traceparent: str | None) -> AbstractContextManager[None]:
@@ -195,12 +245,16 @@ class Delivery:
         )
 
     def _failed(self, error: Exception) -> Exception:
+        waits = isinstance(error, NotNow)
+        self._waiting = str(error) if waits else None
         if not self._failing:
             self._failing = True
             log.warning(
-                "subscriber failed, the event is delivered again",
+                "subscriber takes no events now, they wait"
+                if waits
+                else "subscriber failed, the event is delivered again",
                 group=self._group,
-                error=describe(error),
+                error=str(error) if waits else describe(error),
             )
         return error
 

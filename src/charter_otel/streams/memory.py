@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from typing import NamedTuple
 
-from charter_otel.aio import describe, end, share, spawn
+from charter_otel.aio import end, share, spawn
 from charter_otel.charter import Event
 from charter_otel.charter.ids import milliseconds
 from charter_otel.streams.base import EventStream
@@ -209,6 +209,7 @@ class SubscriberQueue:
         self._capacity = capacity
         self._waiting: deque[QueuedEvent] = deque()
         self._current: QueuedEvent | None = None
+        """The event that the handler has, until it is settled; a stop puts it back in front."""
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -254,6 +255,8 @@ class SubscriberQueue:
                 return
 
     async def _deliver(self) -> None:
+        if self._subscription.lease is not None:
+            await self._subscription.lease.wait()
         while True:
             while not self._waiting:
                 self._drained.set()
@@ -263,20 +266,26 @@ class SubscriberQueue:
             self._delivery.checkpoint()
 
     async def _settle(self, parcel: QueuedEvent) -> None:
-        event, traceparent, before = parcel
-        self._current = parcel._replace(deliveries=before + 1)
-        error = await self._delivery.deliver(event, traceparent, before + 1)
-        if error is not None:
-            error = await self._delivery.retry(error, event, traceparent, before + 1, self._count)
-        if error is not None:
-            self._bury(self._current, error)
+        self._current = parcel
+        await self._delivery.settle(parcel.event, parcel.traceparent, parcel.deliveries, self)
         self._current = None
 
-    async def _count(self, deliveries: int) -> None:
+    async def count(self, deliveries: int) -> None:
+        """Remember the delivery that begins now, in case a stop cuts it short."""
         if self._current is not None:
             self._current = self._current._replace(deliveries=deliveries)
 
-    def _bury(self, parcel: QueuedEvent, error: Exception) -> None:
-        event, text = parcel.event, describe(error)
-        self._dead.append(DeadLetter(event, self._subscription.group, text, parcel.deliveries))
-        self._delivery.dead_letter(event.id, text, parcel.deliveries)
+    async def postpone(self) -> None:
+        """Forget the delivery that was begun."""
+        if self._current is not None:
+            await self.count(self._current.deliveries - 1)
+
+    def done(self) -> None:
+        """The subscriber has handled the event; the next one comes from the queue."""
+
+    async def dead_letter(self, error: str, deliveries: int) -> None:
+        """Keep the event among the dead letters."""
+        if self._current is not None:
+            event, group = self._current.event, self._subscription.group
+            self._dead.append(DeadLetter(event, group, error, deliveries))
+            self._delivery.dead_letter(event.id, error, deliveries)

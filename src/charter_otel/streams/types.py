@@ -23,6 +23,63 @@ stop, the event came after the stop, the stream refuses this one event, the spoo
 or what the disk gave back is not what was written."""
 
 
+class NotNow(Exception):  # noqa: N818 - the name says what the handler says
+    """A handler raises it when it cannot take any event at the moment, through no event's fault.
+
+    The event waits and is delivered again until it is taken. No delivery is counted and nothing is
+    given up: the subscriber's lag grows, and its statistics say why. The text says what to do.
+    """
+
+
+class LeaseLost(Exception):  # noqa: N818 - the name says what has happened
+    """Another process handles the group's events now, or may do so."""
+
+
+class Lease:
+    """The right of one process to handle a group's events, and the state that holders hand on.
+
+    This one is always held: it is that of a stream within the process.
+
+    Args:
+        take_over: Awaited with the lease when this process becomes the holder, before it is given
+            the first event.
+    """
+
+    epoch = 0
+    """Grows from holder to holder."""
+
+    def __init__(self, take_over: "TakeOver") -> None:
+        self._take_over = take_over
+        self._taken_over = False
+
+    @property
+    def held(self) -> bool:
+        """Whether no other process can be the holder."""
+        return True
+
+    async def wait(self) -> None:
+        """Wait until this process is the holder."""
+        if not self._taken_over:
+            self._taken_over = True
+            await self._take_over(self)
+
+    async def load(self) -> bytes | None:
+        """Return the state that the last holder left, or None."""
+        return None
+
+    async def save(self, state: bytes) -> None:
+        """Leave a state to the next holder.
+
+        Raises:
+            LeaseLost: This process is not the holder any more.
+        """
+        del state
+
+
+TakeOver = Callable[[Lease], Awaitable[None]]
+"""What a subscriber does when its process becomes the only one to handle its group's events."""
+
+
 class Subscription(NamedTuple):
     """A handler and what it wants."""
 
@@ -34,6 +91,8 @@ class Subscription(NamedTuple):
     start: Start
     batch_handler: BatchHandler | None = None
     """Takes what is there at once, where there is one; ``handler`` then gives it a single event."""
+    lease: Lease | None = None
+    """Where there is one, its holder alone handles the group's events."""
 
 
 class SubscriberStatistics(NamedTuple):
@@ -48,6 +107,10 @@ class SubscriberStatistics(NamedTuple):
     """Events given up after the last delivery, since start."""
     lag: int
     """Events not acknowledged yet."""
+    waiting: str | None = None
+    """Why the handler takes no event at the moment, where it says so; see `NotNow`."""
+    holder: bool = True
+    """Whether this process handles the group's events: another one may hold the lease."""
 
 
 class Statistics(NamedTuple):

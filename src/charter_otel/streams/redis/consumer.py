@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
 import structlog
@@ -15,8 +14,8 @@ from charter_otel.redis import commands
 from charter_otel.redis.script import Script
 from charter_otel.streams.delivery import Delivery
 from charter_otel.streams.redis.health import Health
-from charter_otel.streams.redis.layout import EVENT, Content, Fields, Layout, fields_of, parse
-from charter_otel.streams.types import BatchHandler, Subscription
+from charter_otel.streams.redis.layout import EVENT, Fields, Layout, fields_of, parse
+from charter_otel.streams.types import BatchHandler, LeaseLost, Subscription
 
 log = structlog.get_logger(__name__)
 
@@ -80,17 +79,23 @@ class Consumer:
         """Ids of the entries that were read and are not acknowledged yet."""
         self._client = client
         self._layout = layout
+        self._lease = subscription.lease
         self._start = subscription.start
         self._types = subscription.types
         self._batch_handler = subscription.batch_handler
         self._health = health
         self._min_idle = min_idle
         self._created = False
+        """Whether the group exists, as far as this consumer knows."""
         self._position: bytes | None = None
+        """The last entry that was read; where the group goes on if it vanishes."""
         self._fresh: set[bytes] = set()
+        """Entries in hand whose first delivery has not begun: at a stop it does not count."""
         self._done: list[bytes] = []
+        """Entries that were handled, and are acknowledged with the next command."""
         self._last_acknowledged = 0.0
         self._claimed = 0.0
+        """Monotonic time of the last look at what dead consumers left."""
         self._claim = Script(__package__, "claim")
         self._bury = Script(__package__, "bury")
         self._release = Script(__package__, "release")
@@ -118,21 +123,29 @@ class Consumer:
     async def session(self) -> None:
         """Deliver until something fails; what is in hand then is read again."""
         await self.ensure(self._client)
+        self._health.succeeded(self.name)
         try:
             await self._acknowledge()
             self.held.clear()
-            await self._take_over(of=self.identity, idle=0)
+            if self._lease is not None:
+                await self._lease.wait()
+            # The only consumer of its group takes over at once what others have left.
+            await self._take_over(of=self.identity if self._lease is None else "", idle=0)
             self._fresh.clear()
-            self._health.succeeded(self.name)
             while True:
                 self.delivery.checkpoint()
                 if time.monotonic() - self._claimed > min(self._min_idle / 2, _CLAIM_SECONDS):
                     self._claimed = time.monotonic()
                     await self._acknowledge()
                     await self._take_over(of="", idle=self._min_idle)
-                await self._handle(await self._read())
+                entries = await self._read()
+                self.delivery.checkpoint()
+                await self._handle(entries)
                 self.backoff.reset()
                 self._health.succeeded(self.name)
+        except LeaseLost:
+            await self.release()
+            self.held.clear()
         except ResponseError as error:
             if "NOGROUP" not in str(error):
                 raise
@@ -219,56 +232,41 @@ class Consumer:
             contents = [parse(entry.fields) for entry in entries]
         except InvalidEvent:
             return entries
-        ids = [entry.id for entry in entries]
-        self._fresh.difference_update(ids)
+        self._fresh.difference_update([entry.id for entry in entries])
         wanted = [content for content in contents if content.event.type in self._types]
-        if wanted and await self.delivery.deliver_batch(handler, wanted) is not None:
+        ledger = _Ledger(self, entries)
+        if not wanted:
+            ledger.done()
+        elif not await self.delivery.settle_batch(handler, wanted, ledger):
             return entries
-        self._done.extend(ids)
         return ()
 
     async def _deliver(self, entry: Entry) -> None:
         self._fresh.discard(entry.id)
+        ledger = _Ledger(self, [entry])
         try:
             content = parse(entry.fields)
         except InvalidEvent as invalid:
-            await self._give_up(entry, describe(invalid), entry.begun + 1)
+            await ledger.dead_letter(describe(invalid), entry.begun + 1)
             return
-        error = None
         if content.event.type in self._types:
-            if not entry.counted and not await self._counted(entry):
-                return
-            error = await self.delivery.deliver(*content, entry.begun + 1)
-        if error is None:
-            self._done.append(entry.id)
+            await self.delivery.settle(*content, entry.begun, ledger)
         else:
-            await self._insist(entry, content, error)
+            ledger.done()
 
-    async def _counted(self, entry: Entry) -> bool:
-        """Count the delivery of what was taken over; or give it up after too many."""
-        if entry.begun < self.delivery.max_deliveries:
-            await self._count(entry.id, entry.begun + 1)
-            return True
-        ended = f"not handled in {entry.begun} deliveries, whose consumers ended"
-        await self._give_up(entry, ended, entry.begun)
-        return False
-
-    async def _insist(self, entry: Entry, content: Content, error: Exception) -> None:
-        count = partial(self._count, entry.id)
-        last = await self.delivery.retry(error, *content, entry.begun + 1, count)
-        if last is None:
-            self._done.append(entry.id)
-        else:
-            cap = max(entry.begun + 1, self.delivery.max_deliveries)
-            await self._give_up(entry, describe(last), cap)
-
-    async def _count(self, entry_id: bytes, deliveries: int) -> None:
-        """Have Redis remember the delivery that begins now, for the case that this process dies."""
+    async def count(self, entries: Sequence[Entry], deliveries: int) -> None:
+        """Have Redis remember how many deliveries were begun, in case this process dies."""
+        ids = [entry.id for entry in entries]
         await commands.keep(
-            self._client, self._layout.events, self._who, [entry_id], deliveries=deliveries
+            self._client, self._layout.events, self._who, ids, deliveries=deliveries
         )
 
-    async def _give_up(self, entry: Entry, error: str, deliveries: int) -> None:
+    def handled(self, entries: Sequence[Entry]) -> None:
+        """Acknowledge entries with the next command."""
+        self._done.extend([entry.id for entry in entries])
+
+    async def bury(self, entry: Entry, error: str, deliveries: int) -> None:
+        """Move an entry to the dead letters."""
         fields = {
             "event": entry.fields.get(EVENT, b""),
             "group": self.group,
@@ -293,3 +291,33 @@ class Consumer:
         for entry_id in done:
             self.held.pop(entry_id, None)
         del self._done[: len(done)]
+
+
+class _Ledger:
+    """What Redis remembers of entries that are delivered together, or of one."""
+
+    def __init__(self, consumer: Consumer, entries: Sequence[Entry]) -> None:
+        self._consumer = consumer
+        self._entries = entries
+        self._counted = all(entry.counted for entry in entries)
+        """Whether Redis has counted the next delivery already, when it gave the entries."""
+
+    async def count(self, deliveries: int) -> None:
+        """Remember the delivery that begins now."""
+        if not self._counted:
+            await self._consumer.count(self._entries, deliveries)
+        self._counted = False
+
+    async def postpone(self) -> None:
+        """Forget the delivery that was begun; those before it still count."""
+        await self._consumer.count(self._entries, max(entry.begun for entry in self._entries))
+        self._counted = False
+
+    def done(self) -> None:
+        """Acknowledge with the next command."""
+        self._consumer.handled(self._entries)
+
+    async def dead_letter(self, error: str, deliveries: int) -> None:
+        """Move the entries to the dead letters."""
+        for entry in self._entries:
+            await self._consumer.bury(entry, error, deliveries)

@@ -46,7 +46,7 @@ class Groups:
         self._terms = terms
         self._health = health
         self._observer = observer
-        self._identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self.identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def add(self, subscription: Subscription) -> Consumer:
@@ -62,7 +62,7 @@ class Groups:
         consumer = Consumer(
             self._address.client(self._layout.events),
             self._layout,
-            self._identity,
+            self.identity,
             subscription,
             delivery,
             health=self._health,

@@ -38,10 +38,19 @@ class Layout:
         self.dead = f"{prefix}:events:dead"
         self.register = RegisterKeys(prefix)
         self._published = f"{prefix}:published:"
+        self._leases = f"{prefix}:leases:"
 
     def published(self, minute: int) -> str:
         """Return the hash that remembers where the events of a minute are."""
         return f"{self._published}{minute}"
+
+    def lease(self, group: str) -> str:
+        """Return the key that says who handles an exclusive group's events."""
+        return f"{self._leases}{group}"
+
+    def left_by(self, group: str) -> str:
+        """Return the hash in which an exclusive group's last holder left its state."""
+        return f"{self._leases}{group}:left"
 
 
 class Content(NamedTuple):

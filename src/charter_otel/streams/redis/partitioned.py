@@ -19,7 +19,14 @@ from charter_otel.streams.base import EventStream
 from charter_otel.streams.history import Located, StreamPosition
 from charter_otel.streams.redis.stream import RedisStream
 from charter_otel.streams.register import OpenRegister
-from charter_otel.streams.types import Observer, Statistics, SubscriberStatistics, Subscription
+from charter_otel.streams.types import (
+    Lease,
+    Observer,
+    Statistics,
+    SubscriberStatistics,
+    Subscription,
+    TakeOver,
+)
 
 Sources = Sequence[AsyncIterator[Event]]
 
@@ -134,6 +141,10 @@ class PartitionedStream(EventStream):
             **sums,
         )
 
+    def _lease(self, group: str, take_over: TakeOver) -> Lease:
+        # One lease for all parts, or different processes would hold different ones.
+        return self.parts[0]._lease(group, take_over)  # noqa: SLF001 - a stream made of streams
+
     def _subscribed(self, subscription: Subscription) -> None:
         for part in self.parts:
             part.register(subscription)
@@ -212,7 +223,16 @@ def _added(subscribers: Iterable[SubscriberStatistics]) -> tuple[SubscriberStati
     scores: dict[str, list[SubscriberStatistics]] = defaultdict(list)
     for subscriber in subscribers:
         scores[subscriber.group].append(subscriber)
-    return tuple(
-        SubscriberStatistics(group, *map(sum, zip(*(score[1:] for score in each), strict=True)))
-        for group, each in scores.items()
+    return tuple(_sum(group, each) for group, each in scores.items())
+
+
+def _sum(group: str, scores: list[SubscriberStatistics]) -> SubscriberStatistics:
+    return SubscriberStatistics(
+        group,
+        delivered=sum(score.delivered for score in scores),
+        redelivered=sum(score.redelivered for score in scores),
+        dead_lettered=sum(score.dead_lettered for score in scores),
+        lag=sum(score.lag for score in scores),
+        waiting=next((score.waiting for score in scores if score.waiting), None),
+        holder=all(score.holder for score in scores),
     )

@@ -21,13 +21,21 @@ from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.groups import Groups, Terms
 from charter_otel.streams.redis.health import Health, run_forever
 from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.lease import LEASE, RedisLease
 from charter_otel.streams.redis.maintenance import GroupMaintenance
 from charter_otel.streams.redis.publisher import Publisher
 from charter_otel.streams.redis.tail import Reader, Tail, event_of
 from charter_otel.streams.register import OpenRegister
 from charter_otel.streams.spool import Spool
 from charter_otel.streams.spool.spool import LIMIT
-from charter_otel.streams.types import DropReason, Observer, Statistics, Subscription
+from charter_otel.streams.types import (
+    DropReason,
+    Lease,
+    Observer,
+    Statistics,
+    Subscription,
+    TakeOver,
+)
 
 MAX_BYTES = 262_144
 """Size of an envelope beyond which it is refused."""
@@ -62,6 +70,7 @@ class RedisStream(EventStream):
         max_deliveries: After so many failed deliveries an event becomes a dead letter.
         redelivery_delay: Seconds before the second delivery.
         min_idle: Seconds after which what a dead consumer left is taken over.
+        lease: Seconds after which another process takes over an exclusive group whose holder died.
         spool: Directory where events wait that Redis does not take; without one they wait in
             memory only.
         spool_bytes: Bytes of events that wait on disk at most; beyond it the oldest go.
@@ -84,6 +93,7 @@ class RedisStream(EventStream):
         max_deliveries: int = MAX_DELIVERIES,
         redelivery_delay: float = REDELIVERY_DELAY,
         min_idle: float = MIN_IDLE,
+        lease: float = LEASE,
         spool: Path | None = None,
         spool_bytes: int = LIMIT,
     ) -> None:
@@ -114,6 +124,8 @@ class RedisStream(EventStream):
             replicas=address.replicas,
         )
         self._bridge = EventLoopBridge()
+        self._address, self._layout, self._lease_seconds = address, layout, lease
+        self._leases: list[RedisLease] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
         self._accepted = self._dropped = 0
@@ -142,8 +154,7 @@ class RedisStream(EventStream):
         self._tail.open()
         await self._outbox.open()
         for part in self._parts():
-            running = run_forever(part.session, part.name, self._health, part.backoff)
-            self._tasks[part.name] = spawn(running, f"charter redis {part.name}")
+            self._run(part)
         self._groups.start(self._groups.consumers)
 
     async def stop(self, deadline: float = 5.0) -> None:
@@ -159,6 +170,7 @@ class RedisStream(EventStream):
             )
             await asyncio.gather(*(end(task, 0.0) for task in self._tasks.values()))
             self._tasks.clear()
+            await asyncio.gather(*(lease.release() for lease in self._leases))
         await self._outbox.close(until)
         if left := self._outbox.clear():
             self._drop(left, "unreachable" if started else "stopped")
@@ -246,8 +258,27 @@ class RedisStream(EventStream):
         if self._tasks:
             self._groups.start([consumer])
 
+    def _lease(self, group: str, take_over: TakeOver) -> Lease:
+        lease = RedisLease(
+            self._address.client(self._layout.events),
+            self._layout,
+            group,
+            holder=self._groups.identity,
+            take_over=take_over,
+            health=self._health,
+            seconds=self._lease_seconds,
+        )
+        self._leases.append(lease)
+        if self._tasks:
+            self._run(lease)
+        return lease
+
+    def _run(self, part: BackgroundTask) -> None:
+        running = run_forever(part.session, part.name, self._health, part.backoff)
+        self._tasks[part.name] = spawn(running, f"charter redis {part.name}")
+
     def _parts(self) -> tuple[BackgroundTask, ...]:
-        return self._publisher, self._tail, self._caretaker
+        return self._publisher, self._tail, self._caretaker, *self._leases
 
     async def _prepare(self, client: Redis) -> None:
         # Who subscribed or follows "from now on" must not miss what this process publishes next.
@@ -278,6 +309,7 @@ class RedisStream(EventStream):
 
     async def _close(self) -> None:
         closing = [client.aclose() for client in self._clients]
+        closing += [lease.close() for lease in self._leases]
         try:
             async with asyncio.timeout(0.2):
                 await asyncio.gather(*closing, self._groups.close())

@@ -1,0 +1,144 @@
+"""The lease of an exclusive group: one of all processes that share a Redis holds it."""
+
+import asyncio
+import math
+import time
+from typing import Any, cast
+
+import structlog
+from redis.asyncio import Redis
+
+from charter_otel.aio import Backoff, describe
+from charter_otel.redis.errors import FAILURES
+from charter_otel.redis.script import Script
+from charter_otel.streams.redis.health import Health
+from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.types import Lease, LeaseLost, TakeOver
+
+LEASE = 15.0
+"""Seconds for which a lease is good without a renewal."""
+
+_RENEWALS = 3
+
+log = structlog.get_logger(__name__)
+
+
+class RedisLease(Lease):
+    """A lease in Redis, by whose clock alone it expires.
+
+    Its holder holds it to be over as long after the *beginning* of its last renewal as Redis keeps
+    it after the end: no two processes hold it at once, whatever their clocks show. Only a Redis
+    whose clock is set forward may give it to another process early; an epoch then keeps the
+    former holder from leaving a state.
+
+    Args:
+        client: A client of the lease's own.
+        layout: The keys.
+        group: The group whose events its holder handles.
+        holder: This process, as no other one calls itself.
+        take_over: See `Lease`.
+        health: Told whether Redis could be reached.
+        seconds: For how long the lease is good without a renewal.
+    """
+
+    def __init__(
+        self,
+        client: Redis,
+        layout: Layout,
+        group: str,
+        *,
+        holder: str,
+        take_over: TakeOver,
+        health: Health,
+        seconds: float = LEASE,
+    ) -> None:
+        super().__init__(take_over)
+        self.name = f"lease {group}"
+        self.backoff = Backoff()
+        self._client = client
+        self._group = group
+        self._keys = [layout.lease(group), layout.left_by(group)]
+        self._holder = holder
+        self._health = health
+        self._seconds = seconds
+        self._renew = Script(__package__, "lease")
+        self._hand_on = Script(__package__, "hand_on")
+        self._until = -math.inf
+        """Monotonic time at which nobody else can have taken the lease yet."""
+        self._ready = asyncio.Event()
+        """Set while this process is the holder and has taken over."""
+
+    @property
+    def held(self) -> bool:
+        """Whether no other process can be the holder."""
+        return self._ready.is_set() and time.monotonic() < self._until
+
+    async def wait(self) -> None:
+        """Wait until this process is the holder, and has taken over."""
+        while not self.held:
+            self._ready.clear()
+            await self._ready.wait()
+
+    async def load(self) -> bytes | None:
+        """Return the state that the last holder left, or None.
+
+        Raises:
+            RedisError: Redis cannot be reached.
+        """
+        return cast("bytes | None", await cast("Any", self._client).hget(self._keys[1], "state"))
+
+    async def save(self, state: bytes) -> None:
+        """Leave a state to the next holder.
+
+        Raises:
+            LeaseLost: This process is not the holder any more.
+            RedisError: Redis cannot be reached.
+        """
+        if not await self._hand_on(self._client, self._keys, self._holder, self.epoch, state):
+            self._lose()
+            raise LeaseLost
+
+    async def session(self) -> None:
+        """Take the lease when it is free, and keep it, until something fails."""
+        while True:
+            begun = time.monotonic()
+            milliseconds = int(self._seconds * 1000)
+            told = await self._renew(self._client, self._keys, self._holder, milliseconds)
+            if told:
+                await self._keep(int(told), begun)
+            else:
+                self._lose()
+            self.backoff.reset()
+            self._health.succeeded(self.name)
+            await asyncio.sleep(self._seconds / _RENEWALS)
+
+    async def release(self) -> None:
+        """Give the lease up, so that the next holder need not wait."""
+        held, epoch = self.held, self.epoch
+        self._ready.clear()
+        self._until = -math.inf
+        if held:
+            try:
+                async with asyncio.timeout(0.5):
+                    await self._hand_on(self._client, self._keys, self._holder, epoch)
+            except FAILURES as error:
+                log.debug("lease is left to expire", group=self._group, error=describe(error))
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._client.aclose()
+
+    async def _keep(self, epoch: int, begun: float) -> None:
+        new = epoch != self.epoch or not self._ready.is_set()
+        self._until = begun + self._seconds
+        if new:
+            self.epoch = epoch
+            await self._take_over(self)
+            log.info("this instance handles the group's events now", group=self._group)
+        self._ready.set()
+
+    def _lose(self) -> None:
+        if self._ready.is_set():
+            log.warning("another instance handles the group's events now", group=self._group)
+        self._ready.clear()
+        self._until = -math.inf
