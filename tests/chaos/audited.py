@@ -5,8 +5,8 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
-from charter_otel.consumers.audit import verify
-from charter_otel.consumers.audit.log import segments
+from charter_otel.consumers.audit import CONTINUED, verify
+from charter_otel.consumers.audit.segments import segments
 from support.instances import stored_events
 from support.polling import wait_until
 from support.redis import RedisServer
@@ -44,4 +44,5 @@ def _stored(server: RedisServer) -> set[str]:
 def _ids(log: Path) -> list[str]:
     """Return the events of the whole rows; the last row may be half-written at this moment."""
     lines = [line for path in segments(log) for line in path.read_bytes().splitlines(keepends=True)]
-    return [json.loads(line)["event"]["id"] for line in lines if line.endswith(b"\n")]
+    events = [json.loads(line)["event"] for line in lines if line.endswith(b"\n")]
+    return [event["id"] for event in events if event["type"] != CONTINUED]

@@ -2,8 +2,11 @@
 
 import asyncio
 import os
+import stat
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -183,13 +186,171 @@ def test_a_torn_last_row_is_cut_off_at_the_next_start(tmp_path: Path, kept: int)
     assert (found.rows, found.broken) == (3, None)
 
 
-def test_a_broken_log_is_not_continued(tmp_path: Path) -> None:
-    """Behind a row that was tampered with, nothing is written; the text says what to do."""
+def test_a_damaged_log_goes_on_in_a_new_file_that_names_the_break(tmp_path: Path) -> None:
+    """The evidence stays as it is; verify names the damage, what follows it is in order."""
     write(tmp_path, 3)
     path = only(tmp_path)
-    path.write_bytes(path.read_bytes().replace(b'"n":2', b'"n":7'))
-    with pytest.raises(AuditLogError, match=r"row after row 2 is broken.*move the directory"):
-        AuditLog(tmp_path).open()
+    path.write_bytes(path.read_bytes().replace(b'"n":1', b'"n":7'))
+    damaged = path.read_bytes()
+    log = AuditLog(tmp_path)
+    assert not log.append("evt_2", b'{"id":"evt_2"}')
+    assert log.append("evt_3", b'{"id":"evt_3"}')
+    log.close()
+    assert path.read_bytes() == damaged
+    again = AuditLog(tmp_path)
+    assert again.append("evt_4", b'{"id":"evt_4"}')
+    again.close()
+    assert len(list(tmp_path.glob("*.jsonl"))) == 2
+    found = verify(tmp_path)
+    assert [(b.path, b.row) for b in found.breaks] == [(path, 2)]
+    [(row, reason)] = found.continued
+    assert (row, "damaged" in reason, found.doubles) == (4, True, ())
+
+
+def test_a_file_that_goes_away_under_its_writer_is_noticed(tmp_path: Path) -> None:
+    """The log goes on in a new file that names the head that was known, moved or removed."""
+    log = AuditLog(tmp_path)
+    for number in range(3):
+        log.append(f"evt_{number}", b'{"id":"evt_%d"}' % number)
+    head = log.head
+    only(tmp_path).rename(tmp_path / "moved.away")
+    assert log.append("evt_3", b'{"id":"evt_3"}')
+    log.close()
+    rows = [read(line) for line in only(tmp_path).read_bytes().splitlines(keepends=True)]
+    assert [row.row for row in rows] == [1, 2]
+    assert head.encode() in bytes(rows[0].event)
+    assert verify(tmp_path).continued == ((1, "rows are missing"),)
+
+
+def test_a_cut_tail_is_found_by_the_head_that_is_known_elsewhere(tmp_path: Path) -> None:
+    """The log names the head that it should have; rows that merely follow it are no break."""
+    log = write(tmp_path, 3)
+    known = log.last
+    more = AuditLog(tmp_path)
+    more.append("evt_3", b'{"id":"evt_3"}')
+    more.close()
+    later = AuditLog(tmp_path)
+    later.expected = known
+    later.append("evt_4", b'{"id":"evt_4"}')
+    later.close()
+    assert verify(tmp_path).continued == ()
+    path = only(tmp_path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:2]))
+    cut = AuditLog(tmp_path)
+    cut.expected = known
+    cut.append("evt_5", b'{"id":"evt_5"}')
+    cut.close()
+    found = verify(tmp_path)
+    assert (found.continued, found.broken) == (((3, "rows are missing"),), None)
+
+
+def test_an_event_is_one_row_however_long_ago_it_was_written(tmp_path: Path) -> None:
+    """Also of files before the last two, and where the index was lost or damaged."""
+    write(tmp_path, 40, max_bytes=600)
+    assert len(list(tmp_path.glob("*.jsonl"))) > 4
+    for harm in (Path.exists, Path.unlink, lambda path: path.write_bytes(b"nonsense" * 1000)):
+        harm(tmp_path / "audit.index.sqlite3")
+        log = AuditLog(tmp_path, max_bytes=600)
+        assert log.extend([(f"evt_{n}", b'{"id":"evt_%d"}' % n) for n in range(40)]) == 0
+        log.close()
+    assert (verify(tmp_path).rows, verify(tmp_path).doubles) == (40, ())
+
+
+def test_a_double_and_every_gap_are_named(tmp_path: Path) -> None:
+    """Verify goes on behind the first break, and knows an event that has two rows."""
+    write(tmp_path / "whole", 3)
+    lines = only(tmp_path / "whole").read_bytes().splitlines(keepends=True)
+    head = read(lines[2]).hash
+    double = make(4, 1.0, b'{"id":"evt_1"}', head)
+    path = tmp_path / "audit-000000000001.jsonl"
+    path.write_bytes(b"".join([*lines, double.line()]))
+    assert verify(tmp_path).doubles == (("evt_1", 4),)
+    result = CliRunner().invoke(command, ["verify", str(tmp_path)])
+    assert (result.exit_code, "evt_1 again in row 4" in result.output) == (1, True)
+    path.write_bytes(b"".join([lines[0], lines[2], b"nonsense\n", lines[0]]))
+    assert [broken.line for broken in verify(tmp_path).breaks] == [2, 3, 4]
+
+
+def test_what_the_log_writes_is_its_owners_alone(tmp_path: Path) -> None:
+    """Directory and files are readable for nobody else, whatever the umask."""
+    before = os.umask(0)
+    try:
+        log = write(tmp_path / "audit", 3, max_bytes=300)
+    finally:
+        os.umask(before)
+    assert (log.directory.stat().st_mode & 0o077) == 0
+    assert {path.stat().st_mode & 0o077 for path in log.directory.iterdir()} == {0}
+
+
+def test_the_name_of_a_new_file_is_on_the_disk_before_its_rows_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut right after a rotation does not take the file away."""
+    log = AuditLog(tmp_path, max_bytes=1)
+    log.append("evt_0", b'{"id":"evt_0"}')
+    synced: list[bool] = []
+    real = os.fsync
+
+    def sync(file: int) -> None:
+        synced.append(stat.S_ISDIR(os.fstat(file).st_mode))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    log.append("evt_1", b'{"id":"evt_1"}')
+    log.close()
+    assert synced == [True, False]
+
+
+def test_an_empty_directory_is_no_audit_log(tmp_path: Path) -> None:
+    """It is said as such."""
+    with pytest.raises(FileNotFoundError, match="no audit log"):
+        verify(tmp_path)
+
+
+async def test_a_log_that_cannot_be_written_waits_and_loses_nothing(
+    tmp_path: Path, established: Make
+) -> None:
+    """The service starts; the consumer says what is wrong, and goes on when it is mended."""
+    directory = tmp_path / "audit"
+    directory.write_text("a file where the directory should be")
+    stream, audit = MemoryStream(redelivery_delay=0.01, max_deliveries=2), Audit(directory)
+    audit.attach(stream)
+    await stream.start()
+    await audit.start()
+    events = [established() for _ in range(20)]
+    for event in events:
+        stream.publish_nowait(event)
+    await eventually(lambda: audit.trouble and "cannot be written" in audit.trouble, "it says so")
+    await asyncio.sleep(0.5)
+    [score] = stream.statistics().subscribers
+    assert (score.lag, score.dead_lettered, score.waiting) == (20, 0, audit.trouble)
+    directory.unlink()
+    await eventually(lambda: audit.log.rows == 20, "all have rows")
+    assert audit.trouble is None
+    await stream.stop()
+    await audit.stop()
+    assert verify(directory).rows == 20
+
+
+async def test_a_stop_waits_for_rows_that_are_being_written(
+    tmp_path: Path, established: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file is not closed under the thread that writes it."""
+    audit = Audit(tmp_path)
+    await audit.record([established()])
+    real, begun = os.fsync, threading.Event()
+
+    def slow(file: int) -> None:
+        begun.set()
+        time.sleep(0.2)
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", slow)
+    writing = asyncio.create_task(audit.record([established()]))
+    await asyncio.to_thread(begun.wait, 5)
+    await audit.stop()
+    await writing
+    assert verify(tmp_path).rows == 2
 
 
 def test_two_processes_do_not_write_one_log(tmp_path: Path) -> None:

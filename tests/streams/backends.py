@@ -262,9 +262,12 @@ async def abandon(stream: EventStream) -> None:
     """End a stream's tasks as a killed process does: nothing is given back."""
     assert isinstance(stream, RedisStream)
     tasks = [*stream._tasks.values(), *stream._groups._tasks.values()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    left = set(tasks)
+    # asyncio.wait_for, which redis-py sends with, may swallow a cancellation in Python 3.11.
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=0.5)
     for client in (*stream._clients, *(c._client for c in stream._groups.consumers)):
         await client.aclose()
     stream._tasks.clear()

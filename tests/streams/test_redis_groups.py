@@ -337,7 +337,7 @@ async def test_gone_consumers_are_tidied_away(
     await hanging.has(1)
     await abandon(hung)
     monkeypatch.setattr(f"{caretaker}._GONE_AFTER", 700)
-    left = {s._groups._identity.encode() for s in (gone, hung)}  # type: ignore[attr-defined]
+    left = {s._groups.identity.encode() for s in (gone, hung)}  # type: ignore[attr-defined]
     stream = redis_backend.make()
     heir = subscribe(stream)
     await stream.start()
@@ -350,4 +350,4 @@ async def test_gone_consumers_are_tidied_away(
 
     await eventually(lambda: len(consumers() & left) == 1, "the consumer that left nothing is gone")
     await asyncio.sleep(0.2)
-    assert hung._groups._identity.encode() in consumers()  # type: ignore[attr-defined]
+    assert hung._groups.identity.encode() in consumers()  # type: ignore[attr-defined]

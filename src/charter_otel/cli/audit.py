@@ -16,7 +16,7 @@ def audit() -> None:
 @audit.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 def verify(path: Path | None) -> None:
-    """Check the audit log's chain and name the first broken row.
+    """Check the audit log's chain; name broken rows, gaps and doubles.
 
     PATH is the log's directory or one of its files. [default: audit/ in CHARTER_STATE_DIR]
     """
@@ -28,10 +28,21 @@ def verify(path: Path | None) -> None:
     except OSError as error:
         reason = error.strerror or str(error)
         raise Failure(f"{path}: {reason}; name the log's directory or a file of it") from error
+    for row, reason in found.continued:
+        click.echo(f"row {row}: the log says that it was interrupted before: {reason}")
     if found.broken is not None:
+        *_, last = [found.broken, *found.breaks]
+        more = "" if last == found.broken else f", {len(found.breaks)} places in all, see above"
+        for broken in found.breaks[1:]:
+            click.echo(f"{broken.path}:{broken.line}: row {broken.row}: {broken.reason}")
         broken = found.broken
         raise Failure(
-            f"{broken.path}:{broken.line}: row {broken.row} is broken: {broken.reason}. "
+            f"{broken.path}:{broken.line}: row {broken.row} is broken: {broken.reason}{more}. "
             f"{found.rows} rows before it are in order; keep the file as evidence."
+        )
+    if found.doubles:
+        named = ", ".join(f"{event_id} again in row {row}" for event_id, row in found.doubles[:5])
+        raise Failure(
+            f"{path}: {len(found.doubles)} rows repeat an event: {named}; the chain is in order"
         )
     click.echo(f"{path}: {found.rows} rows from row {found.first} are in order, head {found.head}")

@@ -27,6 +27,8 @@ class Consumer(ABC):
 
     name: str
     """What it is called on the command line."""
+    trouble: str | None = None
+    """Why it cannot do its work at the moment and what to do, or None; `/readyz` tells it."""
 
     @abstractmethod
     def attach(self, stream: EventStream) -> None:

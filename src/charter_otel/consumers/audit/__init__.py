@@ -2,10 +2,12 @@
 
 from charter_otel.consumers.audit.chain import FIRST, Row
 from charter_otel.consumers.audit.consumer import Audit
-from charter_otel.consumers.audit.log import AuditLog, AuditLogError
+from charter_otel.consumers.audit.log import CONTINUED, AuditLog
+from charter_otel.consumers.audit.segments import AuditLogError
 from charter_otel.consumers.audit.verification import Break, Verification, verify
 
 __all__ = [
+    "CONTINUED",
     "FIRST",
     "Audit",
     "AuditLog",

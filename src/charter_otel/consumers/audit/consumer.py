@@ -1,27 +1,41 @@
 """The consumer that writes the audit log, from the durable stream."""
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
 import structlog
 
+from charter_otel.aio import describe, end, spawn
 from charter_otel.charter import Event, encode
-from charter_otel.consumers.audit.log import MAX_BYTES, AuditLog
+from charter_otel.consumers.audit.log import MAX_BYTES, AuditLog, Head
+from charter_otel.consumers.audit.segments import AuditLogError
 from charter_otel.consumers.base import Consumer
-from charter_otel.streams import EventStream
+from charter_otel.redis.errors import FAILURES
+from charter_otel.streams import EventStream, Lease, NotNow
 
 GROUP = "charter.audit"
+
+TICK = 1.0
+"""Seconds between two looks at the log's file, and at whether this process holds the group."""
+
+ANCHOR_EVERY = 3600.0
+"""Seconds between two lines that tell the head."""
+
+_FAILURES = (OSError, AuditLogError, sqlite3.Error)
 
 log = structlog.get_logger(__name__)
 
 
 class Audit(Consumer):
-    """Writes every event into the audit log, once.
+    """Writes every event into the audit log, once; of several instances one does so.
 
     The handler returns when the disk has the rows, and only then the stream counts the events as
-    handled: a crash at any point delivers them again, and a row is there once. A disk that does
-    not take them makes the stream deliver again.
+    handled: a crash at any point delivers them again, and a row is there once. While the log
+    cannot be written the events wait in the stream, and `trouble` says why.
 
     Args:
         directory: Where the log lies.
@@ -35,30 +49,111 @@ class Audit(Consumer):
     def __init__(
         self, directory: Path, *, types: tuple[str, ...] = ("*",), max_bytes: int = MAX_BYTES
     ) -> None:
-        self.log = AuditLog(directory, max_bytes=max_bytes)
+        self.log = AuditLog(directory, max_bytes=max_bytes, anchor=tell_head)
         self._types = types
         self._writing = asyncio.Lock()
+        """Held around each call of the log, whose methods block and are not for two threads."""
+        self._lease: Lease | None = None
+        """Of the group, once this process has held it."""
+        self._task: asyncio.Task[None] | None = None
 
     def attach(self, stream: EventStream) -> None:
         """Subscribe, from the earliest event that the stream holds."""
-        stream.subscribe_batch(*self._types, group=GROUP, start="earliest")(self.record)
+        stream.subscribe_batch(
+            *self._types, group=GROUP, start="earliest", take_over=self._take_over
+        )(self.record)
 
     async def start(self) -> None:
-        """Open the log.
-
-        Raises:
-            AuditLogError: Another process writes it, or its last row is broken.
-        """
-        async with self._writing:
-            await asyncio.to_thread(self.log.open)
+        """Begin to look after the log; a log that cannot be opened is tried again."""
+        self._task = spawn(self._look_after(), "charter consumer audit")
 
     async def stop(self) -> None:
         """Close the log; its head goes into the service's own log, where a third party keeps it."""
-        async with self._writing:
-            await asyncio.to_thread(self.log.close)
-        log.info("audit log closed", rows=self.log.rows, head=self.log.head)
+        if self._task is not None:
+            await end(self._task, time.monotonic())
+            self._task = None
+        await self._close()
 
     async def record(self, events: Sequence[Event]) -> None:
-        """Write events; returns when the disk has them, for which it is asked once."""
+        """Write events; returns when the disk has them, for which it is asked once.
+
+        Raises:
+            NotNow: The log cannot be written.
+        """
+        given = [(event.id, encode(event)) for event in events]
         async with self._writing:
-            await asyncio.to_thread(self.log.extend, [(e.id, encode(e)) for e in events])
+            try:
+                await asyncio.to_thread(self.log.extend, given)
+            except _FAILURES as error:
+                self.trouble = _explain(error, self.log.directory)
+                raise NotNow(self.trouble) from error
+            self.trouble = None
+        await self._hand_on()
+
+    async def _take_over(self, lease: Lease) -> None:
+        left = await lease.load()
+        async with self._writing:
+            await asyncio.to_thread(self.log.close)
+            try:
+                if left:
+                    self.log.expected = msgspec.json.decode(left, type=Head)
+            except (msgspec.DecodeError, UnicodeError) as error:
+                log.warning("audit log: what the last writer left is unreadable", error=str(error))
+        self._lease = lease
+
+    async def _hand_on(self) -> None:
+        """Leave the head to the next holder; while Redis is away it does so with the next rows."""
+        if self._lease is not None:
+            try:
+                await self._lease.save(msgspec.json.encode(self.log.last))
+            except FAILURES as error:
+                log.debug("audit log: the head is handed on later", error=describe(error))
+
+    async def _look_after(self) -> None:
+        anchored = time.monotonic()
+        while True:
+            if self._lease is not None and self._lease.held:
+                await self._open()
+            elif self.log.is_open:
+                await self._close()
+            if time.monotonic() - anchored >= ANCHOR_EVERY:
+                anchored = time.monotonic()
+                if self.log.is_open:
+                    tell_head(self.log.rows, self.log.head)
+            await asyncio.sleep(TICK)
+
+    async def _open(self) -> None:
+        async with self._writing:
+            try:
+                await asyncio.to_thread(self._look)
+            except _FAILURES as error:
+                if self.trouble is None:
+                    log.warning("audit log cannot be written, events wait", error=describe(error))
+                self.trouble = _explain(error, self.log.directory)
+            else:
+                self.trouble = None
+
+    def _look(self) -> None:
+        self.log.check()
+        self.log.open()
+
+    async def _close(self) -> None:
+        async with self._writing:
+            was_open = self.log.is_open
+            await asyncio.to_thread(self.log.close)
+        if was_open:
+            log.info("audit log closed", rows=self.log.rows, head=self.log.head)
+
+
+def tell_head(rows: int, head: str) -> None:
+    """Tell the chain's head, so that somebody else has it and a cut tail is found."""
+    log.info("audit log anchored", rows=rows, head=head)
+
+
+def _explain(error: BaseException, directory: Path) -> str:
+    if isinstance(error, AuditLogError):
+        return str(error)
+    return (
+        f"the audit log in {directory} cannot be written ({describe(error)}); "
+        "free space, or make the directory writable"
+    )

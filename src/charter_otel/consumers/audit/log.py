@@ -1,32 +1,57 @@
-"""The audit log's files: rows are appended, fsynced, and never touched again.
+"""The audit log: rows are appended, fsynced, and never touched again.
 
 The log is a directory of files ``audit-<number of the first row>.jsonl``. A row is there for good
 when `AuditLog.append` or `AuditLog.extend` returns. What a crash left half-written was never
 acknowledged, and is cut off at the next start.
+
+Where the chain cannot simply go on, because a row is damaged, rows are missing, or another process
+wrote the last ones, the first row of a new file says so: its event's type is
+``audit.log_continued``, and its payload names the break and the head that was known.
 """
 
 import contextlib
 import os
-import sys
+import socket
+import sqlite3
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import structlog
 
-from charter_otel.consumers.audit.chain import FIRST, InvalidRow, Row, make, read
+from charter_otel.consumers.audit.chain import FIRST, Row, make
+from charter_otel.consumers.audit.index import Index
+from charter_otel.consumers.audit.segments import (
+    cut_torn_end,
+    end_of,
+    first_row,
+    fsync_directory,
+    is_at,
+    lines_of,
+    locked,
+    row_hash,
+    segment,
+    segments,
+    write_all,
+)
 
 log = structlog.get_logger(__name__)
 
 MAX_BYTES = 64 * 1024 * 1024
 """Size from which a new file is begun."""
-REMEMBERED = 10_000
-"""Latest events that are recognised when they are delivered again."""
+
+CONTINUED = "audit.log_continued"
+"""Type of the row that names a break; it is the log's own and no event of a stream."""
 
 
-class AuditLogError(RuntimeError):
-    """The audit log cannot be written; the text says why and what to do."""
+class Head(msgspec.Struct, frozen=True):
+    """The last row of a log, as it is known elsewhere."""
+
+    rows: int
+    head: str
+    writer: str
+    """The host and directory of who wrote it."""
 
 
 class AuditLog:
@@ -35,7 +60,8 @@ class AuditLog:
     Args:
         directory: Where the files lie; made where it does not exist.
         max_bytes: Size from which a new file is begun.
-        clock: Gives Unix seconds.
+        clock: Returns Unix seconds.
+        anchor: Called with the number of the last row and the head whenever a file is begun.
     """
 
     def __init__(
@@ -44,29 +70,48 @@ class AuditLog:
         *,
         max_bytes: int = MAX_BYTES,
         clock: Callable[[], float] = time.time,
+        anchor: Callable[[int, str], object] | None = None,
     ) -> None:
         self.directory = directory
         self.rows = 0
         """Number of the last row."""
         self.head = FIRST
         """Hash of the last row; who notes it elsewhere can prove that no later row was cut off."""
+        self.expected: Head | None = None
+        """The last row as another process left it, or this one: what is opened is held to it."""
         self._max_bytes = max_bytes
         self._clock = clock
+        self._anchor = anchor
         self._file = -1
+        """The file that rows are appended to; -1 while the log is closed."""
+        self._path = directory
         self._lock = -1
         self._size = 0
-        self._seen: OrderedDict[str, None] = OrderedDict()
+        """Bytes of whole rows in the file; what is beyond is cut off."""
+        self._index: Index | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether this process has the log."""
+        return self._file >= 0
+
+    @property
+    def last(self) -> Head:
+        """The last row, for whoever keeps it elsewhere."""
+        return Head(self.rows, self.head, f"{socket.gethostname()}:{self.directory}")
 
     def open(self) -> None:
         """Take up the log where it ends.
 
         Raises:
-            AuditLogError: Another process writes it, or its last row is broken.
+            AuditLogError: Another process writes it.
+            OSError: The disk does not allow it.
+            sqlite3.Error: Likewise, for the index.
         """
-        if self._file >= 0:
+        if self.is_open:
             return
         self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lock = _locked(self.directory / "audit.lock")
+        self._lock = locked(self.directory / "audit.lock")
         try:
             self._take_up(segments(self.directory))
         except BaseException:
@@ -90,55 +135,94 @@ class AuditLog:
         Raises:
             OSError: The disk does not take them; nothing of these rows is left, and they may be
                 tried again.
-            AuditLogError: See `open`.
+            AuditLogError, sqlite3.Error: See `open`.
         """
+        self.check()
         self.open()
-        new = {event_id: event for event_id, event in events if event_id not in self._seen}
-        if not new:
-            return 0
-        if self._size >= self._max_bytes:
-            self._begin(self.rows + 1)
-        rows = list(self._rows(new.values()))
-        self._write(b"".join([row.line() for row in rows]))
-        for row, event_id in zip(rows, new, strict=True):
-            self._note(row, event_id)
-        return len(rows)
+        given = dict(events)
+        known = self._index.known([*given]) if self._index else set()
+        new = {event_id: event for event_id, event in given.items() if event_id not in known}
+        if new:
+            if self._size >= self._max_bytes:
+                self._begin(self.rows + 1)
+            self._append(list(self._rows(new.values())), [*new])
+        return len(new)
+
+    def check(self) -> None:
+        """Notice a file that went away, and close the log, so that it is taken up anew."""
+        if self.is_open and not is_at(self._file, self._path):
+            log.error(
+                "audit log: the file went away under its writer; the log goes on in a new one that"
+                " says so",
+                file=self._path.name,
+                rows=self.rows,
+                head=self.head,
+            )
+            self.close()
 
     def close(self) -> None:
         """Close the files; `append` opens them again."""
+        if self.is_open:
+            self.expected = self.last
         for number in (self._file, self._lock):
             if number >= 0:
                 os.close(number)
         self._file = self._lock = -1
+        index, self._index = self._index, None
+        if index is not None:
+            with contextlib.suppress(sqlite3.Error):
+                index.close()
 
     def _take_up(self, files: list[Path]) -> None:
         if files:
-            _cut_torn_end(files[-1])
-        for path in files[-2:]:
-            self._replay(path)
-        if files:
-            self._file = os.open(files[-1], os.O_WRONLY | os.O_APPEND)
-            # Whole rows that are there may not be on the disk yet, and count as rows from now on.
-            os.fsync(self._file)
-            self._size = os.fstat(self._file).st_size
+            cut_torn_end(files[-1])
+        end = end_of(files)
+        self.rows, self.head = end.rows, end.head
+        self._index = Index(self.directory, end.rows)
+        if files and not end.damage:
+            self._continue(files[-1])
         else:
-            self._begin(1)
+            self._begin(self.rows + 1)
+        if reason := self._break(end.damage):
+            self._name_break(reason)
+        self.expected = None
 
-    def _replay(self, path: Path) -> None:
-        """Read a file's rows; only the log's end matters here, `verify` checks the rest."""
-        row = None
-        try:
-            with path.open("rb") as lines:
-                for line in lines:
-                    row = read(line)
-                    self._note(row, row.event_id)
-        except InvalidRow as error:
-            after = f"row {row.row}" if row else "the beginning"
-            raise AuditLogError(
-                f"{path}: the row after {after} is broken: {error}. "
-                "See `charter-otel audit verify`; keep the file as evidence and move the "
-                f"directory {self.directory} away to begin a new log."
-            ) from error
+    def _continue(self, path: Path) -> None:
+        self._file, self._path = os.open(path, os.O_WRONLY | os.O_APPEND), path
+        # Whole rows that are there may not be on the disk yet, and count as rows from now on.
+        os.fsync(self._file)
+        self._size = os.fstat(self._file).st_size
+
+    def _break(self, damage: str) -> str:
+        """Return why the chain cannot simply go on, or nothing."""
+        if damage:
+            return f"a row is damaged: {damage}"
+        if self.expected is None or self.expected.head == self.head:
+            return ""
+        if self.expected.writer != self.last.writer:
+            return "another process wrote the last rows"
+        return "" if self._holds(self.expected) else "rows are missing"
+
+    def _holds(self, known: Head) -> bool:
+        """Return whether a row that is known elsewhere is in the log; later ones may follow it."""
+        begun = [path for path in segments(self.directory) if (first_row(path) or 1) <= known.rows]
+        return any(row_hash(line) == known.head for path in begun[-1:] for line in lines_of(path))
+
+    def _name_break(self, reason: str) -> None:
+        log.warning("audit log: the chain does not simply go on", reason=reason, rows=self.rows)
+        known = self.expected or self.last
+        number, now = self.rows + 1, self._clock()
+        event_id = f"{CONTINUED}:{number}:{self.head[:16]}"
+        event = {
+            "id": event_id,
+            "type": CONTINUED,
+            "timestamp": now,
+            "payload": {"reason": reason, "last_known": msgspec.to_builtins(known)},
+        }
+        if self._size:
+            self._begin(number)
+        row = make(number, now, msgspec.json.encode(event), self.head)
+        self._append([row], [event_id])
 
     def _rows(self, events: Iterable[bytes]) -> Iterator[Row]:
         number, head = self.rows, self.head
@@ -148,24 +232,32 @@ class AuditLog:
             head = row.hash
             yield row
 
-    def _note(self, row: Row, event_id: str) -> None:
-        self.rows, self.head = row.row, row.hash
-        self._seen[event_id] = None
-        if len(self._seen) > REMEMBERED:
-            self._seen.popitem(last=False)
-
     def _begin(self, row: int) -> None:
-        path = self.directory / f"audit-{row:012d}.jsonl"
+        path = segment(self.directory, row)
         created = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         if self._file >= 0:
             os.close(self._file)
-        self._file, self._size = created, os.fstat(created).st_size
-        _fsync_directory(self.directory)
-        log.info("audit log begins a file", file=path.name, rows=self.rows, head=self.head)
+        self._file, self._path = created, path
+        self._size = os.fstat(created).st_size
+        fsync_directory(self.directory)
+        if self._anchor is not None:
+            self._anchor(self.rows, self.head)
+
+    def _append(self, rows: list[Row], ids: list[str]) -> None:
+        self._write(b"".join([row.line() for row in rows]))
+        self.rows, self.head = rows[-1].row, rows[-1].hash
+        numbers = [row.row for row in rows]
+        try:
+            if self._index is not None:
+                self._index.add(zip(ids, numbers, strict=True))
+        except sqlite3.Error as error:
+            # The rows are there; the index reads them when the log is opened again.
+            log.warning("audit log: index could not be written", error=str(error))
+            self.close()
 
     def _write(self, lines: bytes) -> None:
         try:
-            _write_all(self._file, lines)
+            write_all(self._file, lines)
             os.fsync(self._file)
         except BaseException:
             # A row of which a part is there must not be in front of the next one. Where even this
@@ -173,61 +265,6 @@ class AuditLog:
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
             self.close()
+            self.expected = None
             raise
         self._size += len(lines)
-
-
-def segments(directory: Path) -> list[Path]:
-    """Return the log's files, oldest first."""
-    return sorted(directory.glob("audit-*.jsonl"))
-
-
-def first_row(path: Path) -> int | None:
-    """Return the number of the row that a file begins with, which its name says, if it does."""
-    number = path.stem.removeprefix("audit-")
-    return int(number) if number.isascii() and number.isdigit() else None
-
-
-def _cut_torn_end(path: Path) -> None:
-    """Cut off what follows the last line end: a row that a crash left half-written."""
-    with path.open("rb+") as file:
-        data = file.read()
-        whole = data.rfind(b"\n") + 1
-        if whole < len(data):
-            log.warning(
-                "audit log: half-written row cut off", file=path.name, bytes=len(data) - whole
-            )
-            file.truncate(whole)
-            os.fsync(file.fileno())
-
-
-def _write_all(file: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(file, data) :]
-
-
-def _locked(path: Path) -> int:
-    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
-    if sys.platform == "win32":
-        return file
-    import fcntl  # noqa: PLC0415 - not on Windows
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(file)
-        raise AuditLogError(
-            f"another process writes the audit log in {path.parent}; "
-            "give each process a CHARTER_STATE_DIR of its own"
-        ) from error
-    return file
-
-
-def _fsync_directory(path: Path) -> None:
-    if sys.platform == "win32":
-        return
-    directory = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
