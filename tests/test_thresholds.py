@@ -34,16 +34,16 @@ def test_what_is_wrong_is_refused_by_the_variables_name(wrong: str) -> None:
     [
         (4, 0, False),
         (5, 0, True),
-        (5, 20, True),
-        (5, 21, False),
-        (199, 801, False),
-        (200, 800, True),
+        (5, 495, True),
+        (5, 496, False),
+        (99, 9_901, False),
+        (100, 9_900, True),
     ],
 )
 def test_a_loss_is_the_fleets_from_a_number_and_a_share_on(
     lost: int, connected: int, *, wide: bool
 ) -> None:
-    """Five robots at least, and a fifth of those that were connected."""
+    """Five robots at least, and one of a hundred that were connected."""
     assert Thresholds().is_fleet_wide(lost, connected) is wide
 
 

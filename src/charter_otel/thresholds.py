@@ -44,8 +44,8 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     job_failures_window: Seconds = 600.0
     fleet_robots: Count = 5
     """A fleet-wide loss takes at least so many robots within `fleet_window`,"""
-    fleet_share: Share = 0.2
-    """and at least this share of the robots that were connected."""
+    fleet_share: Share = 0.01
+    """and at least this share of those that were connected: of 10,000 robots a hundred."""
     fleet_window: Seconds = 60.0
     flap_opens: Penalty = 2.5
     """A robot flaps from this penalty on: each disconnect adds 1, which halves with time,"""

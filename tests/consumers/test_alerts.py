@@ -1,7 +1,9 @@
 """Incidents straight from the stream: one per job or robot, escalated, resolved, never blocking."""
 
 import json
+import random
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,9 +11,10 @@ import pytest
 from pagerduty import ApiClient
 
 from charter_otel.consumers import Alerts, make
-from charter_otel.consumers.alerts import Incidents, Limits, Page, Pager, pagerduty
+from charter_otel.consumers.alerts import Incidents, Page, Pager, pagerduty
 from charter_otel.consumers.alerts.pager import links
 from charter_otel.streams import MemoryStream
+from charter_otel.thresholds import Thresholds
 from consumers.conftest import TRACE, Make
 from rules.standins import PagerDuty
 from support.polling import eventually
@@ -100,9 +103,55 @@ def test_a_fleet_wide_loss_is_one_page(closed: Make, established: Make) -> None:
     pages = [p for robot in robots for p in incidents.handle(closed(robot, "connection_lost"), 1)]
     assert told(pages) == [("trigger", "charter/fleet", "critical")]
     assert incidents.due(100) == []
-    back = [told(incidents.handle(established(robot), 200)) for robot in robots]
-    assert [pages for pages in back if pages] == [[("resolve", "charter/fleet", "warning")]]
-    assert back.index([("resolve", "charter/fleet", "warning")]) == 10
+    for robot in robots[:17]:
+        incidents.handle(established(robot), 200)
+    assert incidents.due(201) == []
+    incidents.handle(established(robots[17]), 210)
+    assert incidents.due(210) == []
+    assert told(incidents.due(270)) == [("resolve", "charter/fleet", "warning")]
+
+
+@pytest.mark.parametrize("outage", [2.0, 20.0])
+def test_a_storm_of_flapping_robots_is_one_page(
+    closed: Make, established: Make, outage: float
+) -> None:
+    """Of a thousand robots that come and go for a day, nobody is paged again and again."""
+    incidents, pages = Incidents(), list[Page]()
+    robots = [f"robot_{number}" for number in range(1000)]
+    dice = random.Random(1)  # noqa: S311 - no secret
+    happens = [(0.0, established(robot)) for robot in robots]
+    for minute in range(24 * 60):
+        for robot in dice.sample(robots, 60):
+            at = 60.0 * minute + dice.uniform(0, 59 - outage)
+            happens.append((at, closed(robot, "connection_lost")))
+            happens.append((at + outage, established(robot)))
+    looked = 0.0
+    for at, event in sorted(happens, key=lambda item: item[0]):
+        if at - looked >= 1:
+            looked = at
+            pages += incidents.due(at)
+        pages += incidents.handle(event, at)
+    triggered = Counter(page.key for page in pages if page.action == "trigger")
+    assert {"charter/fleet", "charter/fleet/flapping"} & set(triggered)
+    assert set(triggered.values()) == {1}
+    assert len(triggered) <= 11
+    for hour in range(1, 4):
+        incidents.due(24 * 3600 + hour * 3600)
+    assert incidents._open == set()
+
+
+def test_a_robot_that_comes_and_goes_pages_once(closed: Make, established: Make) -> None:
+    """After the third loss it flaps: one incident, which resolves once it has been steady."""
+    incidents, pages = Incidents(), list[Page]()
+    for number in range(50):
+        at = number * 120.0
+        pages += incidents.handle(closed(reason="connection_lost"), at)
+        pages += incidents.due(at + 30)
+        pages += incidents.handle(established(), at + 60)
+    opened = [page.key for page in pages if page.action == "trigger"]
+    assert opened == [ROBOT, ROBOT, f"{ROBOT}/flapping"]
+    assert told(incidents.due(50 * 120 + 600)) == []
+    assert told(incidents.due(50 * 120 + 1800)) == [("resolve", f"{ROBOT}/flapping", "warning")]
 
 
 def test_robots_lost_one_by_one_are_no_fleet(closed: Make) -> None:
@@ -116,13 +165,14 @@ def test_robots_lost_one_by_one_are_no_fleet(closed: Make) -> None:
 
 
 def test_readings_beyond_the_thresholds_page_once(published: Make) -> None:
-    """Battery under 20 %, CPU over 90 %; well again resolves."""
+    """Battery under 20 %, CPU over 90 %; well again, not just better, resolves."""
     incidents = Incidents()
     assert incidents.handle(published(battery=20.0, cpu=90.0), 0) == []
     pages = incidents.handle(published(battery=19.9, cpu=90.1), 0)
     assert {page.key for page in pages} == {f"{ROBOT}/battery", f"{ROBOT}/cpu"}
     assert incidents.handle(published(battery=18.0, cpu=95.0), 0) == []
-    resolved = incidents.handle(published(), 0)
+    assert incidents.handle(published(battery=20.1, cpu=89.9), 0) == []
+    resolved = incidents.handle(published(battery=25.0, cpu=80.0), 0)
     assert [page.action for page in resolved] == ["resolve", "resolve"]
 
 
@@ -130,7 +180,7 @@ def test_every_page_leads_to_a_runbook_that_exists(
     failed: Make, completed: Make, closed: Make, published: Make
 ) -> None:
     """The runbooks are those of the alert rules."""
-    incidents = Incidents(Limits(fleet_robots=3))
+    incidents = Incidents(Thresholds(fleet_robots=3))
     pages = incidents.handle(failed(), 0)
     pages += incidents.handle(completed(9000), 0)
     pages += incidents.handle(published(battery=1.0, cpu=99.0), 0)
@@ -255,7 +305,7 @@ async def test_held_pages_are_sent_when_they_are_due(closed: Make) -> None:
     """The consumer looks at them every second."""
     now, sent = [0.0], list[Page]()
     pager = Pager(sent.append)
-    alerts = Alerts(pager, limits=Limits(hold=5), clock=lambda: now[0])
+    alerts = Alerts(pager, clock=lambda: now[0])
     await alerts.start()
     await alerts.handle(closed(reason="heartbeat_timeout"))
     now[0] = 6.0

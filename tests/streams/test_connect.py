@@ -1,6 +1,8 @@
 """From a URL to a stream, and what a wrong URL gives."""
 
+import re
 import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 
-from charter_otel.redis.address import SCHEMES, parse_address, without_secrets
+from charter_otel.redis.address import EXAMPLES, SCHEMES, parse_address, without_secrets
 from charter_otel.streams import EventStream, MemoryStream, RedisStream, SilentObserver, connect
 
 SECRET = "s3cr3t-pa55word"  # noqa: S105 - what must never be repeated
@@ -55,7 +57,18 @@ def test_memory_and_none() -> None:
             "redis+sentinel://a:26379,[::1]:7/fleet",
             {"db": 2, "password": "pw"},
         ),
+        (
+            "redis+sentinel://[::1],[FE80::1%25eth0]:7,[::ffff:10.0.0.1]/fleet",
+            "redis+sentinel://[::1]:26379,[fe80::1%eth0]:7,[::ffff:10.0.0.1]:26379/fleet",
+            {"db": 0},
+        ),
+        ("redis+cluster://a,[::1],[::2]:7", "redis+cluster://a:6379,[::1]:6379,[::2]:7", {"db": 0}),
         ("rediss+cluster://me:pw@a,b:7", "rediss+cluster://a:6379,b:7", CLUSTER_OPTIONS),
+        (
+            "redis://me:p@ss:w@h",
+            "redis://h:6379",
+            {"host": "h", "port": 6379, "db": 0, "username": "me", "password": "p@ss:w"},
+        ),
     ],
 )
 def test_redis_urls_are_read(url: str, name: str, options: dict[str, object]) -> None:
@@ -64,6 +77,23 @@ def test_redis_urls_are_read(url: str, name: str, options: dict[str, object]) ->
     assert (address.name, address.options) == (name, options)
     stream = connect(url)
     assert isinstance(stream, RedisStream)
+
+
+def addresses_in_the_readme() -> list[str]:
+    """Return every address that the README, or an error, tells a reader to write."""
+    text = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    written = rf"\b(?:{'|'.join(map(re.escape, SCHEMES))})://[^\s`\"')|]+"
+    found = [each.rstrip(".,;") for each in re.findall(written, f"{text} {EXAMPLES}")]
+    return sorted({each for each in found if "…" not in each})
+
+
+@pytest.mark.parametrize("url", addresses_in_the_readme())
+def test_every_address_that_is_recommended_is_read(url: str) -> None:
+    """As it stands there, with a number where it says `port`; and with IPv6 hosts, too."""
+    url = url.replace(":port", ":6379")
+    assert parse_address(url).name.startswith(url.partition("://")[0])
+    with_ipv6 = parse_address(re.sub(r"host|127\.0\.0\.1", "[::1]", url))
+    assert "host" not in with_ipv6.name
 
 
 def test_sentinels_and_replicas_are_read() -> None:
@@ -116,6 +146,13 @@ def test_tls_and_sockets_use_their_connections() -> None:
         "redis://h?ssl_ca_certs=x",
         "redis://h#x",
         "redis://[h",
+        "redis://[h]",
+        "redis://::1",
+        "redis://::1:6379",
+        "redis://[::1]x",
+        "redis://[::1]:7:8",
+        "redis+cluster://a,[::1",
+        "redis+cluster://a,[]:7",
         "redis://h h",
         "redis://hé",
         "unix://host/path",

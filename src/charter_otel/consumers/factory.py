@@ -7,6 +7,7 @@ from charter_otel.consumers.analytics import Analytics
 from charter_otel.consumers.audit import Audit
 from charter_otel.consumers.base import Consumer
 from charter_otel.consumers.status import Status
+from charter_otel.thresholds import Thresholds
 
 NAMES = ("status", "analytics", "audit", "alerts")
 """The consumers that there are."""
@@ -19,6 +20,7 @@ def make(
     pagerduty_routing_key: str | None = None,
     pagerduty_url: str | None = None,
     grafana_url: str | None = None,
+    thresholds: Thresholds | None = None,
 ) -> Consumer:
     """Make a consumer.
 
@@ -28,6 +30,7 @@ def make(
         pagerduty_routing_key: Integration key of the PagerDuty service; *alerts* needs it.
         pagerduty_url: Base address of the Events API, where it is not PagerDuty's own.
         grafana_url: Base address of Grafana, for the links of pages.
+        thresholds: From where on something is an incident.
 
     Raises:
         ValueError: There is no such consumer, or *alerts* has no routing key.
@@ -42,7 +45,7 @@ def make(
             return Audit(state_dir / "audit")
         case "alerts" if pagerduty_routing_key:
             send = pagerduty(pagerduty_routing_key, url=pagerduty_url, grafana=grafana_url)
-            return Alerts(Pager(send, state=state_dir / "incidents.json"))
+            return Alerts(Pager(send, state=state_dir / "incidents.json"), thresholds=thresholds)
         case "alerts":
             raise ValueError("the consumer alerts needs CHARTER_PAGERDUTY_ROUTING_KEY")
         case _:

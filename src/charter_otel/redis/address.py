@@ -7,12 +7,12 @@ import re
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any, NamedTuple
-from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
+from urllib.parse import unquote
 
 from redis.asyncio import Redis
 
 from charter_otel.redis import pools
-from charter_otel.redis.pools import Node
+from charter_otel.redis.url import Node, Parts, split
 
 SCHEMES = (
     *("redis", "rediss", "unix"),
@@ -79,40 +79,51 @@ class Address(NamedTuple):
 
 
 def parse_address(url: str) -> Address:
-    """Read and check a Redis URL.
+    """Return what a Redis URL names.
 
     Raises:
-        ValueError: It is none; the text says what is right, and nothing of the URL.
+        ValueError: It is wrong; the text says what is right, and repeats nothing of the URL.
     """
-    parts = _split(url)
-    if parts.scheme == "unix":
-        return _socket(parts)
+    try:
+        return _read(split(url))
+    except ValueError as error:
+        raise ValueError(f"{error}; write e.g. {EXAMPLES}") from None
+
+
+def _read(parts: Parts) -> Address:
+    if parts.scheme not in SCHEMES:
+        raise ValueError(f"the scheme is none of {', '.join(SCHEMES)}")
+    return _socket(parts) if parts.scheme == "unix" else _servers(parts)
+
+
+def _servers(parts: Parts) -> Address:
     scheme, _, kind = parts.scheme.partition("+")
     known = {"replicas", *(_TLS_OPTIONS if scheme == "rediss" else ())}
-    given = _query(parts, {"db", *known, *(_SENTINEL_OPTIONS if kind == "sentinel" else ())})
+    given = _options(parts, {"db", *known, *(_SENTINEL_OPTIONS if kind == "sentinel" else ())})
     replicas = _number(given.pop("replicas", "0"), "the number of replicas")
     sentinel = {
         name.removeprefix("sentinel_"): given.pop(name) for name in _SENTINEL_OPTIONS & given.keys()
     }
-    nodes = _endpoints(parts, kind)
+    nodes = parts.nodes(_PORTS.get(kind, 6379))
     service, path = _service(parts.path) if kind == "sentinel" else ("", parts.path[1:])
-    name = f"{parts.scheme}://{','.join(map(_shown, nodes))}{f'/{service}' if service else ''}"
-    options = {**_database(given, path, kind), **given, **_credentials(parts)}
-    if not kind:
-        host, port = nodes[0]
-        return Address(name, scheme, {"host": host, "port": port, **options}, replicas=replicas)
-    return Address(name, scheme, options, nodes, service, sentinel, replicas)
+    name = f"{parts.scheme}://{','.join(map(str, nodes))}{f'/{service}' if service else ''}"
+    options = {**_database(given, path, kind), **given, **parts.credentials}
+    if kind:
+        return Address(name, scheme, options, nodes, service, sentinel, replicas)
+    if len(nodes) > 1:
+        raise ValueError(f"{scheme}:// names one host; several are a Sentinel set or a cluster")
+    return Address(name, scheme, {**nodes[0]._asdict(), **options}, replicas=replicas)
 
 
-def _socket(parts: SplitResult) -> Address:
-    if parts.netloc.rpartition("@")[2] or len(parts.path) <= 1:
-        raise _wrong("a unix:// URL names a socket's absolute path and no host")
+def _socket(parts: Parts) -> Address:
+    if parts.hosts or len(parts.path) <= 1:
+        raise ValueError("a unix:// URL names a socket's absolute path and no host")
     if "@" in parts.path:
         # Else what was meant as a password would be part of the name that logs show.
-        raise _wrong("user and password stand before the path; '@' in the path is %40")
-    database = _database(_query(parts, {"db"}), "", "")
+        raise ValueError("user and password stand before the path; '@' in the path is %40")
+    database = _database(_options(parts, {"db"}), "", "")
     path = unquote(parts.path)
-    return Address(f"unix://{path}", "unix", {"path": path, **database, **_credentials(parts)})
+    return Address(f"unix://{path}", "unix", {"path": path, **database, **parts.credentials})
 
 
 def without_secrets(url: str) -> str:
@@ -125,72 +136,28 @@ def without_secrets(url: str) -> str:
     return f"{scheme}{separator}{'***@' if at else ''}{shown}"
 
 
-def _split(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        raise _wrong("it cannot be read") from None
-    if parts.scheme not in SCHEMES:
-        raise _wrong(f"the scheme is none of {', '.join(SCHEMES)}")
-    if parts.fragment or not url.isprintable() or not url.isascii() or " " in url:
-        raise _wrong("it has characters that must be written as %XX ('#', spaces, beyond ASCII)")
-    return parts
-
-
-def _credentials(parts: SplitResult) -> dict[str, str]:
-    named = {"username": parts.username, "password": parts.password}
-    return {name: unquote(value) for name, value in named.items() if value}
-
-
-def _endpoints(parts: SplitResult, kind: str) -> list[Node]:
-    hosts = parts.netloc.rpartition("@")[2]
-    return [_endpoint(each, kind) for each in (hosts.split(",") if kind else [hosts])]
-
-
-def _endpoint(text: str, kind: str) -> Node:
-    try:
-        parts = urlsplit(f"//{text}")
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise _wrong("the port is no number from 1 to 65535") from None
-    if not host or any(c in host for c in "/\\%?,"):
-        raise _wrong("it names no host")
-    if port == 0:
-        raise _wrong("the port is no number from 1 to 65535")
-    return Node(host, port or _PORTS.get(kind, 6379))
-
-
 def _service(path: str) -> tuple[str, str]:
-    """Split what follows the Sentinels: the master's name, and the database if any."""
+    """Return the master's name, and the database if any, from what follows the Sentinels."""
     name, _, database = path.removeprefix("/").partition("/")
     if not name:
-        raise _wrong("it does not say what the Sentinels call the master, e.g. /mymaster")
+        raise ValueError("it does not say what the Sentinels call the master, e.g. /mymaster")
     return unquote(name), database
 
 
-def _query(parts: SplitResult, known: set[str]) -> dict[str, str]:
-    given = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if not given.keys() <= known:
-        raise _wrong(f"it has an option other than {', '.join(sorted(known))}")
-    return given
+def _options(parts: Parts, known: set[str]) -> dict[str, str]:
+    if not parts.query.keys() <= known:
+        raise ValueError(f"it has an option other than {', '.join(sorted(known))}")
+    return dict(parts.query)
 
 
 def _database(given: dict[str, str], path: str, kind: str) -> dict[str, int]:
     number = _number(given.pop("db", path) or "0", "the database")
     if number and kind == "cluster":
-        raise _wrong("a cluster has database 0 only")
+        raise ValueError("a cluster has database 0 only")
     return {"db": number}
 
 
 def _number(text: str, what: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
-        raise _wrong(f"{what} is no number")
+        raise ValueError(f"{what} is not a number")
     return int(text)
-
-
-def _shown(node: Node) -> str:
-    return f"[{node.host}]:{node.port}" if ":" in node.host else f"{node.host}:{node.port}"
-
-
-def _wrong(reason: str) -> ValueError:
-    return ValueError(f"{reason}; write e.g. {EXAMPLES}")

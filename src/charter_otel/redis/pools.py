@@ -8,7 +8,7 @@ changes, the connection breaks, and the next one finds the new master.
 import contextlib
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from redis.asyncio import (
     Connection,
@@ -29,6 +29,8 @@ from redis.crc import key_slot
 from redis.exceptions import ClusterDownError, MovedError, RedisError, ResponseError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from charter_otel.redis.url import Node
+
 TIMEOUT = 1.0
 """Seconds that connecting, or one reply, may take."""
 
@@ -37,13 +39,6 @@ _DIRECT: dict[str, type[Connection | UnixDomainSocketConnection]] = {
     "rediss": SSLConnection,
     "unix": UnixDomainSocketConnection,
 }
-
-
-class Node(NamedTuple):
-    """A server's endpoint."""
-
-    host: str
-    port: int
 
 
 def direct(scheme: str, options: Mapping[str, Any]) -> ConnectionPool:

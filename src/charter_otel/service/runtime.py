@@ -260,6 +260,7 @@ def _consumers(settings: Settings) -> list[Consumer]:
                 pagerduty_routing_key=settings.pagerduty_routing_key,
                 pagerduty_url=settings.pagerduty_url,
                 grafana_url=settings.grafana_url,
+                thresholds=settings.thresholds,
             )
             for name in settings.consumers
         ]

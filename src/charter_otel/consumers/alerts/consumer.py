@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 
 from charter_otel.aio import spawn
 from charter_otel.charter import Event, EventType
-from charter_otel.consumers.alerts.incidents import Incidents, Limits
+from charter_otel.consumers.alerts.incidents import Incidents
 from charter_otel.consumers.alerts.page import Page
 from charter_otel.consumers.alerts.pager import Pager
 from charter_otel.consumers.base import Consumer
 from charter_otel.streams import EventStream
+from charter_otel.thresholds import Thresholds
 
 GROUP = "charter.alerts"
 TICK = 1.0
@@ -26,7 +27,7 @@ class Alerts(Consumer):
 
     Args:
         pager: The way to PagerDuty.
-        limits: From where on something is an incident.
+        thresholds: From where on something is an incident.
         clock: Gives seconds of a monotonic clock.
     """
 
@@ -36,11 +37,11 @@ class Alerts(Consumer):
         self,
         pager: Pager,
         *,
-        limits: Limits | None = None,
+        thresholds: Thresholds | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pager = pager
-        self._incidents = Incidents(limits, pager.open_keys)
+        self._incidents = Incidents(thresholds, pager.open_keys)
         self._clock = clock
         self._ticking: asyncio.Task[None] | None = None
 

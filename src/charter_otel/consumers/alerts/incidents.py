@@ -2,57 +2,42 @@
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, CloseReason, Event, EventType
+from charter_otel.consumers.alerts.losses import Losses
 from charter_otel.consumers.alerts.page import Page, Severity, resolve
+from charter_otel.thresholds import Thresholds
 
 FLEET = "charter/fleet"
 """Deduplication key of a fleet-wide disconnect."""
+FLAPPING = "charter/fleet/flapping"
+"""Deduplication key of robots that come and go, where they are many."""
+HOLD = 5.0
+"""Seconds that a robot's page waits, in case it is one of many."""
 MAX_KEYS = 100_000
 """Jobs and robots whose failures are counted; beyond it the first one is forgotten."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """From where on something is an incident; the defaults are those of the specification."""
-
-    repeats: int = 3
-    """So many failures within `repeat_window` make an incident critical."""
-    repeat_window: float = 600.0
-    """Seconds."""
-    slow_job_ms: float = 5000.0
-    short_connection: float = 60.0
-    """Seconds."""
-    fleet_robots: int = 10
-    """So many robots lost within `fleet_window` are one incident."""
-    fleet_window: float = 60.0
-    """Seconds."""
-    hold: float = 5.0
-    """Seconds that a robot's page waits, in case it is one of many."""
-    low_battery: float = 20.0
-    """Percent."""
-    high_cpu: float = 90.0
-    """Percent."""
 
 
 class Incidents:
     """Turns events into pages: one incident per job and per robot, escalated, and resolved.
 
     Args:
-        limits: From where on something is an incident.
+        thresholds: From where on something is an incident, and where it resolves.
         open_keys: Keys of the incidents that are open already.
     """
 
     def __init__(
-        self, limits: Limits | None = None, open_keys: frozenset[str] = frozenset()
+        self, thresholds: Thresholds | None = None, open_keys: frozenset[str] = frozenset()
     ) -> None:
-        self.limits = limits or Limits()
+        self.thresholds = thresholds or Thresholds()
         self._open: set[str] = set(open_keys)
         self._failures: dict[str, deque[float]] = {}
-        self._lost: dict[str, float] = {}
+        self._losses = Losses(self.thresholds)
         self._held: dict[str, tuple[float, Page]] = {}
+        self._paged: dict[str, float] = {}
+        """When each of the robots was paged for that were so within the window."""
         self._decide: dict[str, Callable[[Event, float], list[Page]]] = {
             EventType.METRICS_AGGREGATION_FAILED: self.handle_job_failure,
             EventType.METRICS_AGGREGATION_COMPLETED: self.handle_job_completion,
@@ -67,9 +52,14 @@ class Incidents:
         return decide(event, now) if decide else []
 
     def due(self, now: float) -> list[Page]:
-        """Return the pages of robots that have waited long enough."""
-        due = [key for key, (since, _) in self._held.items() if now - since >= self.limits.hold]
-        return [self._trigger(self._held.pop(key)[1]) for key in due]
+        """Return the pages of robots that waited long enough, and what time alone resolves."""
+        due = [key for key, (since, _) in self._held.items() if now - since >= HOLD]
+        pages: list[Page] = []
+        for key in due:
+            pages += self._robot_due(self._held.pop(key)[1], now)
+        if FLEET in self._open and self._losses.is_calm(now):
+            pages += self._resolve(FLEET)
+        return pages + self._steady(now)
 
     def handle_job_failure(self, event: Event, now: float) -> list[Page]:
         """Warn of a failed run; repeated failures make it critical."""
@@ -87,54 +77,58 @@ class Incidents:
         key = f"charter/job/{payload['job_id']}"
         self._failures.pop(key, None)
         pages = self._resolve(key)
-        if payload["duration_ms"] > self.limits.slow_job_ms:
+        if payload["duration_ms"] > self.thresholds.slow_job * 1000:
             summary = f"Job {payload['job_id']} is slow: {payload['duration_ms']:.0f} ms"
             return [*pages, self._trigger(_page(event, f"{key}/slow", summary))]
         return [*pages, *self._resolve(f"{key}/slow")]
 
     def handle_connection_closed(self, event: Event, now: float) -> list[Page]:
-        """Warn of a robot that was lost, or that stayed for a short time only."""
+        """Warn of a robot that was lost, that stayed for a short time only, or that flaps."""
         payload = event.payload
         reason, robot_id = payload.get("reason"), payload["robot_id"]
+        if reason in _SERVICES_OWN:
+            self._losses.left(robot_id)
+            return []
+        flaps = reason != CloseReason.SERVER_LOST and self._losses.flaps(robot_id, now)
         if reason not in EXPECTED_CLOSE_REASONS:
-            summary = f"Robot {robot_id} lost its connection: {reason or 'unknown'}"
-            return self._robot_lost(event, summary, now)
-        short = payload["duration_seconds"] < self.limits.short_connection
-        if short and reason not in (CloseReason.SERVER_SHUTDOWN, CloseReason.SUPERSEDED):
-            seconds = payload["duration_seconds"]
+            return self._robot_lost(event, now, flaps=flaps)
+        self._losses.left(robot_id)
+        if flaps:
+            return self._robot_flaps(event, now)
+        seconds = payload["duration_seconds"]
+        if seconds < self.thresholds.short_connection and reason != CloseReason.SUPERSEDED:
             summary = f"Robot {robot_id} disconnected after {seconds:.0f} s"
             self._hold(_page(event, _robot_key(event), summary), now)
         return []
 
     def handle_connection_established(self, event: Event, now: float) -> list[Page]:
-        """Resolve a robot's incident, and the fleet's once few robots are missing."""
+        """Resolve a robot's incident; the fleet's resolves once few robots have been missing."""
+        del now
         key = _robot_key(event)
         self._held.pop(key, None)
-        self._lost.pop(event.payload["robot_id"], None)
-        self._forget(now)
-        pages = self._resolve(key)
-        if len(self._lost) < self.limits.fleet_robots:
-            pages += self._resolve(FLEET)
-        return pages
+        self._losses.back(event.payload["robot_id"])
+        return self._resolve(key)
 
     def check_metric_thresholds(self, event: Event, now: float) -> list[Page]:
-        """Warn of a low battery or a busy CPU; resolve when it is well again."""
+        """Warn of a low battery or a busy CPU; resolve when it is well again, not just better."""
         del now
         metrics, robot_id = event.payload["metrics"], event.payload["robot_id"]
         battery, cpu = metrics["battery_percentage"], metrics["cpu_usage"]
-        key = _robot_key(event)
+        limits, key = self.thresholds, _robot_key(event)
+        low, high = f"{key}/battery", f"{key}/cpu"
         return [
             *self._condition(
                 event,
-                f"{key}/battery",
+                low,
                 f"Robot {robot_id} battery at {battery}%",
-                bad=battery < self.limits.low_battery,
+                bad=battery
+                < (limits.battery_recovered if low in self._open else limits.battery_low),
             ),
             *self._condition(
                 event,
-                f"{key}/cpu",
+                high,
                 f"Robot {robot_id} CPU at {cpu}%",
-                bad=cpu > self.limits.high_cpu,
+                bad=cpu > (limits.cpu_recovered if high in self._open else limits.cpu_high),
             ),
         ]
 
@@ -143,44 +137,71 @@ class Incidents:
             return self._resolve(key)
         return [] if key in self._open else [self._trigger(_page(event, key, summary))]
 
-    def _robot_lost(self, event: Event, summary: str, now: float) -> list[Page]:
-        key = _robot_key(event)
+    def _robot_lost(self, event: Event, now: float, *, flaps: bool) -> list[Page]:
+        key, payload = _robot_key(event), event.payload
         repeats = self._count(key, now)
-        self._lost[event.payload["robot_id"]] = now
-        self._forget(now)
-        if len(self._lost) >= self.limits.fleet_robots or FLEET in self._open:
-            return self._fleet_lost(event)
+        self._losses.lost(payload["robot_id"], now)
+        if self._losses.is_fleet_wide(at_once := self._losses.at_once(now)):
+            return self._fleet_lost(_page(event, key, ""), at_once)
+        if flaps:
+            return self._robot_flaps(event, now)
+        summary = f"Robot {payload['robot_id']} lost its connection: {payload.get('reason')}"
         self._hold(_page(event, key, summary, self._severity(repeats)), now)
         return []
 
-    def _fleet_lost(self, event: Event) -> list[Page]:
+    def _robot_due(self, page: Page, now: float) -> list[Page]:
+        """Page for a robot, or for the fleet where robots go one after the other."""
+        self._paged = {key: at for key, at in self._paged.items() if at > self._since(now)}
+        self._paged[page.key] = now
+        if self._losses.is_fleet_wide(len(self._paged)):
+            return self._fleet_lost(page, len(self._paged))
+        return [self._trigger(page)]
+
+    def _robot_flaps(self, event: Event, now: float) -> list[Page]:
+        """Page once that a robot comes and goes; its single disconnects page nobody meanwhile."""
+        self._held.pop(_robot_key(event), None)
+        key, many = f"{_robot_key(event)}/flapping", len(self._losses.flapping(now))
+        summary = f"Robot {event.payload['robot_id']} connects and disconnects again and again"
+        if many >= self.thresholds.fleet_robots:
+            key, summary = FLAPPING, f"{many} robots connect and disconnect again and again"
+        if self._open & {key, FLEET, FLAPPING}:
+            return []
+        return [self._trigger(_page(event, key, summary))]
+
+    def _fleet_lost(self, page: Page, robots: int) -> list[Page]:
         self._held.clear()
         if FLEET in self._open:
             return []
-        summary = f"{len(self._lost)} robots lost their connection at once"
-        return [self._trigger(_page(event, FLEET, summary, "critical"))]
+        summary = f"{robots} robots lost their connection at once"
+        return [self._trigger(replace(page, key=FLEET, summary=summary, severity="critical"))]
 
-    def _forget(self, now: float) -> None:
-        """Forget robots lost one by one; while the fleet's incident is open, none is forgotten."""
-        if FLEET not in self._open:
-            since = now - self.limits.fleet_window
-            self._lost = {robot: lost for robot, lost in self._lost.items() if lost > since}
+    def _steady(self, now: float) -> list[Page]:
+        """Resolve what flapped and does not any more."""
+        flapping = self._losses.flapping(now)
+        keys = {f"charter/robot/{robot_id}/flapping" for robot_id in flapping}
+        if flapping:
+            keys.add(FLAPPING)
+        ended = [key for key in self._open if key.endswith("/flapping") and key not in keys]
+        return [page for key in ended for page in self._resolve(key)]
+
+    def _since(self, now: float) -> float:
+        return now - self.thresholds.fleet_window
 
     def _hold(self, page: Page, now: float) -> None:
         if FLEET not in self._open:
             self._held[page.key] = (now, page)
 
     def _count(self, key: str, now: float) -> int:
-        times = self._failures.setdefault(key, deque(maxlen=self.limits.repeats))
+        times = self._failures.setdefault(key, deque(maxlen=self.thresholds.job_failures))
         times.append(now)
         if len(self._failures) > MAX_KEYS:
             del self._failures[next(iter(self._failures))]
-        while times[0] <= now - self.limits.repeat_window:
+        while times[0] <= now - self.thresholds.job_failures_window:
             times.popleft()
         return len(times)
 
     def _severity(self, repeats: int) -> Severity:
-        return "critical" if repeats >= self.limits.repeats else "warning"
+        return "critical" if repeats >= self.thresholds.job_failures else "warning"
 
     def _trigger(self, page: Page) -> Page:
         self._open.add(page.key)
@@ -191,6 +212,10 @@ class Incidents:
             return []
         self._open.discard(key)
         return [resolve(key)]
+
+
+_SERVICES_OWN = frozenset({CloseReason.SERVER_SHUTDOWN, CloseReason.TOKEN_EXPIRED})
+"""Ends that say nothing of the robot."""
 
 
 def _robot_key(event: Event) -> str:

@@ -30,6 +30,7 @@ _RUNBOOKS = {
     ("robot", ""): "RobotDisconnected",
     ("robot", "battery"): "LowBattery",
     ("robot", "cpu"): "HighCpu",
+    ("robot", "flapping"): "RobotFlapping",
     ("fleet", ""): "FleetDisconnected",
 }
 

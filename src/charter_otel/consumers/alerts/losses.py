@@ -1,0 +1,102 @@
+"""Robots that are lost: one by one, again and again, or many for one cause."""
+
+from typing import TypeVar
+
+from charter_otel.thresholds import Flaps, Thresholds
+
+_Value = TypeVar("_Value")
+
+MOST_ROBOTS = 100_000
+"""Robots that are remembered of each kind; beyond it the first one is forgotten."""
+
+
+class Losses:
+    """Counts what a fleet loses, so that many losses for one cause are one page.
+
+    All times are seconds of one monotonic clock.
+
+    Args:
+        thresholds: From where on a loss is the fleet's, and a robot flaps.
+    """
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self._thresholds = thresholds
+        self._missing: dict[str, None] = {}
+        """Robots that are lost and not back."""
+        self._recent: dict[str, float] = {}
+        """When robots were lost that may be back, the longest ago first."""
+        self._online: dict[str, None] = {}
+        self._flaps: dict[str, Flaps] = {}
+        self._flapping: dict[str, Flaps] = {}
+        self._calm_since: float | None = None
+
+    def back(self, robot_id: str) -> None:
+        """Take note that a robot is connected."""
+        self._missing.pop(robot_id, None)
+        _keep(self._online, robot_id, None)
+
+    def left(self, robot_id: str) -> None:
+        """Take note that a robot's connection ended."""
+        self._online.pop(robot_id, None)
+
+    def lost(self, robot_id: str, now: float) -> None:
+        """Take note that a robot's connection ended, and nobody meant it."""
+        self.left(robot_id)
+        _keep(self._missing, robot_id, None)
+        _keep(self._recent, robot_id, now)
+
+    def at_once(self, now: float) -> int:
+        """Return how many robots were lost within the window and are not back."""
+        self._forget(now)
+        return len(self._missing.keys() & self._recent.keys())
+
+    def is_fleet_wide(self, lost: int) -> bool:
+        """Return whether so many losses are one incident of the fleet."""
+        return self._thresholds.is_fleet_wide(lost, len(self._online))
+
+    def is_calm(self, now: float) -> bool:
+        """Return whether few robots have been missing or lost for the length of a window.
+
+        Few are half of what opens the fleet's incident, so that robots which come and go around
+        the limit do not open and close it.
+        """
+        self._forget(now)
+        if self.is_fleet_wide(2 * max(len(self._missing), len(self._recent))):
+            self._calm_since = None
+            return False
+        if self._calm_since is None:
+            self._calm_since = now
+        return now - self._calm_since >= self._thresholds.fleet_window
+
+    def flaps(self, robot_id: str, now: float) -> bool:
+        """Count a robot's disconnect, and return whether it flaps by now."""
+        flaps = self._flaps.get(robot_id) or Flaps(self._thresholds.flap_half_life)
+        _keep(self._flaps, robot_id, flaps)
+        flaps.add(now)
+        if flaps.judge(now, self._thresholds):
+            _keep(self._flapping, robot_id, flaps)
+        return flaps.flapping
+
+    def flapping(self, now: float) -> frozenset[str]:
+        """Return the robots that flap."""
+        steady = [
+            r for r, flaps in self._flapping.items() if not flaps.judge(now, self._thresholds)
+        ]
+        for robot_id in steady:
+            del self._flapping[robot_id]
+        return frozenset(self._flapping)
+
+    def _forget(self, now: float) -> None:
+        since = now - self._thresholds.fleet_window
+        while self._recent:
+            robot_id, lost = next(iter(self._recent.items()))
+            if lost > since:
+                break
+            del self._recent[robot_id]
+
+
+def _keep(known: dict[str, _Value], name: str, value: _Value) -> None:
+    known.pop(name, None)
+    known[name] = value
+    if len(known) > MOST_ROBOTS:
+        del known[next(iter(known))]
