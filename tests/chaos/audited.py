@@ -32,8 +32,9 @@ def wrong(server: RedisServer, log: Path) -> str:
     if broken:
         return f"the audit log does not verify: row {broken.row}, {broken.reason}"
     found = Counter(_ids(log))
-    if missing := _stored(server) - set(found):
-        return f"audit rows are missing: {len(missing)}"
+    if missing := [event for event in stored_events(server) if event["id"] not in found]:
+        types = {event["type"] for event in missing}
+        return f"audit rows are missing: {len(missing)} ({', '.join(sorted(types))})"
     return "an audit row is there twice" if max(found.values(), default=1) > 1 else ""
 
 

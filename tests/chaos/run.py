@@ -117,6 +117,8 @@ class Run:
         await self.terminate()
         await self._leaving.aclose()
         await self._live(0)
+        # Else the tail of what the last life left on disk might come when the wait is over.
+        await self.settle()
         await asyncio.to_thread(self._wait)
         await self.terminate()
         wrong = [f"a robot met trouble: {trouble}"] if trouble else []
