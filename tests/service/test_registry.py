@@ -6,7 +6,6 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.error import HTTPError
-from urllib.request import urlopen
 
 import pytest
 import redis
@@ -19,6 +18,7 @@ from charter_otel.charter import Event
 from charter_otel.metrics.jobs import JOB_ID
 from charter_otel.service.settings import Settings
 from charter_otel.telemetry import admission
+from support.http import answer
 from support.otlp import receiving
 from support.polling import eventually
 from support.redis import RedisServer
@@ -104,7 +104,7 @@ class Scenario:
 
     async def _get(self, path: str) -> bytes:
         def fetch() -> bytes:
-            with urlopen(f"http://{self.address}{path}", timeout=10) as response:
+            with answer(f"http://{self.address}{path}") as response:
                 body: bytes = response.read()
             return body
 

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
+from urllib.request import Request
 
+from support.http import answer
 from support.polling import wait_until
 from support.ports import free_port
 
@@ -38,14 +39,14 @@ class ServiceProcess:
 
     def get(self, path: str) -> Any:
         """Return what a route answers."""
-        with urlopen(self.http + path, timeout=10, context=self._tls) as response:  # noqa: S310 - our own service
+        with answer(self.http + path, tls=self._tls) as response:
             return json.load(response)
 
     def post(self, path: str, body: Any) -> Any:
-        """Send a body to a route and give what it answers."""
+        """Send a body to a route, and return what it answers."""
         headers = {"content-type": "application/json"}
         data = json.dumps(body).encode()
-        with urlopen(Request(self.http + path, data, headers), timeout=10) as response:  # noqa: S310
+        with answer(Request(self.http + path, data, headers)) as response:  # noqa: S310 - our own
             return json.load(response)
 
     def output(self) -> bytes:
