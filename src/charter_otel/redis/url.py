@@ -75,6 +75,8 @@ def split(url: str) -> Parts:
 
 
 def _node(text: str, default_port: int) -> Node:
+    if not text or text.startswith(":"):
+        raise ValueError("it names no host")
     found = _NODE.fullmatch(text)
     if found is None:
         raise ValueError(
