@@ -2,6 +2,7 @@
 
 import click
 
+from charter_otel.cli.assets import assets
 from charter_otel.cli.audit import audit
 from charter_otel.cli.dead_letters import dead_letters
 from charter_otel.cli.demo import demo
@@ -25,5 +26,6 @@ def main() -> None:
     """Charter v1.0 events of a robot fleet, for OpenTelemetry and an event stream."""
 
 
-for _command in (serve, simulate, top, tail, trace, token, schema, audit, dead_letters, demo):
+_COMMANDS = (serve, simulate, top, tail, trace, token, schema, assets, audit, dead_letters, demo)
+for _command in _COMMANDS:
     main.add_command(_command)
