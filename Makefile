@@ -9,6 +9,7 @@ PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 py
 ARGS ?=
 JOBS ?= 2
 SECONDS ?= 60
+CONSTRAINTS ?= constraints.txt
 VENV := .venv
 # Helm's checks of the chart, and the schemas that they need, only where it is.
 HELM = $(or $(wildcard build/tools/helm),$(shell command -v helm))
@@ -19,11 +20,15 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test chaos lint bench profile scale fuzz sbom audit format generate collector pins clean
+.PHONY: help demo test quick lowest newest bare chaos lint bench profile scale fuzz sbom audit format generate \
+  collector pins clean
 
 help:
 	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 ends it, DEMO_STORY=0 breaks nothing"
 	@echo "make test       the test suite; CHARTER_REQUIRE=redis,… turns skips into failures"
+	@echo "make quick      the half of it that takes the least time"
+	@echo "make lowest     the same with the oldest versions that pyproject.toml allows; make newest: with the newest"
+	@echo "make bare       make demo and make test on minimal Debian 12, 13 and testing (root, debootstrap)"
 	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
 	@echo "make lint       style, types, import direction, generated files, the chart"
 	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
@@ -43,6 +48,27 @@ demo: $(RUNTIME)
 
 test: $(READY)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
+
+# Without what starts many processes, or has little to do with the versions of Python and of the dependencies.
+SLOW := chaos cli security dashboards collector rules fuzz benchmarks scale telemetry/instances \
+  streams/test_redis_failover.py
+quick: $(READY)
+	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(SLOW:%=--ignore=tests/%) $(ARGS)
+
+# Each in a venv of its own.
+lowest: $(READY)
+	@mkdir -p build && PYTHONPATH=tests $(BIN)/python -m supply lowest > build/lowest.txt
+	@$(MAKE) --no-print-directory quick VENV=build/lowest CONSTRAINTS=build/lowest.txt
+
+newest:
+	@mkdir -p build && : > build/newest.txt
+	@$(MAKE) --no-print-directory quick VENV=build/newest CONSTRAINTS=build/newest.txt
+
+# SYSTEMS are suites of Debian, TARGET is what is made there beside the demo.
+SYSTEMS ?= bookworm trixie testing
+TARGET ?= test
+bare:
+	@bash tests/bare/run "$(TARGET)" $(SYSTEMS)
 
 chaos: $(READY)
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos
@@ -101,20 +127,20 @@ collector:
 
 # Made anew when the dependencies change. Everything goes to stderr: `make demo > file` holds JSON lines.
 # Modules are compiled when they are first imported: most never are.
-$(RUNTIME): pyproject.toml constraints.txt
+$(RUNTIME): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c '$(RECENT)' 2>/dev/null || { echo "make: $(PYTHON) is missing or too old;" \
 	  "install Python 3.11 or newer and name it: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "make: installing charter-otel into $(VENV)" >&2
 	@$(PYTHON) -m venv --clear $(VENV) >&2 || { \
 	  echo "make: $(PYTHON) cannot make a venv; install its venv module (Debian: python3-venv)" >&2; exit 1; }
-	@$(BIN)/python $(PIP) install --no-compile -c constraints.txt -e . >&2
+	@$(BIN)/python $(PIP) install --no-compile -c $(CONSTRAINTS) -e . >&2
 	@touch $@
 
 # Groups of dependencies need a pip that is newer than the oldest Python's own.
 $(READY): $(RUNTIME)
 	@echo "make: installing what the tests need, about a minute" >&2
-	@$(BIN)/python $(PIP) install --no-compile -c constraints.txt --upgrade pip >&2
-	@$(BIN)/python $(PIP) install --no-compile -c constraints.txt -e . --group dev >&2
+	@$(BIN)/python $(PIP) install --no-compile -c $(CONSTRAINTS) --upgrade pip >&2
+	@$(BIN)/python $(PIP) install --no-compile -c $(CONSTRAINTS) -e . --group dev >&2
 	@touch $@
 
 $(VENV)/.bench: $(READY)

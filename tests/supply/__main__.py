@@ -1,7 +1,8 @@
 """What `make sbom` and `make audit` run.
 
 `python -m supply audit [DIRECTORY]` audits the pins. `python -m supply needed` prints the pins of
-an installation, and `python -m supply sbom` reads what cyclonedx-py says of one.
+an installation, and `python -m supply sbom` reads what cyclonedx-py says of one. `python -m supply
+lowest` prints the oldest versions that the ranges allow.
 """
 
 import json
@@ -12,7 +13,7 @@ from pathlib import Path
 from supply import bom
 from supply.advisories import Advisories, NoAdvisories
 from supply.closure import closure
-from supply.pins import ROOT, WEAKNESSES, known_weaknesses, pins
+from supply.pins import ROOT, WEAKNESSES, known_weaknesses, lowest, pins
 
 NOT_AUDITED = """audit: NOT AUDITED, no advisory service can be reached from here ({reason}).
 audit: Either run `make audit` where one can, or bring a copy of an advisory database along:
@@ -100,6 +101,8 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["needed"]:
             print(*(f"{name}=={pins()[name]}" for name in sorted(closure())), sep="\n")
+        case ["lowest"]:
+            print(*(f"{name}=={oldest}" for name, oldest in lowest().items()), sep="\n")
         case ["sbom"]:
             bom.write(sys.stdin.read())
         case ["audit", directory] if directory:
