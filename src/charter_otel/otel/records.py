@@ -1,11 +1,12 @@
 """A Charter event as an OpenTelemetry log record: name, time, severity, flat attributes."""
 
-from typing import Any, Self
+from typing import Any
 
-from opentelemetry._logs import Logger, LogRecord, SeverityNumber
+from opentelemetry._logs import Logger, SeverityNumber
 
 from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, Event
 from charter_otel.otel import semconv
+from charter_otel.otel.sdk.workarounds import EventRecord
 
 _EXPECTED = frozenset({None, *EXPECTED_CLOSE_REASONS})
 _SEVERITY_NUMBERS = {
@@ -18,15 +19,6 @@ _FIELDS = {
     for event_type, fields in semconv.EVENTS.items()
 }
 """Event type → (field of the payload, field inside of that one or "", attribute)."""
-
-
-class _EventRecord(LogRecord):
-    """A record that the SDK's batch processor copies in a third of the time."""
-
-    def __copy__(self) -> Self:
-        copied = object.__new__(type(self))
-        copied.__dict__.update(self.__dict__)
-        return copied
 
 
 def severity(event: Event) -> str:
@@ -66,7 +58,7 @@ def emit_record(logger: Logger, event: Event, severity_text: str, timestamp_ns: 
     number = _SEVERITY_NUMBERS[severity_text]
     if logger.enabled(severity_number=number, event_name=event.type):
         logger.emit(
-            _EventRecord(
+            EventRecord(
                 timestamp=timestamp_ns,
                 observed_timestamp=timestamp_ns,
                 severity_number=number,

@@ -5,15 +5,11 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import NamedTuple
 
-from opentelemetry.metrics import Meter, NoOpMeter
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import (
     Counter,
-    Exemplar,
-    ExemplarReservoir,
     Histogram,
     MeterProvider,
     UpDownCounter,
@@ -23,11 +19,12 @@ from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, V
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
-from opentelemetry.util.types import Attributes, AttributeValue
+from opentelemetry.util.types import AttributeValue
 
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.sdk import exporters
 from charter_otel.otel.sdk.batching import BatchRecords, BatchSpans
+from charter_otel.otel.sdk.workarounds import HashedResource, UnreadMeterProvider, no_exemplars
 from charter_otel.otel.span_events import EventToSpanEventBridge
 
 SERVICE_NAME = "charter-otel"
@@ -131,18 +128,7 @@ def make_resource(service_name: str = SERVICE_NAME, service_version: str | None 
         # An instance's id is random: this says which machine or pod it is.
         attributes["host.name"] = socket.gethostname()
     created = Resource.create(attributes)
-    return _Resource(created.attributes, created.schema_url)
-
-
-class _Resource(Resource):
-    """Knows its hash: exporters ask for it with each span and record, and the SDK's makes JSON."""
-
-    @cached_property
-    def _hash(self) -> int:
-        return super().__hash__()
-
-    def __hash__(self) -> int:
-        return self._hash
+    return HashedResource(created.attributes, created.schema_url)
 
 
 def _named_by_environment() -> bool:
@@ -155,7 +141,7 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
     if exporter is not None:
         readers = [*readers, PeriodicExportingMetricReader(exporter)]
     if not readers:
-        return _UnreadMeterProvider(resource=resource, shutdown_on_exit=False)
+        return UnreadMeterProvider(resource=resource, shutdown_on_exit=False)
     return MeterProvider(
         metric_readers=readers,
         resource=resource,
@@ -169,41 +155,11 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
                 aggregation=ExplicitBucketHistogramAggregation(SDK_SECONDS),
             ),
             *[
-                View(instrument_type=kind, exemplar_reservoir_factory=_no_exemplars)
+                View(instrument_type=kind, exemplar_reservoir_factory=no_exemplars)
                 for kind in _SUMS
             ],
         ],
     )
-
-
-class _UnreadMeterProvider(MeterProvider):
-    """Has no reader, ever, and so its instruments need not look at any value."""
-
-    def get_meter(
-        self,
-        name: str,
-        version: str | None = None,
-        schema_url: str | None = None,
-        attributes: Attributes = None,
-    ) -> Meter:
-        """Return a meter that measures nothing."""
-        del attributes
-        return NoOpMeter(name, version, schema_url)
-
-
-class _NoExemplars(ExemplarReservoir):
-    """Keeps none: panels ask for those of histograms, and choosing one costs as much as the sum."""
-
-    def offer(self, *_: object) -> None:
-        """Take none."""
-
-    def collect(self, _: Attributes) -> list[Exemplar]:
-        """Return none."""
-        return []
-
-
-def _no_exemplars(_: object) -> Callable[..., ExemplarReservoir]:
-    return _NoExemplars
 
 
 def _tracer_provider(
