@@ -2,11 +2,14 @@
 
 import json
 import signal
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from cli.commands import Service, run, run_on_terminal, running, serving
+from support.certificates import make_certificate
 from support.polling import wait_until
 from support.ports import free_port
 
@@ -106,7 +109,7 @@ def test_a_service_that_ends_is_an_error_and_a_reconnection() -> None:
             code, stdout, stderr = fleet.ends(signal.SIGINT)
     result = json.loads(stdout)
     assert result["reconnections"] == 3
-    assert result["errors_by_kind"]["closed"] == 3
+    assert result["errors_by_kind"]["closed: 1012"] == 3
     assert code == 1
     assert "1012" in stderr
 
@@ -130,3 +133,49 @@ def test_a_wrong_address_is_a_usage_error() -> None:
     ended = run("simulate", "--url", "127.0.0.1:8000")
     assert ended.returncode == 2
     assert "ws://127.0.0.1:8000" in ended.stderr
+
+
+def test_errors_are_told_by_kind() -> None:
+    """On a terminal, in the text of the failure and in the result: how many of what."""
+    with (
+        serving(variables={"CHARTER_MAX_CONNECTIONS": "2"}) as service,
+        running("simulate", "--url", service.websocket, "--robots=3", "--seconds=60") as fleet,
+    ):
+        all_connected(service, 2)
+        service.command.ends(signal.SIGTERM)
+        wait_until(lambda: service.command.ended, "the service ends")
+        time.sleep(1)
+        _, stdout, stderr = fleet.ends(signal.SIGINT)
+    kinds = json.loads(stdout)["errors_by_kind"]
+    assert kinds["closed: 1012"] == 2
+    assert kinds["refused: HTTP 503"] >= 1
+    assert kinds["connect: ConnectionRefusedError"] >= 1
+    for kind, number in kinds.items():
+        assert f"{number} {kind}" in stderr
+
+
+def test_a_certificate_of_ones_own_is_trusted_when_asked_to(tmp_path: Path) -> None:
+    """Without --ca-file nothing connects, and the text names the option; with it, everything."""
+    certificate = make_certificate(tmp_path)
+    port = free_port()
+    options = ("--ssl-certfile", str(certificate.chain), "--ssl-keyfile", str(certificate.key))
+    with running("serve", f"--port={port}", *options) as service:
+        service.says("https://")
+        command = ("simulate", "--url", f"wss://127.0.0.1:{port}", "--robots=2", "--seconds=0.5")
+        refused = run(*command)
+        trusted = run(*command, "--missions-per-second=5", "--ca-file", str(certificate.chain))
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["errors_by_kind"].keys() == {"connect: untrusted certificate"}
+    assert "--ca-file" in refused.stderr
+    assert trusted.returncode == 0, trusted.stderr
+    assert json.loads(trusted.stdout)["missions_posted"] > 0
+
+
+@pytest.mark.parametrize("url", ["ws://127.0.0.1:8000", "wss://127.0.0.1:8000"])
+def test_a_ca_file_that_is_of_no_use_is_a_usage_error(tmp_path: Path, url: str) -> None:
+    """There is nothing to check without TLS, and nothing to check with in other files."""
+    path = tmp_path / "ca.pem"
+    path.write_text("no certificate")
+    ended = run("simulate", "--url", url, "--ca-file", str(path))
+    assert ended.returncode == 2
+    assert "--ca-file" in ended.stderr

@@ -1,5 +1,7 @@
 """`charter-otel simulate`: a fleet of robots that are real WebSocket clients."""
 
+import ssl
+
 import click
 
 from charter_otel.cli.environment import settings
@@ -56,6 +58,11 @@ from charter_otel.cli.environment import settings
     type=click.FloatRange(0),
     help="Mission entries to post over HTTP to the same service.",
 )
+@click.option(
+    "--ca-file",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Certificates of the authorities to trust (PEM), for wss:// with one of your own.",
+)
 def simulate(
     *,
     url: str,
@@ -66,13 +73,14 @@ def simulate(
     reconnect: bool,
     connects_per_second: float,
     missions_per_second: float,
+    ca_file: str | None,
 ) -> None:
     """Connect a fleet of simulated robots and send plausible readings.
 
     The result is one line on stdout, in words on a terminal and as a JSON object elsewhere: robots
-    connected, frames sent, frames acknowledged, errors, percentiles of the round trip. The round
-    trip is that of acknowledgements, or of pings where none are asked for. Ctrl-C ends the fleet
-    early. The exit code is not 0 where a robot could not connect, or anything failed. Where
+    connected, frames sent, frames acknowledged, errors by kind, percentiles of the round trip. The
+    round trip is that of acknowledgements, or of pings where none are asked for. Ctrl-C ends the
+    fleet early. The exit code is not 0 where a robot could not connect, or anything failed. Where
     CHARTER_AUTH_SECRET is set, the robots present tokens.
     """
     from charter_otel.simulator import RobotBehaviour, parse, simulation
@@ -90,5 +98,20 @@ def simulate(
         connects_per_second=connects_per_second,
         missions_per_second=missions_per_second,
         credentials=Credentials(settings().auth_secret),
+        tls=_tls(ca_file, address.websocket),
     )
     simulation.simulate(plan)
+
+
+def _tls(ca_file: str | None, address: str) -> ssl.SSLContext | None:
+    if ca_file is None:
+        return None
+    if not address.startswith("wss:"):
+        raise click.BadParameter("only wss:// has a certificate to check", param_hint="--ca-file")
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:  # of which ssl.SSLError is one
+        raise click.BadParameter(
+            f"{ca_file} is of no use ({error.strerror or error}); give certificates in PEM",
+            param_hint="--ca-file",
+        ) from error

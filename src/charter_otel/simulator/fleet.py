@@ -1,6 +1,7 @@
 """Many simulated robots: connected one after the other, ended together."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable
 
@@ -26,6 +27,7 @@ class Fleet:
         habits: What the robot of a number, from 0, does.
         connects_per_second: How fast they connect.
         credentials: What they present.
+        tls: How they check the service's certificate; by the system's authorities, unless given.
     """
 
     def __init__(
@@ -36,11 +38,13 @@ class Fleet:
         *,
         connects_per_second: float = CONNECTS_PER_SECOND,
         credentials: Credentials = _NONE,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.tally = FleetStats()
         self._interval = 1 / connects_per_second
         self._address = address
         self._credentials = credentials
+        self._tls = tls
         self._robots = [self._robot(number, habits(number)) for number in range(robots)]
 
     @property
@@ -81,4 +85,4 @@ class Fleet:
     def _robot(self, number: int, habits: RobotBehaviour) -> Robot:
         robot_id = f"robot_{number + 1:03d}"
         url = self._address.of(robot_id, acknowledge=habits.acknowledge)
-        return Robot(robot_id, url, habits, self.tally, self._credentials)
+        return Robot(robot_id, url, habits, self.tally, self._credentials, tls=self._tls)

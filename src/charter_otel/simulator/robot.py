@@ -1,7 +1,9 @@
 """One simulated robot: a real WebSocket client that comes back when it is cut off."""
 
 import asyncio
+import ssl
 from random import Random
+from typing import Any
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
@@ -11,6 +13,9 @@ from charter_otel.simulator.credentials import Credentials
 from charter_otel.simulator.readings import Readings
 from charter_otel.simulator.session import RobotBehaviour, Session
 from charter_otel.simulator.tally import FleetStats, refused
+
+CERTIFICATE = "connect: untrusted certificate"
+"""The kind of error that a certificate is whose authority is not known."""
 
 _CONNECT_WITHIN = 10.0
 
@@ -24,6 +29,7 @@ class Robot:
         habits: What it does.
         tally: Where it counts.
         credentials: What it presents.
+        tls: How it checks the service's certificate; by the system's authorities, unless given.
     """
 
     def __init__(
@@ -33,12 +39,15 @@ class Robot:
         habits: RobotBehaviour,
         tally: FleetStats,
         credentials: Credentials,
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.robot_id = robot_id
         self._address = address
         self._habits = habits
         self._tally = tally
         self._credentials = credentials
+        self._tls: dict[str, Any] = {"ssl": tls} if tls else {}
         self._random = Random(robot_id)  # noqa: S311 - readings, not secrets
         self._readings = Readings(self._random)
         self._first = True
@@ -89,15 +98,18 @@ class Robot:
                 compression=None,
                 proxy=None,
                 open_timeout=_CONNECT_WITHIN,
+                **self._tls,
             ) as connection:
                 await self._connected(connection, stop)
         except InvalidStatus as error:
             self._tally.failed(refused(error.response.status_code), error)
         except ConnectionClosed as error:
             if self._absence is None:
-                self._tally.failed("closed", error)
+                self._tally.failed(_closed(error), error)
+        except ssl.SSLCertVerificationError as error:
+            self._tally.failed(CERTIFICATE, error.verify_message)
         except (OSError, TimeoutError, InvalidHandshake) as error:
-            self._tally.failed("connect", error)
+            self._tally.failed(f"connect: {type(error).__name__}", error)
 
     async def _connected(self, connection: ClientConnection, stop: asyncio.Event) -> None:
         self._tally.opened(self.robot_id)
@@ -114,3 +126,8 @@ class Robot:
         finally:
             self._session = None
             self._tally.open -= 1
+
+
+def _closed(error: ConnectionClosed) -> str:
+    """Return the kind of error that the end of a connection is."""
+    return f"closed: {error.rcvd.code}" if error.rcvd else "closed: connection lost"

@@ -1,6 +1,7 @@
 """A simulation from its plan to its result: the fleet, its missions, the progress bar."""
 
 import asyncio
+import ssl
 import sys
 import time
 from typing import NamedTuple
@@ -26,6 +27,7 @@ from charter_otel.simulator import (
     refused,
 )
 from charter_otel.simulator.credentials import HINT, REFUSALS, Credentials
+from charter_otel.simulator.robot import CERTIFICATE
 
 
 class Plan(NamedTuple):
@@ -38,6 +40,8 @@ class Plan(NamedTuple):
     connects_per_second: float
     missions_per_second: float
     credentials: Credentials
+    tls: ssl.SSLContext | None = None
+    """How the service's certificate is checked; the system's authorities, if None."""
 
     @property
     def duration(self) -> float:
@@ -58,6 +62,7 @@ def simulate(plan: Plan) -> None:
         lambda _: plan.habits,
         connects_per_second=plan.connects_per_second,
         credentials=plan.credentials,
+        tls=plan.tls,
     )
     started = time.perf_counter()
     uvloop.run(_run(plan, fleet))
@@ -76,6 +81,7 @@ async def _run(plan: Plan, fleet: Fleet) -> None:
             httpx.AsyncClient(
                 base_url=plan.address.http,
                 auth=plan.credentials.of_client("write"),
+                verify=plan.tls or True,
                 trust_env=False,
             ) as client,
             asyncio.TaskGroup() as group,
@@ -105,10 +111,7 @@ async def _show_progress(plan: Plan, tally: FleetStats, stop: asyncio.Event) -> 
 
 
 def _state(plan: Plan, tally: FleetStats) -> str:
-    return (
-        f"{tally.open}/{plan.robots} connected, {tally.sent:,} frames, "
-        f"{tally.errors.total()} errors"
-    )
+    return f"{tally.open}/{plan.robots} connected, {tally.sent:,} frames, {tally.tell_errors()}"
 
 
 def _judge(plan: Plan, result: Result, tally: FleetStats) -> None:
@@ -119,7 +122,7 @@ def _judge(plan: Plan, result: Result, tally: FleetStats) -> None:
         )
     if result.errors:
         raise Failure(
-            f"{result.errors} errors, the first: {tally.first_error}; "
+            f"{tally.tell_errors()}, the first: {tally.first_error}; "
             "the service's log tells more about each connection's end"
         )
     if result.connected < result.robots:
@@ -132,4 +135,6 @@ def _judge(plan: Plan, result: Result, tally: FleetStats) -> None:
 def _remedy(tally: FleetStats) -> str:
     if tally.errors.keys() & {refused(status) for status in REFUSALS}:
         return HINT
+    if CERTIFICATE in tally.errors:
+        return "name the authority that signed the service's certificate with --ca-file"
     return "start the service with `charter-otel serve`, or give its address with --url"

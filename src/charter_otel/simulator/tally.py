@@ -1,6 +1,7 @@
 """What a fleet counts, and the result made of it."""
 
 from collections import Counter, deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from msgspec import Struct
@@ -59,6 +60,10 @@ class FleetStats:
         self.open += 1
         self.connected.add(robot_id)
 
+    def tell_errors(self) -> str:
+        """Return how many errors there were, and of which kinds."""
+        return in_kinds(self.errors)
+
     def failed(self, kind: str, detail: object = "") -> None:
         """Count an error; the first one's text is kept."""
         self.errors[kind] += 1
@@ -85,6 +90,13 @@ def refused(status: int) -> str:
     return f"refused: HTTP {int(status)}"
 
 
+def in_kinds(errors: Mapping[str, int]) -> str:
+    """Return errors as words: their number, and how many of which kind, the most frequent first."""
+    kinds = sorted(errors.items(), key=lambda error: (-error[1], error[0]))
+    total = f"{sum(errors.values())} errors"
+    return f"{total} ({', '.join(f'{n} {kind}' for kind, n in kinds)})" if kinds else total
+
+
 def in_words(result: Result) -> str:
     """Return the result as a line for a person."""
     acknowledged = result.frames_acknowledged
@@ -92,7 +104,7 @@ def in_words(result: Result) -> str:
         f"{result.connected} of {result.robots} robots connected",
         f"{result.frames_sent} frames sent",
         f"{'no' if acknowledged is None else acknowledged} acknowledgements",
-        f"{result.errors} errors",
+        in_kinds(result.errors_by_kind),
     ]
     if result.reconnections:
         parts.append(f"{result.reconnections} reconnections")
