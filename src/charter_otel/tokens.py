@@ -1,8 +1,8 @@
 """Signed tokens: who somebody is, what they may do, until when.
 
 A robot's token has the robot id as its subject and opens that robot's WebSocket, no other. A token
-for the REST routes has scopes: ``read``, ``write``. Both are JSON Web Tokens (RFC 7519) signed with
-HMAC-SHA256.
+for the REST routes has scopes: ``read``, ``write``; it opens no WebSocket unless ``robot`` is one
+of them. Both are JSON Web Tokens (RFC 7519) signed with HMAC-SHA256.
 """
 
 import time
@@ -12,14 +12,14 @@ from typing import Literal, NamedTuple, get_args
 
 import jwt
 
-Scope = Literal["read", "write"]
+Scope = Literal["read", "write", "robot"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""What a token may allow beside its own robot's WebSocket."""
+"""What a token may allow. Without scopes it is a robot's."""
 
 ALGORITHM = "HS256"
 AUDIENCE = "charter-otel"
-LEEWAY = 5.0
-"""Seconds by which clocks of signer and service may differ."""
+LEEWAY = 60.0
+"""Seconds by which the clocks of issuer and service may differ."""
 SHORT_SECRET = 32
 """Bytes below which a secret is short: it should have as many as the hash (RFC 7518, 3.2)."""
 
@@ -51,7 +51,7 @@ def sign(
     Args:
         secret: The service's secret.
         subject: The robot id, or whom the token is for.
-        scopes: What the token allows on the REST routes.
+        scopes: What the token allows; a robot's own token needs none.
         lifetime: Seconds until it expires.
         now: Unix seconds; the present, unless given.
     """

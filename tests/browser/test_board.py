@@ -211,6 +211,20 @@ async def test_it_fits_from_a_phone_to_a_wall(page: Tab, width: int, *, dark: bo
         assert [node for node in usable if not node["name"]["value"]] == []
 
 
+async def test_the_api_has_a_page_without_another_host(page: Tab) -> None:
+    """Both documents can be read on a plant's network, each operation at an address of its own."""
+    async with board(page) as url:
+        await page.goto(f"{url}api#/rest/follow_events")
+        await page.until(
+            "document.getElementById('follow_events')?.innerText.includes('Last-Event-ID')"
+        )
+        await page.goto(f"{url}api#/events")
+        await page.sees("telemetry.connection_closed")
+        await page.until("document.querySelector('[id=reading]')?.innerText.includes('cpu_usage')")
+        assert hosts(page) == {urlsplit(url).netloc}
+        assert page.complaints == []
+
+
 async def test_an_outage_of_a_dependency_is_told(page: Tab) -> None:
     """What is degraded stands at the top, with the moment since when."""
     with service(CHARTER_EVENT_STREAM="redis://127.0.0.1:1/0") as running:

@@ -21,6 +21,7 @@ from charter_otel.service.settings import SettingError, Settings, load
 from charter_otel.streams.redis.layout import parse
 from charter_otel.telemetry import BadFrame, Frame, Gateway, Ping, frames
 from charter_otel.telemetry.admission import Admitted, Refusal, Request, admit
+from charter_otel.telemetry.frames import MAX_READINGS, NewToken, Readings
 from charter_otel.tokens import AUDIENCE, InvalidToken, Token, verify
 
 SECRET = "s" * 32
@@ -29,18 +30,28 @@ Target = Callable[[bytes], None]
 
 
 def frame(data: bytes) -> None:
-    """A robot's frame is a reading within its bounds, a ping, or answered with an error."""
+    """A robot's frame is readings within their bounds, a ping, a token, or gets an error."""
     for form in (data, data.decode("utf-8", "replace")):
         parsed = frames.parse(form)
         if isinstance(parsed, Frame):
-            percentages = (parsed.cpu_usage, parsed.memory_usage, parsed.battery_percentage)
-            assert all(0 <= value <= 100 for value in percentages)
-            assert 0 <= parsed.network_latency_ms < float("inf")
+            _reading(parsed)
+        elif isinstance(parsed, Readings):
+            assert 0 < len(parsed.taken) + len(parsed.refused) <= MAX_READINGS
+            for reading in parsed.taken:
+                _reading(reading)
+            assert len(frames.ack_list(1, {}, parsed.refused)) < 10_000
         elif isinstance(parsed, BadFrame):
             assert json.loads(frames.error(parsed))["error"]["code"] == parsed.code
             assert len(frames.error(parsed)) < 1_000
         else:
-            assert isinstance(parsed, Ping)
+            assert isinstance(parsed, Ping | NewToken)
+
+
+def _reading(reading: Frame) -> None:
+    percentages = (reading.cpu_usage, reading.memory_usage, reading.battery_percentage)
+    assert all(0 <= value <= 100 for value in percentages)
+    assert 0 <= reading.network_latency_ms < float("inf")
+    assert reading.timestamp is None or 0 <= reading.timestamp < 1e11
 
 
 def envelope(data: bytes) -> None:

@@ -8,7 +8,7 @@ from scale import fleet
 from scale.costs import Costs
 from scale.tables import NAMES, fleets_table
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).with_name("README.md")
 NOTHING = Costs(0, 0, 0, 0, 0, 0, 0)
 
 

@@ -31,7 +31,7 @@ TOKENS = {
     "previous": _token("robot_1", secret=PREVIOUS),
     "reader": _token("grafana", "read", "write"),
     "another": _token("robot_2"),
-    "expired": _token("robot_1", lifetime=-60),
+    "expired": _token("robot_1", lifetime=-120),
     "forged": _token("robot_1", secret="f" * 40),
 }
 

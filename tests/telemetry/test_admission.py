@@ -48,13 +48,11 @@ def test_the_allowance_comes_before_everything() -> None:
         ([], None),
         (["charter.v1"], "charter.v1"),
         (["bearer.x.y.z", "charter.v1"], "charter.v1"),
-        (["bearer.x.y.z"], "bearer.x.y.z"),
+        (["bearer.x.y.z"], None),
     ],
 )
-def test_a_token_is_sent_back_only_where_nothing_else_is_offered(
-    offered: list[str], chosen: str | None
-) -> None:
-    """The header of the answer may be written down somewhere; a browser insists on one of them."""
+def test_a_token_is_never_sent_back(offered: list[str], chosen: str | None) -> None:
+    """The header of the answer may be written down somewhere."""
     verdict = admit(Gateway(), Request("robot_1", {}, offered))
     assert isinstance(verdict, Admitted)
     assert verdict.subprotocol == chosen
@@ -112,3 +110,25 @@ def test_any_handshake_gets_an_answer(
     headers = {"origin": origin, "host": "h", "authorization": authorization}
     request = Request(robot_id, headers, subprotocols, "2001:db8::1")
     assert isinstance(admit(Gateway(secrets=(SECRET,)), request), Refusal)
+
+
+@pytest.mark.parametrize(
+    ("value", "asks"),
+    [
+        *((value, True) for value in ("1", "true", "yes", "on", "TRUE")),
+        *((value, False) for value in ("", "0", "false", "no", "off")),
+    ],
+)
+def test_acknowledgements_are_asked_for_with_a_true_value(value: str, asks: bool) -> None:
+    """The usual words for yes and no are understood."""
+    verdict = admit(Gateway(), Request("robot_1", {}, (), query={"ack": value}))
+    assert isinstance(verdict, Admitted)
+    assert verdict.acknowledge is asks
+
+
+def test_a_robot_that_means_something_else_is_told() -> None:
+    """An ``ack`` that is neither is refused with 400: a robot would wait for acks in vain."""
+    verdict = admit(Gateway(), Request("robot_1", {}, (), query={"ack": "always"}))
+    assert isinstance(verdict, Refusal)
+    assert (verdict.status, verdict.outcome) == (400, "invalid_query")
+    assert "1, true, yes or on" in verdict.detail

@@ -27,6 +27,15 @@ async def test_a_close_frame_with_a_code_is_a_client_disconnect(robots: Robots) 
     assert closed.payload["connection_id"] == robots.established[0].payload["connection_id"]
 
 
+@pytest.mark.parametrize("code", [1000, 1002, 1003, 1009, 1011, 1012, 3000, 4409, 4429])
+async def test_who_closes_first_decides(robots: Robots, code: int) -> None:
+    """A robot that closes disconnected by itself, also with a code that the service uses."""
+    client = await robots.connect()
+    await client.close(code)
+    (closed,) = await robots.closings()
+    assert closed.payload["reason"] == "client_disconnect"
+
+
 async def test_a_close_frame_without_a_code_is_a_client_disconnect(robots: Robots) -> None:
     """A close frame may be empty; that is not a lost connection."""
     client = await robots.connect()

@@ -10,9 +10,10 @@ from charter_otel.otel.sdk.providers import ROBOT_SERIES
 from charter_otel.telemetry import gauges
 from charter_otel.telemetry.conditions import Conditions
 from charter_otel.telemetry.connections import Connection
-from charter_otel.telemetry.fleet import Fleet, take_reading
+from charter_otel.telemetry.fleet import Fleet, Robot
 from charter_otel.telemetry.frames import Frame
 from charter_otel.telemetry.gateway import Gateway
+from charter_otel.telemetry.readings import take_reading
 
 
 class Clock:
@@ -31,10 +32,16 @@ def reading(battery: float = 80, cpu: float = 30) -> Frame:
     return Frame(cpu_usage=cpu, memory_usage=50, network_latency_ms=5, battery_percentage=battery)
 
 
+def take(robot: Robot, frame: Frame) -> None:
+    """Take a reading that comes over the robot's connection."""
+    assert robot.connection is not None
+    take_reading(robot, frame, robot.connection)
+
+
 def connected(fleet: Fleet, robot_id: str, frame: Frame | None = None) -> Connection:
     """Return a new connection of a robot that has sent a reading."""
     connection = Connection(robot_id)
-    take_reading(fleet.connected(connection), frame or reading())
+    take_reading(fleet.connected(connection), frame or reading(), connection)
     return connection
 
 
@@ -45,7 +52,7 @@ def test_a_battery_that_wavers_around_the_limit_stays_low() -> None:
     robot = fleet.connected(Connection("robot_001"))
     seen = []
     for battery in (20, 19.9, 20.1, 24.9, 25, 24.9, 20, 19):
-        take_reading(robot, reading(battery))
+        take(robot, reading(battery))
         seen.append(len(conditions.look()["low_battery"]))
     assert seen == [0, 1, 1, 1, 0, 0, 0, 1]
 
@@ -57,7 +64,7 @@ def test_a_cpu_that_wavers_around_the_limit_stays_high() -> None:
     robot = fleet.connected(Connection("robot_001"))
     seen = []
     for cpu in (90, 90.1, 89, 80.1, 80, 85):
-        take_reading(robot, reading(cpu=cpu))
+        take(robot, reading(cpu=cpu))
         seen.append(len(conditions.look()["high_cpu"]))
     assert seen == [0, 1, 1, 1, 0, 0]
 
@@ -112,7 +119,7 @@ def test_one_robot_of_twenty_thousand_has_its_series() -> None:
     for name, battery in (("robot_19998", 12.0), ("robot_19999", 15.0)):
         robot = gateway.fleet.get(name)
         assert robot is not None
-        take_reading(robot, reading(battery))
+        take(robot, reading(battery))
     series = _collect(gateway)
     counts = {a["charter.robot.condition"]: n for a, n in series["charter.robot.condition.count"]}
     assert counts == {"low_battery": 2, "high_cpu": 0, "flapping": 0, "offline": 0, "lost": 0}

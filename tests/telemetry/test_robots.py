@@ -11,7 +11,8 @@ from litestar.exceptions import NotFoundException, ValidationException
 
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry import BadFrame, Connection, Fleet, Frame, Ping, frames
-from charter_otel.telemetry.fleet import take_reading
+from charter_otel.telemetry.frames import NewToken, Readings
+from charter_otel.telemetry.readings import take_reading
 from charter_otel.telemetry.router import get_robot_metrics, get_robots
 from support.polling import eventually
 from support.robots import READING, Robots
@@ -24,7 +25,7 @@ readings = st.fixed_dictionaries(
         "battery_percentage": percent,
         "network_latency_ms": st.floats(0, 1e12),
     },
-    optional={"timestamp": st.floats(0, 1e12), "firmware": st.text()},
+    optional={"timestamp": st.floats(0, 1e11, exclude_max=True), "firmware": st.text()},
 )
 
 
@@ -51,8 +52,8 @@ def test_a_value_out_of_range_is_named(
 
 @given(st.binary() | st.text())
 def test_no_frame_can_raise(data: bytes | str) -> None:
-    """Whatever a robot sends is a reading, a ping or a bad frame."""
-    assert isinstance(frames.parse(data), Frame | Ping | BadFrame)
+    """Whatever a robot sends is a reading, a list, a ping, a token or a bad frame."""
+    assert isinstance(frames.parse(data), Frame | Readings | Ping | NewToken | BadFrame)
 
 
 @pytest.mark.parametrize(
@@ -63,6 +64,31 @@ def test_hostile_json_is_a_bad_frame(data: str | bytes) -> None:
     bad = frames.parse(data)
     assert isinstance(bad, BadFrame)
     assert json.loads(frames.error(bad))["error"]["code"] == bad.code
+
+
+@pytest.mark.parametrize(
+    ("frame", "code", "detail"),
+    [
+        ('{"type":"hello"}', "unknown_type", 'type: "hello" is unknown'),
+        ('{"type":"hello","cpu_usage":1}', "invalid_reading", "memory_usage: the field is missing"),
+        ("{}", "invalid_reading", "cpu_usage: the field is missing"),
+        ('{"cpu_usage":"x"}', "invalid_reading", "cpu_usage: expected a number, got a string"),
+        ('{"cpu_usage":101}', "invalid_reading", "cpu_usage: expected a number from 0 to 100"),
+        ("3", "invalid_reading", "expected an object, got a number"),
+        (READING[:-1] + ',"timestamp":1703001240000}', "invalid_reading", "milliseconds"),
+        (READING[:-1] + ',"timestamp":-1}', "invalid_reading", "timestamp: expected Unix seconds"),
+        ('{"type":"token"}', "invalid_token", "token: the field is missing"),
+        ("{", "invalid_json", "the frame is not JSON"),
+    ],
+)
+def test_an_error_says_what_is_wrong_in_the_words_of_json(
+    frame: str, code: str, detail: str
+) -> None:
+    """A firmware engineer knows numbers, strings and objects, not Python's types."""
+    bad = frames.parse(frame)
+    assert isinstance(bad, BadFrame)
+    assert bad.code == code
+    assert detail in bad.detail
 
 
 async def test_a_ping_gets_a_pong(robots: Robots) -> None:
@@ -193,7 +219,7 @@ def test_a_late_close_never_marks_a_live_robot_offline() -> None:
     fleet.disconnected(old, CloseReason.CONNECTION_LOST, 1.0)
     assert robot.online
     take_reading(
-        robot, Frame(cpu_usage=1, memory_usage=1, network_latency_ms=1, battery_percentage=1)
+        robot, Frame(cpu_usage=1, memory_usage=1, network_latency_ms=1, battery_percentage=1), new
     )
     assert not math.isnan(robot.metrics()["cpu_usage"])
 

@@ -1,6 +1,6 @@
 """The instruments behind the registry's metrics, and what each event implies for them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from opentelemetry.metrics import (
@@ -18,7 +18,7 @@ from charter_otel.charter import CloseReason, Event, EventType
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
 
-Observed = Iterable[tuple[float, dict[str, str]]]
+Observed = Iterable[tuple[float, Mapping[str, str | float]]]
 """Values with their attributes."""
 
 Reading = Callable[[], Observed]

@@ -66,6 +66,10 @@ CHARTER_HANDSHAKE_OUTCOME = "charter.handshake.outcome"
 """How a handshake ended."""
 CHARTER_FRAME_OUTCOME = "charter.frame.outcome"
 """What became of a robot's frame. The bad ones are the `code` of the error that the robot gets."""
+CHARTER_READING_OUTCOME = "charter.reading.outcome"
+"""What became of a reading."""
+CHARTER_QUANTILE = "charter.quantile"
+"""Share of the robots whose value is at most this one."""
 CHARTER_READING_CPU_USAGE = "charter.reading.cpu_usage"
 """CPU usage of the robot, in percent."""
 CHARTER_READING_MEMORY_USAGE = "charter.reading.memory_usage"
@@ -219,6 +223,22 @@ CHARTER_FRAME_RECEIVED = Metric(
     "{frame}",
     "Frames received from robots.",
     attributes=(CHARTER_FRAME_OUTCOME,),
+    observable=True,
+)
+CHARTER_READING_RECEIVED = Metric(
+    "charter.reading.received",
+    "counter",
+    "{reading}",
+    "Readings received from robots, those of lists one by one.",
+    attributes=(CHARTER_READING_OUTCOME,),
+    observable=True,
+)
+CHARTER_READING_AGE = Metric(
+    "charter.reading.age",
+    "gauge",
+    "s",
+    "Age at arrival of the newest reading of each connected robot, as quantiles.",
+    attributes=(CHARTER_QUANTILE,),
     observable=True,
 )
 CHARTER_ROBOT_COUNT = Metric(
@@ -486,6 +506,8 @@ METRICS: tuple[Metric, ...] = (
     CHARTER_CONNECTION_DURATION,
     CHARTER_HANDSHAKE_DURATION,
     CHARTER_FRAME_RECEIVED,
+    CHARTER_READING_RECEIVED,
+    CHARTER_READING_AGE,
     CHARTER_ROBOT_COUNT,
     CHARTER_ROBOT_CONDITION_COUNT,
     CHARTER_ROBOT_OMITTED,

@@ -12,6 +12,8 @@ from typing import Any
 
 import h11
 
+from charter_otel.telemetry.closing import CLOSED_BY, SERVICE
+
 PIECES_PER_SECOND = 1_000
 """Pings, pongs and fragments that a robot may send in a second; a busy one needs a few."""
 SLICE = 4_096
@@ -121,7 +123,12 @@ class FloodGuard(asyncio.Protocol):
             return
         self.close_sent = True
         self.queue.put_nowait(
-            {"type": "websocket.disconnect", "code": CODE, "reason": _REASON.decode()}
+            {
+                "type": "websocket.disconnect",
+                "code": CODE,
+                "reason": _REASON.decode(),
+                CLOSED_BY: SERVICE,
+            }
         )
         self.transport.write(_CLOSE)
         self.transport.close()

@@ -7,6 +7,7 @@ from typing import Any
 
 from litestar import Litestar, Router
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import License, Tag
 from litestar.status_codes import (
     HTTP_400_BAD_REQUEST,
@@ -34,6 +35,8 @@ TAGS = {
     "metrics": "The missions: entries, aggregates, and the job that counts them.",
     "events": "The Charter events, as they were and as they come.",
     "consumers": "What the consumers *status* and *analytics* know, where they run.",
+    "board": "How everything stands, for the board at `/` and `charter-otel top`.",
+    "traces": "One trace out of the spans that the service keeps.",
     "health": "Whether the service is alive and ready.",
 }
 """Tag of the routes → what they are about."""
@@ -53,6 +56,8 @@ def openapi_config(guards: Sequence[Guard] = ()) -> OpenAPIConfig:
         "The WebSocket of the robots and the event stream are in the AsyncAPI document.",
         license=License(name="Apache-2.0", identifier="Apache-2.0"),
         use_handler_docstrings=True,
+        # Litestar's pages load their scripts from other hosts; ours is at /api.
+        render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
         openapi_router=Router(
             PATH,
             route_handlers=[],

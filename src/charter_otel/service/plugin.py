@@ -9,7 +9,13 @@ from litestar.types import Guard
 
 from charter_otel.consumers import Consumer
 from charter_otel.metrics.router import metrics_router
-from charter_otel.service.board import Source, board_router, page_router, traces_router
+from charter_otel.service.board import (
+    Source,
+    board_router,
+    documents_router,
+    page_router,
+    traces_router,
+)
 from charter_otel.service.consumers import consumers_router
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import guard_writes, may, origin_guard, scope_guard
@@ -40,6 +46,7 @@ class CharterPlugin(InitPlugin):
         settings: The settings; by default those of the environment.
         stream: An event stream of your own, which the plugin starts and stops.
         consumers: Consumers of your own, beside those that the settings name.
+        pages: Whether `/` is the board and `/api` the API's page; False where your own are there.
 
     Raises:
         SettingError: A variable has a wrong value.
@@ -51,8 +58,10 @@ class CharterPlugin(InitPlugin):
         *,
         stream: EventStream | None = None,
         consumers: Sequence[Consumer] = (),
+        pages: bool = True,
     ) -> None:
         self.settings = settings or load()
+        self.pages = pages
         self.runtime = Runtime(self.settings, stream=stream, consumers=consumers)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
@@ -63,7 +72,9 @@ class CharterPlugin(InitPlugin):
         app_config.after_exception.append(requests.after_exception)
         app_config.exception_handlers = {**exception_handlers(), **app_config.exception_handlers}
         app_config.lifespan.append(lambda _: runtime.run())
-        app_config.route_handlers.extend([self._api(), self._health(), page_router()])
+        app_config.route_handlers.extend([self._api(), self._health()])
+        if self.pages:
+            app_config.route_handlers.append(page_router())
         return app_config
 
     def _api(self) -> Router:
@@ -75,6 +86,7 @@ class CharterPlugin(InitPlugin):
             consumers_router(runtime.consumers),
             board_router(self._board()),
             traces_router(lambda: runtime.recent_spans),
+            documents_router(),
         ]
         own_pages = origin_guard(self.settings.allowed_origins)
         return Router(

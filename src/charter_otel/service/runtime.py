@@ -244,6 +244,7 @@ def _limits(settings: Settings) -> Limits:
     return Limits(
         max_frame_bytes=settings.max_frame_bytes,
         max_frames_per_second=settings.max_frames_per_second,
+        max_readings_per_second=settings.max_readings_per_second,
         max_connections=settings.max_connections,
         heartbeat_timeout=settings.heartbeat_timeout,
     )

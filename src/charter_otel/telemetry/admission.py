@@ -1,11 +1,12 @@
 """Who may connect: the checks before accept.
 
-First those that anybody can make for himself, from what he sent; then the token; only who has that
-learns how full the service is.
+First come those that anybody can make alone, from what was sent; then the token. Only a robot with
+a good token learns how full the service is.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from charter_otel.charter import ROBOT_ID_RULE, is_robot_id
 from charter_otel.telemetry.gateway import Gateway
@@ -16,6 +17,10 @@ BEARER_SUBPROTOCOL = "bearer."
 """What the subprotocol starts with that carries a browser's token: it cannot send the header."""
 
 _HEADERS = (b"authorization", b"host", b"origin")
+_PARAMETERS = 100
+_TRUE = frozenset({"1", "true", "yes", "on"})
+_FALSE = frozenset({"", "0", "false", "no", "off"})
+_ACK = "ack={}: ask for acknowledgements with 1, true, yes or on; leave it out otherwise."
 
 
 class Request(NamedTuple):
@@ -27,6 +32,8 @@ class Request(NamedTuple):
     subprotocols: Sequence[str]
     address: str | None = None
     """The client's; it is counted and told to nobody."""
+    query: Mapping[str, str] = {}
+    """Parameters of the query; of those that come twice, the first."""
 
 
 def request(scope: Any, robot_id: str) -> Request:
@@ -38,8 +45,20 @@ def request(scope: Any, robot_id: str) -> Request:
     }
     client = scope.get("client")
     return Request(
-        robot_id, headers, scope.get("subprotocols") or (), client[0] if client else None
+        robot_id,
+        headers,
+        scope.get("subprotocols") or (),
+        client[0] if client else None,
+        _query(scope["query_string"]),
     )
+
+
+def _query(text: bytes) -> Mapping[str, str]:
+    # Most robots send none. Litestar would keep what it parses as long as the connection lives.
+    if not text:
+        return {}
+    pairs = parse_qsl(text.decode("latin-1"), keep_blank_values=True, max_num_fields=_PARAMETERS)
+    return dict(reversed(pairs))
 
 
 class Admitted(NamedTuple):
@@ -48,7 +67,9 @@ class Admitted(NamedTuple):
     expires_at: float | None
     """Unix seconds at which its token expires; None where no tokens are asked for."""
     subprotocol: str | None
-    """What the accept names: a browser closes a connection whose server picks none it offered."""
+    """What the accept names, of those that the client offers."""
+    acknowledge: bool = False
+    """Whether the robot asks for acknowledgements."""
 
 
 class Refusal(NamedTuple):
@@ -81,7 +102,8 @@ def admit(gateway: Gateway, request: Request) -> Admitted | Refusal:
     refusal = _check_capacity(gateway, request.robot_id)
     if refusal is not None:
         return refusal
-    return Admitted(token and token.expires_at, _chosen(request.subprotocols))
+    acknowledge = request.query.get("ack", "").lower() in _TRUE
+    return Admitted(token and token.expires_at, _chosen(request.subprotocols), acknowledge)
 
 
 def _check_rate(gateway: Gateway, address: str | None) -> Refusal | None:
@@ -101,6 +123,8 @@ def _check_request(gateway: Gateway, request: Request) -> Refusal | None:
         return Refusal("invalid_robot_id", 400, "Bad Request", f"A robot id has {ROBOT_ID_RULE}.")
     if is_foreign(request.headers, gateway.allowed_origins):
         return Refusal("forbidden", 403, "Forbidden", "Pages of another origin may not connect.")
+    if (ack := request.query.get("ack", "").lower()) not in _TRUE | _FALSE:
+        return Refusal("invalid_query", 400, "Bad Request", _ACK.format(ack[:20]))
     return None
 
 
@@ -124,12 +148,24 @@ def _check_token(gateway: Gateway, request: Request) -> Token | Refusal:
     presented = _presented(request)
     if presented is None:
         return Refusal("unauthorized", 401, "Unauthorized", "Present the robot's token.")
+    return check_token(gateway.secrets, request.robot_id, presented)
+
+
+def check_token(secrets: Sequence[str], robot_id: str, presented: str) -> Token | Refusal:
+    """Return what the token says, if it opens the robot's socket."""
     try:
-        token = verify(gateway.secrets, presented)
+        token = verify(secrets, presented)
     except InvalidToken as error:
         return Refusal("unauthorized", 401, "Unauthorized", f"{error}.".capitalize())
-    if token.subject != request.robot_id:
+    if token.subject != robot_id:
         return Refusal("forbidden", 403, "Forbidden", "The token is not this robot's.")
+    if token.scopes and "robot" not in token.scopes:
+        return Refusal(
+            "forbidden",
+            403,
+            "Forbidden",
+            "The token is for REST: none of its scopes is 'robot'. A robot's token has no scopes.",
+        )
     return token
 
 
@@ -144,6 +180,5 @@ def _presented(request: Request) -> str | None:
 
 
 def _chosen(subprotocols: Sequence[str]) -> str | None:
-    """Choose a subprotocol; one with a token only where nothing else is offered."""
-    plain = (name for name in subprotocols if not name.startswith(BEARER_SUBPROTOCOL))
-    return next(plain, subprotocols[0] if subprotocols else None)
+    """Choose a subprotocol; never the one with a token, which logs of proxies would keep."""
+    return next((name for name in subprotocols if not name.startswith(BEARER_SUBPROTOCOL)), None)

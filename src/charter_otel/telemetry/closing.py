@@ -21,30 +21,48 @@ CODES: dict[CloseReason, int] = {
 The codes from 4400 on are those of the HTTP statuses that say the same.
 """
 
+CLOSED_BY = "charter.closed_by"
+"""Key of a ``websocket.disconnect`` with which a server says who closed first: the values below.
+
+ASGI has no word for it, so another server's messages are read for what they betray.
+"""
+ROBOT, SERVICE = "robot", "service"
+
 _SERVER_CODES = {
     CODES[CloseReason.RATE_LIMITED]: CloseReason.RATE_LIMITED,
     1002: CloseReason.PROTOCOL_ERROR,
     1003: CloseReason.PROTOCOL_ERROR,
-    1006: CloseReason.CONNECTION_LOST,
     1007: CloseReason.PROTOCOL_ERROR,
     1009: CloseReason.MESSAGE_TOO_BIG,
     1012: CloseReason.SERVER_SHUTDOWN,
 }
+"""Codes with which a server closes, by itself, what the session would go on with."""
+
+_PARSERS_CODES = frozenset({1002, 1007, 1009})
+"""Those of a parser that cannot go on."""
 
 
 def classify(disconnect: Mapping[str, Any]) -> CloseReason:
     """Return the reason behind an ASGI ``websocket.disconnect`` message.
 
-    uvicorn reports a lost connection as 1005 and leaves ``reason`` out; a close frame without a
-    code is 1005 too, with an empty ``reason``. So the missing key is what tells them apart, under
-    its sansio and its wsproto implementation.
+    Who closed first decides: a robot that closes disconnected by itself, whatever its code is.
     """
-    code = disconnect.get("code", 1005)
-    if code in _SERVER_CODES:
-        return _SERVER_CODES[code]
-    if code == 1005 and disconnect.get("reason") is None:  # noqa: PLR2004 - RFC 6455
+    code, told = disconnect.get("code", 1005), disconnect.get("reason")
+    closed_by = disconnect.get(CLOSED_BY)
+    if closed_by == ROBOT:
+        return CloseReason.CLIENT_DISCONNECT
+    # uvicorn reports a lost connection as 1005 and leaves the reason out; the reason of a close
+    # frame without a code, which is 1005 too, is empty.
+    if code == 1006 or (code == 1005 and told is None):  # noqa: PLR2004 - RFC 6455
         return CloseReason.CONNECTION_LOST
+    if closed_by == SERVICE or told is None or _is_a_parser_s(code, told):
+        return _SERVER_CODES.get(code, CloseReason.CLIENT_DISCONNECT)
     return CloseReason.CLIENT_DISCONNECT
+
+
+def _is_a_parser_s(code: int, told: str) -> bool:
+    """Return whether uvicorn's parser closed: it says why, but for text that is not UTF-8."""
+    return code in _PARSERS_CODES and (bool(told) or code == 1007)  # noqa: PLR2004
 
 
 def is_expected(reason: CloseReason) -> bool:

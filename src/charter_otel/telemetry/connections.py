@@ -35,6 +35,7 @@ class Connection:
         "opened",
         "opened_ns",
         "owner",
+        "readings",
         "robot_id",
         "shared",
     )
@@ -52,12 +53,13 @@ class Connection:
         self.robot_id = robot_id
         self.id = f"ws_{robot_id}_{int(self.connected_at)}_{secrets.token_hex(4)}"
         self.handshake = handshake
-        self.expires = (
-            math.inf if expires_at is None else self.opened + (expires_at - self.connected_at)
-        )
+        self.expires = math.inf
         """When the token expires, of the monotonic clock."""
+        self.expire_at(expires_at)
         self.frames = 0
-        """Readings taken."""
+        """Frames with readings."""
+        self.readings = 0
+        """Readings taken, those of lists one by one."""
         self.ending: CloseReason | None = None
         """Why the service ends the connection, once it does."""
         self.owner = ""
@@ -86,6 +88,10 @@ class Connection:
         """Unix seconds of the last frame, or of accept where there was none."""
         return self.connected_at + (self.last_seen - self.opened)
 
+    def expire_at(self, at: float | None) -> None:
+        """Set when the robot's token expires, in Unix seconds; None is never."""
+        self.expires = math.inf if at is None else time.monotonic() + (at - time.time())
+
     def seen(self) -> None:
         """Note a sign of life."""
         self.last_seen = time.monotonic()
@@ -112,6 +118,8 @@ class Connections:
         """By robot id: the newest."""
         self.frames: Counter[str] = Counter()
         """Frames received, by outcome."""
+        self.readings: Counter[str] = Counter()
+        """Readings received, by outcome."""
         self._all_closed = asyncio.Event()
         self._all_closed.set()
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry.connections import Connection
@@ -23,17 +23,30 @@ _SERVICES_OWN = frozenset(
 """Ends that say nothing of how steady a robot is."""
 
 
+class Lateness(NamedTuple):
+    """Late readings of a robot, since when no newer one has come."""
+
+    offset: float
+    """The robot's clock less this process's monotonic one, at the first of them."""
+    since: float
+    """Time of the first, of the monotonic clock."""
+
+
 class Robot:
     """A robot as this instance knows it."""
 
     __slots__ = (
+        "arrived_at",
+        "clock_is_behind",
         "connected_at",
         "connection",
         "connection_id",
         "disconnected_at",
         "flaps",
         "last_reason",
+        "lateness",
         "reading",
+        "reading_from",
         "robot_id",
         "seen_at",
         "updated_at",
@@ -50,8 +63,16 @@ class Robot:
         self.flaps: Flaps | None = None
         """How often it went lately; None where it never did."""
         self.reading: Frame | None = None
+        """The newest reading."""
+        self.reading_from: str | None = None
+        """The connection that it came over."""
         self.updated_at = 0.0
-        """Unix seconds at which the last reading came."""
+        """Its time, in Unix seconds: the robot's own ``timestamp`` where that can be right."""
+        self.arrived_at = 0.0
+        """Unix seconds at which it came here."""
+        self.lateness: Lateness | None = None
+        self.clock_is_behind = False
+        """Whether the robot's clock was set back, and still is."""
 
     @property
     def online(self) -> bool:
@@ -59,8 +80,8 @@ class Robot:
         return self.connection is not None
 
     def talked_on(self, connection: Connection) -> bool:
-        """Return whether the last reading came over the connection."""
-        return self.reading is not None and self.updated_at >= connection.connected_at
+        """Return whether the newest reading came over the connection."""
+        return self.reading_from == connection.id
 
     def presence(self) -> dict[str, Any]:
         """Return what `GET /api/telemetry/robots` shows."""
@@ -168,9 +189,3 @@ class Fleet:
         if len(self._robots) >= self._capacity and self._offline:
             longest = next(iter(self._offline))
             del self._offline[longest], self._robots[longest]
-
-
-def take_reading(robot: Robot, reading: Frame) -> None:
-    """Keep the robot's last reading."""
-    robot.reading = reading
-    robot.updated_at = time.time()

@@ -1,5 +1,6 @@
 """What is observed of connections and robots: read from the registry itself, so it cannot drift."""
 
+import math
 from collections.abc import Callable
 from itertools import islice
 
@@ -21,15 +22,11 @@ _READINGS: tuple[tuple[Metric, str, Callable[[Frame], float]], ...] = (
 """Each metric of a reading, the condition whose robots have its series first, and its value."""
 
 
+QUANTILES = (0.5, 0.9, 0.99, 1.0)
+
+
 def observe(instruments: Instruments, gateway: Gateway) -> None:
-    """Have the metrics of the gateway read at each collection."""
-
-    def active() -> Observed:
-        yield len(gateway.connections), {}
-
-    def frames() -> Observed:
-        for outcome, count in list(gateway.connections.frames.items()):
-            yield count, {semconv.CHARTER_FRAME_OUTCOME: outcome}
+    """Register the metrics of the gateway, which are read at each collection."""
 
     def robots() -> Observed:
         offline = gateway.fleet.offline
@@ -48,14 +45,44 @@ def observe(instruments: Instruments, gateway: Gateway) -> None:
             yield max(0, len(robots) - ROBOT_SERIES), _condition(name)
 
     conditions = Conditions(gateway.fleet)
-    instruments.observe(semconv.CHARTER_CONNECTION_ACTIVE, active)
-    instruments.observe(semconv.CHARTER_FRAME_RECEIVED, frames)
+    _observe_traffic(instruments, gateway)
     instruments.observe(semconv.CHARTER_ROBOT_COUNT, robots)
     instruments.observe(semconv.CHARTER_ROBOT_CONDITION_COUNT, counts)
     instruments.observe(semconv.CHARTER_ROBOT_OMITTED, omitted)
     instruments.observe(semconv.CHARTER_ROBOT_ONLINE, online)
     for metric, condition, value in _READINGS:
         instruments.observe(metric, _reading(conditions, condition, value))
+
+
+def _observe_traffic(instruments: Instruments, gateway: Gateway) -> None:
+    connections = gateway.connections
+
+    def active() -> Observed:
+        yield len(connections), {}
+
+    def frames() -> Observed:
+        for outcome, count in list(connections.frames.items()):
+            yield count, {semconv.CHARTER_FRAME_OUTCOME: outcome}
+
+    def readings() -> Observed:
+        for outcome, count in list(connections.readings.items()):
+            yield count, {semconv.CHARTER_READING_OUTCOME: outcome}
+
+    instruments.observe(semconv.CHARTER_CONNECTION_ACTIVE, active)
+    instruments.observe(semconv.CHARTER_FRAME_RECEIVED, frames)
+    instruments.observe(semconv.CHARTER_READING_RECEIVED, readings)
+    instruments.observe(semconv.CHARTER_READING_AGE, lambda: _ages(gateway))
+
+
+def _ages(gateway: Gateway) -> Observed:
+    """Read how old the newest readings were when they came."""
+    ages = sorted(
+        max(0.0, robot.arrived_at - robot.updated_at)
+        for robot in gateway.fleet
+        if robot.connection is not None and robot.talked_on(robot.connection)
+    )
+    for share in QUANTILES if ages else ():
+        yield ages[math.ceil(share * len(ages)) - 1], {semconv.CHARTER_QUANTILE: share}
 
 
 def _reading(

@@ -38,7 +38,15 @@ WEBSOCKET_PATH = "/ws/{robot_id}"
 WEBSOCKET_ROUTE = PATH + WEBSOCKET_PATH
 """The template that spans and metrics name; it holds no robot id."""
 
-FEATURES = ("readings", "presence", "acknowledgements", "pings", "trace_context")
+FEATURES = (
+    "readings",
+    "reading_lists",
+    "presence",
+    "acknowledgements",
+    "pings",
+    "token_renewal",
+    "trace_context",
+)
 """What a robot or a dashboard may count on."""
 
 METRICS = ("cpu_usage", "memory_usage", "network_latency_ms", "battery_percentage")
@@ -153,7 +161,7 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
             outcome = "accepted"
             connection = Connection(robot_id, span.get_span_context(), verdict.expires_at)
             robot = await _established(gateway, connection, span)
-            return Session(socket, connection, robot, gateway)
+            return Session(socket, connection, robot, gateway, acknowledge=verdict.acknowledge)
     finally:
         instrumentation.instruments.handshake_duration.record(
             time.perf_counter() - started, {semconv.CHARTER_HANDSHAKE_OUTCOME: outcome}
@@ -180,7 +188,13 @@ async def _refuse(socket: Socket, robot_id: str, refusal: Refusal, span: Span) -
     named = {"robot_id": robot_id} if is_robot_id(robot_id) else {}
     if named:
         span.set_attribute(semconv.CHARTER_ROBOT_ID, robot_id)
-    log.warning("handshake refused", outcome=refusal.outcome, status=refusal.status, **named)
+    log.warning(
+        "handshake refused",
+        outcome=refusal.outcome,
+        status=refusal.status,
+        why=refusal.detail,
+        **named,
+    )
     await refuse(socket, refusal)
 
 

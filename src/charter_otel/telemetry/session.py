@@ -11,11 +11,13 @@ from litestar.exceptions import LitestarException
 
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry import frames
+from charter_otel.telemetry.admission import Refusal, check_token
 from charter_otel.telemetry.closing import CODES, classify
 from charter_otel.telemetry.connections import Connection
-from charter_otel.telemetry.fleet import Robot, take_reading
-from charter_otel.telemetry.frames import BadFrame, Frame
+from charter_otel.telemetry.fleet import Robot
+from charter_otel.telemetry.frames import BadFrame, Frame, NewToken, Ping, Readings
 from charter_otel.telemetry.gateway import Gateway
+from charter_otel.telemetry.readings import take_reading, take_readings
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that a close frame may take; a robot that does not read is left to the server."""
@@ -39,7 +41,8 @@ class Session:
         socket: The accepted WebSocket.
         connection: Its entry among the open connections.
         robot: The robot whose readings come.
-        gateway: Limits and counts.
+        gateway: Limits, counts, and the secrets of tokens.
+        acknowledge: Whether the robot asks for acknowledgements.
     """
 
     __slots__ = (
@@ -48,7 +51,9 @@ class Session:
         "_bad_in_a_row",
         "_counts",
         "_drawn",
+        "_gateway",
         "_limits",
+        "_listed",
         "_rate",
         "_robot",
         "_socket",
@@ -57,14 +62,23 @@ class Session:
     )
 
     def __init__(
-        self, socket: Socket, connection: Connection, robot: Robot, gateway: Gateway
+        self,
+        socket: Socket,
+        connection: Connection,
+        robot: Robot,
+        gateway: Gateway,
+        *,
+        acknowledge: bool = False,
     ) -> None:
         self._socket = socket
         self.connection = connection
         self._robot = robot
+        self._gateway = gateway
         self._limits = gateway.limits
-        self._counts = gateway.connections.frames
-        self._acknowledge = _asks_for_acks(socket)
+        self._counts = gateway.connections
+        self._acknowledge = acknowledge
+        self._listed = (0.0, connection.last_seen)
+        """Readings of lists that count still, and when the last ones came."""
         self._rate = self._allowance = float(gateway.limits.max_frames_per_second)
         self._drawn = connection.last_seen
         self._bad_in_a_row = 0
@@ -111,7 +125,7 @@ class Session:
             await asyncio.wait_for(self._socket.close(code, reason.value), CLOSE_TIMEOUT)
 
     def _take(self, data: str | bytes) -> str | None:
-        """Take one frame and give the answer to it, if any."""
+        """Take one frame, and return the answer to it, if any."""
         if not self._allowed():
             bad = BadFrame(
                 "rate_limited", f"more than {self._limits.max_frames_per_second} frames a second"
@@ -123,10 +137,11 @@ class Session:
                 BadFrame("message_too_big", f"more than {self._limits.max_frame_bytes} bytes")
             )
         frame = frames.parse(data)
-        if isinstance(frame, BadFrame):
-            return self._refuse(frame)
+        answer = frame if isinstance(frame, BadFrame) else self._accept(frame)
+        if isinstance(answer, BadFrame):
+            return self._refuse(answer)
         self._bad_in_a_row = 0
-        return self._accept(frame)
+        return answer
 
     def _allowed(self) -> bool:
         """Draw from an allowance that fills at the permitted rate up to one second's worth."""
@@ -139,17 +154,66 @@ class Session:
         self._allowance = allowance - 1 if allowed else allowance
         return allowed
 
-    def _accept(self, frame: Frame | frames.Ping) -> str | None:
-        if isinstance(frame, frames.Ping):
-            self._counts["ping"] += 1
+    def _accept(self, frame: Frame | Readings | Ping | NewToken) -> str | BadFrame | None:
+        if isinstance(frame, Frame):
+            connection, counts = self.connection, self._counts
+            counts.frames["reading"] += 1
+            connection.frames += 1
+            connection.readings += 1
+            counts.readings[take_reading(self._robot, frame, connection)] += 1
+            return frames.ack(connection.readings) if self._acknowledge else None
+        if isinstance(frame, Ping):
+            self._counts.frames["ping"] += 1
             return frames.PONG
-        self._counts["reading"] += 1
-        self.connection.frames += 1
-        take_reading(self._robot, frame)
-        return frames.ack(self.connection.frames) if self._acknowledge else None
+        return self._renew(frame) if isinstance(frame, NewToken) else self._accept_list(frame)
+
+    def _accept_list(self, readings: Readings) -> str | BadFrame | None:
+        """Take a list of readings; those that are refused are named and harm no others."""
+        taken, refused = readings
+        if not self._allows(len(taken) + len(refused)):
+            limit = self._limits.max_readings_per_second
+            return BadFrame("rate_limited", f"more than {limit} readings a second")
+        problem = BadFrame("invalid_reading", frames.refused(readings)) if refused else None
+        if not taken:
+            return problem
+        connection, counts = self.connection, self._counts
+        outcomes = take_readings(self._robot, taken, connection)
+        counts.frames["readings"] += 1
+        counts.readings.update(outcomes)
+        counts.readings["refused"] += len(refused)
+        connection.frames += 1
+        connection.readings += len(taken)
+        if self._acknowledge:
+            return frames.ack_list(connection.readings, outcomes, refused)
+        return frames.error(problem) if problem else None
+
+    def _allows(self, count: int) -> bool:
+        """Draw from an allowance likewise, which a list of full length fits into at any rate."""
+        rate = max(self._limits.max_readings_per_second, frames.MAX_READINGS)
+        level, at = self._listed
+        now = self.connection.last_seen
+        level = max(0.0, level - (now - at) * rate)
+        allowed = level + count <= rate
+        self._listed = (level + count if allowed else level, now)
+        return allowed
+
+    def _renew(self, frame: NewToken) -> str | BadFrame:
+        """Take a new token in place of the handshake's; one that is refused changes nothing."""
+        secrets = self._gateway.secrets
+        expires_at = None
+        if secrets:
+            verdict = check_token(secrets, self.connection.robot_id, frame.token)
+            if isinstance(verdict, Refusal):
+                return BadFrame("invalid_token", verdict.detail)
+            expires_at = verdict.expires_at
+            self.connection.expire_at(expires_at)
+        self._counts.frames["token"] += 1
+        return frames.renewed(expires_at)
 
     def _refuse(self, bad: BadFrame) -> str:
-        self._counts[bad.code] += 1
+        self._counts.frames[bad.code] += 1
+        if bad.code == "invalid_reading":
+            self._counts.readings["refused"] += 1
         self._bad_in_a_row += 1
         if self._bad_in_a_row >= self._limits.max_bad_frames and self._verdict is None:
             limited = bad.code == "rate_limited"
@@ -161,8 +225,3 @@ class Session:
         # the receive that comes to it, which knows how it went.
         with contextlib.suppress(OSError, RuntimeError):
             await self._socket.send({"type": "websocket.send", "text": answer, "bytes": None})
-
-
-def _asks_for_acks(socket: Socket) -> bool:
-    # Litestar keeps what it has parsed as long as the connection lives.
-    return bool(socket.scope["query_string"]) and socket.query_params.get("ack") == "1"

@@ -1,5 +1,6 @@
-"""The page at ``GET /`` and its files, as they lie in the package: no build step, no other host."""
+"""The pages at ``GET /`` and ``GET /api`` with their files, as they lie in the package."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any
@@ -30,7 +31,6 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 
-_PAGE = "index.html"
 _MEDIA_TYPES = {
     "html": "text/html",
     "css": "text/css",
@@ -61,9 +61,9 @@ class File:
 
 
 def page_router() -> Router:
-    """Return the routes of the page and its files.
+    """Return the routes of the board, of the API's page, and of the files of both.
 
-    They are open: the page holds nothing, and asks for a token where the API wants one.
+    They are open: the pages hold nothing, and ask for a token where the API wants one.
     """
     contents = {
         entry.name: entry.read_bytes()
@@ -73,13 +73,19 @@ def page_router() -> Router:
     found = {name: File(name, content) for name, content in contents.items()}
 
     @get("/", sync_to_thread=False)
-    def get_page(request: AnyRequest) -> Response[bytes]:
+    def get_board(request: AnyRequest) -> Response[bytes]:
         """Return the board."""
-        return _beside(request, contents[_PAGE]).answer(request)
+        last = _last(request)
+        return _page("index.html", contents, f"{last}/" if last else "").answer(request)
+
+    @get("/api", sync_to_thread=False)
+    def get_reference(request: AnyRequest) -> Response[bytes]:
+        """Return the API's page."""
+        return _page("api.html", contents, "" if _last(request) else "../").answer(request)
 
     @get("/board/{name:str}", sync_to_thread=False)
     def get_file(request: AnyRequest, name: FromPath[str]) -> Response[bytes]:
-        """Return a file of the board."""
+        """Return a file of the pages."""
         file = found.get(name)
         if file is None:
             raise NotFoundException(f"The board has no file {name!r}.")
@@ -87,14 +93,24 @@ def page_router() -> Router:
 
     return Router(
         "/",
-        route_handlers=[get_page, get_file],
+        route_handlers=[get_board, get_reference, get_file],
         include_in_schema=False,
         opt={UNTRACED: True},
     )
 
 
-def _beside(request: AnyRequest, page: bytes) -> File:
-    """Return the page with addresses that hold below any prefix, with a slash at its end or not."""
-    # Litestar takes the slash at the end off the path, and leaves the raw one as it came.
-    last = request.scope["raw_path"].rpartition(b"/")[2]
-    return File(_PAGE, page.replace(b"{base}", last + b"/" if last else b""))
+def _page(name: str, contents: Mapping[str, bytes], base: str) -> File:
+    """Return a page whose addresses hold below any prefix.
+
+    Args:
+        name: Its file.
+        contents: All files.
+        base: What leads from the page's own address to where the service is.
+    """
+    return File(name, contents[name].replace(b"{base}", base.encode()))
+
+
+def _last(request: AnyRequest) -> str:
+    """Return what follows the last slash of the address that was asked for."""
+    # Litestar takes a slash at the end off the path, and leaves the raw one as it came.
+    return request.scope["raw_path"].decode().rpartition("/")[2]

@@ -54,6 +54,11 @@ export function link(address, text, attributes = {}) {
   return el("a", { href: address, ...attributes }, text);
 }
 
+/** Return text in which what stands between back-ticks is code. */
+export function prose(text) {
+  return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
+}
+
 /** Return a moment as an element whose age the ticker keeps right. */
 export function moment(seconds, { suffix = " ago" } = {}) {
   if (seconds === null || seconds === undefined) return el("span", { class: "faint" }, "–");

@@ -1,6 +1,6 @@
 // Brings it together: REST tells how things stand, the event stream when to ask again.
 
-import { Refused, get, hasToken, setToken } from "./api.js";
+import { Refused, get } from "./api.js";
 import { Details } from "./details.js";
 import { byId, say } from "./dom.js";
 import { Feed } from "./feed.js";
@@ -12,6 +12,7 @@ import { Events, Readings, Series } from "./store.js";
 import { Follower } from "./stream.js";
 import * as theme from "./theme.js";
 import * as tiles from "./tiles.js";
+import * as token from "./token.js";
 
 const EVERY = 2_000;
 const EVERY_IN_BACKGROUND = 15_000;
@@ -95,7 +96,7 @@ function take(overview, ready) {
 }
 
 function failed(error) {
-  if (error instanceof Refused && error.wantsToken) askForToken(error);
+  if (error instanceof Refused && error.wantsToken) token.ask(error);
   else if (!(error instanceof Refused)) lost(error);
 }
 
@@ -139,35 +140,13 @@ const follower = new Follower({
   onLost(error) {
     if (error instanceof Refused && error.wantsToken) {
       showLink("waiting", "waits for a token");
-      askForToken(error);
+      token.ask(error);
     } else if (error instanceof Refused && error.status === 503) {
       showLink("lost", "no events");
       lostAt ??= now();
     } else lost(error);
   },
 });
-
-function askForToken(error) {
-  const dialog = byId("token");
-  byId("sign-in").hidden = false;
-  if (dialog.open) return;
-  say(byId("token-why"), hasToken() ? error.message : "Robots, jobs and events are shown to those who may read.");
-  dialog.showModal();
-}
-
-function setUpToken() {
-  const dialog = byId("token");
-  byId("sign-in").addEventListener("click", () => dialog.showModal());
-  dialog.addEventListener("close", () => {
-    const field = dialog.querySelector("input");
-    if (dialog.returnValue !== "use" || !field.value.trim()) return;
-    setToken(field.value.trim());
-    field.value = "";
-    dialog.returnValue = "";
-    follower.retry();
-    refresh();
-  });
-}
 
 /** Keep what the page says of time right. */
 function tick() {
@@ -195,7 +174,10 @@ function onKey(event) {
 
 theme.setUp(byId("theme"));
 tiles.setUp();
-setUpToken();
+token.setUp(() => {
+  follower.retry();
+  refresh();
+});
 document.addEventListener("keydown", onKey);
 document.addEventListener("visibilitychange", () => document.hidden || refresh());
 window.addEventListener("online", () => follower.retry());
