@@ -20,7 +20,7 @@ from charter_otel.charter import Event, EventType
 from charter_otel.emit import Emitter, get_emitter
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.server.server import Server, configure, listen
-from charter_otel.service import runtime
+from charter_otel.service import backend, runtime
 from charter_otel.service.app import create_app
 from charter_otel.service.plugin import CharterPlugin
 from charter_otel.service.settings import Settings, load
@@ -126,7 +126,13 @@ def main(port: str, rate: str, capacity: str = str(CAPACITY)) -> None:
     settings = load()
     _write_lines(settings)
 
-    def connect(url: str, *, observer: Observer, spool: Path, partitions: int) -> EventStream:
+    def connect(
+        url: str,
+        *,
+        observer: Observer | None = None,
+        spool: Path | None = None,
+        partitions: int = 1,
+    ) -> EventStream:
         assert partitions == 1
         return RedisStream(
             url, observer=observer, spool=spool, capacity=int(capacity), min_idle=MIN_IDLE
@@ -134,7 +140,7 @@ def main(port: str, rate: str, capacity: str = str(CAPACITY)) -> None:
 
     with (
         patch.object(runtime, "Emitter", Telling),
-        patch.object(runtime, "connect", connect),
+        patch.object(backend, "connect", connect),
         listen("127.0.0.1", int(port)) as listening,
     ):
         app = create_app(settings)

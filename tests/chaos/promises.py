@@ -1,4 +1,4 @@
-"""All faults, and the class that the README promises for each."""
+"""All faults, and the class that the table beside this file promises for each."""
 
 import re
 from functools import cache
@@ -18,7 +18,7 @@ EVERY: tuple[Fault, ...] = (
     instances_in_parts,
 )
 
-_README = Path(__file__).parents[2] / "README.md"
+_README = Path(__file__).with_name("README.md")
 _TABLE = re.compile(r"\| fault of `make chaos` \|.*\n\|[-|]+\n((?:\|.*\n)+)")
 
 
