@@ -95,9 +95,31 @@ COLLECTOR = (
     COLLECTOR_UPTIME,
 )
 
-TARGET_INFO = Metric("target.info", "gauge", "", "", (SERVICE_VERSION,))
+TARGET_INFO = Metric(
+    "target.info",
+    "gauge",
+    "",
+    "",
+    (SERVICE_VERSION, "host.name", "deployment.environment.name", "k8s.cluster.name"),
+)
 ALERTS_FIRING = Metric("charter:alerts:firing", "gauge", "", "", ("alertname", "severity"))
 """What fires, but the watchdog; recorded by `rules/recorded.py`."""
 ALERTS_SINCE = Metric("charter:alerts:since", "gauge", "", "", ("alertname", "severity"))
 """When what fires or is about to became so; recorded likewise."""
-PROMETHEUS = (TARGET_INFO, ALERTS_FIRING, ALERTS_SINCE)
+OBJECTIVE_ERRORS = Metric("charter:objective:error_ratio", "gauge", "", "", ("objective", "window"))
+"""Share of what failed an objective within a window; recorded by `rules/objectives.py`."""
+OBJECTIVE_BUDGET = Metric("charter:objective:budget", "gauge", "", "", ("objective",))
+"""Share that may fail; recorded likewise."""
+INSTANCES_GONE = Metric("charter:instances:gone", "gauge", "", "")
+"""Instances that died, hang or have stopped; recorded by `rules/service.py`."""
+AVAILABILITY = Metric("charter:robots:availability", "gauge", "", "")
+"""Share of the robots which want to be connected that are; recorded likewise."""
+PROMETHEUS = (
+    OBJECTIVE_ERRORS,
+    OBJECTIVE_BUDGET,
+    AVAILABILITY,
+    INSTANCES_GONE,
+    TARGET_INFO,
+    ALERTS_FIRING,
+    ALERTS_SINCE,
+)

@@ -38,6 +38,11 @@ def label(attribute: str) -> str:
     return re.sub(r"[^a-zA-Z0-9_]", "_", attribute)
 
 
+def seconds(duration: str) -> float:
+    """Return the seconds of a duration in Prometheus's notation."""
+    return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[duration[-1]]
+
+
 def select(metric: Metric, *matchers: str, part: Part = "") -> str:
     """Select a metric's series of the jobs and instances that the dashboard shows.
 

@@ -21,8 +21,8 @@ class Links:
 
     def dashboard(self, uid: str, variables: Mapping[str, str]) -> str:
         """Return the address of a dashboard; the variables' values are templates."""
-        query = "&".join(f"var-{name}={value}" for name, value in variables.items())
-        return f"{self.grafana}/d/{uid}" + (f"?{query}" if query else "")
+        query = "".join(f"&var-{name}={value}" for name, value in variables.items())
+        return f"{self.grafana}/d/{uid}?from=now-1h&to=now{query}"
 
     def trace(self, query: str) -> str:
         """Return the address of a trace, or of a search for traces.
@@ -74,7 +74,7 @@ class Alert:
 
     def rule(self, links: Links) -> dict[str, Any]:
         """Return the rule as the rule file has it."""
-        timing = {"for": self.hold, "keep_firing_for": self.keep}
+        timing = {"for": self.hold.removeprefix("0s"), "keep_firing_for": self.keep}
         return {
             "alert": self.name,
             "expr": self.expr,

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from charter_otel.otel.semconv import Metric
 from dashboards import external
 from dashboards.rules.alert import Alert, of_label
-from dashboards.rules.expressions import grown, series
+from dashboards.rules.expressions import COLLECTOR_UPTIME, grown, series
 from dashboards.rules.thresholds import Thresholds
 
 DASHBOARD = "charter-pipeline"
@@ -26,7 +26,9 @@ def alerts(limits: Thresholds) -> list[Alert]:
 
 
 def _any(metrics: Iterable[Metric], window: str, by: str) -> str:
-    return "\nor ".join(f"{grown(series(metric), window, by)} > 0" for metric in metrics)
+    return "\nor ".join(
+        f"{grown(series(metric), window, by, COLLECTOR_UPTIME)} > 0" for metric in metrics
+    )
 
 
 def _refusing(limits: Thresholds) -> Alert:

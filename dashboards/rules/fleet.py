@@ -6,9 +6,12 @@ from charter_otel.otel.semconv import Metric
 from dashboards.promql import at_most
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import (
+    CONDITION,
     REASON,
     ROBOT_ID,
     grown,
+    living,
+    robots_in,
     series,
     unexpected_closes,
 )
@@ -16,6 +19,8 @@ from dashboards.rules.thresholds import Thresholds
 
 OVERVIEW = "charter-fleet"
 INCIDENTS = "charter-incidents"
+NAMED = 10
+"""Robots that a page about many names."""
 
 _ROBOT = f"job, {ROBOT_ID}"
 _LABELS = {"robot_id": of_label(ROBOT_ID)}
@@ -34,6 +39,7 @@ def alerts(limits: Thresholds) -> list[Alert]:
         _fleet(limits),
         _battery(limits),
         _cpu(limits),
+        _omitted(limits),
     ]
 
 
@@ -73,48 +79,66 @@ def _short(limits: Thresholds) -> Alert:
 
 
 def _flapping(limits: Thresholds) -> Alert:
-    changes = f"changes({series(semconv.CHARTER_ROBOT_ONLINE)}[{limits.flapping_window}])"
+    metric = series(semconv.CHARTER_ROBOT_ONLINE)
+    changes = f"topk({NAMED}, sum by ({ROBOT_ID}) (changes({metric}[{limits.flapping_window}])))"
     return Alert(
         name="RobotFlapping",
         severity="warning",
-        expr=f"sum by ({_ROBOT}) ({changes}) >= {limits.flapping_changes}",
-        summary=f"Robot {_NAME} connects and disconnects again and again",
-        description=f"The presence of {_NAME} changed {{{{ $value }}}} times"
-        f" within {limits.flapping_window}.",
-        dashboard=OVERVIEW,
-        variables=_VARIABLES,
-        traces=_OF_ROBOT,
-        labels=_LABELS,
+        expr=f"{robots_in('flapping')} > 0",
+        summary="Robots connect and disconnect again and again",
+        description=f"{{{{ $value }}}} robots come and go; most often {_named(changes)}.",
+        dashboard=INCIDENTS,
+        traces=_CONNECTIONS,
+        keep=limits.reading_keep,
     )
 
 
 def _fleet(limits: Thresholds) -> Alert:
-    window, online = limits.fleet_window, series(semconv.CHARTER_ROBOT_ONLINE)
-    seen = f"max by ({_ROBOT}) (max_over_time({online}[{window}])) == 1"
-    there = f"max by ({_ROBOT}) ({online}) == 1"
-    lost = f"count by (job) (\n  {seen}\n  unless on ({_ROBOT})\n  {there}\n)"
-    closes = unexpected_closes(window, "job")
+    lost = robots_in("lost")
+    online = f"sum by (job) ({living(series(semconv.CHARTER_CONNECTION_ACTIVE))})"
+    many = f"clamp_min({limits.fleet_share} * ({lost} + {online}), {limits.fleet_robots})"
     return Alert(
         name="FleetDisconnected",
         severity="critical",
         expr=(
-            f"{lost} >= {limits.fleet_robots}\n"
-            f"and on (job) {lost} / on (job) count by (job) ({seen}) > {limits.fleet_share}\n"
-            f"and on (job) {closes} >= {limits.fleet_robots}"
+            f"{lost} >= {many}\n"
+            f"and on (job) (\n"
+            f"  {unexpected_closes(limits.fleet_window, 'job')} >= {many}\n"
+            f'  or ALERTS{{alertname="FleetDisconnected", alertstate="firing"}}\n'
+            f")"
         ),
         summary="Many robots lost their connection at once",
-        description=f"{{{{ $value }}}} robots that were online within {window} are not any more,"
-        " and nobody meant it.",
+        description="{{ $value }} robots are lost, and nobody meant it.",
         dashboard=OVERVIEW,
         traces=_CONNECTIONS,
         hold=limits.fleet_for,
+        keep=limits.fleet_keep,
+    )
+
+
+def _omitted(limits: Thresholds) -> Alert:
+    omitted = living(series(semconv.CHARTER_ROBOT_OMITTED))
+    return Alert(
+        name="RobotsOmitted",
+        severity="warning",
+        expr=f"sum by (job, {CONDITION}) ({omitted}) > 0",
+        summary=f"More robots are {of_label(CONDITION)} than have series of their own",
+        description=f"{{{{ $value }}}} robots in the condition {of_label(CONDITION)} are counted,"
+        " but have no series: pages and panels of single robots do not name them.",
+        dashboard=OVERVIEW,
+        traces=_CONNECTIONS,
+        hold=limits.omitted_for,
     )
 
 
 def _battery(limits: Thresholds) -> Alert:
+    charge = _value(semconv.CHARTER_ROBOT_BATTERY_CHARGE)
     return _reading(
         name="LowBattery",
-        expr=f"{_value(semconv.CHARTER_ROBOT_BATTERY_CHARGE)} < {limits.battery_low}",
+        expr=(
+            f"{charge} < {limits.battery_low}\n"
+            f"or {charge} < {limits.battery_recovered} {_still('LowBattery')}"
+        ),
         summary=f"Battery of robot {_NAME} is low",
         description=f"{_NAME} has {{{{ $value | humanizePercentage }}}} left.",
         hold=limits.battery_for,
@@ -123,9 +147,12 @@ def _battery(limits: Thresholds) -> Alert:
 
 
 def _cpu(limits: Thresholds) -> Alert:
+    usage = _value(semconv.CHARTER_ROBOT_CPU_UTILIZATION)
     return _reading(
         name="HighCpu",
-        expr=f"{_value(semconv.CHARTER_ROBOT_CPU_UTILIZATION)} > {limits.cpu_high}",
+        expr=(
+            f"{usage} > {limits.cpu_high}\nor {usage} > {limits.cpu_recovered} {_still('HighCpu')}"
+        ),
         summary=f"CPU usage of robot {_NAME} is high",
         description=f"{_NAME} uses {{{{ $value | humanizePercentage }}}} of its CPU.",
         hold=limits.cpu_for,
@@ -133,9 +160,22 @@ def _cpu(limits: Thresholds) -> Alert:
     )
 
 
+def _still(alert: str) -> str:
+    """Return the condition that the robot's alert fires already."""
+    return f'and on ({_ROBOT}) ALERTS{{alertname="{alert}", alertstate="firing"}}'
+
+
 def _value(metric: Metric) -> str:
-    # After a change of instance two series of a robot are there for a while.
-    return f"min by ({_ROBOT}) ({series(metric)})"
+    # A robot that moved has a series of the instance that it left, for a while.
+    return f"min by ({_ROBOT}) ({living(series(metric))})"
+
+
+def _named(robots: str) -> str:
+    """Return the template that names the robots of a query."""
+    return (
+        f"{{{{ range query `{robots}` }}}}"
+        f"{{{{ if gt .Value 0.0 }}}}{{{{ .Labels.{ROBOT_ID} }}}} {{{{ end }}}}{{{{ end }}}}"
+    )
 
 
 def _reading(

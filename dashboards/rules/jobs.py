@@ -4,7 +4,7 @@ from charter_otel.metrics.jobs import JOB_ID as AGGREGATION
 from charter_otel.otel import semconv
 from dashboards.promql import at_most
 from dashboards.rules.alert import Alert, of_label
-from dashboards.rules.expressions import ERROR, JOB_ID, grown, series
+from dashboards.rules.expressions import ERROR, HEARTBEAT, JOB_ID, grown, living, series
 from dashboards.rules.thresholds import Thresholds
 
 DASHBOARD = "charter-incidents"
@@ -56,13 +56,21 @@ def _failing(limits: Thresholds) -> Alert:
 
 
 def _missing(limits: Thresholds) -> Alert:
+    """Return the alert that a job does not run although the service lives.
+
+    Where nobody is heard of, the service or the Collector is down, and that has its own alert.
+    """
     success = series(semconv.CHARTER_JOB_LAST_SUCCESS)
     known = series(semconv.CHARTER_JOB_LAST_SUCCESS, f'{JOB_ID}="{AGGREGATION}"')
     after = limits.job_missing_after_s
+    never = f"group by (job) ({living(HEARTBEAT)}) unless on (job) {known}"
     return Alert(
         name="JobMissing",
         severity="critical",
-        expr=(f"time() - max by ({JOB_ID}) ({success}) > {after}\nor absent({known})"),
+        expr=(
+            f"time() - max by ({_BY}) ({living(success)}) > {after}\n"
+            f'or label_replace({never}, "{JOB_ID}", "{AGGREGATION}", "", "")'
+        ),
         summary=f"Job {_NAME} does not run",
         description=f"{_NAME} has had no successful run for {after} s, or no instance reports it.",
         dashboard=DASHBOARD,

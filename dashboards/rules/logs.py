@@ -66,5 +66,6 @@ def _robot(limits: Thresholds) -> Alert:
         f" (correlation id {of_label(_CORRELATION)})",
         dashboard=DASHBOARD,
         traces=of_label(_CORRELATION),
+        variables={"robot": of_label(ROBOT_ID)},
         labels={"robot_id": of_label(ROBOT_ID)},
     )

@@ -1,8 +1,8 @@
 """From which value and for how long something is an alert.
 
-The specification's own numbers stand in `dashboards/limits.py`, shared with the panels; the others
-are what a fleet of tens to thousands of robots and a job every 30 s need. Durations are in
-Prometheus's notation.
+The numbers that the service knows too are its own (`dashboards/limits.py`); the others are what a
+fleet of tens to thousands of robots and a job every 30 s need. Durations are in Prometheus's
+notation.
 """
 
 from dataclasses import dataclass
@@ -21,11 +21,23 @@ class Thresholds:
     collector_job: str = "otelcol-charter"
     """Prometheus's job that scrapes the Collector's own metrics."""
 
+    service_interval: str = "5s"
+    """How often the rules of the service itself are evaluated: it is down within a minute."""
+    service_for: str = "10s"
+    service_absent_s: int = 120
+    """Seconds without any heartbeat, although nobody was killed: time for a deployment."""
+    service_memory: str = "6h"
+    """For how long a service that is gone is missed by its name."""
+    aftermath: str = "10m"
+    """How long what follows from an outage is held back after it is over,"""
+    prelude: str = "2m"
+    """and how long after a stream was only about to be unreachable."""
+
     job_failed_window: str = "5m"
     """A failed run is an alert for as long, then it resolves."""
-    job_repeated_failures: int = 3
+    job_repeated_failures: int = limits.SET.job_failures
     """So many failed runs within `job_repeated_window` escalate."""
-    job_repeated_window: str = "10m"
+    job_repeated_window: str = f"{limits.SET.job_failures_window:g}s"
     job_missing_after_s: int = 300
     """Seconds without a successful run: ten intervals of 30 s."""
     job_missing_for: str = "2m"
@@ -36,19 +48,24 @@ class Thresholds:
     disconnects_window: str = "5m"
     short_connection_s: float = limits.SHORT_CONNECTION
     """Seconds; a boundary of the histogram."""
-    flapping_changes: int = 6
-    """Changes of presence within `flapping_window`: three times off and on."""
     flapping_window: str = "10m"
-    fleet_robots: int = 5
-    """A fleet-wide disconnect takes at least so many robots,"""
-    fleet_share: float = 0.2
-    """and at least this share of those that were online within `fleet_window`."""
-    fleet_window: str = "10m"
-    fleet_for: str = "30s"
+    """How far back a page about flapping looks for the robots that came and went most often."""
+    fleet_robots: int = limits.SET.fleet_robots
+    """A fleet-wide loss takes at least so many robots,"""
+    fleet_share: float = limits.SET.fleet_share
+    """and at least this share of those that were connected."""
+    fleet_window: str = "2m"
+    """The consumer's window of a minute, and the time until all of it is in Prometheus."""
+    fleet_for: str = "0s"
+    fleet_keep: str = "2m"
+    """How long it goes on after few are missing, so that it does not come and go."""
+    omitted_for: str = "5m"
 
     battery_low: float = limits.LOW_BATTERY
+    battery_recovered: float = limits.BATTERY_RECOVERED
     battery_for: str = "1m"
     cpu_high: float = limits.HIGH_CPU
+    cpu_recovered: float = limits.CPU_RECOVERED
     cpu_for: str = "2m"
     reading_keep: str = "5m"
     """How long a reading stays an alert after it is well again, so that it does not flap."""
@@ -61,6 +78,7 @@ class Thresholds:
     lag_events: int = 1000
     """Events that a subscriber has not acknowledged."""
     lag_for: str = "5m"
+    burning_for: str = "2m"
     collector_window: str = "5m"
     collector_queue: float = 0.2
     """Share of a sending queue's capacity."""

@@ -52,7 +52,7 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     flap_resolves: Penalty = 0.75
     """until it has fallen below this one."""
     flap_half_life: Seconds = 600.0
-    silence: Seconds = 10.0
+    silence: Seconds = 12.0
     """An instance is silent after three intervals of its heartbeat and so many seconds."""
     handshakes_objective: Share = 0.999
     """Share of the handshakes to be answered without an error within a second."""

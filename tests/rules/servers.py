@@ -47,7 +47,8 @@ def alertmanager(directory: Path, pagerduty: str, heartbeat: str) -> Iterator[st
     (directory / "routing_key").write_text(f"{ROUTING_KEY}\n")
     configuration = yaml.safe_load(ALERTMANAGER.read_text())
     _hasten(configuration["route"])
-    pager, beat = (receiver for receiver in configuration["receivers"])
+    receivers = {receiver["name"]: receiver for receiver in configuration["receivers"]}
+    pager, beat = receivers["pagerduty"], receivers["heartbeat"]
     pager["pagerduty_configs"][0] |= {
         "url": f"http://{pagerduty}/v2/enqueue",
         "routing_key_file": str(directory / "routing_key"),

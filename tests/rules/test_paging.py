@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from charter_otel.otel import semconv
-from dashboards.promql import label, metric_name
+from dashboards.promql import metric_name
 from dashboards.rules import build
 from dashboards.rules.alert import Links
 from dashboards.rules.thresholds import Thresholds
@@ -24,10 +24,12 @@ QUICK = Thresholds(
     job_repeated_window="12s",
     disconnects_window="8s",
     fleet_window="15s",
-    fleet_for="1s",
+    fleet_keep="1s",
 )
 RUNS = metric_name(semconv.CHARTER_JOB_RUN_DURATION, "count")
-ONLINE = metric_name(semconv.CHARTER_ROBOT_ONLINE)
+CONDITIONS = metric_name(semconv.CHARTER_ROBOT_CONDITION_COUNT)
+CONNECTIONS = metric_name(semconv.CHARTER_CONNECTION_ACTIVE)
+UPTIME = metric_name(semconv.PROCESS_UPTIME)
 CLOSES = metric_name(semconv.CHARTER_CONNECTION_DURATION, "count")
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 FAILED = (
@@ -121,18 +123,14 @@ def test_a_page_of_loki_leads_to_the_trace(pager: Pager) -> None:
 def test_a_fleet_wide_disconnect_is_one_page(pager: Pager) -> None:
     """Eight lost robots make one critical incident and none of their own."""
     robots = [f"robot_{number}" for number in range(8)]
-
-    def online(robot: str) -> str:
-        name = label(semconv.CHARTER_ROBOT_ID)
-        return f'{ONLINE}{{job="charter-otel",instance="one",{name}="{robot}"}}'
-
-    closes = (
-        f'{CLOSES}{{job="charter-otel",instance="one",'
-        'charter_connection_close_reason="connection_lost"}'
-    )
-    pager.exporter.series |= {online(robot): 1 for robot in robots} | {closes: 0}
-    wait_until(lambda: query(pager.prometheus, f"count({ONLINE} == 1) == 8"), "all are online")
-    pager.exporter.series |= {online(robot): 0 for robot in robots} | {closes: 8}
+    of_one = 'job="charter-otel",instance="one"'
+    lost = f'{CONDITIONS}{{{of_one},charter_robot_condition="lost"}}'
+    closes = f'{CLOSES}{{{of_one},charter_connection_close_reason="connection_lost"}}'
+    connected = f"{CONNECTIONS}{{{of_one}}}"
+    uptime = f"{UPTIME}{{{of_one}}}"
+    pager.exporter.series |= {connected: 8, lost: 0, closes: 0, uptime: 9000}
+    wait_until(lambda: query(pager.prometheus, f"{CONNECTIONS} == 8"), "all are online")
+    pager.exporter.series |= {connected: 0, lost: 8, closes: 8}
     rule = next(alert for alert in build.alerts() if alert.name == "RobotDisconnected")
     pager.post(
         *(
@@ -153,7 +151,7 @@ def test_a_fleet_wide_disconnect_is_one_page(pager: Pager) -> None:
     components = {e["payload"]["component"] for e in pager.pagerduty.of("trigger")}
     assert not any(component.startswith("robot") for component in components)
     assert len({e["dedup_key"] for e in pager.pagerduty.of("trigger", component=fleet)}) == 1
-    pager.exporter.series |= {online(robot): 1 for robot in robots}
+    pager.exporter.series |= {connected: 8, lost: 0}
     key = pager.pagerduty.of("trigger", component=fleet)[0]["dedup_key"]
 
     def resolved() -> bool:
