@@ -21,7 +21,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test quick lowest newest bare chaos lint bench profile scale fuzz sbom audit format generate \
-  collector pins clean
+  pictures collector pins clean
 
 help:
 	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 ends it, DEMO_STORY=0 breaks nothing"
@@ -39,6 +39,7 @@ help:
 	@echo "make audit      known weaknesses of what is pinned; ADVISORIES=copy of a database, offline"
 	@echo "make format     formats the code"
 	@echo "make generate   what follows from the registry: code, docs, dashboards, rules"
+	@echo "make pictures   renews the README's pictures from a run of the demo (needs Chromium)"
 	@echo "make collector  the project's OpenTelemetry Collector (needs Go)"
 	@echo "make pins       renews constraints.txt"
 	@echo "make clean      removes .venv and what the tools leave behind"
@@ -121,6 +122,10 @@ generate: $(READY)
 	@$(BIN)/python -m charter_otel.registry
 	@$(BIN)/python -m dashboards.build
 	@$(BIN)/python -m dashboards.rules.build
+
+# flow.svg beside them is drawn by hand.
+pictures: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m pictures
 
 collector:
 	@sh collector/build.sh

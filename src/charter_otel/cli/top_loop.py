@@ -16,6 +16,7 @@ import httpx
 from rich.console import Console
 from rich.live import Live
 
+from charter_otel.charter import EventType
 from charter_otel.cli.rest import Rest
 from charter_otel.cli.top_view import Look, screen
 
@@ -73,9 +74,11 @@ def ask(rest: Rest) -> Look:
 
 
 def _events(rest: Rest) -> list[dict[str, Any]]:
-    """Return the last events; a stream that is away or that there is none of has none."""
-    answer = rest.get("/api/events", also=503, limit=_ROWS)
-    return answer if isinstance(answer, list) else []
+    """Return the last events, less the readings that somebody read: they would hide the rest."""
+    # A stream that is away, or that there is none of, has none.
+    answer = rest.get("/api/events", also=503, limit=4 * _ROWS)
+    found = answer if isinstance(answer, list) else []
+    return [event for event in found if event["type"] != EventType.TELEMETRY_METRICS_PUBLISHED]
 
 
 def _again(rest: Rest, last: Look) -> Look:

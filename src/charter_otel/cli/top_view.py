@@ -210,10 +210,9 @@ def _event(envelope: dict[str, Any], width: int) -> Text:
     trace = printable(event.meta.get("correlation_id") or "")
     told = f"{_SHORT.get(event.type, printable(event.type))}  {event_text(event)}"
     room = width - len(clock) - 2 - len(trace) - 1
-    line = Text(f"{clock} ", "dim", no_wrap=True, overflow="ellipsis")
-    line.append(
-        told[:room].ljust(room) if len(told) <= room else f"{told[: room - 1]}\u2026", _tone(event)
-    )
+    line = Text(no_wrap=True, overflow="ellipsis").append(f"{clock} ", "dim")
+    shown = told[:room].ljust(room) if len(told) <= room else f"{told[: room - 1]}\u2026"
+    line.append(shown, _tone(event))
     return line.append(f" {trace}", "dim")
 
 

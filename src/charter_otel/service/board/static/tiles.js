@@ -15,6 +15,9 @@ const TITLES = {
   stream: "Event stream",
 };
 
+/** Runs that the tile of the jobs looks back at. */
+const RUNS = 40;
+
 const tiles = new Map();
 
 /** Make the tiles. */
@@ -80,7 +83,15 @@ function jobs(known, events) {
   const next = Math.min(...known.map((job) => job.next_run_at ?? Infinity));
   const due = Number.isFinite(next) ? `next run in ${left(next)}` : "none is due";
   if (failing.length) show("jobs", `${failing.length} failing`, failing[0].job_id, "bad");
-  else show("jobs", known.length ? "well" : "–", known.length ? due : "no job has run yet", known.length ? "good" : "");
+  else if (known.length) show("jobs", "well", `${due}${lately(known, events)}`, "good");
+  else show("jobs", "–", "no job has run yet");
+}
+
+/** Say how many of the last runs failed, where one did. */
+function lately(known, events) {
+  const runs = known.flatMap((job) => events.runs(job.job_id)).slice(-RUNS);
+  const failed = runs.filter((run) => run.outcome === "failed").length;
+  return failed ? `; ${failed} of ${runs.length} failed` : "";
 }
 
 /** Return how a job's last run ended, on whichever instance it was. */
