@@ -18,11 +18,12 @@ STARTS = [
     (*BASE, "agent.yaml"),
     (*BASE, "gateway.yaml"),
     (*BASE, "logfile.yaml"),
+    (*BASE, "console.yaml"),
     *((*BASE, overlay) for overlay in OVERLAYS),
     *((*BASE, "gateway.yaml", overlay) for overlay in OVERLAYS),
     *((*BASE, "logfile.yaml", overlay) for overlay in OVERLAYS),
 ]
-FILES = ["base.yaml", "agent.yaml", "gateway.yaml", "logfile.yaml", *OVERLAYS]
+FILES = ["base.yaml", "agent.yaml", "gateway.yaml", "logfile.yaml", "console.yaml", *OVERLAYS]
 KINDS = ("receivers", "processors", "exporters")
 # Base's own ways out: an overlay that replaces the list they stand in leaves them idle.
 MAY_IDLE = {"exporters": {"debug", "prometheus"}, "processors": set(), "receivers": set()}
