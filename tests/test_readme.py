@@ -11,6 +11,7 @@ from charter_otel.charter import CATALOG
 from charter_otel.cli import main
 from charter_otel.service import settings
 from charter_otel.telemetry.closing import CODES
+from charter_otel.testing import declarations_restored
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
@@ -49,7 +50,8 @@ def test_a_python_example_runs(example: Example, monkeypatch: pytest.MonkeyPatch
     """Each block is a program of its own."""
     monkeypatch.setenv("CHARTER_EVENT_STREAM", "memory://")
     example.document.namespace.clear()
-    example.evaluate()
+    with declarations_restored():
+        example.evaluate()
 
 
 def test_every_setting_is_in_the_table() -> None:

@@ -16,6 +16,7 @@ from charter_otel.charter import (
     create,
     decode,
     encode,
+    event_type,
     json_schema,
     validate,
 )
@@ -27,7 +28,7 @@ from charter_otel.otel import (
     build,
     configure_logs,
 )
-from charter_otel.streams import EventStream, connect
+from charter_otel.streams import EventStream, MemoryStream, connect
 
 if TYPE_CHECKING:
     from charter_otel.service.plugin import CharterPlugin
@@ -45,6 +46,7 @@ __all__ = [
     "EventType",
     "Instrumentation",
     "InvalidEvent",
+    "MemoryStream",
     "Providers",
     "__version__",
     "build",
@@ -54,6 +56,7 @@ __all__ = [
     "decode",
     "emit",
     "encode",
+    "event_type",
     "get_emitter",
     "json_schema",
     "set_emitter",

@@ -1,32 +1,30 @@
-"""One event to its five sinks: log record with span event, JSON line, metrics, event stream.
+"""`emit`, and the specification's seams: what a module works with, found where it is needed."""
 
-Emitting is synchronous, takes microseconds, waits for nothing and never raises. Each sink is
-isolated from the others: one that fails is logged and counted, and the rest goes on.
-"""
-
-import contextlib
-import time
-from collections import Counter, deque
 from collections.abc import Callable, Mapping
-from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, cast
 
-import structlog
+from msgspec import UNSET, UnsetType
 
-from charter_otel.charter import Event, InvalidEvent, create, encode
-from charter_otel.charter.envelope import random_suffix
-from charter_otel.otel.instrumentation import SCOPE, Instrumentation
-from charter_otel.otel.lines.configure import event_lines
-from charter_otel.otel.lines.values import Envelope
-from charter_otel.otel.records import emit_record, severity
-from charter_otel.otel.trace_context import TraceIds, current, trace_ids
+from charter_otel.charter import Event
+from charter_otel.emitter import Emission, EmitStatistics, Emitter, Sink
+from charter_otel.seams import Seam, in_scope
 from charter_otel.streams import EventStream
-from charter_otel.streams.foreign import ForeignStream, publish
+from charter_otel.streams.foreign import ForeignStream
+from charter_otel.typed_emit import Emit
 
-_DURATIONS_KEPT = 4_096
-
-log = structlog.get_logger(__name__)
-
+__all__ = [
+    "AnyStream",
+    "Emission",
+    "EmitEvent",
+    "EmitStatistics",
+    "Emitter",
+    "SetEventStream",
+    "Sink",
+    "emit",
+    "event_seam",
+    "get_emitter",
+    "set_emitter",
+]
 
 AnyStream = EventStream | ForeignStream
 SetEventStream = Callable[[AnyStream | None], None]
@@ -39,204 +37,39 @@ class EmitEvent(Protocol):
         """Emit an event; never raises."""
 
 
-class Emission(NamedTuple):
-    """An event on its way to the sinks."""
-
-    event: Event
-    encoded: bytes
-    severity: str
-    timestamp_ns: int
-    ids: TraceIds | None
-    stream: EventStream | None
-
-
-class EmitStatistics(NamedTuple):
-    """What an emitter did. Durations are of the latest emissions, in seconds by its `timer`."""
-
-    emitted: dict[str, int]
-    """Events by type."""
-    failed: dict[str, int]
-    """Failures by sink."""
-    median: float
-    p99: float
-
-
-class Emitter:
-    """Brings events to the sinks.
-
-    Args:
-        instrumentation: Tracer, logger and instruments; by default those of the global providers.
-        clock: Gives Unix nanoseconds.
-        suffix: Gives the last part of an event's id.
-    """
-
-    on_failure: Callable[[str, BaseException], None] | None = None
-    """Told the sink and the error of each failure; with it `charter_otel.testing` fails a test."""
-    timer: Callable[[], int] = staticmethod(time.perf_counter_ns)
-    """Gives the nanoseconds that statistics are in; `time.thread_time_ns` leaves waiting out."""
-
-    def __init__(
-        self,
-        instrumentation: Instrumentation | None = None,
-        *,
-        clock: Callable[[], int] = time.time_ns,
-        suffix: Callable[[], str] = random_suffix,
-    ) -> None:
-        self.instrumentation = instrumentation or Instrumentation()
-        self._clock = clock
-        self._suffix = suffix
-        self._sinks: tuple[tuple[str, Callable[[Emission], None]], ...] = (
-            ("log", self._to_record),
-            ("line", self._to_line),
-            ("metrics", self._to_metrics),
-            ("stream", self._to_stream),
-        )
-        self._emitted: Counter[str] = Counter()
-        self._failed: Counter[str] = Counter()
-        self._durations: deque[int] = deque(maxlen=_DURATIONS_KEPT)
-
-    def emit(
-        self, event_type: str, payload: Mapping[str, Any], *, stream: EventStream | None = None
-    ) -> Event | None:
-        """Emit an event; never raises.
-
-        Args:
-            event_type: One of the catalog's types.
-            payload: The type's fields.
-            stream: Where the event is published, beside what OpenTelemetry and the log get.
-
-        Returns:
-            The event, or None where the payload breaks the contract.
-        """
-        started = self.timer()
-        emission = self._prepare(event_type, payload, stream)
-        if emission is None:
-            return None
-        for sink, deliver in self._sinks:
-            try:
-                deliver(emission)
-            except Exception as error:  # noqa: BLE001 - the contract: emitting never raises
-                self._swallow(sink, "error", error)
-        self._emitted[event_type] += 1
-        self._durations.append(self.timer() - started)
-        return emission.event
-
-    def statistics(self) -> EmitStatistics:
-        """Tell what was emitted, what failed and how long emitting took."""
-        durations = list(self._durations)
-        if 1 < len(durations) == self._emitted.total():
-            # The first emission sets up what the others share.
-            del durations[0]
-        durations = sorted(durations) or [0]
-        return EmitStatistics(
-            emitted=dict(self._emitted),
-            failed=dict(self._failed),
-            median=durations[len(durations) // 2] / 1e9,
-            p99=durations[min(len(durations) - 1, len(durations) * 99 // 100)] / 1e9,
-        )
-
-    async def emit_to_foreign(
-        self, event_type: str, payload: Mapping[str, Any], stream: ForeignStream
-    ) -> None:
-        """Emit an event and publish it to a stream not ours, within 0.25 s; never raises."""
-        event = self.emit(event_type, payload)
-        if event is None:
-            return
-        try:
-            await publish(stream, event)
-        except TimeoutError as error:
-            self._swallow("stream", "timeout", error)
-        except Exception as error:  # noqa: BLE001 - the contract: emitting never raises
-            self._swallow("stream", "error", error)
-
-    def _prepare(
-        self, event_type: str, payload: Mapping[str, Any], stream: EventStream | None
-    ) -> Emission | None:
-        try:
-            ids = trace_ids(current())
-            now = self._clock()
-            event = create(
-                event_type,
-                payload,
-                correlation_id=ids.trace_id if ids else None,
-                timestamp_ns=now,
-                suffix=self._suffix(),
-            )
-            return Emission(event, encode(event), severity(event), now, ids, stream)
-        except InvalidEvent as error:
-            self._swallow("validation", "invalid", error)
-        except Exception as error:  # noqa: BLE001 - the contract: emitting never raises
-            self._swallow("validation", "error", error)
-        return None
-
-    def _to_record(self, emission: Emission) -> None:
-        emit_record(self._logger, emission.event, emission.severity, emission.timestamp_ns)
-
-    def _to_line(self, emission: Emission) -> None:
-        event, encoded, level = emission.event, emission.encoded, emission.severity
-        lines = event_lines()
-        if lines is not None:
-            lines.write(event, encoded, level, emission.ids)
-        else:
-            write = getattr(self._line_logger, level)
-            write(event.type, timestamp=event.timestamp, charter=Envelope(event, encoded))
-
-    def _to_metrics(self, emission: Emission) -> None:
-        self.instrumentation.instruments.record(emission.event)
-
-    def _to_stream(self, emission: Emission) -> None:
-        if emission.stream is None:
-            log.debug("event not published: there is no event stream", type=emission.event.type)
-            return
-        traceparent = emission.ids.traceparent if emission.ids else None
-        emission.stream.publish_nowait(
-            emission.event, encoded=emission.encoded, traceparent=traceparent
-        )
-
-    @cached_property
-    def _logger(self) -> Any:
-        return self.instrumentation.logger
-
-    @cached_property
-    def _line_logger(self) -> Any:
-        return structlog.get_logger(SCOPE)
-
-    def _swallow(self, sink: str, reason: str, error: BaseException) -> None:
-        """Log and count a failure, with nothing that could fail in turn reaching the caller."""
-        self._failed[sink] += 1
-        with contextlib.suppress(Exception):
-            self.instrumentation.instruments.dropped(sink, reason)
-        with contextlib.suppress(Exception):
-            log.error(
-                "event did not reach a sink",
-                sink=sink,
-                reason=reason,
-                error=f"{type(error).__name__}: {error}",
-            )
-        with contextlib.suppress(Exception):
-            if self.on_failure is not None:
-                self.on_failure(sink, error)
-
-
-_emitter = Emitter()
+_emitter = Seam(Emitter())
 
 
 def get_emitter() -> Emitter:
-    """Return the emitter that `emit` and the modules use."""
-    return _emitter
+    """Return the emitter that `emit` and the modules use: the running app's, or the process's."""
+    return _emitter.get()
 
 
 def set_emitter(emitter: Emitter) -> None:
     """Have `emit` and the modules use another emitter; the service does at its start."""
-    global _emitter  # noqa: PLW0603 - one process, one emitter, as with the global providers
-    _emitter = emitter
+    _emitter.set(emitter)
 
 
-def emit(
-    event_type: str, payload: Mapping[str, Any], *, stream: EventStream | None = None
+def _emit(
+    event: object, payload: object = None, *, stream: EventStream | UnsetType | None = UNSET
 ) -> Event | None:
-    """Emit an event with the process's emitter; never raises. See `Emitter.emit`."""
-    return _emitter.emit(event_type, payload, stream=stream)
+    """Emit an event; never raises.
+
+    Inside an app with the plugin, and in the service, it goes onto the app's event stream, too.
+
+    Args:
+        event: An event type, or, alone, an object of the class that declares one.
+        payload: The type's fields, as a mapping or as an object of the payload's class.
+        stream: Where the event is published, unless to the app's stream; None, nowhere.
+
+    Returns:
+        The event, or None where the payload breaks the contract.
+    """
+    return _emitter.get().emit(event, payload, stream=stream)
+
+
+_emit.__name__ = _emit.__qualname__ = "emit"
+emit: Emit = cast("Emit", _emit)
 
 
 def event_seam(module: dict[str, Any]) -> tuple[SetEventStream, EmitEvent]:
@@ -248,17 +81,24 @@ def event_seam(module: dict[str, Any]) -> tuple[SetEventStream, EmitEvent]:
     Args:
         module: The module's ``globals()``.
     """
+    scoped: Seam[AnyStream | UnsetType | None] = Seam(UNSET)
+    """The stream of an app that runs beside the one that has the module's."""
 
     def set_event_stream(stream: AnyStream | None) -> None:
         """Publish this module's events to ``stream``, or to none."""
-        module["_event_stream"] = stream
+        if in_scope():
+            scoped.set(stream)
+        else:
+            module["_event_stream"] = stream
 
     async def emit_event_safe(event_type: str, payload: Mapping[str, Any]) -> None:
         """Emit an event; never raises, and waits 0.25 s at most, for a foreign stream only."""
-        stream: AnyStream | None = module["_event_stream"]
+        stream = scoped.get()
+        if stream is UNSET:
+            stream = module["_event_stream"]
         if stream is None or isinstance(stream, EventStream):
-            _emitter.emit(event_type, payload, stream=stream)
+            _emitter.get().emit(event_type, payload, stream=stream)
         else:
-            await _emitter.emit_to_foreign(event_type, payload, stream)
+            await _emitter.get().emit_to_foreign(event_type, payload, stream)
 
     return set_event_stream, emit_event_safe

@@ -10,6 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from charter_otel.charter import CloseReason
+from charter_otel.charter.payloads import AggregationFailed
 from charter_otel.emit import emit
 from charter_otel.service.app import create_app
 from charter_otel.service.settings import Settings
@@ -44,8 +45,10 @@ def fail(job_id: str, error_type: str, error_message: str) -> None:
     """Emit the failure of a job onto the service's stream."""
     stream = telemetry._event_stream
     assert isinstance(stream, EventStream)
-    payload = {"job_id": job_id, "error_type": error_type, "error_message": error_message}
-    emit("metrics.aggregation_failed", {**payload, "failed_at": 1.5}, stream=stream)
+    failure = AggregationFailed(
+        job_id=job_id, error_type=error_type, error_message=error_message, failed_at=1.5
+    )
+    emit(failure, stream=stream)
 
 
 def websocket(url: str) -> str:

@@ -11,10 +11,10 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
+
+from msgspec import UNSET, UnsetType
 
 from charter_otel.charter import Event, EventType
 from charter_otel.emit import Emitter, get_emitter
@@ -44,15 +44,19 @@ class Telling(Emitter):
     """Emits as the service does, and says so."""
 
     def emit(
-        self, event_type: str, payload: Mapping[str, Any], *, stream: EventStream | None = None
+        self,
+        event: object,
+        payload: object = None,
+        *,
+        stream: EventStream | UnsetType | None = UNSET,
     ) -> Event | None:
         """Emit an event and say its id; never raises."""
-        event = super().emit(event_type, payload, stream=stream)
-        if event is not None:
-            closes = event.type == EventType.TELEMETRY_CONNECTION_CLOSED
-            connection = event.payload["connection_id"] if closes else ""
-            _say("emitted", event.id, time.monotonic_ns(), connection)
-        return event
+        emitted = super().emit(event, payload, stream=stream)
+        if emitted is not None:
+            closes = emitted.type == EventType.TELEMETRY_CONNECTION_CLOSED
+            connection = emitted.payload["connection_id"] if closes else ""
+            _say("emitted", emitted.id, time.monotonic_ns(), connection)
+        return emitted
 
 
 class Emitting:

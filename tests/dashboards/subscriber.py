@@ -31,7 +31,7 @@ async def main(url: str) -> None:
     await stream.start()
     try:
         while True:
-            emit("telemetry.connection_established", {"robot_id": "?"}, stream=stream)
+            emit("telemetry.connection_established", {"robot_id": "?"}, stream=stream)  # type: ignore[unused-coroutine]
             await asyncio.sleep(1)
     finally:
         await stream.stop(1)

@@ -1,7 +1,7 @@
 """The events over REST: the latest ones, and the same live as Server-Sent Events."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -363,7 +363,7 @@ async def test_stream_that_is_lost_meanwhile_is_tried_again(
 
     class Flaky(MemoryStream):
         def follow(
-            self, *, after: str | None = None, types: frozenset[str] = frozenset()
+            self, *, after: str | None = None, types: Container[str] = frozenset()
         ) -> AsyncIterator[Event]:
             del types
             asked.append(after)

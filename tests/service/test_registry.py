@@ -46,7 +46,7 @@ class Scenario:
         await self._requests()
         await self._missions()
         await self._redis_dies()
-        emit("metrics.aggregation_started", {"job_id": "incomplete"})
+        emit("metrics.aggregation_started", {"job_id": "incomplete"})  # type: ignore[unused-coroutine]
 
     def _subscribe(self) -> None:
         stream = self.plugin.runtime.stream

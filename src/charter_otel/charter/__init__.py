@@ -1,6 +1,7 @@
-"""What an event is: the envelope, the six payloads, the catalog. Knows nothing else."""
+"""What an event is: the envelope, the payloads, the catalog. Knows nothing else."""
 
-from charter_otel.charter.catalog import CATALOG, Entry, EventType
+from charter_otel.charter.catalog import EventType
+from charter_otel.charter.entry import Entry
 from charter_otel.charter.envelope import (
     VERSION,
     Event,
@@ -8,8 +9,10 @@ from charter_otel.charter.envelope import (
     create,
     decode,
     encode,
+    type_of,
     validate,
 )
+from charter_otel.charter.event_types import CATALOG, event_type
 from charter_otel.charter.payloads import EXPECTED_CLOSE_REASONS, ROBOT_ID_PATTERN, CloseReason
 from charter_otel.charter.robots import ROBOT_ID_RULE, is_robot_id
 from charter_otel.charter.schema import json_schema, portable
@@ -28,8 +31,10 @@ __all__ = [
     "create",
     "decode",
     "encode",
+    "event_type",
     "is_robot_id",
     "json_schema",
     "portable",
+    "type_of",
     "validate",
 ]

@@ -4,13 +4,9 @@ Generated from registry/charter.yaml by `make generate`; do not edit.
 """
 
 from enum import StrEnum
-from typing import Literal, NamedTuple
-
-from msgspec import Struct
 
 from charter_otel.charter import payloads
-
-Severity = Literal["info", "warn", "error"]
+from charter_otel.charter.entry import Entry
 
 
 class EventType(StrEnum):
@@ -30,21 +26,8 @@ class EventType(StrEnum):
     """The last readings of a robot were published through the REST API."""
 
 
-class Entry(NamedTuple):
-    """What the catalog knows of an event type."""
-
-    name: EventType
-    payload: type[Struct]
-    source: str
-    priority: Literal["low", "medium"]
-    severity: Severity
-    severity_unexpected: Severity
-    """Severity where the payload's ``reason`` is not an expected one."""
-    brief: str
-
-
-CATALOG: dict[str, Entry] = {
-    EventType.METRICS_AGGREGATION_STARTED: Entry(
+SIX: tuple[Entry, ...] = (
+    Entry(
         EventType.METRICS_AGGREGATION_STARTED,
         payloads.AggregationStarted,
         "metrics_service",
@@ -53,7 +36,7 @@ CATALOG: dict[str, Entry] = {
         "info",
         "A metric aggregation job started executing.",
     ),
-    EventType.METRICS_AGGREGATION_COMPLETED: Entry(
+    Entry(
         EventType.METRICS_AGGREGATION_COMPLETED,
         payloads.AggregationCompleted,
         "metrics_service",
@@ -62,7 +45,7 @@ CATALOG: dict[str, Entry] = {
         "info",
         "A metric aggregation job completed successfully.",
     ),
-    EventType.METRICS_AGGREGATION_FAILED: Entry(
+    Entry(
         EventType.METRICS_AGGREGATION_FAILED,
         payloads.AggregationFailed,
         "metrics_service",
@@ -71,7 +54,7 @@ CATALOG: dict[str, Entry] = {
         "error",
         "A metric aggregation job failed with an error.",
     ),
-    EventType.TELEMETRY_CONNECTION_ESTABLISHED: Entry(
+    Entry(
         EventType.TELEMETRY_CONNECTION_ESTABLISHED,
         payloads.ConnectionEstablished,
         "telemetry_service",
@@ -80,7 +63,7 @@ CATALOG: dict[str, Entry] = {
         "info",
         "A robot's WebSocket connection was established.",
     ),
-    EventType.TELEMETRY_CONNECTION_CLOSED: Entry(
+    Entry(
         EventType.TELEMETRY_CONNECTION_CLOSED,
         payloads.ConnectionClosed,
         "telemetry_service",
@@ -89,7 +72,7 @@ CATALOG: dict[str, Entry] = {
         "warn",
         "A robot's WebSocket connection was closed, by either side or by an error.",
     ),
-    EventType.TELEMETRY_METRICS_PUBLISHED: Entry(
+    Entry(
         EventType.TELEMETRY_METRICS_PUBLISHED,
         payloads.MetricsPublished,
         "telemetry_service",
@@ -98,5 +81,5 @@ CATALOG: dict[str, Entry] = {
         "info",
         "The last readings of a robot were published through the REST API.",
     ),
-}
-"""Event type → entry; the only list of the six."""
+)
+"""The six; `charter_otel.charter.event_types` adds those that a program declares."""

@@ -6,11 +6,13 @@ import random
 import re
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
-from charter_otel.charter.catalog import CATALOG, Entry
+from charter_otel.charter.event_types import CATALOG, Kind, kind_of, name_of
+from charter_otel.charter.fields import unknown
+from charter_otel.charter.ids import is_event_type, is_id_of, is_reserved
 
 VERSION = "1.0"
 """The Charter version that the envelope follows."""
@@ -31,9 +33,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     id: str
     """``evt_<module>_<milliseconds>_<random>``."""
     type: str
-    """``<module>.<event>``; one of the catalog's."""
+    """``<module>.<event>``; one of the six, or one that a program declared."""
     source: str
-    """``metrics_service`` or ``telemetry_service``."""
+    """``<module>_service``."""
     target: None
     """Always None: events are broadcast."""
     timestamp: float
@@ -51,7 +53,7 @@ def random_suffix() -> str:
 
 def create(
     event_type: str,
-    payload: Mapping[str, Any],
+    payload: object,
     *,
     correlation_id: str | None = None,
     timestamp_ns: int | None = None,
@@ -61,7 +63,8 @@ def create(
 
     Args:
         event_type: One of the catalog's types.
-        payload: The type's fields. Text is made encodable: a lone surrogate becomes U+FFFD.
+        payload: The type's fields, as a mapping or as an object of the payload's class. Text is
+            made encodable: a lone surrogate becomes U+FFFD.
         correlation_id: Trace id of the unit of work, 32 lower-case hexadecimal digits.
         timestamp_ns: Creation time in Unix nanoseconds; now, unless given.
         suffix: Last part of the id, six or more of ``0-9a-z``; random, unless given.
@@ -73,7 +76,7 @@ def create(
     kind = _kind(event_type)
     now = time.time_ns() if timestamp_ns is None else timestamp_ns
     event_id = f"{kind.id_head}{now // 1_000_000:013d}_{suffix or random_suffix()}"
-    _check_ids(kind, event_id, correlation_id)
+    _check_ids(kind.type, event_id, correlation_id)
     return Event(
         id=event_id,
         type=kind.type,
@@ -124,43 +127,65 @@ def validate(event: Event) -> None:
     _check(event)
 
 
-class _Kind(NamedTuple):
-    """A catalog entry, and what follows from it for each of its events."""
+def type_of(payload: object) -> str:
+    """Return the event type that the class of a payload declares.
 
-    entry: Entry
-    type: str
-    id_head: str
-    id_form: re.Pattern[str]
+    Raises:
+        InvalidEvent: It declares none.
+    """
+    name = name_of(payload)
+    if name is None:
+        raise InvalidEvent(
+            f"type: {type(payload).__qualname__} declares no event type; decorate the class with "
+            "@event_type('orders.order_placed'), or name the type"
+        )
+    return name
 
 
-def _make_kind(entry: Entry) -> _Kind:
-    event_type = entry.name.value
-    id_head = f"evt_{event_type.partition('.')[0]}_"
-    return _Kind(entry, event_type, id_head, re.compile(id_head + "[0-9]{13}_[0-9a-z]{6,}"))
-
-
-def _kind(event_type: str) -> _Kind:
-    kind = _KINDS.get(event_type)
+def _kind(event_type: str) -> Kind:
+    kind = kind_of(event_type)
     if kind is None:
         known = ", ".join(CATALOG)
         raise InvalidEvent(
-            f"type: {event_type!r:.100} is no Charter event type; use one of {known}"
+            f"type: {event_type!r:.100} is no Charter event type, and none that this program "
+            f"declares with @event_type; use one of {known}"
         )
     return kind
 
 
 def _check(event: Event) -> None:
-    kind = _kind(event.type)
-    _check_envelope(event, kind.entry)
-    _check_ids(kind, event.id, event.meta["correlation_id"])
-    _convert(kind, event.payload)
+    _check_type(event)
+    _check_envelope(event)
+    _check_ids(event.type, event.id, event.meta["correlation_id"])
+    kind = kind_of(event.type)
+    if kind is None:
+        # Declared in another process; what its payload holds is known there.
+        _check_undeclared(event)
+    else:
+        _convert(kind, event.payload)
 
 
-def _check_envelope(event: Event, entry: Entry) -> None:
+def _check_undeclared(event: Event) -> None:
+    try:
+        payload = msgspec.to_builtins(event.payload)
+    except (TypeError, OverflowError, RecursionError) as error:
+        raise InvalidEvent(f"payload: {error} ({event.type})") from error
+    _make_encodable(event.type, "payload", payload)
+
+
+def _check_type(event: Event) -> None:
+    if not is_event_type(event.type):
+        raise InvalidEvent(f"type: {event.type!r:.100} is not <module>.<event>")
+    if is_reserved(event.type):
+        _kind(event.type)
+
+
+def _check_envelope(event: Event) -> None:
     meta = event.meta
-    if event.source != entry.source:
+    source = f"{event.type.partition('.')[0]}_service"
+    if event.source != source:
         raise InvalidEvent(
-            f"source: {event.source!r:.100} does not emit {entry.name}; {entry.source} does"
+            f"source: {event.source!r:.100} does not emit {event.type}; {source} does"
         )
     if not math.isfinite(event.timestamp) or event.timestamp < 0:
         raise InvalidEvent(f"timestamp: {event.timestamp} is no Unix time in seconds")
@@ -170,63 +195,71 @@ def _check_envelope(event: Event, entry: Entry) -> None:
         raise InvalidEvent(f"meta.version: {meta['version']!r:.100} is not {VERSION!r}")
 
 
-def _check_ids(kind: _Kind, event_id: str, correlation_id: str | None) -> None:
-    if not kind.id_form.fullmatch(event_id):
+def _check_ids(event_type: str, event_id: str, correlation_id: str | None) -> None:
+    if not is_id_of(event_id, event_type):
+        module = event_type.partition(".")[0]
         raise InvalidEvent(
-            f"id: {event_id!r:.100} is not {kind.id_head}<13 digits>_<6 or more of 0-9a-z>"
+            f"id: {event_id!r:.100} is not evt_{module}_<13 digits>_<6 or more of 0-9a-z>"
         )
     if correlation_id is not None and not _CORRELATION_ID.fullmatch(correlation_id):
         raise InvalidEvent("meta.correlation_id: is neither null nor 32 lower-case hex digits")
 
 
-def _conform(kind: _Kind, payload: Mapping[str, Any]) -> dict[str, Any]:
+def _conform(kind: Kind, payload: object) -> dict[str, Any]:
     """Return the payload in the type's own fields, number types and order, with nothing else."""
-    conformed = _convert(kind, payload)
-    if unknown := _unknown(payload, conformed):
-        raise InvalidEvent(f"payload.{unknown}: {kind.type} has no such field")
+    given = payload if isinstance(payload, Mapping) else _builtins(kind, payload)
+    conformed = _convert(kind, given)
+    if extra := unknown(given, kind.fields):
+        raise InvalidEvent(f"payload.{extra}: {kind.type} has no such field")
     return conformed
 
 
-def _convert(kind: _Kind, payload: Mapping[str, Any]) -> dict[str, Any]:
+def _builtins(kind: Kind, payload: object) -> object:
+    """Return a payload object's fields; the object itself was never checked."""
+    if not isinstance(payload, kind.entry.payload):
+        raise InvalidEvent(
+            f"payload: {type(payload).__qualname__} is not what {kind.type} carries; give a "
+            f"mapping or a {kind.entry.payload.__qualname__}"
+        )
+    try:
+        return msgspec.to_builtins(payload)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InvalidEvent(f"payload: {error} ({kind.type})") from error
+
+
+def _convert(kind: Kind, payload: object) -> dict[str, Any]:
     try:
         struct = msgspec.convert(payload, kind.entry.payload)
-    except (msgspec.ValidationError, OverflowError, UnicodeEncodeError) as error:
+    except (msgspec.ValidationError, OverflowError, UnicodeEncodeError, RecursionError) as error:
         reason, _, path = str(error).partition(" - at `$.")
         field = f"payload.{path.rstrip('`')}" if path else "payload"
         raise InvalidEvent(f"{field}: {reason} ({kind.type})") from error
     converted: dict[str, Any] = msgspec.to_builtins(struct)
-    _make_encodable(kind, "payload", converted)
+    _make_encodable(kind.type, "payload", converted)
     return converted
 
 
-def _make_encodable(kind: _Kind, path: str, values: dict[str, Any]) -> None:
+def _make_encodable(event_type: str, path: str, values: dict[str, Any]) -> None:
     """Refuse numbers and replace text that JSON has no form for."""
     for name, value in values.items():
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise InvalidEvent(f"{path}.{name}: {value} is no finite number ({kind.type})")
+                raise InvalidEvent(f"{path}.{name}: {value} is no finite number ({event_type})")
         elif isinstance(value, str):
             if not value.isascii():
                 values[name] = _replace_surrogates(value)
         elif isinstance(value, dict):
-            _make_encodable(kind, f"{path}.{name}", value)
-
-
-def _unknown(given: Mapping[str, Any], known: dict[str, Any]) -> str | None:
-    for name in given:
-        if name not in known:
-            return str(name)
-    for name, inner in known.items():
-        if isinstance(inner, dict) and (unknown := _unknown(given[name], inner)):
-            return f"{name}.{unknown}"
-    return None
+            _make_encodable(event_type, f"{path}.{name}", value)
+        elif isinstance(value, list):
+            items = {str(at): item for at, item in enumerate(value)}
+            _make_encodable(event_type, f"{path}.{name}", items)
+            value[:] = items.values()
 
 
 def _replace_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-_KINDS = {event_type: _make_kind(entry) for event_type, entry in CATALOG.items()}
 # Unique and no secret, as trace ids are. Its own, so that nobody seeds it; and a fork's differ.
 _RANDOM = random.Random()  # noqa: S311
 os.register_at_fork(after_in_child=_RANDOM.seed)

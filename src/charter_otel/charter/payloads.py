@@ -4,7 +4,7 @@ Generated from registry/charter.yaml by `make generate`; do not edit.
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, NotRequired, TypedDict
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -59,6 +59,13 @@ class AggregationStarted(Struct, frozen=True, kw_only=True):
     ]
 
 
+class AggregationStartedFields(TypedDict):
+    """The same as a mapping: A metric aggregation job started executing."""
+
+    job_id: str
+    started_at: float
+
+
 class AggregationCompleted(Struct, frozen=True, kw_only=True):
     """A metric aggregation job completed successfully."""
 
@@ -77,6 +84,15 @@ class AggregationCompleted(Struct, frozen=True, kw_only=True):
     ]
 
 
+class AggregationCompletedFields(TypedDict):
+    """The same as a mapping: A metric aggregation job completed successfully."""
+
+    job_id: str
+    entries_processed: int
+    duration_ms: float
+    completed_at: float
+
+
 class AggregationFailed(Struct, frozen=True, kw_only=True):
     """A metric aggregation job failed with an error."""
 
@@ -84,6 +100,15 @@ class AggregationFailed(Struct, frozen=True, kw_only=True):
     error_message: Annotated[str, Meta(description="What the exception that ended the run says.")]
     error_type: Annotated[str, Meta(description="Class name of the exception that ended the run.")]
     failed_at: Annotated[float, Meta(description="Time at which the run failed, in Unix seconds.")]
+
+
+class AggregationFailedFields(TypedDict):
+    """The same as a mapping: A metric aggregation job failed with an error."""
+
+    job_id: str
+    error_message: str
+    error_type: str
+    failed_at: float
 
 
 class ConnectionEstablished(Struct, frozen=True, kw_only=True):
@@ -101,6 +126,14 @@ class ConnectionEstablished(Struct, frozen=True, kw_only=True):
     connected_at: Annotated[
         float, Meta(description="Time at which the connection was accepted, in Unix seconds.")
     ]
+
+
+class ConnectionEstablishedFields(TypedDict):
+    """The same as a mapping: A robot's WebSocket connection was established."""
+
+    robot_id: str
+    connection_id: str
+    connected_at: float
 
 
 class ConnectionClosed(Struct, frozen=True, kw_only=True):
@@ -133,6 +166,16 @@ class ConnectionClosed(Struct, frozen=True, kw_only=True):
     ]
 
 
+class ConnectionClosedFields(TypedDict):
+    """The same as a mapping: A robot's WebSocket connection was closed, by either side or by an error."""
+
+    robot_id: str
+    connection_id: str
+    duration_seconds: float
+    reason: NotRequired[str]
+    disconnected_at: float
+
+
 class Readings(Struct, frozen=True, kw_only=True):
     """The last readings of a robot."""
 
@@ -150,6 +193,15 @@ class Readings(Struct, frozen=True, kw_only=True):
     ]
 
 
+class ReadingsFields(TypedDict):
+    """The same as a mapping: The last readings of a robot."""
+
+    cpu_usage: float
+    memory_usage: float
+    network_latency_ms: float
+    battery_percentage: float
+
+
 class MetricsPublished(Struct, frozen=True, kw_only=True):
     """The last readings of a robot were published through the REST API."""
 
@@ -159,6 +211,14 @@ class MetricsPublished(Struct, frozen=True, kw_only=True):
     published_at: Annotated[
         float, Meta(description="Time at which the readings were published, in Unix seconds.")
     ]
+
+
+class MetricsPublishedFields(TypedDict):
+    """The same as a mapping: The last readings of a robot were published through the REST API."""
+
+    robot_id: str
+    metrics: Readings | ReadingsFields
+    published_at: float
 
 
 ALL = (

@@ -1,18 +1,23 @@
-"""The six events as JSON Schema, for readers and writers in other languages."""
+"""The events as JSON Schema, for readers and writers in other languages."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
 
-from charter_otel.charter.catalog import CATALOG
+from charter_otel.charter.catalog import SIX
+from charter_otel.charter.entry import Entry
 from charter_otel.charter.envelope import VERSION
+from charter_otel.charter.event_types import CATALOG
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The JSON Schema dialect of the documents."""
 
+_Schemas = dict[str, Any]
 
-def json_schema() -> dict[str, Any]:
-    """Return one schema that accepts the six events and nothing else."""
+
+def json_schema() -> _Schemas:
+    """Return one schema that accepts the six events, those that were declared, and nothing else."""
     return {
         "$schema": DIALECT,
         "title": f"Charter v{VERSION} event",
@@ -21,16 +26,21 @@ def json_schema() -> dict[str, Any]:
     }
 
 
-def definitions(reference: str) -> dict[str, Any]:
+def definitions(reference: str) -> _Schemas:
     """Return the schema of each event and payload by name.
+
+    The payloads of a program's own types are named ``<module>.payloads.<class>``, so that they
+    never meet a name of ours.
 
     Args:
         reference: Where the definitions stand in the document, with ``{name}`` in it.
     """
-    payload_types = [entry.payload for entry in CATALOG.values()]
-    _, payloads = msgspec.json.schema_components(payload_types, ref_template=reference)
-    events = {event_type: _event(event_type, reference) for event_type in CATALOG}
-    return {**events, **{name: portable(payload) for name, payload in payloads.items()}}
+    events, payloads = _module(SIX, reference, "{name}")
+    for module, entries in _own_modules().items():
+        more_events, more_payloads = _module(entries, reference, f"{module}.payloads.{{name}}")
+        events |= more_events
+        payloads |= more_payloads
+    return {**events, **payloads}
 
 
 def portable(schema: Any) -> Any:
@@ -45,16 +55,63 @@ def portable(schema: Any) -> Any:
     return schema
 
 
-def _event(event_type: str, reference: str) -> dict[str, Any]:
-    entry = CATALOG[event_type]
-    module = event_type.partition(".")[0]
+def _own_modules() -> dict[str, list[Entry]]:
+    """Return the types that a program declared, by module."""
+    modules: dict[str, list[Entry]] = {}
+    for entry in CATALOG.values():
+        if entry not in SIX:
+            modules.setdefault(entry.name.partition(".")[0], []).append(entry)
+    return modules
+
+
+def _module(entries: Iterable[Entry], reference: str, naming: str) -> tuple[_Schemas, _Schemas]:
+    entries = list(entries)
+    references, payloads = msgspec.json.schema_components(
+        [entry.payload for entry in entries],
+        ref_template=reference.format(name=naming),
+    )
+    events = {
+        str(entry.name): _event(entry, payload)
+        for entry, payload in zip(entries, references, strict=True)
+    }
+    named = {naming.format(name=name): portable(payload) for name, payload in payloads.items()}
+    for entry, payload in zip(entries, references, strict=True):
+        _name_units(entry, named, payload["$ref"], reference)
+    return events, named
+
+
+def _name_units(entry: Entry, named: _Schemas, target: str, reference: str) -> None:
+    """Write the unit of each field beside its type."""
+    head, _, tail = reference.partition("{name}")
+    for path, unit in entry.units.items():
+        schema = named[target.removeprefix(head).removesuffix(tail)]
+        *outer, last = path.split(".")
+        for name in outer:
+            link = next(_links(schema["properties"][name]))
+            schema = named[link.removeprefix(head).removesuffix(tail)]
+        schema["properties"][last]["x-unit"] = unit
+
+
+def _links(schema: Any) -> Iterator[str]:
+    """Yield what a field's schema leads to, in a list or beside null too."""
+    if isinstance(schema, dict):
+        if "$ref" in schema:
+            yield schema["$ref"]
+        schema = list(schema.values())
+    if isinstance(schema, list):
+        for part in schema:
+            yield from _links(part)
+
+
+def _event(entry: Entry, payload: _Schemas) -> _Schemas:
+    module = entry.name.partition(".")[0]
     properties = {
         "id": {"type": "string", "pattern": f"^evt_{module}_[0-9]{{13}}_[0-9a-z]{{6,}}$"},
-        "type": {"const": event_type},
+        "type": {"const": str(entry.name)},
         "source": {"const": entry.source},
         "target": {"type": "null"},
         "timestamp": {"type": "number", "minimum": 0, "description": "Unix seconds."},
-        "payload": {"$ref": reference.format(name=entry.payload.__name__)},
+        "payload": payload,
         "meta": {
             "type": "object",
             "properties": {
@@ -70,7 +127,7 @@ def _event(event_type: str, reference: str) -> dict[str, Any]:
         },
     }
     return {
-        "title": event_type,
+        "title": str(entry.name),
         "description": entry.brief,
         "type": "object",
         "properties": properties,

@@ -51,7 +51,7 @@ def tail(
     from charter_otel.streams import resolve
 
     try:
-        types = resolve(patterns)
+        types = resolve(patterns, undeclared=True)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--type") from error
     checked = settings()

@@ -19,7 +19,7 @@ from charter_otel.otel.lines.configure import LogFormat, configure_logs
 from charter_otel.otel.lines.console import event_line, printable
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.simulator.credentials import READER_HINT, REFUSALS, Credentials
-from charter_otel.streams import StreamUnavailable, connect
+from charter_otel.streams import EventTypes, StreamUnavailable, connect
 
 Write = Callable[[str], None]
 """Writes an envelope, as JSON, to stdout in one form or the other."""
@@ -49,7 +49,7 @@ def writer(form: LogFormat) -> Write:
 
 
 def follow_redis(
-    url: str, types: frozenset[str], after: str | None, write: Write, partitions: int = 1
+    url: str, types: EventTypes, after: str | None, write: Write, partitions: int = 1
 ) -> None:
     """Print the events of a stream in Redis until a signal.
 
@@ -73,7 +73,7 @@ def follow_redis(
 
 
 def follow_service(
-    url: str, types: frozenset[str], after: str | None, credentials: Credentials, write: Write
+    url: str, types: EventTypes, after: str | None, credentials: Credentials, write: Write
 ) -> None:
     """Print the events that a service sends, until a signal.
 
@@ -98,7 +98,7 @@ async def _until_signal(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _follow_redis(
-    url: str, types: frozenset[str], after: str | None, write: Write, partitions: int
+    url: str, types: EventTypes, after: str | None, write: Write, partitions: int
 ) -> None:
     try:
         stream = connect(url, partitions=partitions)
@@ -118,7 +118,7 @@ async def _follow_redis(
 
 
 async def _follow_service(
-    url: str, types: frozenset[str], after: str | None, credentials: Credentials, write: Write
+    url: str, types: EventTypes, after: str | None, credentials: Credentials, write: Write
 ) -> None:
     async with httpx.AsyncClient(
         base_url=url,
@@ -129,7 +129,7 @@ async def _follow_service(
         source = EventSource(
             client,
             _ROUTE,
-            {"type": sorted(types)},
+            {"type": list(types.patterns)},
             last_event_id=after,
             on_open=lambda: _say(f"following {url}"),
         )

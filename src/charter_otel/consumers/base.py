@@ -3,6 +3,7 @@
 import asyncio
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Container
 from contextlib import aclosing
 
 import structlog
@@ -51,7 +52,7 @@ class Follower(Consumer):
     picture begins with the latest `RESTORED` events.
     """
 
-    types: frozenset[str] = frozenset()
+    types: Container[str] = frozenset()
     """Event types that it wants; empty for all."""
 
     def __init__(self) -> None:

@@ -1,5 +1,6 @@
 """The system monitoring dashboard's data: a board of the jobs and the presence of the robots."""
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Literal, TypeVar
 
@@ -59,7 +60,7 @@ class Status(Follower):
         """The robots, by id."""
         self._max_jobs = max_jobs
         self._max_robots = max_robots
-        self._tracks = {
+        self._tracks: dict[str, Callable[[Event], None]] = {
             EventType.METRICS_AGGREGATION_STARTED: self.track_job_start,
             EventType.METRICS_AGGREGATION_COMPLETED: self.update_job_completion,
             EventType.METRICS_AGGREGATION_FAILED: self.update_job_failure,
@@ -74,8 +75,9 @@ class Status(Follower):
         return sum(robot.status == "online" for robot in self.robots.values())
 
     def apply(self, event: Event) -> None:
-        """Take an event onto the board."""
-        self._tracks[EventType(event.type)](event)
+        """Take an event onto the board; those that a program declared are not on it."""
+        if track := self._tracks.get(event.type):
+            track(event)
 
     def track_job_start(self, event: Event) -> None:
         """Show a job as running."""

@@ -55,7 +55,7 @@ class Instruments:
             EventType.METRICS_AGGREGATION_COMPLETED: self._job_completed,
             EventType.TELEMETRY_CONNECTION_CLOSED: self._connection_closed,
         }
-        self._emitted = {str(t): {semconv.CHARTER_EVENT_TYPE: str(t)} for t in EventType}
+        self._emitted: dict[str, dict[str, str]] = {}
 
     def counter(self, metric: Metric) -> Counter:
         """Make the metric's counter."""
@@ -90,7 +90,11 @@ class Instruments:
 
     def record(self, event: Event) -> None:
         """Record the metrics that the event implies."""
-        self.events_emitted.add(1, self._emitted[event.type])
+        attributes = self._emitted.get(event.type)
+        if attributes is None:
+            attributes = {semconv.CHARTER_EVENT_TYPE: event.type}
+            self._emitted[event.type] = attributes
+        self.events_emitted.add(1, attributes)
         if implied := self._implied.get(event.type):
             implied(event.payload)
 

@@ -1,6 +1,7 @@
 """What follows from the registry, as text: Python modules and a page of tables."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from charter_otel.registry.model import Attribute, Metric, Reference, Registry, Signal
 
@@ -14,7 +15,7 @@ def payloads(registry: Registry) -> str:
     """``charter/payloads.py``: one Struct for each event's payload, and the close reasons."""
     parts = [
         f'"""The payloads of the six events, as the specification has them.\n\n{NOTICE}\n"""',
-        "from enum import StrEnum\nfrom typing import Annotated",
+        "from enum import StrEnum\nfrom typing import Annotated, NotRequired, TypedDict",
         "from msgspec import UNSET, Meta, Struct, UnsetType",
         _close_reason(registry.attributes["charter.connection.close_reason"]),
         *[_pattern(a) for a in registry.attributes.values() if "pattern" in a.limits],
@@ -27,7 +28,7 @@ def payloads(registry: Registry) -> str:
 
 
 def catalog(registry: Registry) -> str:
-    """``charter/catalog.py``: type → payload, source, priority, severity."""
+    """``charter/catalog.py``: the six types, each with payload, source, priority, severity."""
     entries = "\n".join(_entry(event) for event in registry.events)
     types = "\n".join(
         f'    {event.constant} = "{event.name}"\n    """{event.brief}"""'
@@ -39,13 +40,9 @@ def catalog(registry: Registry) -> str:
 """
 
 from enum import StrEnum
-from typing import Literal, NamedTuple
-
-from msgspec import Struct
 
 from charter_otel.charter import payloads
-
-Severity = Literal["info", "warn", "error"]
+from charter_otel.charter.entry import Entry
 
 
 class EventType(StrEnum):
@@ -54,23 +51,73 @@ class EventType(StrEnum):
 {types}
 
 
-class Entry(NamedTuple):
-    """What the catalog knows of an event type."""
-
-    name: EventType
-    payload: type[Struct]
-    source: str
-    priority: Literal["low", "medium"]
-    severity: Severity
-    severity_unexpected: Severity
-    """Severity where the payload's ``reason`` is not an expected one."""
-    brief: str
-
-
-CATALOG: dict[str, Entry] = {{
+SIX: tuple[Entry, ...] = (
 {entries}
-}}
-"""Event type → entry; the only list of the six."""
+)
+"""The six; `charter_otel.charter.event_types` adds those that a program declares."""
+'''
+
+
+def typed_emit(registry: Registry) -> str:
+    """``typed_emit.py``: `emit` as a type checker sees it, each type with its payload."""
+    names = ", ".join(f"{event.name!r}, EventType.{event.constant}" for event in registry.events)
+    overloads = "\n\n".join(_overload(event) for event in registry.events)
+    return f'''"""`emit` as a type checker sees it: each of the six event types with its payload.
+
+{NOTICE}
+"""
+
+from collections.abc import Coroutine, Mapping
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias, overload
+
+from msgspec import UNSET, Struct, UnsetType
+
+from charter_otel.charter import Event, EventType, payloads
+from charter_otel.streams import EventStream
+
+Stream: TypeAlias = EventStream | UnsetType | None
+Six: TypeAlias = Literal[{names}]
+
+
+class Dataclass(Protocol):
+    """An object of a dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class WrongPayload:
+    """Stands in a type checker's message for a payload that does not fit the event type."""
+
+
+class Emit(Protocol):
+    """The type of `charter_otel.emit`."""
+
+{overloads}
+
+    # A type checker has no way to say that a payload is wrong for one of the six and right for any
+    # other text. It does complain of a coroutine that nobody awaits; there is none at run time.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self,
+        event: Six,
+        payload: Mapping[str, Any] | Struct | Dataclass | None = None,
+        *,
+        stream: Stream = UNSET,
+    ) -> Coroutine[Any, Any, WrongPayload]: ...
+
+    @overload
+    def __call__(
+        self,
+        event: str,
+        payload: Mapping[str, Any] | Struct | Dataclass,
+        *,
+        stream: Stream = UNSET,
+    ) -> Event | None: ...
+
+    @overload
+    def __call__(
+        self, event: Struct | Dataclass, *, stream: Stream = UNSET
+    ) -> Event | None: ...
 '''
 
 
@@ -201,7 +248,10 @@ def _structs(registry: Registry, event: Signal) -> Iterator[str]:
     nested = [r for r in fields if "." in (r.field or "")]
     if nested:
         lines = [_field(registry, r, str(r.field).split(".")[1]) for r in nested]
-        yield _struct("Readings", "The last readings of a robot.", lines)
+        brief = "The last readings of a robot."
+        yield _struct("Readings", brief, lines)
+        inner_fields = [replace(r, field=str(r.field).split(".")[1]) for r in nested]
+        yield _typed_dict(registry, "Readings", brief, inner_fields)
     lines, seen = [], set()
     for reference in fields:
         name, _, inner = str(reference.field).partition(".")
@@ -211,6 +261,27 @@ def _structs(registry: Registry, event: Signal) -> Iterator[str]:
             lines.append(_field(registry, reference, name))
         seen.add(name)
     yield _struct(event.hints["payload"], event.brief, lines)
+    yield _typed_dict(registry, event.hints["payload"], event.brief, fields)
+
+
+def _overload(event: Signal) -> str:
+    payload = f"payloads.{event.hints['payload']}"
+    return (
+        "    @overload\n    def __call__(  # type: ignore[overload-overlap]\n        self, "
+        f"event: Literal[{event.name!r}, EventType.{event.constant}], "
+        f"payload: {payload} | {payload}Fields, *, stream: Stream = UNSET) -> Event | None: ..."
+    )
+
+
+def _typed_dict(registry: Registry, name: str, brief: str, fields: list[Reference]) -> str:
+    lines: dict[str, str] = {}
+    for reference in fields:
+        field, _, inner = str(reference.field).partition(".")
+        kind = _PYTHON_TYPES[registry.attributes[reference.key].type or ""]
+        kind = kind if reference.required else f"NotRequired[{kind}]"
+        lines[field] = "Readings | ReadingsFields" if inner else kind
+    body = "\n".join(f"    {field}: {kind}" for field, kind in lines.items())
+    return f'class {name}Fields(TypedDict):\n    """The same as a mapping: {brief}"""\n\n{body}'
 
 
 def _struct(name: str, brief: str, lines: list[str]) -> str:
@@ -235,7 +306,7 @@ def _entry(event: Signal) -> str:
     member = f"EventType.{event.constant}"
     unexpected = hints.get("severity_unexpected", hints["severity"])
     return (
-        f"    {member}: Entry({member}, payloads.{hints['payload']}, {hints['source']!r}, "
+        f"    Entry({member}, payloads.{hints['payload']}, {hints['source']!r}, "
         f"{hints['priority']!r}, {hints['severity']!r}, {unexpected!r}, {event.brief!r}),"
     )
 

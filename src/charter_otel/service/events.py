@@ -14,27 +14,27 @@ from litestar.status_codes import (
 )
 
 from charter_otel.charter import Event
-from charter_otel.charter.ids import milliseconds
+from charter_otel.charter.ids import EVENT_ID_PATTERN, milliseconds
 from charter_otel.service import sse
 from charter_otel.service.guards import seconds_left
 from charter_otel.service.problems import problem_responses
 from charter_otel.service.shutdown import ShutdownSignal
 from charter_otel.service.sse import FollowResponse
-from charter_otel.streams import EventStream, resolve
+from charter_otel.streams import EventStream, EventTypes, resolve
 
 MAX_FOLLOWERS = 1_000
 """Responses of `/api/events/stream` that one instance holds open at most."""
 
 AnyRequest = Request[Any, Any, Any]
 
-_EVENT_ID = {"pattern": "^evt_(metrics|telemetry)_[0-9]{13}_[0-9a-z]{6,}$"}
+_EVENT_ID = {"pattern": EVENT_ID_PATTERN}
 
 Types = Annotated[
     list[str] | None,
     QueryParameter(
         name="type",
         description="Event types, repeated or separated by commas; `telemetry.*` stands for all "
-        "three of the module. Without it, all types.",
+        "of the module. Without it, all types.",
     ),
 ]
 After = Annotated[
@@ -129,10 +129,10 @@ def events_router(
     return Router("/api/events", route_handlers=[get_events, follow_events], tags=["events"])
 
 
-def _types(patterns: list[str] | None) -> frozenset[str]:
+def _types(patterns: list[str] | None) -> EventTypes:
     wanted = [part.strip() for pattern in patterns or [] for part in pattern.split(",")]
     try:
-        return resolve([part for part in wanted if part])
+        return resolve([part for part in wanted if part], undeclared=True)
     except ValueError as error:
         raise _invalid("type", error) from error
 

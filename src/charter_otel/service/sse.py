@@ -1,7 +1,7 @@
 """A response that follows the event stream, as Server-Sent Events (WHATWG HTML, §9.2)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Container, Coroutine
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -53,7 +53,7 @@ class FollowResponse(ASGIResponse):
         stopping: ShutdownSignal,
         *,
         after: str | None = None,
-        types: frozenset[str] = frozenset(),
+        types: Container[str] = frozenset(),
         heartbeat: float = HEARTBEAT,
         lasting: float | None = None,
     ) -> None:

@@ -1,6 +1,6 @@
 """Where events can be delivered: one interface, in the process or through Redis."""
 
-from charter_otel.charter.patterns import resolve
+from charter_otel.charter.patterns import EventTypes, resolve
 from charter_otel.streams.base import EventStream
 from charter_otel.streams.connect import connect
 from charter_otel.streams.memory import DeadLetter, MemoryStream
@@ -28,6 +28,7 @@ __all__ = [
     "DeadLetter",
     "DropReason",
     "EventStream",
+    "EventTypes",
     "Handler",
     "Lease",
     "LeaseLost",

@@ -1,7 +1,7 @@
 """What an event stream is: publish, subscribe, read, follow, start, stop, statistics."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Container, Sequence
 from inspect import iscoroutinefunction, isroutine
 from typing import TypeVar
 
@@ -151,7 +151,7 @@ class EventStream(ABC):
 
     @abstractmethod
     async def read(
-        self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
+        self, *, after: str | None = None, types: Container[str] = frozenset(), limit: int = 100
     ) -> Sequence[Event]:
         """Return events, oldest first.
 
@@ -167,7 +167,7 @@ class EventStream(ABC):
 
     @abstractmethod
     def follow(
-        self, *, after: str | None = None, types: frozenset[str] = frozenset()
+        self, *, after: str | None = None, types: Container[str] = frozenset()
     ) -> AsyncIterator[Event]:
         """Return events as they come, from now on or from the one after the event id ``after``.
 
@@ -193,7 +193,7 @@ class EventStream(ABC):
         """Record a new subscription; a stream that runs starts to deliver to it."""
 
 
-def _types(patterns: Sequence[str]) -> frozenset[str]:
+def _types(patterns: Sequence[str]) -> Container[str]:
     if not patterns:
         raise ValueError("subscribing needs an event type, e.g. 'metrics.*' or '*'")
     return resolve(patterns)

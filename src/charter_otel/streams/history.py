@@ -2,7 +2,7 @@
 
 import asyncio
 from bisect import bisect_right
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Container, Mapping
 
 import structlog
 
@@ -109,11 +109,11 @@ class History:
                     return mark
         return None
 
-    def recent(self, types: frozenset[str], limit: int) -> list[Event]:
+    def recent(self, types: Container[str], limit: int) -> list[Event]:
         """Return the latest events of the types (empty: all), oldest first."""
         return [event for _, event in self.recent_placed(types, limit)]
 
-    def recent_placed(self, types: frozenset[str], limit: int) -> list[Located]:
+    def recent_placed(self, types: Container[str], limit: int) -> list[Located]:
         """Return the latest events of the types (empty: all) with their places, oldest first."""
         found: list[Located] = []
         position = self.end
@@ -124,11 +124,11 @@ class History:
                 found.append((self.mark_at(position), event))
         return found[::-1]
 
-    def after(self, position: int, types: frozenset[str], limit: int) -> list[Event]:
+    def after(self, position: int, types: Container[str], limit: int) -> list[Event]:
         """Return the first events of the types from a position on."""
         return [event for _, event in self.placed_after(position, types, limit)]
 
-    def placed_after(self, position: int, types: frozenset[str], limit: int) -> list[Located]:
+    def placed_after(self, position: int, types: Container[str], limit: int) -> list[Located]:
         """Return the first events of the types from a position on, with their places."""
         found: list[Located] = []
         for at in range(max(position, self.start), self.end):
@@ -156,7 +156,7 @@ class History:
         return self.start + bisect_right(held, mark, key=self.mark_at)
 
     async def follow(
-        self, position: int, types: frozenset[str] = frozenset()
+        self, position: int, types: Container[str] = frozenset()
     ) -> AsyncGenerator[Event, None]:
         """Yield the events from a position on as they come, until the history is closed."""
         while True:

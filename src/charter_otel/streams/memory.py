@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Container, Sequence
 from typing import NamedTuple
 
 from charter_otel.aio import end, share, spawn
@@ -109,7 +109,7 @@ class MemoryStream(EventStream):
         self._bridge.unbind()
 
     async def read(
-        self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
+        self, *, after: str | None = None, types: Container[str] = frozenset(), limit: int = 100
     ) -> Sequence[Event]:
         """Return events that the history holds, oldest first."""
         if after is None:
@@ -117,7 +117,7 @@ class MemoryStream(EventStream):
         return self._history.after(self._position_after(after), types, limit)
 
     def follow(
-        self, *, after: str | None = None, types: frozenset[str] = frozenset()
+        self, *, after: str | None = None, types: Container[str] = frozenset()
     ) -> AsyncIterator[Event]:
         """Return events as they come."""
         position = self._history.end if after is None else self._position_after(after)

@@ -1,6 +1,6 @@
 """What streams, their subscribers and their observers tell each other."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, NamedTuple, Protocol
 
@@ -84,7 +84,7 @@ class Subscription(NamedTuple):
     """A handler and what it wants."""
 
     handler: Handler
-    types: frozenset[str]
+    types: Container[str]
     """Event types, wildcards resolved."""
     group: str
     """Name under which the stream keeps the subscriber's place."""

@@ -13,6 +13,7 @@ pytest, ``pytest_plugins = ["charter_otel.testing"]`` in ``conftest.py`` gives t
 
 from collections.abc import Iterator
 
+from charter_otel.charter.event_types import declarations_restored
 from charter_otel.testing.capturing import Capture, Failure, capture, logging_restored
 from charter_otel.testing.doubles import FixedClock, IncrementalIdGenerator, RecordingStream
 from charter_otel.testing.views import (
@@ -33,6 +34,7 @@ __all__ = [
     "IncrementalIdGenerator",
     "RecordingStream",
     "capture",
+    "declarations_restored",
     "logging_restored",
 ]
 

@@ -2,12 +2,13 @@
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from typing import Any, NamedTuple
 
 import structlog
+from msgspec import UNSET, UnsetType
 from opentelemetry.sdk._logs import LoggerProvider, ReadableLogRecord
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -177,12 +178,16 @@ class _CapturingEmitter(Emitter):
         )
 
     def emit(
-        self, event_type: str, payload: Mapping[str, Any], *, stream: EventStream | None = None
+        self,
+        event: object,
+        payload: object = None,
+        *,
+        stream: EventStream | UnsetType | None = UNSET,
     ) -> Event | None:
-        event = super().emit(event_type, payload, stream=stream)
-        if event is not None:
-            self._events.append(event)
-        return event
+        emitted = super().emit(event, payload, stream=stream)
+        if emitted is not None:
+            self._events.append(emitted)
+        return emitted
 
 
 class _ListWriter(LineWriter):

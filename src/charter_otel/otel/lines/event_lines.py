@@ -8,7 +8,7 @@ import logging
 
 import msgspec
 
-from charter_otel.charter import CATALOG, Event
+from charter_otel.charter import Event
 from charter_otel.otel.instrumentation import SCOPE
 from charter_otel.otel.lines.values import as_text, one_line, timestamp
 from charter_otel.otel.lines.writer import LineWriter
@@ -33,13 +33,11 @@ class EventLines:
 
     def __init__(self, service_name: str, level: int, writer: LineWriter) -> None:
         self._writer = writer
-        self._heads = {
-            (event_type, severity): _head(event_type, level_name, service_name)
-            for event_type in CATALOG
-            for severity, (level_name, number) in _LEVELS.items()
-            if number >= level
-        }
-        """Type and severity → what stands between time and ids; those that are written only."""
+        self._service_name = service_name
+        self._levels = {s: name for s, (name, number) in _LEVELS.items() if number >= level}
+        """Severity → level; those that are written only."""
+        self._heads: dict[tuple[str, str], str] = {}
+        """Type and severity → what stands between time and ids."""
 
     def write(self, event: Event, encoded: bytes, severity: str, ids: TraceIds | None) -> None:
         """Write the event's line, if its level is written.
@@ -50,9 +48,13 @@ class EventLines:
             severity: ``info``, ``warn`` or ``error``.
             ids: The current span's ids.
         """
+        level = self._levels.get(severity)
+        if level is None:
+            return
         head = self._heads.get((event.type, severity))
         if head is None:
-            return
+            head = _head(event.type, level, self._service_name)
+            self._heads[event.type, severity] = head
         trace = (
             f'"trace_id":"{ids.trace_id}","span_id":"{ids.span_id}",'
             f'"trace_flags":"{ids.trace_flags}",'

@@ -6,7 +6,15 @@ All events of a source, a robot or a job, go through the same part, so their ord
 import asyncio
 import heapq
 from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Container,
+    Iterable,
+    Sequence,
+)
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -99,23 +107,23 @@ class PartitionedStream(EventStream):
         await asyncio.gather(*(part.stop(deadline) for part in self.parts))
 
     async def read(
-        self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
+        self, *, after: str | None = None, types: Container[str] = frozenset(), limit: int = 100
     ) -> Sequence[Event]:
         """Return events by the time at which they came into the stream; see `EventStream.read`."""
         if after is None:
-            latest = (part.recent_placed(types, limit) for part in self.parts)
+            latest = (part.reader.recent(types, limit) for part in self.parts)
             return _in_order(await asyncio.gather(*latest))[-limit:]
         begins = await self._after(after)
         found = await asyncio.gather(
             *(
-                part.placed_after(mark, types, limit)
+                part.reader.after(mark, types, limit)
                 for part, mark in zip(self.parts, begins, strict=True)
             )
         )
         return _in_order(found)[:limit]
 
     def follow(
-        self, *, after: str | None = None, types: frozenset[str] = frozenset()
+        self, *, after: str | None = None, types: Container[str] = frozenset()
     ) -> AsyncIterator[Event]:
         """Return events as they come; who resumes may get some of the last second again.
 
@@ -149,10 +157,11 @@ class PartitionedStream(EventStream):
         for part in self.parts:
             part.register(subscription)
 
-    async def _following(self, event_id: str, types: frozenset[str]) -> Sources:
+    async def _following(self, event_id: str, types: Container[str]) -> Sources:
         begins = await self._after(event_id, overlap=OVERLAP_MS)
         return [
-            part.follow_after(mark, types) for part, mark in zip(self.parts, begins, strict=True)
+            part.reader.follow_after(mark, types)
+            for part, mark in zip(self.parts, begins, strict=True)
         ]
 
     async def _after(self, event_id: str, *, overlap: int = 0) -> list[StreamPosition]:
@@ -160,11 +169,11 @@ class PartitionedStream(EventStream):
 
         Those of the same millisecond are in the order of the parts.
         """
-        places = await asyncio.gather(*(part.place(event_id) for part in self.parts))
+        places = await asyncio.gather(*(part.reader.place(event_id) for part in self.parts))
         own = next((number for number, place in enumerate(places) if place is not None), None)
         place = None if own is None else places[own]
         if own is None or place is None:
-            every = (part.place_or_time(event_id) for part in self.parts)
+            every = (part.reader.place_or_time(event_id) for part in self.parts)
             return await asyncio.gather(*every)
         made, sequence = place
         return [

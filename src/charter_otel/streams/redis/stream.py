@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Container, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -15,7 +15,7 @@ from charter_otel.redis.address import parse_address
 from charter_otel.streams.base import EventStream
 from charter_otel.streams.bridge import EventLoopBridge
 from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY
-from charter_otel.streams.history import CAPACITY, History, Located, StreamPosition
+from charter_otel.streams.history import CAPACITY, History
 from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.groups import Groups, Terms
@@ -108,7 +108,8 @@ class RedisStream(EventStream):
         publishing, tailing, reading, caring = self._clients
         self._history = History(history, event_of)
         self._tail = Tail(tailing, layout, self._history, self._health)
-        self._reader = Reader(reading, layout, self._history, self._tail)
+        self.reader = Reader(reading, layout, self._history, self._tail)
+        """Reads events with their places, for a stream that has several parts."""
         self._caretaker = GroupMaintenance(
             caring, layout, self._groups, self._history, self._health
         )
@@ -180,16 +181,16 @@ class RedisStream(EventStream):
         await self._close()
 
     async def read(
-        self, *, after: str | None = None, types: frozenset[str] = frozenset(), limit: int = 100
+        self, *, after: str | None = None, types: Container[str] = frozenset(), limit: int = 100
     ) -> Sequence[Event]:
         """Return events, before `start` too; see `EventStream.read`."""
         if after is None:
-            return [event for _, event in await self.recent_placed(types, limit)]
-        mark = await self._reader.place_or_time(after)
-        return [event for _, event in await self.placed_after(mark, types, limit)]
+            return [event for _, event in await self.reader.recent(types, limit)]
+        mark = await self.reader.place_or_time(after)
+        return [event for _, event in await self.reader.after(mark, types, limit)]
 
     def follow(
-        self, *, after: str | None = None, types: frozenset[str] = frozenset()
+        self, *, after: str | None = None, types: Container[str] = frozenset()
     ) -> AsyncIterator[Event]:
         """Return events as they come, until the stream stops.
 
@@ -201,36 +202,7 @@ class RedisStream(EventStream):
             milliseconds(after)
             return self._follow_after(after, types)
         now = self._history.end if self._tail.has_begun else None
-        return self._reader.follow(now, types)
-
-    async def place(self, event_id: str) -> StreamPosition | None:
-        """Return the place of an event, where the stream still knows it.
-
-        Raises:
-            ValueError: ``event_id`` is no event id.
-            StreamUnavailable: Redis cannot be reached.
-        """
-        return await self._reader.place(event_id)
-
-    async def place_or_time(self, event_id: str) -> StreamPosition:
-        """Return the place of an event, or where events begin that are not older; see `Reader`."""
-        return await self._reader.place_or_time(event_id)
-
-    async def recent_placed(self, types: frozenset[str], limit: int) -> list[Located]:
-        """Return the latest events with their places, oldest first; see `read`."""
-        return await self._reader.recent(types, limit)
-
-    async def placed_after(
-        self, mark: StreamPosition, types: frozenset[str], limit: int
-    ) -> list[Located]:
-        """Return the first events after a place, with theirs; see `read`."""
-        return await self._reader.after(mark, types, limit)
-
-    def follow_after(
-        self, mark: StreamPosition, types: frozenset[str]
-    ) -> AsyncGenerator[Event, None]:
-        """Return events from a place on, as they come; see `follow`."""
-        return self._reader.follow_after(mark, types)
+        return self.reader.follow(now, types)
 
     def statistics(self) -> Statistics:
         """Tell how the stream is doing; a subscriber's lag is at most a few seconds old."""
@@ -247,10 +219,10 @@ class RedisStream(EventStream):
         )
 
     async def _follow_after(
-        self, event_id: str, types: frozenset[str]
+        self, event_id: str, types: Container[str]
     ) -> AsyncGenerator[Event, None]:
-        mark = await self._reader.place_or_time(event_id)
-        async for event in self.follow_after(mark, types):
+        mark = await self.reader.place_or_time(event_id)
+        async for event in self.reader.follow_after(mark, types):
             yield event
 
     def _subscribed(self, subscription: Subscription) -> None:

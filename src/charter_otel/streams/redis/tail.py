@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable
+from collections.abc import AsyncGenerator, Awaitable, Container
 from typing import TypeVar
 
 import structlog
@@ -167,7 +167,7 @@ class Reader:
         # Many clients may come back at once after an outage; few connections serve them in turn.
         self._turns = asyncio.Semaphore(4)
 
-    async def recent(self, types: frozenset[str], limit: int) -> list[Located]:
+    async def recent(self, types: Container[str], limit: int) -> list[Located]:
         """Return the latest events.
 
         Raises:
@@ -190,7 +190,7 @@ class Reader:
             end = b"(" + entries[-1][0]
         return newest[:limit][::-1]
 
-    async def after(self, mark: StreamPosition, types: frozenset[str], limit: int) -> list[Located]:
+    async def after(self, mark: StreamPosition, types: Container[str], limit: int) -> list[Located]:
         """Return the first events after a place.
 
         Raises:
@@ -210,7 +210,7 @@ class Reader:
         return found[:limit]
 
     async def follow(
-        self, position: int | None, types: frozenset[str]
+        self, position: int | None, types: Container[str]
     ) -> AsyncGenerator[Event, None]:
         """Yield events from a position or the tail's beginning on, as they come."""
         if position is None:
@@ -220,7 +220,7 @@ class Reader:
             yield event
 
     async def follow_after(
-        self, mark: StreamPosition, types: frozenset[str]
+        self, mark: StreamPosition, types: Container[str]
     ) -> AsyncGenerator[Event, None]:
         """Yield events from a place on, as they come.
 
@@ -295,6 +295,6 @@ def event_of(fields: Fields) -> Event | None:
         return None
 
 
-def _events(entries: list[RawEntry], types: frozenset[str]) -> list[Located]:
+def _events(entries: list[RawEntry], types: Container[str]) -> list[Located]:
     events = ((mark_of(entry_id), event_of(fields)) for entry_id, fields in entries)
     return [(mark, e) for mark, e in events if e is not None and (not types or e.type in types)]

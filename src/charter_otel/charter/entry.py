@@ -1,0 +1,29 @@
+"""What is known of an event type, whoever declared it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Severity = Literal["info", "warn", "error"]
+Priority = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What the catalog knows of an event type."""
+
+    name: str
+    payload: type[Any]
+    """The payload's class: a msgspec Struct or a dataclass."""
+    source: str
+    priority: Priority
+    severity: Severity
+    severity_unexpected: Severity
+    """Severity where the payload's ``reason`` is not an expected one."""
+    brief: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Path of a field in the payload → attribute, of a type that a program declared."""
+    units: Mapping[str, str] = field(default_factory=dict)
+    """Path of a field in the payload → unit, of a type that a program declared."""
+    place: str = "charter_otel"
+    """Where the type is declared."""

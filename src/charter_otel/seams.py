@@ -1,0 +1,95 @@
+"""Values behind module-level functions: the process's, or those of the app whose work runs.
+
+The specification has functions of a module, and such a function can belong to one app only. The
+first app that starts in a process has the process's values. Another one that runs beside it has a
+scope of its own, which is current in its requests and in its tasks, so that neither sees the other.
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Scope:
+    """The values of an app that is not the first of its process."""
+
+    def __init__(self) -> None:
+        self.values: dict[Seam[Any], Any] = {}
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """Have module-level functions work for this app inside of the block."""
+        token = _scope.set(self)
+        try:
+            yield
+        finally:
+            _scope.reset(token)
+
+
+class Seam(Generic[T]):
+    """A value that module-level functions work with.
+
+    Args:
+        value: The process's value, until `set` gives another.
+    """
+
+    def __init__(self, value: T) -> None:
+        self._value = value
+
+    def get(self) -> T:
+        """Return the value of the current app, or the process's."""
+        scope = _scope.get()
+        if scope is None:
+            return self._value
+        value: T = scope.values.get(self, self._value)
+        return value
+
+    def set(self, value: T) -> None:
+        """Set the value of the current app, or the process's."""
+        scope = _scope.get()
+        if scope is None:
+            self._value = value
+        else:
+            scope.values[self] = value
+
+
+class Claim:
+    """An app's hold on the module-level functions, from `claim` until `release`."""
+
+    def __init__(self, scope: Scope | None) -> None:
+        self.scope = scope
+        """The app's own scope, or None where it has the process's values."""
+        self._outer = _scope.get()
+        if scope is not None:
+            # Not a block: what the app's task starts later belongs to the app, too.
+            _scope.set(scope)
+
+    def release(self) -> None:
+        """Let another app have the process's values."""
+        if self.scope is None:
+            with _lock:
+                _holders.clear()
+        else:
+            _scope.set(self._outer)
+
+
+def in_scope() -> bool:
+    """Return whether an app's own scope is current."""
+    return _scope.get() is not None
+
+
+def claim() -> Claim:
+    """Claim the process's values for an app; where another holds them, the app gets its own."""
+    with _lock:
+        first = not _holders
+        _holders.add(True)
+    return Claim(None if first else Scope())
+
+
+_scope: ContextVar[Scope | None] = ContextVar("charter_otel_scope", default=None)
+_holders: set[bool] = set()
+_lock = threading.Lock()
