@@ -167,7 +167,7 @@ $(VENV)/.audit: $(READY)
 # The newest versions that go together, for every supported Python and system; the lines that start with # stay.
 pins:
 	@rm -rf build/pins && $(PYTHON) -m venv build/pins && build/pins/bin/python $(PIP) install uv
-	@echo '-e .[pagerduty,testing,wsproto]' > build/pins/asked.txt
+	@echo '-e .[pagerduty,testing]' > build/pins/asked.txt
 	@build/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
 	  --no-header --no-annotate --group dev --group bench --group fuzz --group audit --group chart \
 	  --output-file build/pins/found.txt build/pins/asked.txt >/dev/null

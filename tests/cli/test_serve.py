@@ -10,13 +10,11 @@ from websockets.sync.client import connect
 
 from cli.commands import run, serving
 from support.ports import free_port
-from support.servers import WEBSOCKET_SERVERS
 
 
-@pytest.mark.parametrize("ws", WEBSOCKET_SERVERS)
-def test_sigterm_closes_the_connections_and_ends_with_0(ws: str) -> None:
+def test_sigterm_closes_the_connections_and_ends_with_0() -> None:
     """Every robot gets a close frame, every connection its event, and stdout is JSON lines."""
-    with serving("--ws", ws) as service:
+    with serving() as service:
         url = f"{service.websocket}/api/telemetry/ws/robot_001"
         with connect(url, proxy=None) as robot:
             robot.send('{"type":"ping"}')

@@ -16,7 +16,6 @@ from charter_otel.server.floods import (
 from charter_otel.tokens import sign
 from support.polling import wait_until
 from support.robots import READING
-from support.servers import WEBSOCKET_SERVERS
 from support.service import ServiceProcess, service
 from support.strangers import ask, connected, frame, shake_hands
 
@@ -33,12 +32,10 @@ BEGUN, ENDED = b"\x01\x80\x00\x00\x00\x00", b"\x80\x80\x00\x00\x00\x00"
 CLOSED_AS_RATE_LIMITED = b"\x88\x0e\x11\x4drate_limited"
 
 
-@pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
-def running(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[ServiceProcess]:
     """Yield a service with a secret."""
     with service(
-        "--ws",
-        request.param,
         CHARTER_AUTH_SECRET=SECRET,
         CHARTER_MAX_FRAMES_PER_SECOND=str(FRAMES_PER_SECOND),
         CHARTER_LOG_FORMAT="json",
@@ -197,7 +194,7 @@ def test_nonsense_after_the_answer_is_no_error_of_ours(running: ServiceProcess) 
     before = _errors(running)
     with connected(running.http) as client:
         client.sendall(
-            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
+            b"POST /nowhere HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n"
         )
         assert client.recv(100).startswith(b"HTTP/1.1 404")
         client.sendall(b"no size\r\n")

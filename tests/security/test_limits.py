@@ -8,11 +8,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from charter_otel.server.protocols import MAX_HEADER_BYTES
+from charter_otel.server.patience import MAX_HEADER_BYTES
 from charter_otel.service.plugin import MAX_BODY_BYTES
 from support.polling import wait_until
 from support.robots import READING
-from support.servers import WEBSOCKET_SERVERS
 from support.service import ServiceProcess, service
 from support.strangers import Answer, ask, upgrade
 
@@ -21,15 +20,15 @@ PATH = "/api/telemetry/ws"
 MISSIONS = "/api/metrics/missions"
 
 
-@pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
-def limited(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
+@pytest.fixture(scope="module")
+def limited() -> Iterator[ServiceProcess]:
     """Yield a service with low limits."""
     variables = {
         "CHARTER_MAX_FRAME_BYTES": str(FRAME_BYTES),
         "CHARTER_MAX_FRAMES_PER_SECOND": str(FRAMES),
         "CHARTER_MAX_CONNECTIONS": str(CONNECTIONS),
     }
-    with service("--ws", request.param, **variables) as running:
+    with service(**variables) as running:
         yield running
 
 
@@ -111,10 +110,9 @@ def _active(running: ServiceProcess) -> int:
     return connections
 
 
-@pytest.mark.parametrize("ws", WEBSOCKET_SERVERS)
-def test_so_many_handshakes_may_come_from_an_address(ws: str) -> None:
+def test_so_many_handshakes_may_come_from_an_address() -> None:
     """At the limit all are accepted; beyond it the answer is 429, and REST goes on as before."""
-    with service("--ws", ws, CHARTER_MAX_HANDSHAKES_PER_SECOND="10") as running:
+    with service(CHARTER_MAX_HANDSHAKES_PER_SECOND="10") as running:
         answers = [upgrade(running.websocket, f"{PATH}/robot_{n}") for n in range(40)]
         probe = ask(running.http, "GET", "/api/telemetry/info")
     statuses = [answer.status for answer in answers]

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from support.polling import wait_until
-from support.servers import WEBSOCKET_SERVERS
 from support.service import ServiceProcess, service
 from support.strangers import connected, frame, shake_hands, upgrade
 
@@ -37,14 +36,12 @@ def _resident_mib(running: ServiceProcess) -> float:
     return int(line.split()[1]) / 1024
 
 
-@pytest.fixture(params=WEBSOCKET_SERVERS)
-def attacked(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
+@pytest.fixture
+def attacked() -> Iterator[ServiceProcess]:
     """Yield a service whose robots may be wrong as often as they like."""
     if not Path("/proc/self/status").exists():
         pytest.skip("no /proc: the resident size of another process is not to be had")
     with service(
-        "--ws",
-        request.param,
         CHARTER_MAX_FRAMES_PER_SECOND="1000000",
         CHARTER_MAX_HANDSHAKES_PER_SECOND="1000000",
     ) as running:

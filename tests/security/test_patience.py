@@ -10,13 +10,12 @@ from typing import Any
 import pytest
 from litestar import Litestar, get
 
-from charter_otel.server import protocols
+from charter_otel.server import patience
 from charter_otel.server.server import EmbeddedServer, configure
 from charter_otel.service.settings import Settings
 from charter_otel.telemetry import Gateway, Limits, Sweeper, router
 from support.polling import eventually
 from support.robots import READING
-from support.servers import WEBSOCKET_SERVERS
 from support.strangers import Flood, frame, shake_hands
 
 PATH = "/api/telemetry/ws/robot_1"
@@ -34,20 +33,20 @@ def gateway() -> Gateway:
     return Gateway(limits=Limits(max_frames_per_second=1_000_000))
 
 
-@pytest.fixture(params=WEBSOCKET_SERVERS)
+@pytest.fixture
 async def served(
-    request: pytest.FixtureRequest, gateway: Gateway, monkeypatch: pytest.MonkeyPatch
+    gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[EmbeddedServer, str]]:
     """Yield a server with little patience, as `charter-otel serve` configures it."""
-    monkeypatch.setattr(protocols, "HEADERS_WITHIN", 0.4)
-    monkeypatch.setattr(protocols, "BODY_WITHIN", 0.6)
-    monkeypatch.setattr(protocols, "READ_WITHIN", 0.4)
-    monkeypatch.setattr(protocols, "LINGER", 0.4)
+    monkeypatch.setattr(patience, "HEADERS_WITHIN", 0.4)
+    monkeypatch.setattr(patience, "BODY_WITHIN", 0.6)
+    monkeypatch.setattr(patience, "READ_WITHIN", 0.4)
+    monkeypatch.setattr(patience, "LINGER", 0.4)
     router.set_gateway(gateway)
     sweeper = Sweeper(gateway)
     sweeper.start()
     try:
-        async with _serving(request.param) as (server, url):
+        async with _serving() as (server, url):
             yield server, url
     finally:
         await sweeper.stop()
@@ -55,9 +54,9 @@ async def served(
 
 
 @asynccontextmanager
-async def _serving(ws: str) -> AsyncIterator[tuple[EmbeddedServer, str]]:
+async def _serving() -> AsyncIterator[tuple[EmbeddedServer, str]]:
     app = Litestar([router.telemetry_router(), _large], openapi_config=None, logging_config=None)
-    server = EmbeddedServer(configure(app, Settings(), ws=ws))
+    server = EmbeddedServer(configure(app, Settings()))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         task = asyncio.create_task(server.serve([listening]), name="server")
         await server.ready.wait()
@@ -112,7 +111,7 @@ async def test_a_request_that_comes_whole_in_time_is_answered(
     served: tuple[EmbeddedServer, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In two halves, with a pause that is shorter than the limit."""
-    monkeypatch.setattr(protocols, "HEADERS_WITHIN", 30.0)
+    monkeypatch.setattr(patience, "HEADERS_WITHIN", 30.0)
     server, url = served
     with _client(url) as client:
         await _in_thread(client.sendall, b"GET " + PATH.encode() + b" HTTP/1.1\r\nHost: x\r\n")
@@ -191,7 +190,7 @@ async def test_a_robot_that_does_not_read_the_close_is_let_go(
     served: tuple[EmbeddedServer, str], gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A heartbeat timeout ends it, too, when nothing that is sent arrives any more."""
-    monkeypatch.setattr(protocols, "READ_WITHIN", 60.0)
+    monkeypatch.setattr(patience, "READ_WITHIN", 60.0)
     gateway.limits = Limits(max_frames_per_second=1_000_000, heartbeat_timeout=0.5)
     server, url = served
     with _client(url) as client:
@@ -217,7 +216,7 @@ async def test_a_slow_reader_that_reads_on_gets_everything(
     served: tuple[EmbeddedServer, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slowness alone is no reason to be dropped."""
-    monkeypatch.setattr(protocols, "READ_WITHIN", 0.8)
+    monkeypatch.setattr(patience, "READ_WITHIN", 0.8)
     _, url = served
     with _client(url, receive_buffer=65_536) as client:
         await _in_thread(client.sendall, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -9,7 +9,6 @@ from websockets.sync.client import connect
 
 from charter_otel.tokens import sign
 from support.polling import wait_until
-from support.servers import WEBSOCKET_SERVERS
 from support.service import ServiceProcess, service
 from support.strangers import ask, upgrade
 
@@ -23,14 +22,13 @@ def _bearer(secret: str = NEW, lifetime: float = 3_600) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
-@pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
-def running(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
+@pytest.fixture(scope="module")
+def running() -> Iterator[ServiceProcess]:
     """Yield a service with a secret."""
-    with service("--ws", request.param, CHARTER_AUTH_SECRET=NEW) as running:
+    with service(CHARTER_AUTH_SECRET=NEW) as running:
         yield running
 
 
-@pytest.mark.parametrize("ws", WEBSOCKET_SERVERS)
 @pytest.mark.parametrize(
     ("current", "previous", "old", "new"),
     [
@@ -41,11 +39,11 @@ def running(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
     ],
 )
 def test_a_rotation_in_the_readme_s_order_refuses_nobody(
-    ws: str, current: str, previous: str, *, old: bool, new: bool
+    current: str, previous: str, *, old: bool, new: bool
 ) -> None:
     """Step by step: old tokens are good until the last step, new ones from the first on."""
     secrets = {"CHARTER_AUTH_SECRET": current, "CHARTER_AUTH_SECRET_PREVIOUS": previous}
-    with service("--ws", ws, **secrets) as running:
+    with service(**secrets) as running:
         for secret, accepted in ((OLD, old), (NEW, new)):
             handshake = upgrade(running.http, ROBOT, _bearer(secret))
             read = ask(running.http, "GET", ROBOTS, _bearer(secret))

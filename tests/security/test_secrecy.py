@@ -13,7 +13,6 @@ from charter_otel.tokens import Scope, sign
 from support.otlp import Received, receiving
 from support.polling import wait_until
 from support.robots import READING
-from support.servers import WEBSOCKET_SERVERS
 from support.service import ServiceProcess, service
 from support.strangers import ADDRESS, Answer, ask, upgrade
 
@@ -63,7 +62,7 @@ def _play(running: ServiceProcess) -> Iterator[Answer]:
 
 
 @contextmanager
-def _observed(ws: str) -> Iterator[tuple[ServiceProcess, Received]]:
+def _observed() -> Iterator[tuple[ServiceProcess, Received]]:
     with receiving() as received:
         variables = {
             "CHARTER_AUTH_SECRET": SECRET,
@@ -75,14 +74,13 @@ def _observed(ws: str) -> Iterator[tuple[ServiceProcess, Received]]:
             "OTEL_BSP_SCHEDULE_DELAY": "100",
             "OTEL_BLRP_SCHEDULE_DELAY": "100",
         }
-        with service("--host", "0.0.0.0", "--ws", ws, **variables) as running:  # noqa: S104
+        with service("--host", "0.0.0.0", **variables) as running:  # noqa: S104
             yield running, received
 
 
-@pytest.mark.parametrize("ws", WEBSOCKET_SERVERS)
-def test_no_secret_token_or_address_leaves(ws: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_token_or_address_leaves(capfd: pytest.CaptureFixture[str]) -> None:
     """Not in a line at the level DEBUG, a span, a record, a metric, an answer, or on stderr."""
-    with _observed(ws) as (running, received):
+    with _observed() as (running, received):
         answers = list(_play(running))
         wait_until(lambda: received.spans and received.log_records and received.metrics, "OTLP")
         assert running.stop() == 0

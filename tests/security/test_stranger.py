@@ -15,7 +15,6 @@ from charter_otel.service.settings import Settings
 from charter_otel.tokens import Scope, sign
 from support.polling import wait_until
 from support.robots import READING
-from support.servers import WEBSOCKET_SERVERS
 from support.service import ServiceProcess, service
 from support.strangers import Answer, ask, upgrade
 
@@ -42,10 +41,10 @@ def _bearer(subject: str, *scopes: Scope, secret: str = SECRET, lifetime: float 
     return f"Bearer {sign(secret, subject, scopes=scopes, lifetime=lifetime)}"
 
 
-@pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
-def guarded(request: pytest.FixtureRequest) -> Iterator[ServiceProcess]:
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[ServiceProcess]:
     """Yield a service with a secret, on all addresses, with one robot that is connected."""
-    arguments = ("--host", "0.0.0.0", "--ws", request.param)  # noqa: S104
+    arguments = ("--host", "0.0.0.0")  # noqa: S104
     with service(*arguments, CHARTER_AUTH_SECRET=SECRET) as running, _robot(running) as robot:
         robot.send(READING)
         wait_until(lambda: _metrics(running).status == 200, "the robot's reading is there")

@@ -13,7 +13,6 @@ from cli.commands import run
 from support.certificates import Certificate, make_certificate
 from support.polling import wait_until
 from support.robots import READING
-from support.servers import WEBSOCKET_SERVERS
 from support.service import ServiceProcess, secure_service
 
 ROBOT = "/api/telemetry/ws/robot_1?ack=1"
@@ -25,11 +24,11 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
-@pytest.fixture(scope="module", params=WEBSOCKET_SERVERS)
-def secure(request: pytest.FixtureRequest, certificate: Certificate) -> Iterator[ServiceProcess]:
+@pytest.fixture(scope="module")
+def secure(certificate: Certificate) -> Iterator[ServiceProcess]:
     """Yield a service with the certificate."""
     options = ("--ssl-certfile", str(certificate.chain), "--ssl-keyfile", str(certificate.key))
-    with secure_service(certificate.trusted, "--ws", request.param, *options) as running:
+    with secure_service(certificate.trusted, *options) as running:
         yield running
 
 

@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from litestar import Litestar
 
-from charter_otel.server.protocols import websocket_protocol
-from charter_otel.telemetry import Limits
+from charter_otel.server.protocols import TimedHTTP
+from charter_otel.server.websocket import websocket_protocol
 from support.polling import eventually
 from support.ports import free_port
 
-WEBSOCKET_SERVERS = ("websockets-sansio", "wsproto")
-"""uvicorn's WebSocket implementations that the service supports."""
+OWN, USERS = "charter-otel serve", "websockets-sansio"
+WEBSOCKET_SERVERS = (OWN, USERS)
+"""The service's own WebSocket protocol, and the one of those who run uvicorn themselves."""
 
 
 class _Server(uvicorn.Server):
@@ -25,16 +26,14 @@ class _Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(
-    app: Litestar, *, ws: str = "websockets-sansio", max_size: int = 65_536
-) -> AsyncIterator[str]:
+async def serving(app: Litestar, *, ws: str = OWN, max_size: int = 65_536) -> AsyncIterator[str]:
     """Serve the app on loopback and give ``host:port``; stop it gracefully at the end."""
     port = free_port()
     config = uvicorn.Config(
         app,
         host="127.0.0.1",
         port=port,
-        ws=websocket_protocol(ws, Limits().max_frames_per_second),
+        **({"http": TimedHTTP, "ws": websocket_protocol()} if ws == OWN else {"ws": ws}),
         ws_max_size=max_size,
         ws_per_message_deflate=False,
         log_config=None,

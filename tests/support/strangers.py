@@ -25,6 +25,11 @@ class Answer(NamedTuple):
     body: bytes
 
     @property
+    def problem_trace_id(self) -> str:
+        """The trace id that the problem document names."""
+        return str(json.loads(self.body)["trace_id"])
+
+    @property
     def problem(self) -> dict[str, Any]:
         """The body as a problem document, without what differs from request to request."""
         problem: dict[str, Any] = json.loads(self.body)
@@ -67,7 +72,11 @@ def upgrade(url: str, path: str, headers: dict[str, str] | None = None) -> Answe
 
 
 def shake_hands(
-    client: socket.socket, url: str, path: str, headers: dict[str, str] | None = None
+    client: socket.socket,
+    url: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    method: str = "GET",
 ) -> Answer:
     """Ask for a WebSocket on an open connection and give the answer."""
     given = {
@@ -79,7 +88,7 @@ def shake_hands(
         **(headers or {}),
     }
     head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
-    client.sendall(f"GET {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
+    client.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
     return _answer(client)
 
 

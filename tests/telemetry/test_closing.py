@@ -82,15 +82,15 @@ async def test_frames_keep_a_connection_alive(robots: Robots) -> None:
     assert not robots.closed
 
 
-async def test_ping_frames_keep_a_connection_alive(robots: Robots) -> None:
+async def test_ping_frames_keep_a_connection_alive(own: Robots) -> None:
     """The WebSocket's own pings, which many clients send by themselves, count as frames."""
-    robots.gateway.limits = Limits(heartbeat_timeout=0.4)
-    client = await robots.connect()
+    own.gateway.limits = Limits(heartbeat_timeout=0.4)
+    client = await own.connect()
     for _ in range(8):
         await client.ping()
         await asyncio.sleep(0.15)
-    assert not robots.closed
-    (closed,) = await robots.closings()
+    assert not own.closed
+    (closed,) = await own.closings()
     assert closed.payload["reason"] == "heartbeat_timeout"
 
 

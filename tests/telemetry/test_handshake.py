@@ -41,10 +41,10 @@ async def test_what_is_no_robot_id_is_refused(robots: Robots, robot_id: str) -> 
 
 
 @pytest.mark.parametrize("path", ["/ws/robot_1", "/api/telemetry/ws/", "/api/telemetry/ws/a/b"])
-async def test_a_wrong_path_is_said(robots: Robots, path: str) -> None:
+async def test_a_wrong_path_is_said(own: Robots, path: str) -> None:
     """Where there is no WebSocket, 404 tells the path that there is one at."""
     with pytest.raises(InvalidStatus) as refused:
-        await connect(f"ws://{robots.address}{path}")
+        await connect(f"ws://{own.address}{path}")
     response = refused.value.response
     assert response.status_code == 404
     assert response.headers["content-type"] == "application/problem+json"

@@ -1,7 +1,6 @@
 """`charter-otel serve`: the service."""
 
 import ipaddress
-from importlib.util import find_spec
 
 import click
 
@@ -20,13 +19,6 @@ _PEM = click.Path(exists=True, dir_okay=False)
     type=click.IntRange(0, 65_535),
     help="Port to listen on; 0 takes a free one.",
 )
-@click.option(
-    "--ws",
-    default="websockets-sansio",
-    show_default=True,
-    type=click.Choice(["websockets-sansio", "wsproto"]),
-    help="uvicorn's WebSocket implementation.",
-)
 @click.option("--insecure", is_flag=True, help="Listen on any address without a secret.")
 @click.option("--ssl-certfile", type=_PEM, help="Certificate chain; turns TLS on.")
 @click.option("--ssl-keyfile", type=_PEM, help="Private key of the certificate.")
@@ -34,7 +26,6 @@ def serve(
     *,
     host: str,
     port: int,
-    ws: str,
     insecure: bool,
     ssl_certfile: str | None,
     ssl_keyfile: str | None,
@@ -48,12 +39,11 @@ def serve(
     check_otel_variables()
     checked = settings()
     _check_address(host, secret=checked.auth_secret, insecure=insecure)
-    _check_server(ws)
     if ssl_keyfile and not ssl_certfile:
         raise Refusal("--ssl-keyfile is of no use without --ssl-certfile; give both")
     from charter_otel.server.server import run
 
-    run(checked, host, port, ws=ws, ssl_certfile=ssl_certfile, ssl_keyfile=ssl_keyfile)
+    run(checked, host, port, ssl_certfile=ssl_certfile, ssl_keyfile=ssl_keyfile)
 
 
 def _check_address(host: str, *, secret: str | None, insecure: bool) -> None:
@@ -69,8 +59,3 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _check_server(ws: str) -> None:
-    if ws == "wsproto" and find_spec("wsproto") is None:
-        raise Refusal("--ws wsproto is not installed; run: pip install 'charter-otel[wsproto]'")

@@ -15,7 +15,9 @@ from charter_otel.aio import until_first
 from charter_otel.failures import Failure, Refusal
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.server.gc_tuning import settle
-from charter_otel.server.protocols import MAX_HEADER_BYTES, TimedHTTP, websocket_protocol
+from charter_otel.server.patience import MAX_HEADER_BYTES
+from charter_otel.server.protocols import TimedHTTP
+from charter_otel.server.websocket import websocket_protocol
 from charter_otel.service.app import create_app
 from charter_otel.service.settings import SettingError, Settings
 from charter_otel.streams import EventStream
@@ -69,14 +71,13 @@ class EmbeddedServer(Server):
         yield
 
 
-def run(settings: Settings, host: str, port: int, *, ws: str, **tls: str | None) -> None:
+def run(settings: Settings, host: str, port: int, **tls: str | None) -> None:
     """Run the service until a signal ends it.
 
     Args:
         settings: The service's settings.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        ws: uvicorn's WebSocket implementation.
         tls: ``ssl_certfile`` and ``ssl_keyfile``.
 
     Raises:
@@ -84,7 +85,7 @@ def run(settings: Settings, host: str, port: int, *, ws: str, **tls: str | None)
         Refusal: A variable or a certificate is wrong.
     """
     raise_open_file_limit()
-    config = configure(build_app(settings), settings, ws=ws, **tls)
+    config = configure(build_app(settings), settings, **tls)
     _check_tls(config)
     with listen(host, port) as listening:
         scheme = "https" if config.is_ssl else "http"
@@ -133,24 +134,18 @@ def build_app(settings: Settings, *, stream: EventStream | None = None) -> Any:
         raise Refusal(str(error)) from error
 
 
-def configure(
-    app: Any, settings: Settings, *, ws: str = "websockets-sansio", **tls: str | None
-) -> uvicorn.Config:
+def configure(app: Any, settings: Settings, **tls: str | None) -> uvicorn.Config:
     """Return uvicorn's options for the service.
 
-    Pings find a robot that is gone within 40 s; compression would double the memory of each
-    connection; uvicorn's own log set-up is off, so that its lines go through ours.
+    uvicorn's own log set-up is off, so that its lines go through ours.
     """
     return uvicorn.Config(
         app,
         loop="uvloop",
         http=TimedHTTP,
         h11_max_incomplete_event_size=MAX_HEADER_BYTES,
-        ws=websocket_protocol(ws, settings.max_frames_per_second),
+        ws=websocket_protocol(),
         ws_max_size=settings.max_frame_bytes,
-        ws_per_message_deflate=False,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
         timeout_graceful_shutdown=10,
         log_config=None,
         # At INFO it writes each connection's address, which is nobody's business.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from charter_otel.charter import ROBOT_ID_RULE, is_robot_id
+from charter_otel.telemetry.extension import REFUSAL
 from charter_otel.telemetry.gateway import Gateway
 from charter_otel.telemetry.origins import is_foreign
 from charter_otel.tokens import InvalidToken, Token, verify
@@ -34,6 +35,8 @@ class Request(NamedTuple):
     """The client's; it is counted and told to nobody."""
     query: Mapping[str, str] = {}
     """Parameters of the query; of those that come twice, the first."""
+    broken: "Refusal | None" = None
+    """What is wrong with the handshake itself, where the server found something."""
 
 
 def request(scope: Any, robot_id: str) -> Request:
@@ -50,6 +53,7 @@ def request(scope: Any, robot_id: str) -> Request:
         scope.get("subprotocols") or (),
         client[0] if client else None,
         _query(scope["query_string"]),
+        (scope.get("extensions") or {}).get(REFUSAL),
     )
 
 
@@ -119,6 +123,8 @@ def _check_rate(gateway: Gateway, address: str | None) -> Refusal | None:
 
 
 def _check_request(gateway: Gateway, request: Request) -> Refusal | None:
+    if request.broken is not None:
+        return request.broken
     if not is_robot_id(request.robot_id):
         return Refusal("invalid_robot_id", 400, "Bad Request", f"A robot id has {ROBOT_ID_RULE}.")
     if is_foreign(request.headers, gateway.allowed_origins):

@@ -1,18 +1,20 @@
 """Refusing a handshake with a real HTTP status and problem details."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 from litestar import WebSocket
 
+from charter_otel.otel.trace_context import correlation_id, current
 from charter_otel.telemetry.admission import Refusal
 
 _EXTENSION = "websocket.http.response"
 _HEADERS = {
-    401: (b"www-authenticate", b"Bearer"),
-    429: (b"retry-after", b"1"),
-    503: (b"retry-after", b"5"),
+    401: [(b"www-authenticate", b"Bearer")],
+    405: [(b"allow", b"GET")],
+    426: [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")],
+    429: [(b"retry-after", b"1")],
+    503: [(b"retry-after", b"5")],
 }
 
 
@@ -24,15 +26,33 @@ async def refuse(socket: WebSocket[Any, Any, Any], refusal: Refusal) -> None:
     if _EXTENSION not in (socket.scope.get("extensions") or {}):
         await socket.send({"type": "websocket.close", "code": 1008, "reason": ""})
         return
-    for message in messages(refusal):
+    body = problem_of(refusal)
+    start = {
+        "type": f"{_EXTENSION}.start",
+        "status": refusal.status,
+        "headers": headers_of(refusal, body),
+    }
+    for message in (start, {"type": f"{_EXTENSION}.body", "body": body}):
         await socket.send(message)  # type: ignore[arg-type]  # Litestar's types lack the extension
 
 
-def messages(refusal: Refusal) -> Iterator[dict[str, Any]]:
-    """Yield the ASGI messages of the answer."""
-    headers = [(b"content-type", b"application/problem+json"), (b"connection", b"close")]
-    if refusal.status in _HEADERS:
-        headers.append(_HEADERS[refusal.status])
-    yield {"type": f"{_EXTENSION}.start", "status": refusal.status, "headers": headers}
-    problem = {"status": refusal.status, "title": refusal.title, "detail": refusal.detail}
-    yield {"type": f"{_EXTENSION}.body", "body": msgspec.json.encode(problem)}
+def headers_of(refusal: Refusal, body: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the headers of the answer."""
+    return [
+        (b"content-type", b"application/problem+json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        *_HEADERS.get(refusal.status, ()),
+    ]
+
+
+def problem_of(refusal: Refusal) -> bytes:
+    """Return the body of the answer, with the trace id of the handshake that is current."""
+    problem: dict[str, Any] = {
+        "status": refusal.status,
+        "title": refusal.title,
+        "detail": refusal.detail,
+    }
+    if trace_id := correlation_id(current()):
+        problem["trace_id"] = trace_id
+    return msgspec.json.encode(problem)

@@ -14,6 +14,7 @@ from charter_otel.telemetry import frames
 from charter_otel.telemetry.admission import Refusal, check_token
 from charter_otel.telemetry.closing import CODES, classify
 from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.extension import DIRECT, Direct
 from charter_otel.telemetry.fleet import Robot
 from charter_otel.telemetry.frames import BadFrame, Frame, NewToken, Ping, Readings
 from charter_otel.telemetry.gateway import Gateway
@@ -21,13 +22,6 @@ from charter_otel.telemetry.readings import take_reading, take_readings
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that a close frame may take; a robot that does not read is left to the server."""
-
-ON_PING = "charter.on_ping"
-"""ASGI extension: what a server that sees a robot's ping frames calls for each of them.
-
-ASGI itself has no message for them, so under another server only the application's frames count
-as signs of life.
-"""
 
 log = structlog.get_logger(__name__)
 
@@ -91,30 +85,45 @@ class Session:
             asyncio.CancelledError: The task was cancelled by somebody else than the connection's
                 own `end`.
         """
-        connection, receive, task = self.connection, self._socket.receive, asyncio.current_task()
+        connection, task = self.connection, asyncio.current_task()
         connection.receiving(task)
-        extensions: dict[str, Any] | None = self._socket.scope.get("extensions")
-        if extensions is not None:
-            extensions[ON_PING] = connection.seen
+        extensions: dict[str, Any] = self._socket.scope.get("extensions") or {}
+        direct: Direct | None = extensions.get(DIRECT)
         try:
             if connection.ending is not None:
                 return connection.ending
-            # One frame less waits for each robot where the loop stands here.
-            while True:
-                message = await receive()
-                if message["type"] == "websocket.disconnect":
-                    return classify(message)
-                data: Any = message.get("text") or message.get("bytes") or ""
-                if answer := self._take(data):
-                    await self._send(answer)
-                if self._verdict is not None:
-                    return self._verdict
+            if direct is not None:
+                return classify(await direct(self._take_directly, connection.seen))
+            return await self._receive()
         except asyncio.CancelledError:
             if connection.ending is None or task is None or task.uncancel() > 0:
                 raise
             return connection.ending
         finally:
             connection.receiving(None)
+
+    async def _receive(self) -> CloseReason:
+        """Receive under a server that knows nothing but ASGI."""
+        receive = self._socket.receive
+        while True:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                return classify(message)
+            data: Any = message.get("text") or message.get("bytes") or ""
+            if answer := self._take(data):
+                await self._send(answer)
+            if self._verdict is not None:
+                return self._verdict
+
+    def _take_directly(self, data: str | bytes) -> str | None:
+        """Take one frame; what comes after the verdict changes nothing any more."""
+        before = self._verdict
+        if before is not None:
+            return None
+        answer = self._take(data)
+        if self._verdict is not None:
+            self.connection.end(self._verdict)
+        return answer
 
     async def close(self, reason: CloseReason) -> None:
         """Send the close frame that the reason asks for; a robot that is gone is no error."""
