@@ -10,6 +10,8 @@ from charter_otel.cli.top_view import Look, screen
 from cli.commands import run, serving
 from support.ports import free_port
 
+MARKS = {"battery_low": 20.0, "cpu_high": 90.0, "expected_reasons": ["client_disconnect"]}
+
 
 def look(robots: int = 3, **changes: Any) -> Look:
     """Return what a service might answer."""
@@ -52,7 +54,14 @@ def look(robots: int = 3, **changes: Any) -> Look:
     fleet = {"known": robots, "online": robots, "offline": 0, "reasons": {}}
     return Look(
         url="http://service",
-        board={"now": 100.0, "connections": 3, "fleet": fleet, "jobs": [job], "emitted": {}},
+        board={
+            "now": 100.0,
+            "connections": 3,
+            "fleet": fleet,
+            "jobs": [job],
+            "emitted": {},
+            "marks": MARKS,
+        },
         ready={"status": "ready", "dependencies": {}, **changes},
         robots={
             "known": robots,

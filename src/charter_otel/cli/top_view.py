@@ -17,8 +17,6 @@ from charter_otel.otel.lines.console import event_text, printable
 
 _WIDE = 130
 """Columns from which robots and events stand side by side."""
-_LOW = 20
-_HIGH = 90
 _HEAD, _JOBS, _NAME = 5, 6, 25
 _SHORT: dict[str, str] = {
     EventType.METRICS_AGGREGATION_STARTED: "run started",
@@ -165,15 +163,15 @@ def _job(job: dict[str, Any], now: float) -> list[Text]:
 def _robots(look: Look, rows: int) -> RenderableType:
     table = _table("robot", "status", "since", "cpu", "mem", "latency", "batt")
     for robot in look.robots["robots"][: max(0, rows)]:
-        table.add_row(*_robot(robot, look.now))
+        table.add_row(*_robot(robot, look.now, look.board["marks"]))
     known, shown = look.robots["known"], min(len(look.robots["robots"]), max(0, rows))
     return Panel(table, title=f"robots, {shown:,} of {known:,}", title_align="left")
 
 
-def _robot(robot: dict[str, Any], now: float) -> list[Text]:
+def _robot(robot: dict[str, Any], now: float, marks: dict[str, Any]) -> list[Text]:
     online = robot["status"] == "online"
     reason = printable(robot["last_reason"] or "offline")
-    expected = reason in EXPECTED_CLOSE_REASONS
+    expected = reason in marks["expected_reasons"]
     since = robot["connected_at"] if online else robot["disconnected_at"]
     metrics = robot["metrics"] or {}
     return [
@@ -182,17 +180,17 @@ def _robot(robot: dict[str, Any], now: float) -> list[Text]:
             "online" if online else reason, "green" if online else "dim" if expected else "bold red"
         ),
         Text(age(now - since) if since else ""),
-        _percent(metrics.get("cpu_usage"), high=_HIGH),
-        _percent(metrics.get("memory_usage"), high=95),
+        _percent(metrics.get("cpu_usage"), high=marks["cpu_high"]),
+        _percent(metrics.get("memory_usage")),
         Text(f"{metrics['network_latency_ms']:.0f} ms" if metrics else "", justify="right"),
-        _percent(metrics.get("battery_percentage"), low=_LOW),
+        _percent(metrics.get("battery_percentage"), low=marks["battery_low"]),
     ]
 
 
 def _percent(value: float | None, *, low: float = -1, high: float = 101) -> Text:
     if value is None:
         return Text("")
-    return Text(f"{value:.0f} %", "" if low <= value < high else "bold red", justify="right")
+    return Text(f"{value:.0f} %", "" if low <= value <= high else "bold red", justify="right")
 
 
 def _events(look: Look, rows: int, width: int) -> RenderableType:

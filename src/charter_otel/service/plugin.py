@@ -101,6 +101,7 @@ class CharterPlugin(InitPlugin):
         return Source(
             get_robots=lambda: gateway.instances,
             get_connections=lambda: len(gateway.connections),
+            thresholds=gateway.fleet.thresholds,
             grafana_url=self.settings.grafana_url,
             recent_spans=self.settings.recent_spans,
         )

@@ -19,8 +19,8 @@ Wanted = Literal["all", "online", "offline"]
 FRESH_FOR = 0.5
 """Seconds for which a listing is good at least."""
 
-_WORTH = 20
-"""A listing is good for so many times as long as it took: at most a twentieth goes into listing."""
+_WORTH = 40
+"""A listing is good for so many times as long as it took."""
 
 
 class Robots(Protocol):

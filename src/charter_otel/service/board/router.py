@@ -11,6 +11,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, convert
 
+from charter_otel.charter import EXPECTED_CLOSE_REASONS
 from charter_otel.emit import get_emitter
 from charter_otel.metrics.board import Job, get_job_board
 from charter_otel.service.board.fleet import (
@@ -23,6 +24,7 @@ from charter_otel.service.board.fleet import (
     Wanted,
 )
 from charter_otel.service.http import UNTRACED
+from charter_otel.thresholds import Thresholds
 
 MOST_ROWS = 200
 """Robots in one answer at most."""
@@ -32,6 +34,17 @@ Status = Annotated[Wanted, QueryParameter(description="Which robots.")]
 Order = Annotated[Sort, QueryParameter(description="Those that left last come first by default.")]
 Rows = Annotated[int, QueryParameter(description="How many at most.", ge=1, le=MOST_ROWS)]
 Offset = Annotated[int, QueryParameter(description="How many to leave out.", ge=0)]
+
+
+class Marks(Struct, frozen=True):
+    """What stands out on the board: the thresholds of alerts and pages, and unexpected closes."""
+
+    battery_low: float
+    """Percent."""
+    cpu_high: float
+    """Percent."""
+    expected_reasons: list[str]
+    """Close reasons that nobody need look into."""
 
 
 class Overview(Struct):
@@ -47,6 +60,7 @@ class Overview(Struct):
     jobs: list[Job]
     emitted: dict[str, int]
     """Events that this instance has emitted, by type."""
+    marks: Marks
     recent_spans: int
     """Finished spans that the service keeps; 0 where it keeps none."""
     grafana_url: str | None
@@ -84,6 +98,7 @@ class Source:
     Args:
         get_robots: Returns what knows the robots.
         get_connections: Returns the number of open connections of this instance.
+        thresholds: From where on something is wrong with a robot.
         grafana_url: Base address of Grafana.
         recent_spans: Finished spans that the service keeps.
     """
@@ -93,12 +108,16 @@ class Source:
         *,
         get_robots: Callable[[], Robots],
         get_connections: Callable[[], int],
+        thresholds: Thresholds,
         grafana_url: str | None = None,
         recent_spans: int = 0,
     ) -> None:
         self._view = FleetView(get_robots)
         self._get_robots = get_robots
         self._get_connections = get_connections
+        self._marks = Marks(
+            thresholds.battery_low, thresholds.cpu_high, sorted(EXPECTED_CLOSE_REASONS)
+        )
         self._grafana_url = grafana_url
         self._recent_spans = recent_spans
 
@@ -113,6 +132,7 @@ class Source:
             fleet=listing.counts,
             jobs=get_job_board().jobs(),
             emitted=dict(get_emitter().statistics().emitted),
+            marks=self._marks,
             recent_spans=self._recent_spans,
             grafana_url=self._grafana_url,
         )

@@ -4,7 +4,7 @@ import { get } from "./api.js";
 import { el, link } from "./dom.js";
 import { EventList, explore, facts, toGrafana, when } from "./facts.js";
 
-const ASKED = 1_000;
+const ASKED = 200;
 
 export class EventDetails {
   #body;
@@ -20,13 +20,14 @@ export class EventDetails {
   async #find() {
     const { events } = this.context;
     if (!events.find(this.id)) {
-      for (const event of await get("api/events", { query: { limit: ASKED } }).catch(() => [])) {
+      const query = { limit: ASKED, ...justBefore(this.id) };
+      for (const event of await get("api/events", { query }).catch(() => [])) {
         events.add(event, { live: false });
       }
     }
     if (!events.find(this.id)) {
       this.#body.replaceChildren(
-        el("p", { class: "notice warn" }, `This event is not among the last ${ASKED} of the stream; the audit log and Loki have it.`),
+        el("p", { class: "notice warn" }, "The stream does not hold this event any more; the audit log and Loki have it."),
       );
     }
     this.render();
@@ -65,6 +66,12 @@ export class EventDetails {
       trace ? this.#same.element : "",
     ];
   }
+}
+
+/** Return the query for what came from the millisecond before an event on: its id has the time. */
+function justBefore(id) {
+  const [, head, at] = id.match(/^(evt_.+)_([0-9]{13})_[0-9a-z]+$/) ?? [];
+  return at ? { after: `${head}_${String(Number(at) - 1).padStart(13, "0")}_zzzzzz` } : {};
 }
 
 /** Return links to what an event is about. */

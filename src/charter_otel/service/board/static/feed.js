@@ -2,7 +2,7 @@
 
 import { byId, el, link, reconcile, say } from "./dom.js";
 import { clock, count, duration, stamp } from "./format.js";
-import { EXPECTED, TYPES } from "./store.js";
+import { TYPES, isExpected } from "./store.js";
 
 const SHOWN = 80;
 const QUIET = new Set(["telemetry.metrics_published"]);
@@ -35,7 +35,7 @@ export function told({ type, payload: p }) {
 /** Return how an event is to be taken: good, bad or quiet. */
 export function tone(event) {
   const { reason } = event.payload;
-  if (event.type === "telemetry.connection_closed" && reason && !EXPECTED.has(reason)) return "bad";
+  if (event.type === "telemetry.connection_closed" && reason && !isExpected(reason)) return "bad";
   return TYPES[event.type]?.tone ?? "quiet";
 }
 

@@ -8,7 +8,7 @@ import { age, clock, now, setClock } from "./format.js";
 import * as jobs from "./jobs.js";
 import * as notices from "./notices.js";
 import { Robots } from "./robots.js";
-import { Events, Readings, Series } from "./store.js";
+import { Events, Readings, Series, marks } from "./store.js";
 import { Follower } from "./stream.js";
 import * as theme from "./theme.js";
 import * as tiles from "./tiles.js";
@@ -85,6 +85,7 @@ function take(overview, ready) {
   if (overview.grafana_url) grafana.href = `${overview.grafana_url.replace(/\/+$/, "")}/d/charter-fleet`;
   grafana.hidden = !overview.grafana_url;
   say(byId("version"), overview.version);
+  Object.assign(marks, overview.marks);
   Object.assign(state, { overview, ready });
   const { online, offline, connections, events } = state.history;
   online.add(overview.fleet.online);

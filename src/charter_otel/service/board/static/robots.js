@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { byId, el, link, moment, reconcile, say } from "./dom.js";
 import { count, measure, plural } from "./format.js";
-import { EXPECTED } from "./store.js";
+import { isExpected, marks } from "./store.js";
 
 const ROWS = 50;
 
@@ -102,14 +102,14 @@ function fill(element, robot) {
   element.dataset.status = robot.status;
   const reason = robot.last_reason ?? "offline";
   say(parts.status, online ? "online" : reason);
-  parts.status.dataset.tone = online ? "good" : EXPECTED.has(reason) ? "" : "bad";
+  parts.status.dataset.tone = online ? "good" : isExpected(reason) ? "" : "bad";
   time(parts.since, online ? robot.connected_at : robot.disconnected_at, "");
   time(parts.seen, robot.last_seen_at);
   const metrics = robot.metrics ?? {};
-  bar(parts.cpu, metrics.cpu_usage, 90, 101);
-  bar(parts.memory, metrics.memory_usage, 95, 101);
+  bar(parts.cpu, metrics.cpu_usage, (value) => value > marks.cpu_high);
+  bar(parts.memory, metrics.memory_usage, () => false);
   say(parts.latency, measure(metrics.network_latency_ms, "ms"));
-  bar(parts.battery, metrics.battery_percentage, -1, 20);
+  bar(parts.battery, metrics.battery_percentage, (value) => value < marks.battery_low);
 }
 
 function time(cell, at, suffix) {
@@ -118,13 +118,12 @@ function time(cell, at, suffix) {
   cell.replaceChildren(moment(at, { suffix }));
 }
 
-/** Show percent as a bar; above `high` or below `low` it stands out. */
-function bar(cell, value, high, low) {
+/** Show percent as a bar, which stands out where it is in trouble. */
+function bar(cell, value, inTrouble) {
   cell.firstChild ?? cell.append(el("span", { class: "bar" }, el("i"), el("b")));
   const [fillBar, text] = cell.firstChild.children;
   const known = Number.isFinite(value);
   say(text, known ? `${Math.round(value)} %` : "–");
   fillBar.style.setProperty("--part", known ? Math.min(100, Math.max(0, value)) / 100 : 0);
-  const trouble = high > 0 ? value >= high : value < low;
-  cell.dataset.tone = known && trouble ? "bad" : "";
+  cell.dataset.tone = known && inTrouble(value) ? "bad" : "";
 }

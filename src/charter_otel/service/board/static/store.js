@@ -11,8 +11,13 @@ export const TYPES = {
   "telemetry.metrics_published": { short: "readings", tone: "quiet" },
 };
 
-/** Reasons of a close that nobody need look into. */
-export const EXPECTED = new Set(["client_disconnect", "superseded", "server_shutdown", "token_expired"]);
+/** What stands out, as the service has it: thresholds, and the close reasons that nobody need look into. */
+export const marks = { battery_low: 0, cpu_high: 101, expected_reasons: [] };
+
+/** Return whether nobody need look into a close. */
+export function isExpected(reason) {
+  return marks.expected_reasons.includes(reason);
+}
 
 const EVENTS_OF_A_TYPE = 300;
 const READINGS_OF_A_ROBOT = 600;

@@ -3,7 +3,7 @@
 import { sparkline } from "./charts.js";
 import { byId, el, say } from "./dom.js";
 import { age, count, left, plural } from "./format.js";
-import { EXPECTED } from "./store.js";
+import { isExpected } from "./store.js";
 
 const KINDS = ["online", "offline", "connections", "events", "jobs", "stream"];
 const TITLES = {
@@ -66,7 +66,7 @@ function fleet({ fleet: { known, online, offline, reasons }, connections }, hist
   show("online", count(online), known ? `of ${count(known)} known` : "no robot has connected yet");
   plot("online", history.online, "Robots online, since the page was opened");
   const [reason, times] = Object.entries(reasons)[0] ?? [];
-  const unexpected = Object.keys(reasons).some((name) => !EXPECTED.has(name));
+  const unexpected = Object.keys(reasons).some((name) => !isExpected(name));
   show(
     "offline",
     count(offline),
