@@ -48,9 +48,12 @@ def test_all_of_a_kind_are_written(written: Path, pattern: str) -> None:
 
 def test_what_compose_mounts_is_there(written: Path) -> None:
     """Its relative paths hold beside it."""
-    services = yaml.safe_load((written / "compose.yaml").read_text())["services"].values()
+    compose = yaml.safe_load((written / "compose.yaml").read_text())
+    services = compose["services"].values()
     mounted = [mount for service in services for mount in service.get("volumes", [])]
     sources = [mount.partition(":")[0] for mount in mounted if mount.startswith("./")]
+    secrets = [secret["file"].partition(":-")[2][:-1] for secret in compose["secrets"].values()]
+    sources += [path for path in secrets if path.startswith("./")]
     assert sources
     assert [source for source in sources if not (written / source).exists()] == []
 
