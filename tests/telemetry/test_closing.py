@@ -4,16 +4,16 @@ import asyncio
 import os
 import signal
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from charter_otel.charter import CloseReason
+from charter_otel.charter import CloseReason, Event
 from charter_otel.telemetry import Limits, session
 from charter_otel.telemetry.closing import CODES
-from charter_otel.telemetry.router import get_robots
+from charter_otel.telemetry.router import get_robots, telemetry_websocket
 from support.polling import eventually
 from support.robots import READING, Robots
 
@@ -221,6 +221,62 @@ async def test_a_cancelled_handler_is_a_server_shutdown(robots: Robots) -> None:
     await eventually(lambda: robots.established, "established")
     (handler,) = [t for t in asyncio.all_tasks() if "run_asgi" in str(t.get_coro())]
     handler.cancel()
+    (closed,) = await robots.closings()
+    assert closed.payload["reason"] == "server_shutdown"
+
+
+async def test_a_connection_that_is_ended_before_it_receives_is_closed_at_once(
+    robots: Robots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The robot connects a second time while the first connection is being told of."""
+    publish = robots.stream.publish
+
+    async def end_it(event: Event) -> None:
+        await publish(event)
+        if event.type == "telemetry.connection_established":
+            (connection,) = robots.gateway.connections
+            connection.end(CloseReason.SUPERSEDED)
+
+    monkeypatch.setattr(robots.stream, "publish", end_it)
+    client = await robots.connect()
+    assert await asyncio.wait_for(_close_code(client), 2) == 4409
+    (closed,) = await robots.closings()
+    assert closed.payload["reason"] == "superseded"
+
+
+class _Socket:
+    """What the handler needs of a WebSocket on which nothing ever comes."""
+
+    scope: ClassVar[dict[str, Any]] = {
+        "headers": [],
+        "query_string": b"",
+        "scheme": "ws",
+        "extensions": None,
+    }
+
+    async def accept(self, subprotocol: str | None) -> None:
+        """Accept."""
+
+    async def receive(self) -> None:
+        """Wait for ever."""
+        await asyncio.Event().wait()
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close."""
+
+
+@pytest.mark.parametrize("ended_too", [False, True])
+async def test_a_cancellation_goes_on_to_the_server(robots: Robots, ended_too: bool) -> None:
+    """The handler's task is cancelled, also where the service ended the connection just then."""
+    socket: Any = _Socket()
+    handler = asyncio.create_task(telemetry_websocket(socket, "robot_001"))
+    await eventually(lambda: robots.established, "established")
+    handler.cancel()
+    if ended_too:
+        (connection,) = robots.gateway.connections
+        connection.end(CloseReason.HEARTBEAT_TIMEOUT)
+    await asyncio.wait({handler})
+    assert handler.cancelled()
     (closed,) = await robots.closings()
     assert closed.payload["reason"] == "server_shutdown"
 

@@ -22,11 +22,11 @@ class Connection:
     """
 
     __slots__ = (
+        "__weakref__",
         "_task",
         "checkpoint_at",
         "connected_at",
         "ending",
-        "epoch",
         "expires",
         "frames",
         "handshake",
@@ -34,10 +34,8 @@ class Connection:
         "last_seen",
         "opened",
         "opened_ns",
-        "owner",
         "readings",
         "robot_id",
-        "shared",
     )
 
     def __init__(
@@ -62,21 +60,27 @@ class Connection:
         """Readings taken, those of lists one by one."""
         self.ending: CloseReason | None = None
         """Why the service ends the connection, once it does."""
-        self.owner = ""
-        """The instance that holds the connection, where there are several."""
-        self.epoch: str | None = None
-        """Number of the robot's takeover; empty where it has a newer connection elsewhere."""
-        self.shared = 0.0
-        """`last_seen`, as the other instances know it."""
         self._task: asyncio.Task[None] | None = None
 
-    def recall(self, id_: str, connected_at: float, duration: float, frames: int) -> None:
-        """Make this what is known of a connection that a dead instance held."""
-        self.id = id_
-        self.connected_at = connected_at
-        self.opened_ns = int(connected_at * 1e9)
-        self.opened = self.last_seen = time.monotonic() - duration
-        self.frames = frames
+    @classmethod
+    def recalled(
+        cls,
+        robot_id: str,
+        handshake: SpanContext,
+        *,
+        id_: str,
+        connected_at: float,
+        duration: float,
+        frames: int,
+    ) -> "Connection":
+        """Return what is known of a connection that a dead instance held."""
+        connection = cls(robot_id, handshake)
+        connection.id = id_
+        connection.connected_at = connected_at
+        connection.opened_ns = int(connected_at * 1e9)
+        connection.opened = connection.last_seen = time.monotonic() - duration
+        connection.frames = frames
+        return connection
 
     @property
     def duration(self) -> float:

@@ -1,7 +1,9 @@
 """Which connection of a robot is its newest: decided by Redis's clock, in any order of arrival."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,12 +11,15 @@ from redis.asyncio import Redis
 
 from charter_otel.redis.address import parse_address
 from charter_otel.redis.errors import FAILURES
+from charter_otel.telemetry.cluster.claims import Claims
 from charter_otel.telemetry.cluster.keys import Layout
 from charter_otel.telemetry.cluster.membership import Membership
-from charter_otel.telemetry.cluster.shared_state import SharedState, State
+from charter_otel.telemetry.cluster.shared_state import SharedState, State, state_of
 from charter_otel.telemetry.cluster.takeover import Takeover
 from charter_otel.telemetry.connections import Connection, Connections
-from charter_otel.telemetry.fleet import Fleet
+from charter_otel.telemetry.fleet import Fleet, Robot
+from charter_otel.telemetry.frames import Frame
+from charter_otel.telemetry.readings import take_reading
 from streams.proxy import Proxy
 
 LEASE = 15.0
@@ -26,13 +31,30 @@ class Instance:
     def __init__(self, client: Redis) -> None:
         self.close = client.aclose
         self.member = Membership(client, Layout(), LEASE)
-        self.takeover = Takeover(client, Layout())
+        self.claims, self.fleet = Claims(), Fleet()
+        self.takeover = Takeover(client, Layout(), self.claims, self.fleet)
+        self.state = SharedState(client, Layout())
 
     async def claim(self, connection: Connection) -> list[Connection]:
         """Claim a connection's robot, and give the connection if it is not the newest."""
         await self.member.renew()
         self.takeover.add(connection)
         return await self.takeover.claim(self.member)
+
+    def epoch(self, connection: Connection) -> str:
+        """Return the epoch of a claimed connection."""
+        return self.claims.of(connection).epoch or ""
+
+    async def connect(self, robot_id: str = "robot_001") -> tuple[Robot, Connection]:
+        """Accept and claim a robot's connection."""
+        connection = Connection(robot_id)
+        robot = self.fleet.connected(connection)
+        assert await self.claim(connection) == []
+        return robot, connection
+
+    async def share(self, robot: Robot, connection: Connection) -> None:
+        """Tell the others of the robot."""
+        await self.state.write([state_of(robot, connection, self.epoch(connection))])
 
     async def lost(self) -> list[str]:
         """Return the connections that were superseded elsewhere."""
@@ -63,7 +85,7 @@ async def test_the_newest_connection_has_the_robot_and_the_other_instance_hears_
     old, new = _connections()
     assert await one.claim(old) == []
     assert await two.claim(new) == []
-    assert int(new.epoch or 0) > int(old.epoch or 0) > 0
+    assert int(two.epoch(new)) > int(one.epoch(old)) > 0
     assert await one.lost() == [old.id]
     assert await one.lost() == []
     assert await two.lost() == []
@@ -93,9 +115,10 @@ async def test_a_claim_whose_reply_was_lost_may_be_repeated(make: Make) -> None:
     one = make()
     connection = Connection("robot_001")
     await one.claim(connection)
-    epoch, connection.epoch = connection.epoch, None
+    epoch = one.epoch(connection)
+    one.claims.of(connection).epoch = None
     assert await one.claim(connection) == []
-    assert connection.epoch == epoch
+    assert one.epoch(connection) == epoch
     assert await one.lost() == []
 
 
@@ -124,6 +147,110 @@ async def _heard_after(one: Instance, other: Instance, robot_id: str) -> list[st
     return await one.lost()
 
 
+async def test_an_epoch_grows_though_redis_s_clock_was_set_back(make: Make, redis_url: str) -> None:
+    """An epoch from the future is followed by a greater one, or the newest would not be heard."""
+    one = make()
+    ahead = "9000000000000000"
+    client = parse_address(redis_url).client()
+    held: Any = client.hset(Layout().owners, "robot_001", f"{ahead} 1.000000 gone ws_1")
+    await held
+    connection = Connection("robot_001")
+    assert await one.claim(connection) == []
+    assert int(one.epoch(connection)) == int(ahead) + 1
+    await client.aclose()
+
+
+async def test_a_robot_that_reconnects_during_a_claim_is_claimed_again(make: Make) -> None:
+    """Its newer connection waits for the next claim: it is not taken for the one under way."""
+    one = make()
+    old, new = _connections()
+    await one.member.renew()
+    one.takeover.add(old)
+    claiming = asyncio.create_task(one.takeover.claim(one.member))
+    await asyncio.sleep(0)
+    one.takeover.add(new)
+    await claiming
+    assert len(one.takeover) == 1
+    assert await one.takeover.claim(one.member) == []
+    assert int(one.epoch(new)) > int(one.epoch(old))
+
+
+async def test_a_robot_that_came_back_is_not_among_the_offline_ones(
+    make: Make, redis_url: str
+) -> None:
+    """Else it would be the first to be forgotten, though it is connected."""
+    one = make()
+    connection = Connection("robot_001")
+    await one.claim(connection)
+    client: Any = parse_address(redis_url).client()
+    for status in ("offline", "online"):
+        await one.state.write([_state(connection, status, one.epoch(connection))])
+    assert await client.zscore(Layout().offline, "robot_001") is None
+    await client.aclose()
+
+
+async def test_a_backlog_on_another_instance_changes_nothing_live(make: Make) -> None:
+    """The instance learns with its claim what the robot told before, by the robot's own clock."""
+    one, two = make(), make()
+    robot, connection = await one.connect()
+    take_reading(robot, _reading(1_000.0, battery=80), connection)
+    await one.share(robot, connection)
+    robot, connection = two.fleet.connected(newer := Connection("robot_001")), newer
+    take_reading(robot, _reading(400.0, battery=11), connection)
+    assert await two.claim(connection) == []
+    assert robot.metrics()["battery_percentage"] == 80
+    assert take_reading(robot, _reading(500.0, battery=12), connection) == "late"
+    await two.share(robot, connection)
+    assert await _stored(two) == (80, 1_000.0)
+    assert take_reading(robot, _reading(1_001.0, battery=79), connection) == "new"
+    await two.share(robot, connection)
+    assert await _stored(two) == (79, 1_001.0)
+
+
+async def test_no_two_machines_clocks_decide_which_reading_is_newer(make: Make) -> None:
+    """What an instance with a fast clock dated itself is older than a newer connection's."""
+    one, two = make(), make()
+    robot, connection = await one.connect()
+    take_reading(robot, _reading(None, battery=80), connection)
+    robot.updated_at += 3_600
+    await one.share(robot, connection)
+    robot, connection = await two.connect()
+    assert take_reading(robot, _reading(1_000.0, battery=70), connection) == "new"
+    await two.share(robot, connection)
+    assert await _stored(one) == (70, 1_000.0)
+
+
+async def test_the_last_reading_before_a_move_is_kept(make: Make) -> None:
+    """The old instance tells it after the takeover; it counts until the new connection's first."""
+    one, two = make(), make()
+    robot, connection = await one.connect()
+    take_reading(robot, _reading(1_000.0, battery=80), connection)
+    there, newer = await two.connect()
+    await one.share(robot, connection)
+    assert await _stored(two) == (80, 1_000.0)
+    take_reading(there, _reading(1_001.0, battery=79), newer)
+    await two.share(there, newer)
+    await one.share(robot, connection)
+    assert await _stored(one) == (79, 1_001.0)
+
+
+async def _stored(instance: Instance) -> tuple[float, float]:
+    """Return battery and time of the reading that all instances see."""
+    reading = await instance.state.reading("robot_001")
+    assert reading is not None
+    return reading["battery_percentage"], reading["updated_at"]
+
+
+def _reading(timestamp: float | None, battery: float) -> Frame:
+    return Frame(
+        cpu_usage=30,
+        memory_usage=50,
+        network_latency_ms=5,
+        battery_percentage=battery,
+        timestamp=timestamp,
+    )
+
+
 async def test_only_the_newest_connection_is_heard(make: Make, redis_url: str) -> None:
     """What an old connection's instance tells with its old epoch changes nothing."""
     one, two = make(), make()
@@ -133,8 +260,8 @@ async def test_only_the_newest_connection_is_heard(make: Make, redis_url: str) -
     client = parse_address(redis_url).client()
     shared = SharedState(client, Layout())
     try:
-        assert await shared.write([_state(new, "online")]) == 1
-        assert await shared.write([_state(old, "offline")]) == 0
+        assert await shared.write([_state(new, "online", two.epoch(new))]) == 1
+        assert await shared.write([_state(old, "offline", one.epoch(old))]) == 0
         assert (await shared.presence())["robot_001"]["status"] == "online"
     finally:
         await client.aclose()
@@ -149,9 +276,9 @@ async def test_only_so_many_robots_are_known(make: Make, redis_url: str) -> None
     client = parse_address(redis_url).client()
     shared = SharedState(client, Layout(), capacity=4)
     try:
-        await shared.write([_state(connections[0], "online")])
-        for connection in connections[1:]:
-            await shared.write([_state(connection, "offline", at=connection.opened)])
+        await shared.write([_state(connections[0], "online", one.epoch(connections[0]))])
+        for c in connections[1:]:
+            await shared.write([_state(c, "offline", one.epoch(c), at=c.opened)])
         assert set(await shared.presence()) == {"robot_0", "robot_3", "robot_4", "robot_5"}
     finally:
         await client.aclose()
@@ -163,9 +290,9 @@ def _connections() -> tuple[Connection, Connection]:
     return old, new
 
 
-def _state(connection: Connection, status: str, *, at: float | None = None) -> State:
+def _state(connection: Connection, status: str, epoch: str, *, at: float | None = None) -> State:
     fleet, connections = Fleet(), Connections()
     connections.add(connection)
     presence = fleet.connected(connection).presence()
     told = presence | {"status": status, "disconnected_at": at or 1.0, "frames": 0}
-    return State(connection.robot_id, connection.epoch or "", told)
+    return State(connection.robot_id, epoch, told)

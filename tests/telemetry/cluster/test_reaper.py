@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from charter_otel.redis.address import parse_address
 from charter_otel.redis.errors import FAILURES
+from charter_otel.telemetry.cluster.claims import Claims
 from charter_otel.telemetry.cluster.keys import Layout
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.reaper import Reaper
@@ -37,7 +38,8 @@ class Instance:
 
     def __post_init__(self) -> None:
         self.member = Membership(self.client, Layout(), LEASE)
-        self.takeover = Takeover(self.client, Layout())
+        self.claims = Claims()
+        self.takeover = Takeover(self.client, Layout(), self.claims, Fleet())
         self.state = SharedState(self.client, Layout())
         self.reaper = Reaper(self.client, Layout(), self.member, self.state, self._close)
 
@@ -53,8 +55,26 @@ class Instance:
         await _hset(self.client, Layout().open, connection.id, value)
         self.takeover.add(connection)
         await self.takeover.claim(self.member)
-        await self.state.write([_online(connection)])
+        await self.state.write([self.online(connection)])
         return connection
+
+    def online(self, connection: Connection) -> State:
+        """Return the state in which the connection's robot is online."""
+        presence = Fleet().connected(connection).presence()
+        epoch = self.claims.of(connection).epoch or ""
+        return State(connection.robot_id, epoch, presence | {"frames": 7})
+
+    async def let_go(self, connection: Connection) -> None:
+        """Have a robot close its connection, as it should."""
+        online = self.online(connection)
+        presence = online.presence | {
+            "status": "offline",
+            "disconnected_at": 1.0,
+            "last_reason": "client_disconnect",
+        }
+        await self.state.write([online._replace(presence=presence)])
+        removed: Any = self.client.hdel(Layout().open, connection.id)
+        await removed
 
     async def _close(self, connection: Connection, ended: float) -> None:
         del ended
@@ -98,13 +118,42 @@ async def test_the_clock_of_a_dead_instance_decides_no_duration(three: Three) ->
     assert lasted == {connection.id: pytest.approx(5.0, abs=1.0) for connection in held}
 
 
+async def test_a_robot_that_left_before_its_instance_did_stays_as_it_left(three: Three) -> None:
+    """Its presence tells the reason that it had: nothing was lost."""
+    one, _, leaving = three
+    connection = await leaving.hold("robot_001")
+    await leaving.let_go(connection)
+    await leaving.member.leave()
+    for _ in range(2):
+        await one.reaper.reap()
+        await asyncio.sleep(LEASE * 1.1)
+    assert one.closed == []
+    presence = (await one.state.presence())["robot_001"]
+    assert (presence["status"], presence["last_reason"]) == ("offline", "client_disconnect")
+
+
+async def test_an_instance_that_just_starts_gets_its_lease_from_each_reaper(three: Three) -> None:
+    """Who loses its turn and regains it begins to wait anew for owners that it does not know."""
+    one, _, _ = three
+    details = Details("robot_001", time.time())
+    await _hset(one.client, Layout().open, "ws_1", entry("unknown", details))
+    await one.reaper.reap()
+    await one.client.set(Layout().reaper, "another")
+    await one.reaper.reap()
+    await asyncio.sleep(LEASE * 1.1)
+    await one.client.delete(Layout().reaper)
+    assert await one.reaper.reap() == 0
+    await asyncio.sleep(LEASE * 1.1)
+    assert await one.reaper.reap() == 1
+
+
 async def test_who_only_slept_is_not_heard_about_what_was_closed_for_it(three: Three) -> None:
     """Its robot is offline until it connects again, whatever the sleeper still has to tell."""
     one, two, sleeper = three
     connection = await sleeper.hold("robot_001")
     await _declare_lost(one, two)
     await one.reaper.reap()
-    assert await sleeper.state.write([_online(connection)]) == 0
+    assert await sleeper.state.write([sleeper.online(connection)]) == 0
     presence = (await one.state.presence())["robot_001"]
     assert (presence["status"], presence["last_reason"]) == ("offline", "server_lost")
 
@@ -234,8 +283,3 @@ async def _declare_lost(*watching: Instance) -> None:
 async def _hset(client: Redis, key: str, field_: str, value: str) -> None:
     written: Any = client.hset(key, field_, value)
     await written
-
-
-def _online(connection: Connection) -> State:
-    presence = Fleet().connected(connection).presence()
-    return State(connection.robot_id, connection.epoch or "", presence | {"frames": 7})

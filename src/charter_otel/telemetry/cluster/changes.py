@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 
+from charter_otel.telemetry.cluster.claims import Claims
 from charter_otel.telemetry.cluster.shared_state import BATCH, State, state_of
 from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet
@@ -28,10 +29,12 @@ class Changes:
     Args:
         fleet: The robots.
         connections: The open connections.
+        claims: Which of them have their robots.
     """
 
-    def __init__(self, fleet: Fleet, connections: Connections) -> None:
+    def __init__(self, fleet: Fleet, connections: Connections, claims: Claims) -> None:
         self._fleet = fleet
+        self._claims = claims
         self._connections = connections
         self._marked: dict[str, Connection] = {}
         self._round: Iterator[Connection] = iter(())
@@ -40,6 +43,10 @@ class Changes:
         """Have the state of the connection's robot told soon, once the robot is claimed."""
         self._marked[connection.robot_id] = connection
 
+    def pending(self, robot_id: str) -> bool:
+        """Return whether the others wait for the robot's state."""
+        return robot_id in self._marked
+
     def forget(self, connection: Connection) -> None:
         """Tell nothing of this connection any more."""
         if self._marked.get(connection.robot_id) is connection:
@@ -47,7 +54,7 @@ class Changes:
 
     def take(self) -> list[Change]:
         """Take a batch of changes; `told` or `give_back` must follow."""
-        claimed = (c for c in self._marked.values() if c.epoch is not None)
+        claimed = (c for c in self._marked.values() if self._claims.of(c).epoch is not None)
         chosen = dict.fromkeys(islice(claimed, BATCH))
         for connection in chosen:
             del self._marked[connection.robot_id]
@@ -59,7 +66,7 @@ class Changes:
     def told(self, changes: Sequence[Change]) -> None:
         """Record that the others know."""
         for change in changes:
-            change.connection.shared = change.last_seen
+            self._claims.of(change.connection).shared = change.last_seen
 
     def give_back(self, changes: Sequence[Change]) -> None:
         """Have the changes told later, unless newer ones come first."""
@@ -73,11 +80,14 @@ class Changes:
             if connection is None:
                 self._round = iter(self._connections)
                 connection = next(self._round, None)
-            if connection and connection.epoch and connection.shared != connection.last_seen:
-                yield connection
+            if connection is not None:
+                claim = self._claims.of(connection)
+                if claim.epoch and claim.shared != connection.last_seen:
+                    yield connection
 
     def _change(self, connection: Connection) -> Change | None:
         robot = self._fleet.get(connection.robot_id)
-        if robot is None or not connection.epoch or robot.connection_id != connection.id:
+        epoch = self._claims.of(connection).epoch
+        if robot is None or not epoch or robot.connection_id != connection.id:
             return None
-        return Change(connection, connection.last_seen, state_of(robot, connection))
+        return Change(connection, connection.last_seen, state_of(robot, connection, epoch))

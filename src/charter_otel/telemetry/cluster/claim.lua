@@ -1,6 +1,7 @@
 -- Gives robots to the instance that accepted their newest connection.
 --
 -- KEYS[1]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
+-- KEYS[2]  hash "robot -> epoch, newest reading"
 -- ARGV[1]  the instance that claims
 -- ARGV[2]  what the keys of the instances' mail begin with, in the hash tag of KEYS[1]
 -- ARGV[3]  seconds for which mail is kept
@@ -9,7 +10,8 @@
 -- Times are those of this server's clock. Epochs are its microseconds where the last one does not
 -- forbid it, so that they grow even if all data here are lost.
 --
--- Returns for each claim the epoch, or "" where a newer connection has the robot.
+-- Returns for each claim the epoch, or "" where a newer connection has the robot, and the newest
+-- reading that another instance took, or "".
 
 local time = redis.call('TIME')
 local now = time[1] + time[2] / 1e6
@@ -19,13 +21,15 @@ for i, claim in ipairs(cmsgpack.unpack(ARGV[4])) do
   local held = redis.call('HGET', KEYS[1], robot) or ''
   local epoch, since, instance, holder = string.match(held, '^(%d+) (%S+) (%S+) (%S+)$')
   if holder == connection then
-    epochs[i] = epoch
+    epochs[i] = {epoch, ''}
   elseif epoch and tonumber(since) > accepted then
-    epochs[i] = ''
+    epochs[i] = {'', ''}
   else
-    epochs[i] = string.format('%.0f', math.max((tonumber(epoch) or 0) + 1, now * 1e6))
+    epoch = string.format('%.0f', math.max((tonumber(epoch) or 0) + 1, now * 1e6))
     redis.call('HSET', KEYS[1], robot,
-      string.format('%s %.6f %s %s', epochs[i], accepted, ARGV[1], connection))
+      string.format('%s %.6f %s %s', epoch, accepted, ARGV[1], connection))
+    local told = instance ~= ARGV[1] and redis.call('HGET', KEYS[2], robot) or ''
+    epochs[i] = {epoch, string.match(told, '^%d+ (.*)$') or ''}
     if holder and instance ~= ARGV[1] then
       redis.call('RPUSH', ARGV[2] .. instance, holder)
       redis.call('EXPIRE', ARGV[2] .. instance, ARGV[3])

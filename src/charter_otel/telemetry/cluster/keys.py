@@ -26,5 +26,6 @@ class Layout:
         """Hash "robot -> epoch, Unix seconds of accept, instance, connection"."""
         self.presence = f"{prefix}:presence"
         self.readings = f"{prefix}:readings"
+        """Hash "robot -> epoch of the connection that brought it, newest reading"."""
         self.offline = f"{prefix}:offline"
         """Sorted set of the offline robots."""

@@ -31,6 +31,10 @@ class Membership:
     holds its lease to be over after one. Who could not watch meanwhile, because it slept or Redis
     was away, begins to watch anew.
 
+    The lease is *valid* for its length after a sign of life that Redis took. Once that is over it
+    is *in doubt*, until the next attempt comes back: *renewed* or *joined* makes it valid again,
+    *lost* gives the instance a new name, and what it held under the former one is others' to close.
+
     Args:
         client: A client that gives bytes.
         layout: The keys.

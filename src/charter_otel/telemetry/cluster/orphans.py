@@ -49,9 +49,15 @@ class AdoptedConnection(NamedTuple):
         if known.get("connection_id") == orphan.id:
             frames = known.get("frames", 0)
             seconds = _shorter((known.get("last_seen_at") or 0.0) - details.connected_at, seconds)
-        connection = Connection(details.robot_id, remote(details.traceparent))
         seconds = seconds or 0.0
-        connection.recall(orphan.id, details.connected_at, seconds, frames)
+        connection = Connection.recalled(
+            details.robot_id,
+            remote(details.traceparent),
+            id_=orphan.id,
+            connected_at=details.connected_at,
+            duration=seconds,
+            frames=frames,
+        )
         return cls(orphan, connection, details.connected_at + seconds, epoch.decode())
 
     def offline(self) -> State:

@@ -38,6 +38,10 @@ log = structlog.get_logger(__name__)
 class Reaper:
     """Looks for orphans now and then, on one instance at a time.
 
+    An orphan is *waiting* while its instance may still be about to join; it is *ripe* once the
+    instance was declared lost, or after a lease. Then it is *unfinished* from its takeover until
+    its end is told, so that a failure in between is made good by the next look.
+
     Args:
         client: A client that gives bytes.
         layout: The keys.

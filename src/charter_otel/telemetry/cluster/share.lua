@@ -1,7 +1,8 @@
--- Tells the state of robots to all instances; who lost a robot to a newer connection is not heard.
+-- Tells the state of robots to all instances. An instance that lost a robot to a newer connection is
+-- not heard, but for the last reading that it took, as long as the newer connection has brought none.
 --
 -- KEYS[1]  hash "robot -> presence"
--- KEYS[2]  hash "robot -> last reading"
+-- KEYS[2]  hash "robot -> epoch of the connection that brought it, newest reading"
 -- KEYS[3]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
 -- KEYS[4]  sorted set of the offline robots, by the time since when they are
 -- ARGV[1]  robots that are known at most; beyond it the one that has been offline longest goes
@@ -10,14 +11,20 @@
 --
 -- Returns how many were heard.
 
+local function is_newest(robot, epoch)
+  local held = string.match(redis.call('HGET', KEYS[2], robot) or '', '^%d+')
+  return not held or tonumber(held) <= tonumber(epoch)
+end
+
 local heard = 0
 for _, state in ipairs(cmsgpack.unpack(ARGV[2])) do
   local robot, epoch, presence, reading, offline = unpack(state)
-  if string.match(redis.call('HGET', KEYS[3], robot) or '', '^%d+') == epoch then
+  local owned = string.match(redis.call('HGET', KEYS[3], robot) or '', '^%d+')
+  if owned and reading ~= '' and is_newest(robot, epoch) then
+    redis.call('HSET', KEYS[2], robot, epoch .. ' ' .. reading)
+  end
+  if owned == epoch then
     redis.call('HSET', KEYS[1], robot, presence)
-    if reading ~= '' then
-      redis.call('HSET', KEYS[2], robot, reading)
-    end
     if offline == '' then
       redis.call('ZREM', KEYS[4], robot)
     else

@@ -14,6 +14,7 @@ from charter_otel.charter import CloseReason
 from charter_otel.otel.trace_context import traceparent
 from charter_otel.redis.errors import FAILURES
 from charter_otel.telemetry.cluster.changes import Changes
+from charter_otel.telemetry.cluster.claims import Claims
 from charter_otel.telemetry.cluster.keys import Layout
 from charter_otel.telemetry.cluster.local import LocalPresence
 from charter_otel.telemetry.cluster.membership import Membership
@@ -65,8 +66,9 @@ class SharedPresence(LocalPresence):
         self._client: Any = client
         self._connections = connections
         self._membership = Membership(client, layout, lease)
-        self._takeover = Takeover(client, layout)
-        self._changes = Changes(fleet, connections)
+        self._claims = Claims()
+        self._takeover = Takeover(client, layout, self._claims, fleet)
+        self._changes = Changes(fleet, connections, self._claims)
         self._state = SharedState(client, layout)
         self._reaper = Reaper(client, layout, self._membership, self._state, close)
         self._pause = min(_PAUSE, lease / 10)
@@ -82,7 +84,9 @@ class SharedPresence(LocalPresence):
         connection = self._connections.get(connection_id)
         if connection is None:
             return None
-        return connection.owner, self._membership.on_common_clock(connection.opened)
+        return self._claims.of(connection).owner, self._membership.on_common_clock(
+            connection.opened
+        )
 
     async def start(self) -> None:
         """Begin to work together; Redis need not be reachable."""
@@ -107,7 +111,7 @@ class SharedPresence(LocalPresence):
 
     def opened(self, connection: Connection) -> None:
         """Have the robot claimed and its presence told."""
-        connection.owner = self._membership.id
+        self._claims.of(connection).owner = self._membership.id
         self._takeover.add(connection)
         self._changes.mark(connection)
 
@@ -115,7 +119,7 @@ class SharedPresence(LocalPresence):
         """Have the robot's presence told, unless others know better."""
         moved = connection.id in self._moved
         self._moved.discard(connection.id)
-        if moved or self._membership.is_lost(connection.owner):
+        if moved or self._is_lost(connection):
             self._fleet.forget(connection)
         else:
             self._changes.mark(connection)
@@ -123,7 +127,7 @@ class SharedPresence(LocalPresence):
     async def owns_close(self, connection: Connection) -> bool:
         """Return whether no other instance emits the closing event."""
         await self._membership.settled(_DOUBT)
-        return not self._membership.is_lost(connection.owner)
+        return not self._is_lost(connection)
 
     async def robots(self) -> list[dict[str, Any]]:
         """Return what all instances know; of the robots connected here, what this one knows."""
@@ -134,14 +138,18 @@ class SharedPresence(LocalPresence):
         return await self._ask(self._state.presence) or {}
 
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
-        """Return the newest reading that any instance has taken."""
+        """Return the newest reading that any instance has taken.
+
+        It is this instance's where the robot talks here, or did last and the others wait to hear
+        of it. Else it is what they told.
+        """
         here = await super().reading(robot_id)
         robot = self._fleet.get(robot_id)
-        if here and robot and robot.connection and robot.talked_on(robot.connection):
-            return here
-        elsewhere = await self._ask(lambda: self._state.reading(robot_id))
-        found = [reading for reading in (here, elsewhere) if reading is not None]
-        return max(found, key=lambda reading: reading["updated_at"], default=None)
+        if here and robot and robot.reading_from == robot.connection_id:
+            known_best_here = robot.online or self._changes.pending(robot_id)
+            if known_best_here:
+                return here
+        return await self._ask(lambda: self._state.reading(robot_id)) or here
 
     async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
         """Ask Redis, but nobody who is known to be away, so that no reader waits for long."""
@@ -202,7 +210,7 @@ class SharedPresence(LocalPresence):
         """Close what others have declared lost: its closing events are theirs."""
         self._joined = False
         self._takeover.new_box()
-        lost = [c for c in self._connections if self._membership.is_lost(c.owner)]
+        lost = [c for c in self._connections if self._is_lost(c)]
         log.warning("this instance was declared lost while it slept", connections=len(lost))
         for connection in lost:
             self._changes.forget(connection)
@@ -211,9 +219,9 @@ class SharedPresence(LocalPresence):
 
     async def _tell_all(self) -> None:
         """Tell everything anew: Redis has lost what it knew."""
-        connections = [c for c in self._connections if not self._membership.is_lost(c.owner)]
+        connections = [c for c in self._connections if not self._is_lost(c)]
         for connection in connections:
-            connection.epoch = None
+            self._claims.of(connection).epoch = None
             self._takeover.add(connection)
             self._changes.mark(connection)
         for start in range(0, len(connections), _REGISTERED_AT_ONCE):
@@ -225,11 +233,15 @@ class SharedPresence(LocalPresence):
             for c in connections:
                 accepted = self._membership.on_common_clock(c.opened)
                 details = Details(c.robot_id, c.connected_at, traceparent(c.handshake), accepted)
-                pipeline.hsetnx(self._layout.open, c.id, entry(c.owner, details))
+                pipeline.hsetnx(self._layout.open, c.id, entry(self._claims.of(c).owner, details))
             await pipeline.execute()
         # What closed meanwhile may have left the register before it came in.
         if gone := [c.id for c in connections if self._connections.get(c.id) is None]:
             await self._client.hdel(self._layout.open, *gone)
+
+    def _is_lost(self, connection: Connection) -> bool:
+        """Return whether others have declared the instance lost that accepted the connection."""
+        return self._membership.is_lost(self._claims.of(connection).owner)
 
     def _end(self, superseded: Iterable[str]) -> None:
         for connection_id in superseded:

@@ -11,6 +11,7 @@ from charter_otel.redis.script import Script
 from charter_otel.telemetry.cluster.keys import Layout
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import KNOWN_ROBOTS, Robot
+from charter_otel.telemetry.frames import Frame
 
 BATCH = 200
 """Robots that are told of at once; few, because frames wait while a batch is put together."""
@@ -76,9 +77,9 @@ class SharedState:
         return found
 
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
-        """Return a robot's last reading."""
+        """Return a robot's newest reading."""
         reading = await self._client.hget(self._layout.readings, robot_id)
-        return None if reading is None else _READING(reading)
+        return None if reading is None else _READING(reading.partition(b" ")[2])
 
 
 def shown(presence: bytes) -> dict[str, Any]:
@@ -88,13 +89,32 @@ def shown(presence: bytes) -> dict[str, Any]:
     return state
 
 
-def state_of(robot: Robot, connection: Connection) -> State:
-    """Return the robot's state; the connection is its newest here."""
+def state_of(robot: Robot, connection: Connection, epoch: str) -> State:
+    """Return the robot's state; the connection is its newest here, and has the epoch."""
     presence = {**robot.presence(), "frames": connection.frames}
     reading = None
-    if robot.talked_on(connection):
-        reading = {**robot.metrics(), "updated_at": robot.updated_at}
-    return State(robot.robot_id, connection.epoch or "", presence, reading)
+    if robot.reading is not None and robot.talked_on(connection):
+        timestamp = robot.reading.timestamp
+        reading = {**robot.metrics(), "updated_at": robot.updated_at, "timestamp": timestamp}
+    return State(robot.robot_id, epoch, presence, reading)
+
+
+def adopt_reading(robot: Robot, connection: Connection, stored: bytes) -> None:
+    """Learn the newest reading that another instance took, before this connection.
+
+    Times of the robot's own clock are compared. A reading that another machine dated is older than
+    whatever comes over the newer connection: no two machines' clocks are compared.
+    """
+    told = _READING(stored)
+    dated_by_robot = told["timestamp"] == told["updated_at"]
+    if robot.reading is not None and robot.talked_on(connection):
+        ours_dated_by_robot = robot.reading.timestamp == robot.updated_at
+        is_older = robot.updated_at < told["updated_at"]
+        if not (dated_by_robot and ours_dated_by_robot and is_older):
+            return
+    robot.reading = msgspec.convert(told, Frame) if dated_by_robot else None
+    robot.updated_at = told["updated_at"] if dated_by_robot else 0.0
+    robot.reading_from = None
 
 
 def _is_offline(state: State) -> bool:

@@ -8,9 +8,12 @@ import msgspec
 from redis.asyncio import Redis
 
 from charter_otel.redis.script import Script
+from charter_otel.telemetry.cluster.claims import Claims
 from charter_otel.telemetry.cluster.keys import Layout
 from charter_otel.telemetry.cluster.membership import Membership
+from charter_otel.telemetry.cluster.shared_state import adopt_reading
 from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import Fleet
 
 CLAIMS = 200
 """Robots that are claimed at once."""
@@ -25,11 +28,15 @@ class Takeover:
     Args:
         client: A client that gives bytes.
         layout: The keys.
+        claims: What each connection has of its robot.
+        fleet: The robots, which learn what they told other instances.
     """
 
-    def __init__(self, client: Redis, layout: Layout) -> None:
+    def __init__(self, client: Redis, layout: Layout, claims: Claims, fleet: Fleet) -> None:
         self._client: Any = client
         self._layout = layout
+        self._claims = claims
+        self._fleet = fleet
         self._script = Script(__package__, "claim")
         self._waiting: dict[str, Connection] = {}
         """By robot: its newest connection here, not claimed yet."""
@@ -52,14 +59,15 @@ class Takeover:
         claims = [(c.robot_id, c.id, member.on_common_clock(c.opened)) for c in claimed]
         epochs = await self._script(
             self._client,
-            [self._layout.owners],
+            [self._layout.owners, self._layout.readings],
             *(member.id, self._layout.mail, _MAIL_KEPT, msgspec.msgpack.encode(claims)),
         )
-        for connection, epoch in zip(claimed, epochs, strict=True):
-            connection.epoch = epoch.decode()
+        for connection, (epoch, reading) in zip(claimed, epochs, strict=True):
+            self._claims.of(connection).epoch = epoch.decode()
+            self._learn(connection, reading)
             if self._waiting.get(connection.robot_id) is connection:
                 del self._waiting[connection.robot_id]
-        return [connection for connection in claimed if not connection.epoch]
+        return [connection for connection in claimed if not self._claims.of(connection).epoch]
 
     async def lost(self, instance: str) -> Sequence[str]:
         """Return the ids of connections that newer ones on other instances supersede."""
@@ -72,6 +80,11 @@ class Takeover:
             *_, letters = await pipeline.execute()
         self._read = letters
         return [letter.decode() for letter in letters]
+
+    def _learn(self, connection: Connection, reading: bytes) -> None:
+        robot = self._fleet.get(connection.robot_id)
+        if reading and robot is not None and robot.connection is connection:
+            adopt_reading(robot, connection, reading)
 
     def forget(self, connection: Connection) -> None:
         """Claim nothing for this connection any more."""
