@@ -32,7 +32,7 @@ async def test_waiting_ends_when_time_is_up() -> None:
 
 
 async def test_the_others_end_with_the_first() -> None:
-    """What still runs is cancelled, and has ended when `until_first` returns."""
+    """Coroutines that still run are cancelled, and have ended when `until_first` returns."""
     ended = []
 
     async def forever() -> None:

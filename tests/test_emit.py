@@ -116,7 +116,7 @@ class TestSinks:
     def test_without_a_stream_the_rest_happens_and_a_debug_line_says_so(
         self, charter_capture: Capture
     ) -> None:
-        """The absent stream is no failure, and is told at debug level only."""
+        """The absent stream is not a failure, and is told at debug level only."""
         emit(STARTED, PAYLOAD)
         assert len(charter_capture.log_records) == 1
         assert "charter.event.dropped" not in charter_capture.metrics()
@@ -307,14 +307,14 @@ class TestHostilePayloads:
     @pytest.mark.swallows
     @pytest.mark.parametrize("payload", [RaisingMapping(), None, 7, [], {1: 2}])
     def test_payload_that_is_none(self, payload: Any, charter_capture: Capture) -> None:
-        """What is no mapping, or does not let itself be read, is refused too."""
+        """A payload that is not a mapping, or cannot be read, is refused too."""
         assert emit(STARTED, payload) is None
         assert len(charter_capture.failures) == 1
 
     @pytest.mark.swallows
     @pytest.mark.parametrize("event_type", ["metrics.unknown", "", None, [], object()])
     def test_type_that_is_none(self, event_type: Any, charter_capture: Capture) -> None:
-        """A seventh type, or something that is no text, is refused."""
+        """A seventh type, or something that is not a text, is refused."""
         assert emit(event_type, PAYLOAD) is None
         assert [failure.sink for failure in charter_capture.failures] == ["validation"]
 
@@ -445,7 +445,7 @@ class TestForeignStreams:
         assert stream.events == charter_capture.events
 
     async def test_synchronous_publish(self, module: Module, charter_capture: Capture) -> None:
-        """A `publish` that is no coroutine function works as well."""
+        """A `publish` that is not a coroutine function works as well."""
         published: list[Event] = []
 
         class Synchronous:
@@ -495,7 +495,7 @@ class TestForeignStreams:
 
     @pytest.mark.swallows
     async def test_object_without_publish(self, module: Module, charter_capture: Capture) -> None:
-        """Something that is no stream at all is a counted error."""
+        """Something that is not a stream is a counted error."""
         stream: Any = object()
         module.set_event_stream(stream)
         await module.emit_event_safe(event_type=STARTED, payload=PAYLOAD)

@@ -107,7 +107,7 @@ def stream() -> MockEventStream:
 
 @pytest.fixture(autouse=True)
 def fresh_modules() -> None:
-    """Give both modules state of their own."""
+    """Reset both modules to a state of their own."""
     jobs.set_mission_store(None)
     router.set_gateway(Gateway())
 

@@ -79,7 +79,7 @@ def test_every_link_leads_to_a_file(path: Path) -> None:
 
 
 def test_every_command_exists() -> None:
-    """What the text tells to type can be typed."""
+    """Commands in the text can be typed."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in DOCUMENTS)
     targets = _text("Makefile")
     made = set(re.findall(r"^(?:[A-Z_]+=\S+ )*make ([a-z]+)|`make ([a-z]+)", text, re.MULTILINE))

@@ -22,7 +22,7 @@ from dashboards.rules.thresholds import Thresholds
 DASHBOARD = "charter-incidents"
 WINDOWS = ("5m", "30m", "1h", "6h")
 FEWEST = 20
-"""Events that a window needs to say anything: one failure of three is no burning budget."""
+"""Events that a window needs to say anything: one failure of three is not a burning budget."""
 
 _ERRORS = metric_name(external.OBJECTIVE_ERRORS)
 _BUDGET = metric_name(external.OBJECTIVE_BUDGET)

@@ -1,4 +1,4 @@
-"""Alerts of the service itself: whether it lives, by its own sign of life."""
+"""Alerts of the service itself: whether it lives, by its own heartbeat."""
 
 from dashboards import external
 from dashboards.promql import metric_name
@@ -52,7 +52,7 @@ def _all(limits: Thresholds) -> Alert:
             f"unless on (job) {_ALIVE}\n"
             f"or absent({spoke}) and on () {listening}"
         ),
-        summary="The service is down: no instance gives a sign of life",
+        summary="The service is down: no instance gives a heartbeat",
         description="No robot is served and no job runs. What dashboards show of the service is"
         " from before.",
         dashboard=DASHBOARD,
@@ -66,7 +66,7 @@ def _instance(limits: Thresholds) -> Alert:
         severity="warning",
         expr=f"max by (job, instance) ({silent()}) and on (job) {_ALIVE}",
         summary="An instance of the service is down: {{ $labels.instance }}",
-        description="{{ $labels.instance }} gives no sign of life and did not say that it would"
+        description="{{ $labels.instance }} gives no heartbeat and did not say that it would"
         " stop; others of its service do. Its robots connect to those.",
         dashboard=DASHBOARD,
         hold=limits.service_for,
@@ -74,7 +74,7 @@ def _instance(limits: Thresholds) -> Alert:
 
 
 def _inhibitor(limits: Thresholds) -> Alert:
-    """Return what is no page: the causes that hold back other pages.
+    """Return the alerts that page nobody: the causes that hold back other pages.
 
     A stream that is about to be unreachable counts already: the runs that fail for it are told of
     sooner than itself.

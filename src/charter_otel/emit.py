@@ -46,7 +46,7 @@ def get_emitter() -> Emitter:
 
 
 def set_emitter(emitter: Emitter) -> None:
-    """Have `emit` and the modules use another emitter; the service does at its start."""
+    """Replace the emitter of `emit` and of the modules; the service does at its start."""
     _emitter.set(emitter)
 
 

@@ -70,7 +70,7 @@ def verify(secrets: Sequence[str], token: str) -> Token:
     """Check a token against the secrets that are accepted now; the first that fits decides.
 
     Raises:
-        InvalidToken: No secret fits, the token has expired, or it is no token.
+        InvalidToken: No secret fits, the token has expired, or it is not a token.
     """
     reason = "the token is not valid"
     for secret in secrets:

@@ -18,7 +18,7 @@ EXIT = "_GeneratorContextManager.__exit__ (/usr/lib/python3.11/contextlib.py:1)"
 
 
 def test_a_stack_belongs_to_its_innermost_owner() -> None:
-    """Who calls whom does not matter."""
+    """Callers count together, whoever calls whom."""
     assert count([f"{EMIT};{ADD} 3", f"{EMIT} 1"]).owners == {
         "OpenTelemetry: metrics": 3,
         "charter-otel": 1,

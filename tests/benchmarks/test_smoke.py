@@ -50,7 +50,7 @@ def test_a_row_that_cannot_run_fails(tmp_path: Path) -> None:
 
 
 def test_a_row_that_was_worse_once_is_measured_again(tmp_path: Path) -> None:
-    """What disturbed it may have passed; the second measurement counts, and is the one reported."""
+    """A disturbance may have passed; the second measurement counts, and is the one reported."""
     assert smoke(tmp_path, measuring(at_most(1), 5, 1)) == 0
     report = json.loads((tmp_path / "bench.json").read_text())
     assert [row["ratio"] for row in report["rows"]] == [1]

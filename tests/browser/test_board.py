@@ -229,7 +229,7 @@ async def test_the_api_has_a_page_without_another_host(page: Tab) -> None:
 
 
 async def test_an_outage_of_a_dependency_is_told(page: Tab) -> None:
-    """What is degraded stands at the top, with the moment since when."""
+    """A degraded dependency stands at the top, with the moment since when."""
     with service(CHARTER_EVENT_STREAM="redis://127.0.0.1:1/0") as running:
         await page.goto(running.http)
         await page.sees("event stream is degraded since", 20)

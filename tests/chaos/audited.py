@@ -24,7 +24,7 @@ def wait(server: RedisServer, log: Path, within: float = 120) -> None:
 
 
 def wrong(server: RedisServer, log: Path) -> str:
-    """Tell what is wrong with the log, which should have each event of the stream once."""
+    """Return what is wrong with the log, which should have each event of the stream once."""
     try:
         broken = verify(log).broken
     except FileNotFoundError:

@@ -156,7 +156,7 @@ def main(port: str, rate: str, capacity: str = str(CAPACITY)) -> None:
 
 
 def _write_lines(settings: Settings) -> None:
-    """Have the service's lines in a file beside what else it keeps."""
+    """Write the service's lines into a file beside what else it keeps."""
     settings.state_dir.mkdir(parents=True, exist_ok=True)
     lines = os.open(settings.state_dir / "lines.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(lines, 1)

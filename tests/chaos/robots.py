@@ -42,12 +42,12 @@ class Robots:
 
     @property
     def trouble(self) -> str:
-        """What the first robot met that was cut off, refused or not answered; or empty."""
+        """Return the first error that a robot met: cut off, refused or not answered; or ""."""
         return self._fleet.tally.first_error or ""
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:
-        """Have the robots connect, and stay; they leave at the end."""
+        """Connect the robots; they leave at the end."""
         stop = asyncio.Event()
         living = asyncio.create_task(self._fleet.run(stop), name="robots")
         try:

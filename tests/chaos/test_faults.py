@@ -38,7 +38,7 @@ async def test_a_fault_keeps_its_class(fault: Fault) -> None:
 
 @pytest.mark.timeout(90)
 async def test_a_service_that_is_restarted_in_an_outage_loses_nothing() -> None:
-    """What stdout says was emitted is in the stream, once and in order."""
+    """Each event that stdout names is in the stream, once and in order."""
     row = await restarted_in_an_outage(2.0)
     assert is_as_promised(row), row
     assert row.replayed > 100

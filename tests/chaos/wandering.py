@@ -37,7 +37,7 @@ class Fleet:
 
     @asynccontextmanager
     async def moving(self) -> AsyncIterator[None]:
-        """Have all robots connected, sending and now and then moving on."""
+        """Connect all robots, which send and now and then move on."""
         tasks = [asyncio.create_task(self._live(name), name=name) for name in sorted(self.names)]
         try:
             yield

@@ -130,7 +130,7 @@ class TestCreate:
         assert b'"timestamp":1703001234.567,' in encode(event)
 
     def test_payload_is_a_copy(self) -> None:
-        """What the caller does to the payload afterwards does not change the event."""
+        """A payload that the caller changes afterwards does not change the event."""
         payload = json.loads(json.dumps(PAYLOADS["telemetry.metrics_published"]))
         event = create("telemetry.metrics_published", payload)
         payload["metrics"]["cpu_usage"] = 99.0
@@ -194,7 +194,7 @@ class TestRefusals:
         ("event_type", "name"), [(t, name) for t, names in NUMBERS.items() for name in names]
     )
     def test_number_that_is_none(self, event_type: str, name: str, value: object) -> None:
-        """What is not a finite number of the field's type is refused by the field's name."""
+        """A value that is not a finite number of the field's type is refused by its name."""
         with pytest.raises(InvalidEvent, match=rf"payload\.{name}: "):
             create(event_type, PAYLOADS[event_type] | {name: value})
 

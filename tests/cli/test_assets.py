@@ -69,7 +69,7 @@ def test_a_file_that_was_changed_is_kept(written: Path, tmp_path: Path) -> None:
     assert files(tmp_path) == {"compose.yaml": b"mine"}
     assert run("assets", str(tmp_path), "--force").returncode == 0
     assert files(tmp_path) == files(written)
-    assert run("assets", str(tmp_path)).returncode == 0, "what is the same is no conflict"
+    assert run("assets", str(tmp_path)).returncode == 0, "what is the same is not a conflict"
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_a_battery_runs_down(story: Demo) -> None:
 
 
 def test_the_stream_is_away_and_nothing_is_lost(story: Demo) -> None:
-    """What waited is replayed; each event that was emitted came to a subscriber."""
+    """Events that waited are replayed; each event that was emitted came to a subscriber."""
     lines = [line["event"] for line in story.lines]
     away = lines.index("event stream unreachable")
     assert "event stream reachable again" in lines[away:]

@@ -31,7 +31,7 @@ def test_the_apis_are_described(name: str, version: str) -> None:
 
 
 def test_the_rest_routes_are_in_the_openapi_document() -> None:
-    """Who generates a client finds the service's routes."""
+    """A generator of clients finds the service's routes."""
     paths = document("openapi")["paths"]
     assert isinstance(paths, dict)
     assert "/api/metrics/missions" in paths

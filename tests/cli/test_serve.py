@@ -141,7 +141,7 @@ def test_the_console_form_in_a_file_has_no_colours() -> None:
 
 
 def test_spans_on_the_console_leave_stdout_to_the_log() -> None:
-    """What the SDK prints has many lines; stdout holds JSON objects, one a line."""
+    """The SDK's many printed lines stay away: stdout holds JSON objects, one a line."""
     variables = {"OTEL_TRACES_EXPORTER": "console", "CHARTER_AGGREGATION_INTERVAL": "0.2"}
     with serving(variables=variables) as service:
         code, stdout, stderr = service.command.ends(signal.SIGTERM)

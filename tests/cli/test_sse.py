@@ -29,7 +29,7 @@ def stream(text: str) -> httpx.Response:
 
 
 async def test_each_event_gives_its_data() -> None:
-    """Comments, names and ids are no data; several data lines are one text."""
+    """Comments, names and ids are not data; several data lines are one text."""
     text = ": ping\r\n\r\nid: 1\r\nevent: x\r\ndata: {}\r\n\r\ndata: a\r\ndata:b\r\n\r\ndata: cut"
     events = source(stream(text), []).events()
     assert [data async for data in events] == ["{}", "a\nb"]

@@ -15,7 +15,7 @@ CONNECTION = ["telemetry.connection_established", "telemetry.connection_closed"]
 
 
 def simulate(service: Service) -> None:
-    """Have one robot connect and leave."""
+    """Connect one robot, which leaves again."""
     ended = run("simulate", "--url", service.websocket, "--robots=1", "--hz=5", "--seconds=0.3")
     assert ended.returncode == 0, ended.stderr
 
@@ -39,7 +39,7 @@ def test_events_come_through_the_service() -> None:
 
 
 def test_after_begins_behind_an_event() -> None:
-    """What was missed comes first."""
+    """Missed events come first."""
     with serving() as service:
         simulate(service)
         established = service.get("/api/events?type=telemetry.connection_established")[0]

@@ -35,7 +35,7 @@ def test_scopes_and_lifetime_are_as_asked() -> None:
     ("arguments", "variables", "said"),
     [
         (("robot_1",), {}, "CHARTER_AUTH_SECRET is not set"),
-        (("robot 1",), SECRET, "is no robot id"),
+        (("robot 1",), SECRET, "is not a robot id"),
         (("robot_1", "--lifetime", "soon"), SECRET, "90s, 30m, 12h or 30d"),
         (("robot_1", "--lifetime", "0d"), SECRET, "90s, 30m, 12h or 30d"),
         (("robot_1", "--scope", "admin"), SECRET, "'read', 'write'"),

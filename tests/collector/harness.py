@@ -82,7 +82,7 @@ class Collector:
 
     @property
     def log(self) -> str:
-        """What it printed so far, over all its starts."""
+        """Return what it printed so far, over all its starts."""
         return self._log.read_text()
 
     def validate(self) -> None:

@@ -195,7 +195,7 @@ def test_ordinary_lines_become_plain_records(
 def test_reads_on_after_sigkill(
     binary: Path, tmp_path: Path, vendor: StandIn, log_file: Path, env: dict[str, str]
 ) -> None:
-    """What is written while the Collector is dead arrives later, and nothing is read twice."""
+    """Lines that are written while the Collector is dead arrive later, and none is read twice."""
     vendor.refuse = True
     log_file.write_text("one\n")
     with Collector(binary, tmp_path, *FILES, **env) as collector:

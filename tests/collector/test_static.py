@@ -178,7 +178,7 @@ def test_storage_is_fsynced() -> None:
 
 
 def test_status_texts_are_redacted_like_attributes() -> None:
-    """What the redaction processor hides in values is hidden in a span's status text too."""
+    """Values that the redaction processor hides are hidden in a span's status text too."""
     processors = load("base.yaml")["processors"]
     patterns = [
         re.fullmatch(r'replace_pattern\(span\.status\.message, "(.*)", "\*{4}"\)', statement)

@@ -50,7 +50,7 @@ def test_repeated_failures_escalate_the_same_incident(failed: Make, completed: M
 
 
 def test_failures_far_apart_do_not_escalate(failed: Make) -> None:
-    """What lies further back than the window does not count."""
+    """Events that lie further back than the window do not count."""
     incidents = Incidents()
     severities = [incidents.handle(failed(), at)[0].severity for at in (0, 400, 800, 1200)]
     assert set(severities) == {"warning"}
@@ -65,7 +65,7 @@ def test_a_slow_run_pages_until_one_is_quick(completed: Make) -> None:
 
 
 def test_a_lost_robot_pages_after_the_hold_and_resolves(closed: Make, established: Make) -> None:
-    """A robot that is back within the hold is no page."""
+    """A robot that is back within the hold is not a page."""
     incidents = Incidents()
     assert incidents.handle(closed(reason="connection_lost"), 0) == []
     assert incidents.due(4.9) == []
@@ -286,7 +286,7 @@ async def test_pages_that_nobody_takes_are_given_up_at_the_stop() -> None:
 async def test_an_incident_of_before_the_restart_is_resolved(
     tmp_path: Path, completed: Make
 ) -> None:
-    """What is open is remembered in a file."""
+    """Open incidents are remembered in a file."""
     state, sent = tmp_path / "incidents.json", list[Page]()
     first = Pager(sent.append, state=state)
     first.start()

@@ -73,7 +73,7 @@ def test_a_summary_lies_within_its_values(values: list[float]) -> None:
 
 
 async def test_it_follows_the_stream(completed: Make) -> None:
-    """What is published arrives."""
+    """A published event arrives."""
     stream, analytics = MemoryStream(), Analytics()
     analytics.attach(stream)
     await stream.start()

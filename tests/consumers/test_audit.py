@@ -173,7 +173,7 @@ def test_a_removed_file_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [1, 50, 150])
 def test_a_torn_last_row_is_cut_off_at_the_next_start(tmp_path: Path, kept: int) -> None:
-    """What a crash left half-written was never acknowledged: it goes, and comes again."""
+    """A half-written row of a crash was never acknowledged: it goes, and comes again."""
     write(tmp_path, 3)
     path = only(tmp_path)
     lines = path.read_bytes().splitlines(keepends=True)
@@ -223,7 +223,7 @@ def test_a_file_that_goes_away_under_its_writer_is_noticed(tmp_path: Path) -> No
 
 
 def test_a_cut_tail_is_found_by_the_head_that_is_known_elsewhere(tmp_path: Path) -> None:
-    """The log names the head that it should have; rows that merely follow it are no break."""
+    """The log names the head that it should have; rows that merely follow it are not a break."""
     log = write(tmp_path, 3)
     known = log.last
     more = AuditLog(tmp_path)
@@ -480,7 +480,7 @@ def test_the_command_without_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_killed_writer_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
-    """What `append` had said is written is there after SIGKILL, and the chain continues."""
+    """Rows that `append` reported as written outlive SIGKILL, and the chain continues."""
     writer = (
         "import sys; from pathlib import Path; from charter_otel.consumers.audit import AuditLog\n"
         "log = AuditLog(Path(sys.argv[1]))\n"

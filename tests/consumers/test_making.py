@@ -16,7 +16,7 @@ def test_every_name_makes_its_consumer(name: str, tmp_path: Path) -> None:
 
 def test_an_unknown_name(tmp_path: Path) -> None:
     """The text names those that there are."""
-    with pytest.raises(ValueError, match="'alert' is no consumer; there are status, analytics"):
+    with pytest.raises(ValueError, match="'alert' is not a consumer; there are status, analytics"):
         make("alert", state_dir=tmp_path)
 
 

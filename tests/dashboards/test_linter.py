@@ -61,7 +61,7 @@ def test_template_job_and_instance_rule(dashboard: Dashboard, name: str) -> None
 
 
 def test_template_label_promql_rule(dashboard: Dashboard) -> None:
-    """What a variable asks is a valid selector."""
+    """A variable's query is a valid selector."""
     for variable in variables(dashboard, "query"):
         selector, _ = label_values(variable)
         if selector:
@@ -132,7 +132,7 @@ def test_target_promql_rule_strict(dashboard: Dashboard) -> None:
 
 
 def test_target_rate_interval_rule(dashboard: Dashboard) -> None:
-    """What takes a rate takes it over `$__rate_interval`."""
+    """A rate is taken over `$__rate_interval`."""
     for target in targets(dashboard, "prometheus"):
         marked = filled(target.text, __rate_interval="11s")
         for call in nodes(marked, Call):

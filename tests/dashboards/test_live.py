@@ -79,7 +79,7 @@ def test_no_variable_is_empty(installation: Installation) -> None:
 
 
 def test_every_alert_is_shown(installation: Installation) -> None:
-    """What fires is on the incidents dashboard, be it of one instance or of all."""
+    """A firing alert is on the incidents dashboard, be it of one instance or of all."""
     (shown,) = (
         target.text for target in every("prometheus") if target.where.endswith(": Alerts over time")
     )
@@ -122,7 +122,7 @@ def test_events_are_seen_in_time(installation: Installation) -> None:
 
 
 def test_rules_see_the_fleet(installation: Installation) -> None:
-    """What an alert rule asks for is there too, but for what comes with a disaster only."""
+    """Data that an alert rule asks for is there too, but for those of a disaster."""
     rules = yaml.safe_load((ROOT / "rules" / "charter.rules.yaml").read_text())
     asked = {
         selector.prettify().partition(" offset ")[0]
@@ -146,7 +146,7 @@ def test_runbooks_ask_for_what_is_there(installation: Installation) -> None:
 
 
 def test_rules_fire(installation: Installation) -> None:
-    """What has happened to the fleet is an alert, or about to be one."""
+    """Everything that has happened to the fleet is an alert, or about to be one."""
     expected = {
         "CollectorDiscarding",
         "EventsDeadLettered",

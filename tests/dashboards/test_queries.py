@@ -83,7 +83,7 @@ def test_labels_exist(target: Target) -> None:
 
 
 def test_variables() -> None:
-    """What a variable offers are values of a label that exists."""
+    """A variable offers values of a label that exists."""
     known = declared()
     for dashboard in dashboards().values():
         for variable in variables(dashboard, "query"):

@@ -71,7 +71,7 @@ def entry(data: bytes) -> None:
 
 
 def mission(data: bytes) -> None:
-    """What the route takes, the job counts; what it does not take is a client's mistake."""
+    """Entries that the route takes, the job counts; others are a client's mistake."""
     tally = MissionCounter(now=1.0)
     tally.add([data])
     totals = tally.aggregates().totals
@@ -87,7 +87,7 @@ def mission(data: bytes) -> None:
 
 
 def token(data: bytes) -> None:
-    """Bytes are no token; signed claims are one whose expiry lies ahead, or they are invalid."""
+    """Bytes are not a token; signed claims are one whose expiry lies ahead, or they are invalid."""
     text = data.decode("latin-1")
     with suppress(InvalidToken):
         assert not verify([SECRET], text)
@@ -146,7 +146,7 @@ def address(data: bytes) -> None:
 
 
 def resumption(data: bytes) -> None:
-    """What a reader resumes after, and the types that it chooses, are right or the client's error.
+    """The id and the types that a reader asks for are right, or the client's error.
 
     So is what `Last-Event-ID`, `after` and `type` hold.
     """

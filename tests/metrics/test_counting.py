@@ -36,7 +36,7 @@ def _count(data: Iterable[bytes | None]) -> MissionCounter:
 
 
 def _decodes(data: bytes | None) -> bool:
-    """Tell by the plain decoder, one entry at a time, whether data is an entry."""
+    """Return whether the plain decoder, one entry at a time, takes the data for an entry."""
     try:
         msgspec.json.decode(data or b"", type=MissionEntry)
     except ValueError:
@@ -102,7 +102,7 @@ def _seen(decoded: MissionEntry) -> float:
     ],
 )
 def test_malformed_entries_have_a_reason(data: bytes | None, reason: str) -> None:
-    """What is wrong with an entry is one of three reasons, and its neighbours still count."""
+    """A wrong entry is wrong for one of three reasons, and its neighbours still count."""
     counted = _count([entry(1), data, entry(2)])
     assert counted.aggregates().totals.malformed == {reason: 1}
     assert counted.aggregates().totals.entries_processed == 2

@@ -31,7 +31,7 @@ async def test_the_first_instance_gets_the_slot(
 async def test_a_lost_reply_does_not_lose_the_slot_or_give_it_twice(
     redis_server: RedisServer, open_lock: OpenLock
 ) -> None:
-    """Who has asked and heard nothing asks again: the slot may be its own, or another's by now."""
+    """An instance without a reply asks again: the slot may be its own, or another's by now."""
     proxy = Proxy(redis_server.port)
     async with proxy.running():
         lock = open_lock(proxy.url)

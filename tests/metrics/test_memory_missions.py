@@ -16,7 +16,7 @@ async def test_a_full_backlog_refuses_the_whole_list() -> None:
 
 
 async def test_a_run_makes_room() -> None:
-    """What the job has counted waits no longer."""
+    """Entries that the job has counted wait no longer."""
     store = MemoryMissions(capacity=5)
     await store.append(entries(5))
     await run_once(store)

@@ -37,7 +37,7 @@ async def test_one_entry_is_accepted(client: Client) -> None:
 
 
 async def test_a_list_is_accepted_and_aggregated(client: Client) -> None:
-    """What is posted shows in the aggregates after the next run."""
+    """Posted entries show in the aggregates after the next run."""
     missions: list[dict[str, Any]] = [
         {"mission_id": "m-1", "status": "completed", "robot_id": "robot_001", "duration_ms": 100},
         {"mission_id": "m-2", "status": "completed", "robot_id": "robot_001", "duration_ms": 300},

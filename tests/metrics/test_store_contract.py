@@ -63,7 +63,7 @@ async def test_any_bytes_wait_and_are_read(store: MissionStore) -> None:
 
 
 async def test_aggregates_keep_statuses_and_robots(store: MissionStore) -> None:
-    """What was counted is there again, by status and by robot, in later runs too."""
+    """Counts are there again, by status and by robot, in later runs too."""
     await store.append([entry(1, status="failed", robot_id="robot_001", duration_ms=5)])
     await run_once(store)
     await store.append([entry(2, status="failed", robot_id="robot_001", duration_ms=7)])
@@ -85,7 +85,7 @@ async def test_runs_at_the_same_time_count_each_entry_once(store: MissionStore) 
 
 
 async def test_entries_that_come_during_a_run_are_counted_once(store: MissionStore) -> None:
-    """What is appended while a run is going belongs to this run or to the next."""
+    """Entries that are appended while a run is going belong to this run or to the next."""
     await store.append(entries(30_000))
 
     async def append_more() -> None:

@@ -73,7 +73,7 @@ def test_histograms_have_the_registry_s_boundaries(charter_capture: Capture) -> 
 
 
 def test_observed_metric_is_read_at_each_collection(charter_capture: Capture) -> None:
-    """What is observed is asked when it is collected, so it cannot drift."""
+    """An observed value is asked for when it is collected, so it cannot drift."""
     connections = [1]
     instruments = charter_capture.instrumentation.instruments
     instruments.observe(

@@ -51,7 +51,7 @@ def checked(captured: Capture) -> Report:
 
 
 def test_the_six_events_keep_to_the_registry(charter_capture: Capture) -> None:
-    """What emitting exports has no finding: records, span events and metrics."""
+    """Emitting exports nothing that the check complains of: records, span events and metrics."""
     tracer = charter_capture.instrumentation.tracer
     with tracer.start_as_current_span("charter.job.run", attributes=dict(JOB.attributes)):
         for event_type, payload in PAYLOADS.items():
@@ -109,7 +109,7 @@ async def test_otlp_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_other_scopes_are_not_ours(charter_capture: Capture) -> None:
-    """What other libraries record is none of the registry's business."""
+    """Signals of other libraries are none of the registry's business."""
     instrumentation = charter_capture.instrumentation
     tracer: Any = instrumentation.tracer_provider
     with tracer.get_tracer("other").start_as_current_span("GET /r/1", kind=SpanKind.SERVER):

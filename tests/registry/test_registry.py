@@ -201,5 +201,5 @@ def test_every_metric_has_an_instrument_or_is_observed() -> None:
 
 
 def test_generated_files_lie_in_the_package() -> None:
-    """What is generated is installed with the package, so that nobody needs the registry."""
+    """Generated files are installed with the package, so that nobody needs the registry."""
     assert all(path.is_relative_to(PACKAGE) for path in OUTPUTS)

@@ -1,6 +1,6 @@
 """Counters that were not seen for a while, or never before: what Prometheus makes of them.
 
-A gap in the samples is no event; an event in the first minute of a new series is one.
+A gap in the samples is not an event; an event in the first minute of a new series is one.
 """
 
 import json

@@ -215,7 +215,7 @@ async def test_a_reader_that_takes_nothing_is_let_go(served: tuple[EmbeddedServe
 async def test_a_slow_reader_that_reads_on_gets_everything(
     served: tuple[EmbeddedServer, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Slowness alone is no reason to be dropped."""
+    """Slowness alone is not a reason to be dropped."""
     monkeypatch.setattr(patience, "READ_WITHIN", 0.8)
     _, url = served
     with _client(url, receive_buffer=65_536) as client:

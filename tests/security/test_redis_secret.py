@@ -44,7 +44,7 @@ def server(tmp_path: Path) -> Iterator[_Redis]:
 
 
 def _everything_told(url: str, server: _Redis, *states: str) -> dict[str, str]:
-    """Have a service go through the states, ask it for all it tells, and give what it told."""
+    """Walk a service through its states, ask it for everything it shows, and return that."""
     answers: list[Answer] = []
     with _observed(url) as (running, received):
         for number, state in enumerate(states):

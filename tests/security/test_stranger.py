@@ -139,7 +139,7 @@ def test_a_robot_s_token_neither_reads_nor_writes(
 
 
 def test_each_scope_allows_its_own_and_no_more(guarded: ServiceProcess) -> None:
-    """Who reads cannot write, and the other way round."""
+    """A reader cannot write, and the other way round."""
     body = b'{"mission_id":"m","status":"completed"}'
     path = "/api/metrics/missions"
     statuses = [

@@ -68,7 +68,7 @@ def test_event_messages_accept_the_examples(event_type: str) -> None:
     ],
 )
 def test_frame_messages_accept_what_travels(message: str, frame: dict[str, Any]) -> None:
-    """What a robot may send, and what the service really answers, fits the message's schema."""
+    """A robot's frames and the service's real answers fit the message's schema."""
     payload = _at(f"#/channels/robot/messages/{message}")["$ref"]
     _validator(_at(payload)["payload"]["$ref"]).validate(frame)
 

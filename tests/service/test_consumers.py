@@ -135,14 +135,14 @@ async def test_one_robot_s_readings_and_trends() -> None:
 
 
 async def test_a_robot_nobody_has_heard_of_has_an_empty_picture() -> None:
-    """It is no error to ask for it."""
+    """Asking for it is not an error."""
     answer = await ask("analytics?robot_id=nobody")
     assert (answer.status_code, answer.json()["readings"]) == (200, [])
     assert set(answer.json()["trends"].values()) == {None}
 
 
 async def test_numbers_at_the_end_of_the_range_make_no_error() -> None:
-    """What no robot measures, a hostile one sends: the answer stays finite."""
+    """Values that no robot measures are sent by a hostile one: the answer stays finite."""
     metrics = PAYLOADS[PUBLISHED]["metrics"] | {"network_latency_ms": 1.7e308}
     events = [
         event(PUBLISHED, robot_id="a", metrics=metrics, published_at=at) for at in (0, 5e-324)

@@ -30,7 +30,7 @@ PER_ROBOT = {
 
 
 async def visit(running: ServiceProcess, robot_id: str = "robot_001", path: str = "") -> None:
-    """Have a robot come, send a reading that somebody reads, and go."""
+    """Let a robot come, send a reading that somebody reads, and go."""
     async with connect(f"{running.websocket}/api/telemetry/ws/{robot_id}{path}") as client:
         await client.send(READING)
         await client.send('{"type":"ping"}')

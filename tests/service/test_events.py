@@ -270,7 +270,7 @@ async def test_follower_resumes_after_an_event(stream: MemoryStream) -> None:
 
 
 async def test_malformed_last_event_id_is_a_problem(stream: MemoryStream) -> None:
-    """A `Last-Event-ID` that is no event id is refused, and named."""
+    """A `Last-Event-ID` that is not an event id is refused, and named."""
     async with requesting(build_app(stream)) as client:
         response = await client.get("/api/events/stream", headers={"Last-Event-ID": "42"})
     assert response.status_code == 400

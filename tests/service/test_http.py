@@ -254,7 +254,7 @@ async def test_status_is_the_error_type_where_nothing_was_raised(
 
 
 async def test_failure_in_the_middle_of_a_response_is_an_error(charter_capture: Capture) -> None:
-    """What is raised after the status was sent fails the span that says 200."""
+    """An error that is raised after the status was sent fails the span that says 200."""
     async with requesting(build_app(charter_capture), raises=True) as client:
         with pytest.raises(LitestarException, match="after response started"):
             await client.get("/halfway")
@@ -274,7 +274,7 @@ async def test_span_of_an_event_stream_ends_when_it_begins(charter_capture: Capt
 
 
 async def test_what_runs_after_the_response_does_not_count(charter_capture: Capture) -> None:
-    """A background task of a second is no part of the request's duration."""
+    """A background task of a second is not part of the request's duration."""
     await request(charter_capture, "/later", "POST")
     assert durations(charter_capture)[0].value < 1
 

@@ -24,7 +24,7 @@ def test_the_route_may_be_given_or_not(url: str) -> None:
 
 
 def test_a_prefix_and_a_query_are_kept() -> None:
-    """What a proxy needs stays in the address."""
+    """A proxy's part of the address stays in it."""
     address = parse("wss://host/fleet/api/telemetry/ws/{robot_id}?tenant=a")
     assert address.of("r1") == "wss://host/fleet/api/telemetry/ws/r1?tenant=a"
     assert address.http == "https://host/fleet"

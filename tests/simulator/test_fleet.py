@@ -123,7 +123,7 @@ async def test_an_error_that_nobody_asked_for_is_counted() -> None:
 
 
 async def test_answers_that_never_come_are_counted() -> None:
-    """A service that takes readings in silence is no success."""
+    """A service that takes readings in silence is not a success."""
 
     async def swallow(connection: ServerConnection) -> None:
         async for _ in connection:

@@ -39,7 +39,7 @@ async def test_a_full_queue_drops_the_oldest_and_counts(backend: Backend) -> Non
 
 
 async def test_publishing_before_the_start_is_publishing(backend: Backend) -> None:
-    """What was published before the start arrives after it."""
+    """Events that were published before the start arrive after it."""
     stream = backend.make()
     seen = subscribe(stream)
     event = started("job")

@@ -67,7 +67,7 @@ async def test_an_unknown_event_id_stands_for_its_time(backend: Backend) -> None
 
 @pytest.mark.parametrize("after", ["", "x", "evt_metrics_12_abcdef", "évt_metrics", "\0"])
 async def test_a_wrong_event_id_is_an_error(backend: Backend, after: str) -> None:
-    """What is no event id is told to be none, not taken for the beginning."""
+    """A text that is not an event id is refused, not taken for the beginning."""
     stream = backend.make()
     with pytest.raises(ValueError, match="no event id"):
         await stream.read(after=after)
@@ -91,7 +91,7 @@ async def test_following_gives_what_comes_from_now_on(backend: Backend) -> None:
 
 
 async def test_following_at_once_after_the_start_misses_nothing(backend: Backend) -> None:
-    """What this process publishes after `follow` arrives, although the stream had just started."""
+    """Events published here after `follow` arrive, although the stream had just started."""
     stream = backend.make()
     await stream.start()
     events = stream.follow()
@@ -102,7 +102,7 @@ async def test_following_at_once_after_the_start_misses_nothing(backend: Backend
 
 @pytest.mark.parametrize("history", [5, 1000], ids=["older than the ring", "in the ring"])
 async def test_following_resumes_after_an_event(backend: Backend, history: int) -> None:
-    """Who comes back with the last id it has seen gets everything since, then what comes."""
+    """A reader that comes back with its last id gets everything since, then what comes."""
     stream = backend.make(history=history)
     await stream.start()
     events = [started(f"job-{n}") for n in range(20)]

@@ -21,7 +21,7 @@ def run(*arguments: str, url: str = "redis://127.0.0.1:1/0", partitions: int = 1
 
 
 async def test_with_a_stream_in_parts_an_id_says_which_part(server: RedisServer) -> None:
-    """What `list` prints is what `replay` takes."""
+    """An id that `list` prints is one that `replay` takes."""
     stream = PartitionedStream(server.url, 3, max_deliveries=1, min_idle=0.2)
     failing = subscribe(stream)
     failing.failures = 1
@@ -95,7 +95,7 @@ async def test_what_cannot_be_replayed_is_said_and_stays(redis_backend: RedisBac
         (("list",), "redis://127.0.0.1:1/0", 1, "Redis runs"),
         (("list",), "redis://:s3cret@", 2, "names no host"),
         (("replay",), "redis://127.0.0.1:1/0", 2, "--all"),
-        (("replay", "x"), "redis://127.0.0.1:1/0", 2, "is no id"),
+        (("replay", "x"), "redis://127.0.0.1:1/0", 2, "is not an id"),
     ],
 )
 def test_what_is_wrong_is_told(arguments: tuple[str, ...], url: str, code: int, text: str) -> None:

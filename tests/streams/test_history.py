@@ -72,7 +72,7 @@ def test_types_filter() -> None:
 
 
 def test_what_was_appended_raw_is_decoded_once_when_asked_for() -> None:
-    """An entry that nobody asks for costs no decoding, and one that is no event is left out."""
+    """An entry that nobody asks for costs no decoding, and one that is not an event is left out."""
     decoded: list[bytes] = []
 
     def decode_entry(fields: object) -> Event | None:
@@ -119,7 +119,7 @@ async def test_many_followers_are_woken_and_each_keeps_its_own_pace() -> None:
 
 
 async def test_closing_ends_followers_after_the_last_event() -> None:
-    """What was appended before the end is still given."""
+    """Events that were appended before the end are still read."""
     history = History(10)
     history.append(EVENTS[0])
 
@@ -154,7 +154,7 @@ def test_a_history_holds_at_least_one_event() -> None:
 
 
 async def test_a_history_that_starts_over_keeps_its_followers() -> None:
-    """Who has caught up goes on with the new stream's first event, whatever its place."""
+    """A reader that has caught up goes on with the new stream's first event, whatever its place."""
     history = History(3)
     for name in "abcd":
         history.append(started(name), (100 + ord(name), 0))

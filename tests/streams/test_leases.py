@@ -104,7 +104,7 @@ async def test_a_batch_that_waits_counts_no_delivery_across_restarts(
 async def test_a_batch_that_kills_its_processes_becomes_dead_letters(
     redis_backend: RedisBackend,
 ) -> None:
-    """What was taken over is delivered one by one and counted, also to a batch handler."""
+    """Entries taken over are delivered one by one and counted, also to a batch handler."""
     for life in range(2):
         stream, handling = redis_backend.make(max_deliveries=2, min_idle=0.05), asyncio.Event()
 

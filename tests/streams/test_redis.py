@@ -175,7 +175,7 @@ async def test_a_forgotten_event_id_still_resumes(redis_backend: RedisBackend) -
 async def test_a_follower_misses_nothing_although_the_tail_is_late(
     redis_backend: RedisBackend,
 ) -> None:
-    """What this process publishes first is new to its followers, however late the tail begins."""
+    """This process's first event is new to its followers, however late the tail begins."""
     stream = redis_backend.make()
     assert isinstance(stream, RedisStream)
     session = stream._tail.session

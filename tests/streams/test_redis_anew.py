@@ -27,7 +27,7 @@ def _add_ahead(backend: RedisBackend, event: Event) -> None:
 
 
 async def _lose_everything(stream: EventStream, backend: RedisBackend) -> list[Event]:
-    """Have Redis lose its data, and publish into the new stream."""
+    """Make Redis lose its data, and publish into the new stream."""
     await asyncio.to_thread(backend.server.kill)
     await asyncio.to_thread(backend.server.lose_data)
     events = [started(f"job-{n}") for n in range(22)]
@@ -95,7 +95,7 @@ async def test_a_group_that_was_destroyed_goes_on_where_it_was(
 
 
 async def test_a_stream_that_was_trimmed_did_not_begin_anew(redis_backend: RedisBackend) -> None:
-    """Who had read a trimmed entry goes on after it; nothing comes twice."""
+    """A reader of a trimmed entry goes on after it; nothing comes twice."""
     stream = redis_backend.make()
     await stream.start()
     await eventually(lambda: stream.statistics().connected, "connected")

@@ -120,7 +120,7 @@ async def test_a_killed_process_loses_no_event(redis_backend: RedisBackend) -> N
 
 
 async def test_a_clean_stop_hands_over_at_once(redis_backend: RedisBackend) -> None:
-    """What a stopped process could not handle need not wait for the idle time."""
+    """Entries that a stopped process could not handle need not wait for the idle time."""
     leaving = redis_backend.make()
     hanging = subscribe(leaving)
     hanging.gate.clear()
@@ -261,7 +261,7 @@ async def test_what_waits_comes_in_batches(redis_backend: RedisBackend) -> None:
 
 
 async def test_a_batch_that_was_not_acknowledged_comes_again(redis_backend: RedisBackend) -> None:
-    """What a killed process had in hand is delivered to the next one, without a gap."""
+    """Entries that a killed process had in hand are delivered to the next one, without a gap."""
     events = [started("job") for _ in range(30)]
     dying, hanging = redis_backend.make(), asyncio.Event()
 

@@ -92,7 +92,7 @@ async def test_a_paused_server_is_noticed_and_survived(redis_backend: RedisBacke
 async def test_a_stop_without_a_server_keeps_its_deadline_and_counts(
     redis_backend: RedisBackend,
 ) -> None:
-    """What cannot be flushed in time is counted as unreachable."""
+    """Events that cannot be flushed in time are counted as unreachable."""
     observer = Remembering()
     stream = redis_backend.make(observer=observer)
     subscribe(stream)
@@ -226,7 +226,7 @@ async def test_a_stream_that_lost_its_data_goes_on(redis_backend: RedisBackend) 
 
 
 async def test_following_during_an_outage_replays_nothing(redis_backend: RedisBackend) -> None:
-    """Who begins to follow while Redis is away gets what comes, not what was."""
+    """A reader that begins to follow while Redis is away gets what comes, not what was."""
     stream = redis_backend.make()
     await stream.start()
     past = started("past")
@@ -242,7 +242,7 @@ async def test_following_during_an_outage_replays_nothing(redis_backend: RedisBa
 
 
 async def test_resuming_during_an_outage_is_unavailable(redis_backend: RedisBackend) -> None:
-    """Who resumes after an event that cannot be looked up is told, and may come back."""
+    """A reader that resumes after an event that cannot be looked up is told, and may come back."""
     stream = redis_backend.make()
     await stream.start()
     event = started("a")

@@ -63,7 +63,7 @@ async def test_without_pairs_every_event_goes_in(redis_backend: RedisBackend) ->
 
 
 async def test_a_closing_event_needs_no_opening_one(redis_backend: RedisBackend) -> None:
-    """What another program opened, or what Redis has forgotten, may be closed all the same."""
+    """Connections that are not in the register may be closed all the same."""
     stream = await _paired(redis_backend)
     _close(stream, "a", "client_disconnect")
     await published(stream, 1)

@@ -117,7 +117,7 @@ def test_a_changed_byte_is_found(tmp_path: Path) -> None:
 
 
 def test_each_instance_has_a_file_of_its_own(tmp_path: Path) -> None:
-    """Who opens the directory while others have it open gets another file."""
+    """A process that opens the directory while others have it open gets another file."""
     directory = SpoolDirectory(tmp_path / "spool", "s", limit=LIMIT)
     files = [directory.open() for _ in range(3)]
     assert len({file.path for file in files}) == 3
@@ -151,7 +151,7 @@ def _fill(path: Path) -> None:
 
 
 def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
-    """A file that is no spool is kept under another name, and a new one takes its place."""
+    """A file that is not a spool is kept under another name, and a new one takes its place."""
     (tmp_path / "s-0.sqlite3").write_bytes(b"no database" * 1000)
     file = SpoolDirectory(tmp_path, "s", limit=LIMIT).open()
     assert file.path == tmp_path / "s-0.sqlite3"
@@ -168,7 +168,7 @@ def test_the_directory_is_its_owners_only(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
-    """What stands in the way is told as the system tells it."""
+    """An obstacle is reported in the system's words."""
     (tmp_path / "spool").write_text("a file")
     with pytest.raises(FileExistsError):
         SpoolDirectory(tmp_path / "spool", "s", limit=LIMIT).open()

@@ -56,13 +56,13 @@ class Account:
             self.taken = await self.outbox.take()
 
     def done(self) -> None:
-        """Have the batch published."""
+        """Publish the batch."""
         self.published += [event.minute for event in self.taken]
         self.taken = ()
         self.outbox.done()
 
     def give_back(self) -> None:
-        """Have the batch fail."""
+        """Fail the batch."""
         self.taken = ()
         self.outbox.give_back()
 
@@ -328,7 +328,7 @@ async def test_what_a_dead_instance_left_is_found_while_running(
 async def test_a_spool_that_is_damaged_while_it_is_open(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it held is counted, what is in hand is not lost, and a new file takes what comes."""
+    """Its content is counted, a batch in hand is not lost, and a new file takes what comes."""
     async with opened(tmp_path) as account:
         account.put(8)
         await account.outbox.spill()

@@ -17,7 +17,7 @@ class Certificate(NamedTuple):
 
     @property
     def trusted(self) -> ssl.SSLContext:
-        """What a client has that trusts this certificate and no other."""
+        """Return the options of a client that trusts this certificate and no other."""
         return ssl.create_default_context(cafile=str(self.chain))
 
 

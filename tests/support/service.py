@@ -63,7 +63,7 @@ class ServiceProcess:
         return [event for event in events if event_type in {None, event["type"]}]
 
     def pause(self) -> None:
-        """Have the process sleep, as one whose machine is suspended or starved."""
+        """Suspend the process, as on a machine that is suspended or starved."""
         self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:

@@ -33,7 +33,7 @@ def test_a_stranger_does_not_learn_how_full_the_service_is() -> None:
 
 
 def test_the_allowance_comes_before_everything() -> None:
-    """Who guesses tokens or ids is stopped by it, too."""
+    """A client that guesses tokens or ids is stopped by it, too."""
     gateway = Gateway(secrets=(SECRET,), handshakes=HandshakeRate(2))
     assert [_outcome(gateway, "-"), _outcome(gateway), _outcome(gateway, **_bearer("robot_1"))] == [
         "invalid_robot_id",
@@ -76,7 +76,7 @@ def test_a_token_is_never_sent_back(offered: list[str], chosen: str | None) -> N
 def test_pages_of_the_service_and_of_the_allowed_origins_may_connect(
     origin: str, *, foreign: bool
 ) -> None:
-    """Everything else that calls itself an origin may not; what is no browser sends none."""
+    """Any other origin may not; a client that is not a browser sends none."""
     headers = {"origin": origin, "host": "fleet.example"}
     assert is_foreign(headers, {"https://console.example"}) is foreign
     gateway = Gateway(allowed_origins=frozenset({"https://console.example"}))

@@ -206,7 +206,7 @@ async def test_a_failing_handler_is_a_server_error(
 
 
 async def test_closing_all_connections_is_a_server_shutdown(robots: Robots) -> None:
-    """What the service does when it stops reaches each robot as 1012 and each event once."""
+    """Stopping the service reaches each robot as 1012, and is one event for each."""
     clients = [await robots.connect(f"robot_{n}") for n in range(5)]
     assert await robots.gateway.connections.close_all(CloseReason.SERVER_SHUTDOWN, deadline=5)
     closings = await robots.closings(5)

@@ -55,7 +55,7 @@ async def test_a_wrong_path_is_said(own: Robots, path: str) -> None:
 async def test_a_refused_robot_is_named_where_it_is_one(
     robots: Robots, robot_id: str, named: str | None
 ) -> None:
-    """Log line and span name the robot that is refused; what is no robot id is not repeated."""
+    """Log line and span name the robot that is refused; what is not a robot id is not repeated."""
     robots.gateway.secrets = ("s" * 32,)
     with capture_logs() as lines, pytest.raises(InvalidStatus):
         await robots.connect(robot_id)

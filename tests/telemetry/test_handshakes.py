@@ -38,7 +38,7 @@ def test_the_allowance_fills_up_again() -> None:
 
 
 def test_refused_handshakes_cost_nothing_of_the_allowance() -> None:
-    """Who asks too often gets what the rate allows all the same, not less."""
+    """A client that asks too often gets what the rate allows all the same, not less."""
     clock = Clock()
     rate = HandshakeRate(10, clock=clock)
     passed = 0

@@ -69,7 +69,7 @@ def robot(clocks: Clocks) -> Talking:
 
 
 def test_a_reading_counts_as_of_its_own_time(robot: Talking) -> None:
-    """What the robot measured some seconds ago is told as of then."""
+    """A reading that was measured some seconds ago is shown as of then."""
     assert robot.send(NOW - 5) == "new"
     assert (robot.robot.updated_at, robot.robot.arrived_at) == (NOW - 5, NOW)
 

@@ -180,7 +180,7 @@ async def test_an_expired_token_ends_a_living_connection(
 
 
 def test_an_error_tells_nothing_of_the_token() -> None:
-    """What is said about a token holds no part of it."""
+    """Error texts about a token hold no part of it."""
     token = tokens.sign(WRONG, "robot_1", lifetime=60)
     with pytest.raises(tokens.InvalidToken) as invalid:
         tokens.verify([SECRET], token)

@@ -79,7 +79,7 @@ def test_process_is_put_back() -> None:
 
 
 def test_swallowed_error_is_raised_at_the_end() -> None:
-    """What the emitter swallowed fails the block, and the error names its sink."""
+    """An error that the emitter swallowed fails the block, and names its sink."""
     with pytest.raises(ExceptionGroup, match="swallowed") as raised, capture():
         emit(STARTED, {})
     [error] = raised.value.exceptions

@@ -147,7 +147,7 @@ def _kind(event_type: str) -> Kind:
     if kind is None:
         known = ", ".join(CATALOG)
         raise InvalidEvent(
-            f"type: {event_type!r:.100} is no Charter event type, and none that this program "
+            f"type: {event_type!r:.100} is not a Charter event type, and none that this program "
             f"declares with @event_type; use one of {known}"
         )
     return kind
@@ -188,7 +188,7 @@ def _check_envelope(event: Event) -> None:
             f"source: {event.source!r:.100} does not emit {event.type}; {source} does"
         )
     if not math.isfinite(event.timestamp) or event.timestamp < 0:
-        raise InvalidEvent(f"timestamp: {event.timestamp} is no Unix time in seconds")
+        raise InvalidEvent(f"timestamp: {event.timestamp} is not a Unix time in seconds")
     if meta.keys() != {"correlation_id", "version"}:
         raise InvalidEvent(f"meta: has {sorted(meta)}, not exactly correlation_id and version")
     if meta["version"] != VERSION:
@@ -244,7 +244,7 @@ def _make_encodable(event_type: str, path: str, values: dict[str, Any]) -> None:
     for name, value in values.items():
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise InvalidEvent(f"{path}.{name}: {value} is no finite number ({event_type})")
+                raise InvalidEvent(f"{path}.{name}: {value} is not a finite number ({event_type})")
         elif isinstance(value, str):
             if not value.isascii():
                 values[name] = _replace_surrogates(value)

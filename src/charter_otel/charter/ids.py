@@ -26,7 +26,7 @@ def milliseconds(event_id: str) -> int:
     found = _ID.fullmatch(event_id)
     if found is None:
         raise ValueError(
-            f"{event_id[:80]!r} is no event id: evt_metrics_<13 digits>_<6 or more of 0-9a-z>"
+            f"{event_id[:80]!r} is not an event id: evt_metrics_<13 digits>_<6 or more of 0-9a-z>"
         )
     return int(found[2])
 

@@ -44,7 +44,7 @@ def replay(ids: tuple[str, ...], group: str | None, *, everything: bool) -> None
         raise click.UsageError("give the ids of dead letters, or --all")
     if wrong := [each for each in ids if not _ID.fullmatch(each)]:
         raise click.BadParameter(
-            f"{wrong[0]!r} is no id; `charter-otel dead-letters list` has them"
+            f"{wrong[0]!r} is not an id; `charter-otel dead-letters list` has them"
         )
     _run(_replay(*_redis(), ids, group))
 

@@ -47,7 +47,7 @@ class EventSource:
         """Yield each event's data until the connection ends; call again to go on.
 
         Raises:
-            Refused: The server's answer is no event stream.
+            Refused: The server's answer is not an event stream.
             httpx.TransportError: There is no connection, or it was lost.
         """
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}

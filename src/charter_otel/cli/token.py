@@ -53,7 +53,7 @@ def token(robot_id: str, scopes: "tuple[Scope, ...]", lifetime: float) -> None:
 
     if not is_robot_id(robot_id):
         raise click.BadParameter(
-            f"{robot_id!r} is no robot id: {ROBOT_ID_RULE}", param_hint="ROBOT_ID"
+            f"{robot_id!r} is not a robot id: {ROBOT_ID_RULE}", param_hint="ROBOT_ID"
         )
     secret = settings().auth_secret
     if secret is None:

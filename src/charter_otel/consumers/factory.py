@@ -49,4 +49,4 @@ def make(
         case "alerts":
             raise ValueError("the consumer alerts needs CHARTER_PAGERDUTY_ROUTING_KEY")
         case _:
-            raise ValueError(f"{name!r} is no consumer; there are {', '.join(NAMES)}")
+            raise ValueError(f"{name!r} is not a consumer; there are {', '.join(NAMES)}")

@@ -56,7 +56,7 @@ class JobBoard:
 
     @contextmanager
     def run(self, job_id: str) -> Iterator[None]:
-        """Surround a run; what it raises passes through."""
+        """Yield during a run; the errors that it raises pass through."""
         job = self.job(job_id)
         job.active_runs += 1
         job.last_started_at = self._clock()
@@ -78,7 +78,7 @@ class JobBoard:
         skipped[reason] = skipped.get(reason, 0) + count
 
     def observe(self, instruments: Instruments) -> None:
-        """Have the board read at each collection of metrics; call it once for each meter."""
+        """Observe the board at each collection of metrics; call it once for each meter."""
         instruments.observe(semconv.CHARTER_JOB_RUN_ACTIVE, self._active)
         instruments.observe(semconv.CHARTER_JOB_LAST_SUCCESS, self._last_success)
 

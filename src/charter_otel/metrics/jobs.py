@@ -40,7 +40,7 @@ def get_mission_store() -> MissionStore:
 
 
 def set_mission_store(store: MissionStore | None) -> None:
-    """Have job and routes use another store, or a new one in memory."""
+    """Replace the store of the job and the routes; None is a new one in memory."""
     global _mission_store  # noqa: PLW0603 - the specification's jobs are functions of a module
     _mission_store = MemoryMissions() if store is None else store
 

@@ -83,7 +83,7 @@ class Schedule:
         self._loop = asyncio.create_task(
             self._go_on(),
             name=f"charter-schedule-{self._job_id}",
-            # Whoever starts the schedule is no parent of its runs.
+            # The caller's span is not the parent of the runs.
             context=contextvars.Context(),
         )
 

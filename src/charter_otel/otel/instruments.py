@@ -73,7 +73,7 @@ class Instruments:
     def observe(
         self, metric: Metric, reading: Reading
     ) -> ObservableCounter | ObservableUpDownCounter | ObservableGauge:
-        """Have an observable metric read at each collection, so that it cannot drift."""
+        """Register an observable metric, read at each collection, so that it cannot drift."""
         create: Callable[..., Any] = {
             "counter": self._meter.create_observable_counter,
             "updowncounter": self._meter.create_observable_up_down_counter,

@@ -70,7 +70,7 @@ class StreamTelemetry:
     def processing(
         self, system: str, destination: str, group: str, event: Event, traceparent: str | None
     ) -> "_Processing":
-        """Surround the handling of an event with a span, its duration and its correlation id."""
+        """Return what an event is handled in: a span, its duration and its correlation id."""
         return _Processing(
             self._tracer,
             self._instruments,

@@ -41,7 +41,7 @@ async def wait(client: Redis, key: str, last: bytes, count: int, block: int) -> 
 
 
 async def acknowledge(client: Redis, key: str, who: Member, done: Sequence[bytes]) -> None:
-    """Tell that a group has handled entries."""
+    """Acknowledge entries that a group has handled."""
     await client.xack(key, who[0], *done)
 
 

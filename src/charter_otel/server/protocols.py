@@ -13,7 +13,7 @@ from charter_otel.server.patience import MAX_HEADER_BYTES, SlowReaderTimeout
 
 
 class ChunkLimit(h11.Connection):
-    """h11's connection, which takes no body in crumbs."""
+    """h11's connection, which takes no body in tiny chunks."""
 
     _chunks = _bytes = 0
 
@@ -70,7 +70,7 @@ class TimedHTTP(SlowReaderTimeout, H11Protocol):
         self._await(None if upgraded else self.conn.their_state)
 
     def on_response_complete(self) -> None:
-        """Give the peer time to read the response, too."""
+        """Allow the peer time to read the response, too."""
         super().on_response_complete()
         self._watch(patience.READ_WITHIN)
 

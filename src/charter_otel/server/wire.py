@@ -158,7 +158,7 @@ class FrameProtocol(LastWord):
             self._finish(response(503, [(b"retry-after", b"1")]))
 
     def ping(self) -> bool:
-        """Ask for a sign of life; return False where the last one has not been answered."""
+        """Ask for a heartbeat; return False where the last one has not been answered."""
         if self._state is not State.OPEN:
             return False
         if self._pong_due:
@@ -192,4 +192,4 @@ class FrameProtocol(LastWord):
 
 
 def _ignore() -> None:
-    """Take a sign of life that nobody waits for."""
+    """Take a heartbeat that nobody waits for."""

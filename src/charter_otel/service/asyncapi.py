@@ -138,7 +138,7 @@ def _operations() -> Document:
             "reply": _reply("ack", "error"),
         },
         "receivePing": {
-            **_operation("receive", "robot", "Answer a robot's sign of life.", ["ping"]),
+            **_operation("receive", "robot", "Answer a robot's ping.", ["ping"]),
             "reply": _reply("pong"),
         },
     }

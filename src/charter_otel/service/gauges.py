@@ -21,7 +21,7 @@ _STREAM: tuple[tuple[Metric, Callable[[Statistics], float]], ...] = (
 def observe_stream(
     instruments: Instruments, stream: EventStream, running: Callable[[], bool] = lambda: True
 ) -> None:
-    """Have the metrics of the stream and its subscribers read at each collection.
+    """Observe the metrics of the stream and its subscribers at each collection.
 
     Args:
         instruments: Where they are observed.
@@ -46,7 +46,7 @@ def observe_stream(
 
 
 def observe_lines(instruments: Instruments, writer: LineWriter) -> None:
-    """Have the lines that stdout did not take counted at each collection."""
+    """Count the lines that stdout did not take at each collection."""
 
     def dropped() -> Observed:
         yield writer.dropped, {}

@@ -63,7 +63,7 @@ def origin_guard(allowed: Collection[str]) -> Guard:
 
 
 def guard_writes(router: Router, guard: Guard) -> Router:
-    """Have the guard watch the routes that write, and give the router.
+    """Attach the guard to the routes that write, and return the router.
 
     Litestar copies the handler for each call of a guard, which a reader would wait for in vain.
     """

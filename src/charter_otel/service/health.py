@@ -69,7 +69,7 @@ def health_router(
         sync_to_thread=False,
     )
     def get_readiness(request: AnyRequest) -> Response[dict[str, Any]]:
-        """Tell the state of each dependency, and of the service: that of the worst of them."""
+        """Return the state of each dependency, and of the service: that of the worst of them."""
         details = may_read(request)
         states = {name: _state(name, check) for name, check in dependencies.items()}
         status = max((s.status for s in states.values()), key=_ORDER.index, default=_ORDER[0])

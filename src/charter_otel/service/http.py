@@ -39,7 +39,7 @@ class RequestTelemetry:
     event and has its trace id. It ends with the last byte of the response, or with the first one
     where the response is an event stream, which stays open for hours.
 
-    A path that is no route's never comes to a middleware: `after_exception`, installed as the
+    A path without a route never comes to a middleware: `after_exception`, installed as the
     application's hook, takes care of those.
 
     Args:
@@ -51,7 +51,7 @@ class RequestTelemetry:
         self._operations: dict[tuple[str, str, str], Operation] = {}
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
-        """Surround an application; WebSockets pass, without a frame that waits as long as they."""
+        """Wrap an application; WebSockets pass, without a frame that waits as long as they."""
 
         def middleware(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             if scope["type"] != ScopeType.HTTP:
@@ -221,7 +221,7 @@ class Request:
         self.span.end()
 
     def _error_type(self) -> str | None:
-        """Return the failure; a client's mistake, 4xx, is no failure of the server."""
+        """Return the failure; a client's mistake, 4xx, is not a failure of the server."""
         if self._aborted:
             return self._error
         if self.status is None or self.status < 500:  # noqa: PLR2004 - HTTP's own boundary

@@ -33,7 +33,7 @@ class ShutdownSignal:
         return len(self._waiting)
 
     def begin(self) -> None:
-        """Tell everybody, now and from now on. To be called in the event loop."""
+        """Notify everybody who waits, now and from now on. Call it in the event loop."""
         self._begun = True
         for future in self._waiting:
             if not future.done():

@@ -42,7 +42,7 @@ class FollowResponse(ASGIResponse):
         lasting: Seconds after which the response ends in any case: the token has expired.
 
     Raises:
-        ValueError: ``after`` is no event id.
+        ValueError: ``after`` is not an event id.
     """
 
     _should_set_content_length = False

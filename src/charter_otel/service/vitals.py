@@ -21,7 +21,7 @@ _FILES = Path("/proc/self/fd")
 
 
 class Vitals:
-    """The instance's sign of life and what it uses, observed at each collection.
+    """The instance's heartbeat and what it uses, observed at each collection.
 
     Without a sign of its own, a dead instance looks alive for as long as something on the way
     repeats its last values.
@@ -35,7 +35,7 @@ class Vitals:
         self._watching: asyncio.Task[None] | None = None
 
     def observe(self, instruments: Instruments) -> None:
-        """Have the metrics read at each collection."""
+        """Observe the metrics at each collection."""
         readings: dict[Metric, Callable[[], float | None]] = {
             semconv.CHARTER_SERVICE_HEARTBEAT: lambda: 0.0 if self.stopped else time.time(),
             semconv.CHARTER_SERVICE_HEARTBEAT_INTERVAL: export_interval,
@@ -54,7 +54,7 @@ class Vitals:
         self._watching = spawn(self._watch(), "charter vitals")
 
     async def stop(self) -> None:
-        """Stop watching, and have the next collection say that this is no death."""
+        """Stop watching, and have the next collection say that this is not a death."""
         self.stopped = True
         task, self._watching = self._watching, None
         if task is not None:

@@ -34,7 +34,7 @@ def parse(url: str) -> Address:
             ``http`` and ``https`` likewise. What stands before the route is kept.
 
     Raises:
-        ValueError: It is no such address.
+        ValueError: It is not such an address.
     """
     scheme, netloc, path, query, _ = urlsplit(url)
     if scheme not in _SCHEMES or not netloc:

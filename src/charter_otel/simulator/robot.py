@@ -75,7 +75,7 @@ class Robot:
             self._session.abort()
 
     async def send_rubbish(self, frames: int, absence: float) -> None:
-        """Send so many frames that are no readings, and expect that it ends the connection."""
+        """Send so many frames that are not readings, and expect that it ends the connection."""
         if self._session is not None:
             self.expect_end(absence)
             for _ in range(frames):

@@ -60,7 +60,7 @@ class EventStream(ABC):
 
         Raises:
             ValueError: No event type matches a pattern, or the group is taken in this process.
-            TypeError: The handler is no coroutine function.
+            TypeError: The handler is not a coroutine function.
         """
         types = _types(patterns)
 
@@ -161,7 +161,7 @@ class EventStream(ABC):
             limit: How many at most.
 
         Raises:
-            ValueError: ``after`` is no event id.
+            ValueError: ``after`` is not an event id.
             StreamUnavailable: The stream cannot be reached.
         """
 
@@ -175,13 +175,13 @@ class EventStream(ABC):
         too slowly holds no memory but misses events, which is counted and logged.
 
         Raises:
-            ValueError: ``after`` is no event id.
+            ValueError: ``after`` is not an event id.
             StreamUnavailable: From the iterator: what came after ``after`` cannot be read.
         """
 
     @abstractmethod
     def statistics(self) -> Statistics:
-        """Tell how the stream is doing, without I/O."""
+        """Return how the stream is doing, without I/O."""
 
     def _lease(self, group: str, take_over: TakeOver) -> Lease:
         """Return the lease of an exclusive group; a stream that processes share makes its own."""
@@ -202,5 +202,5 @@ def _types(patterns: Sequence[str]) -> Container[str]:
 def _name(handler: Handler | BatchHandler, group: str | None) -> str:
     # A callable object may give anything to await; of a function it can be seen.
     if isroutine(handler) and not iscoroutinefunction(handler):
-        raise TypeError(f"{handler!r} is no coroutine function; write async def")
+        raise TypeError(f"{handler!r} is not a coroutine function; write async def")
     return group or f"{handler.__module__}.{handler.__qualname__}"

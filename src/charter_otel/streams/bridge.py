@@ -26,7 +26,7 @@ class EventLoopBridge:
         self._thread = threading.get_ident()
 
     def unbind(self) -> None:
-        """Have no home any more: calls are made where they come from."""
+        """Unbind the event loop: calls run in the thread that makes them."""
         self._loop = None
 
     def run(self, function: Callable[[T], bool], argument: T) -> bool:
@@ -42,7 +42,7 @@ class EventLoopBridge:
         return True
 
     def run_soon(self, function: Callable[[], None]) -> None:
-        """Call in the loop's next turn and an empty context, or at once where there is no home."""
+        """Call in the loop's next turn and an empty context, or at once without one."""
         if self._loop is None or self._loop.is_closed():
             function()
         else:

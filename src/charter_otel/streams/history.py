@@ -34,7 +34,7 @@ class History:
     Args:
         capacity: Events that the ring holds.
         decode: Makes an event of what was appended raw, when somebody first asks for it; None where
-            it is no event.
+            it is not an event.
     """
 
     def __init__(

@@ -124,7 +124,7 @@ class MemoryStream(EventStream):
         return self._history.follow(position, types)
 
     def statistics(self) -> Statistics:
-        """Tell how the stream is doing; publishing waits for nothing here, so ``queued`` is 0."""
+        """Return how the stream is doing; publishing waits for nothing here, so ``queued`` is 0."""
         return Statistics(
             system=self.system,
             connected=self._running,

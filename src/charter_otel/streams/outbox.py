@@ -165,7 +165,7 @@ class Outbox:
             await self._empty.wait()
 
     def clear(self) -> int:
-        """Give up what is in memory, and return how much that was; the disk keeps what it has."""
+        """Drop what is in memory, and return how much that was; the disk keeps what it has."""
         count = self.queued
         self._waiting.take_all()
         self._moving.clear()

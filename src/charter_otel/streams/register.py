@@ -37,4 +37,4 @@ class OpenRegister(Protocol):
     """Knows the pairs."""
 
     def mark(self, envelope: bytes, traceparent: str | None) -> RegisterChange | None:
-        """Tell what publishing the event does; None where it is no part of a pair."""
+        """Return what publishing the event does to the register; None where it does nothing."""

@@ -97,7 +97,7 @@ class Connection:
         self.expires = math.inf if at is None else time.monotonic() + (at - time.time())
 
     def seen(self) -> None:
-        """Note a sign of life."""
+        """Record that the robot is alive."""
         self.last_seen = time.monotonic()
 
     def receiving(self, task: "asyncio.Task[None] | None") -> None:
@@ -105,7 +105,7 @@ class Connection:
         self._task = task
 
     def end(self, reason: CloseReason) -> None:
-        """Have the service end the connection; the first reason stays."""
+        """End the connection from the service's side; the first reason stays."""
         if self.ending is None:
             self.ending = reason
             if self._task is not None:

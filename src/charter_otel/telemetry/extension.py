@@ -25,5 +25,5 @@ class Direct(Protocol):
 
         Args:
             take: Takes each message. What it raises ends the wait, too.
-            seen: Called for each ping frame, which is a sign of life.
+            seen: Called for each ping frame, which is a heartbeat.
         """

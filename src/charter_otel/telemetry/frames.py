@@ -41,7 +41,7 @@ class Frame(Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Ping(Struct, frozen=True, gc=False):
-    """A sign of life that asks for one: ``{"type": "ping"}``."""
+    """A ping that asks for an answer: ``{"type": "ping"}``."""
 
     type: Literal["ping"] = "ping"
 

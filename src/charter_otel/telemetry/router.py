@@ -61,7 +61,7 @@ _gateway = Gateway()
 
 
 def set_gateway(gateway: Gateway) -> None:
-    """Have the handlers work on this gateway; the service does at its start."""
+    """Set the gateway that the handlers work on; the service does at its start."""
     global _gateway  # noqa: PLW0603 - module state, as the specification has for the stream
     _gateway = gateway
 
@@ -96,7 +96,7 @@ async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
     """Return a robot's last readings.
 
     Raises:
-        ValidationException: It is no robot id.
+        ValidationException: It is not a robot id.
         NotFoundException: The robot is unknown, or has sent no reading yet.
     """
     if not is_robot_id(robot_id):
@@ -119,7 +119,7 @@ async def get_robots() -> list[dict[str, Any]]:
 
 
 async def get_info() -> dict[str, Any]:
-    """Tell what answers here: name, version, features, active connections."""
+    """Return what answers here: name, version, features, active connections."""
     return {
         "name": "charter-otel",
         "version": version("charter-otel"),
@@ -184,7 +184,7 @@ def _decide(
 async def _refuse(socket: Socket, robot_id: str, refusal: Refusal, span: Span) -> None:
     span.set_attribute(semconv.CHARTER_HANDSHAKE_OUTCOME, refusal.outcome)
     span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, refusal.status)
-    # Who it says to be helps to find the robot; what is no robot id is not repeated.
+    # Who it says to be helps to find the robot; what is not a robot id is not repeated.
     named = {"robot_id": robot_id} if is_robot_id(robot_id) else {}
     if named:
         span.set_attribute(semconv.CHARTER_ROBOT_ID, robot_id)

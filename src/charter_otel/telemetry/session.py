@@ -126,7 +126,7 @@ class Session:
         return answer
 
     async def close(self, reason: CloseReason) -> None:
-        """Send the close frame that the reason asks for; a robot that is gone is no error."""
+        """Send the close frame that the reason asks for; a robot that is gone is not an error."""
         code = CODES.get(reason)
         if code is None:
             return

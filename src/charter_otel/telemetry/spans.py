@@ -47,7 +47,7 @@ class ContextAttached:
 
 @contextmanager
 def handshake(tracer: Tracer, route: str, scheme: str, headers: RawHeaders) -> Iterator[Span]:
-    """Surround a handshake with a SERVER span named by the route's template.
+    """Run a handshake in a SERVER span named by the route's template.
 
     It ends at accept, so that the trace is there while the connection lives. A ``traceparent`` of
     the robot is honoured. Inside, the trace is current and not the span: what the server sets up
@@ -74,7 +74,7 @@ def handshake(tracer: Tracer, route: str, scheme: str, headers: RawHeaders) -> I
 
 
 def checkpoint(tracer: Tracer, connection: Connection) -> None:
-    """Tell that a long connection lives and what it has carried, linked to the handshake."""
+    """Write a span that says what a long connection has carried, linked to the handshake."""
     links = [Link(connection.handshake)] if connection.handshake.is_valid else []
     tracer.start_span(
         semconv.SPAN_CHARTER_CONNECTION_CHECKPOINT,

@@ -24,7 +24,7 @@ class FixedClock:
 
     @property
     def seconds(self) -> float:
-        """What the clock shows, in Unix seconds."""
+        """Return what the clock shows, in Unix seconds."""
         return self.nanoseconds // 1_000 / 1e6
 
     def advance(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ class Load(NamedTuple):
     work: Callable[[], object]
     """Gives it something to do, and returns when that is done."""
     preparing: str = ""
-    """The function that prepares the work in the same process, which is no part of it."""
+    """The function that prepares the work in the same process, which is not part of it."""
 
 
 Open = Callable[[ExitStack], Load]

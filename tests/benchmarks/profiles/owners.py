@@ -62,7 +62,7 @@ def count(stacks: Iterable[str], *, without: str = "") -> Profile:
 
     Args:
         stacks: Lines.
-        without: A function whose work is no part of what is profiled.
+        without: A function whose work is not part of what is profiled.
     """
     profile = Profile(Counter(), Counter())
     for line in stacks:

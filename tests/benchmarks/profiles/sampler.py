@@ -15,7 +15,7 @@ RATE = 250
 
 
 def sample(pid: int, work: Callable[[], object], seconds: float) -> Sequence[str]:
-    """Have a process work for some seconds, and give the stacks that it was seen in.
+    """Let a process work for some seconds, and return the stacks that it was seen in.
 
     Args:
         pid: The process.

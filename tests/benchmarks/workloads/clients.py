@@ -157,7 +157,7 @@ class Load:
         return Latencies(*(statistics.median(t) for t in zip(*taken, strict=True)))
 
     async def make_known(self) -> None:
-        """Have the first robot send a reading."""
+        """Make the first robot send a reading."""
         robot = await connect(self._url(0))
         robot.transport.send(WSMsgType.TEXT, READING)
         await robot.ping()

@@ -55,7 +55,7 @@ class Soaked(Idle):
         return self._address.removeprefix("http://")
 
     async def look(self) -> State:
-        """Tell memory and lag, and begin to watch anew."""
+        """Return memory and lag, and begin to watch anew."""
         return State(machine.private_bytes(os.getpid()) / 2**20, await self.lag_p99())
 
 

@@ -143,7 +143,7 @@ class TestJson:
         assert written.last["level"] == level
 
     def test_bound_context_is_in_the_line(self, written: Written) -> None:
-        """What is bound for a unit of work stands on each of its lines."""
+        """Values that are bound for a unit of work stand on each of its lines."""
         with structlog.contextvars.bound_contextvars(correlation_id="abc"):
             structlog.get_logger("fleet").info("one")
             logging.getLogger("other").warning("two")
@@ -196,7 +196,7 @@ class TestHostileValues:
         assert "event" in written.last
 
     def test_known_renderings(self, written: Written) -> None:
-        """What has a rendering in JSON gets it."""
+        """A value that has a rendering in JSON gets it."""
         values = {"a": float("nan"), "b": datetime(2024, 1, 2, tzinfo=UTC), "c": b"\xff", "d": (1,)}
         structlog.get_logger("fleet").info("line", **values)
         line = written.last
@@ -304,7 +304,7 @@ class TestStandardLibrary:
         assert (line["logger"], line["level"]) == (name, "warning")
 
     def test_extra_fields(self, written: Written) -> None:
-        """What a program adds is there; objects, and what would hide the usual keys, are not."""
+        """A program's own values are there; objects, and those that hide usual keys, are not."""
         extra = {"robot": "r1", "tries": 3, "socket": object(), "level": "x", "color_message": "x"}
         logging.getLogger("fleet").warning("moved", extra=extra)
         line = written.last
@@ -434,7 +434,7 @@ class TestConsole:
         assert "ValueError: \\x1b[2J\\x07" in self.text(console)
 
     def test_charter_field_of_somebody_else(self, console: Written) -> None:
-        """A field of that name that is no envelope is shown as it is."""
+        """A field of that name that is not an envelope is shown as it is."""
         structlog.get_logger("fleet").info("line", charter="x")
         assert "charter=x" in self.text(console)
 

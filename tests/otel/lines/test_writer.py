@@ -101,7 +101,7 @@ def test_descriptor_that_does_not_block(pipe: Pipe) -> None:
 
 
 def test_descriptor_that_takes_a_part(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a descriptor does not take at once follows before any other line."""
+    """The rest of a line that a descriptor did not take follows before any other line."""
     write = os.write
     answers = iter([3, None, 4, None])
 

@@ -66,7 +66,7 @@ class TestWithoutVariables:
         assert await providers.shutdown()
 
     async def test_sampler_of_the_variable_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Who sets a sampler gets it, with or without an exporter."""
+        """A sampler that is set is used, with or without an exporter."""
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_on")
         providers = build()
         with providers.instrumentation().tracer.start_as_current_span("work") as span:
@@ -250,7 +250,7 @@ class TestShutdown:
             await self.ended(endpoint, 0.3, monkeypatch)
 
     async def test_twice(self) -> None:
-        """A second shutdown is no error."""
+        """A second shutdown is not an error."""
         providers = build()
         assert await providers.shutdown()
         assert await providers.shutdown()

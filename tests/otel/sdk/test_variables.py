@@ -26,7 +26,7 @@ def test_none_need_be_set() -> None:
     ],
 )
 def test_a_right_value_passes(variable: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the standard allows is allowed; an empty value counts as not set."""
+    """Values that the standard allows are allowed; an empty value counts as not set."""
     monkeypatch.setenv(variable, value)
     check()
 

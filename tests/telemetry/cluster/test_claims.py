@@ -123,7 +123,7 @@ async def test_a_claim_whose_reply_was_lost_may_be_repeated(make: Make) -> None:
 
 
 async def test_no_letter_is_lost_with_an_answer(make: Make, redis_url: str) -> None:
-    """What the instance did not hear, it hears when it asks again; what it heard, it does not."""
+    """Notices that the instance did not get come again when it asks; those it got do not."""
     other = make()
     async with Proxy(urlsplit(redis_url).port or 0).running() as proxy:
         one = Instance(parse_address(proxy.url).client())
@@ -140,7 +140,7 @@ async def test_no_letter_is_lost_with_an_answer(make: Make, redis_url: str) -> N
 
 
 async def _heard_after(one: Instance, other: Instance, robot_id: str) -> list[str]:
-    """Have another instance take a robot over, and give what the one hears."""
+    """Let another instance take a robot over, and return what the first one learns of it."""
     newer = Connection(robot_id)
     newer.opened += 1.0
     assert await other.claim(newer) == []
@@ -252,7 +252,7 @@ def _reading(timestamp: float | None, battery: float) -> Frame:
 
 
 async def test_only_the_newest_connection_is_heard(make: Make, redis_url: str) -> None:
-    """What an old connection's instance tells with its old epoch changes nothing."""
+    """States that an old connection's instance writes with its old epoch change nothing."""
     one, two = make(), make()
     old, new = _connections()
     await one.claim(old)

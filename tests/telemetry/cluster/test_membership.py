@@ -1,4 +1,4 @@
-"""An instance's sign of life, and what the others make of its silence."""
+"""An instance's heartbeat, and what the others make of its silence."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -106,7 +106,7 @@ async def test_a_sign_of_life_in_the_last_moment_counts(members: Members) -> Non
 
 
 async def test_doubt_ends_with_the_next_answer(members: Members) -> None:
-    """Who asks whether the lease still holds waits for the answer, and no longer."""
+    """A caller that asks whether the lease still holds waits for the answer, and no longer."""
     one, _ = members
     await one.renew()
     await asyncio.sleep(LEASE * 1.1)

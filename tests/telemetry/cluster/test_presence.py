@@ -11,7 +11,7 @@ from support.service import ServiceProcess
 
 
 async def test_presence_and_readings_are_the_same_on_each_instance(redis_url: str) -> None:
-    """What a robot tells one instance is read from the other, while it is connected and after."""
+    """A robot's reading at one instance is read from the other, while it is connected and after."""
     with instances(2, redis_url) as (one, two):
         async with connect(f"{one.websocket}/api/telemetry/ws/robot_001") as robot:
             await robot.send(READING)

@@ -44,7 +44,7 @@ class Instance:
         self.reaper = Reaper(self.client, Layout(), self.member, self.state, self._close)
 
     async def hold(self, robot_id: str, *, since: float = 0.0, apart: float = 0.0) -> Connection:
-        """Have a robot connected for so many seconds, by a wall clock that is set apart."""
+        """Connect a robot for so many seconds, by a wall clock that is set apart."""
         connection = Connection(robot_id)
         connection.opened -= since
         connection.connected_at += apart - since
@@ -87,7 +87,7 @@ Three = tuple[Instance, Instance, Instance]
 
 @pytest.fixture
 async def three(redis_url: str) -> AsyncIterator[Three]:
-    """Yield two instances that live, and one that will not give another sign of life."""
+    """Yield two instances that live, and one that will not send another heartbeat."""
     async with AsyncExitStack() as stack:
         one, two, three = [await stack.enter_async_context(_at(redis_url)) for _ in range(3)]
         yield one, two, three
@@ -268,7 +268,7 @@ async def _digest(client: Redis, name: str) -> bytes:
 
 
 async def _declare_lost(*watching: Instance) -> None:
-    """Have the living ones watch until nobody else counts as an instance any more."""
+    """Let the living ones watch until nobody else counts as an instance any more."""
     client: Any = watching[0].client
     living = {instance.member.id.encode() for instance in watching}
     async with asyncio.timeout(20):

@@ -31,16 +31,16 @@ class Losses:
         self._calm_since: float | None = None
 
     def back(self, robot_id: str) -> None:
-        """Take note that a robot is connected."""
+        """Record that a robot is connected."""
         self._missing.pop(robot_id, None)
         _keep(self._online, robot_id, None)
 
     def left(self, robot_id: str) -> None:
-        """Take note that a robot's connection ended."""
+        """Record that a robot's connection ended."""
         self._online.pop(robot_id, None)
 
     def lost(self, robot_id: str, now: float) -> None:
-        """Take note that a robot's connection ended, and nobody meant it."""
+        """Record that a robot's connection ended, and nobody meant it."""
         self.left(robot_id)
         _keep(self._missing, robot_id, None)
         _keep(self._recent, robot_id, now)

@@ -15,7 +15,7 @@ FIRST = "0" * 64
 
 
 class InvalidRow(ValueError):  # noqa: N818 - the name says what the row is
-    """A line is no row as this program writes it."""
+    """A line is not a row as this program writes it."""
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,7 +73,7 @@ def read(line: bytes) -> Row:
     try:
         row = _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeError) as error:
-        raise InvalidRow(f"it is no row: {error}") from error
+        raise InvalidRow(f"it is not a row: {error}") from error
     if row.line() != line:
         raise InvalidRow("it is not written as rows are")
     if row.hash != _hash(row.row, row.recorded_at, bytes(row.event), row.previous):

@@ -146,7 +146,7 @@ class Audit(Consumer):
 
 
 def tell_head(rows: int, head: str) -> None:
-    """Tell the chain's head, so that somebody else has it and a cut tail is found."""
+    """Report the chain's head, so that somebody else has it and a cut tail is found."""
     log.info("audit log anchored", rows=rows, head=head)
 
 

@@ -11,7 +11,7 @@ from charter_otel.consumers.audit.log import CONTINUED
 from charter_otel.consumers.audit.segments import first_row, lines_of, segments
 
 MOST = 100
-"""Breaks, doubles and continuations that are named; of more there is no need to know."""
+"""Breaks, doubles and continuations that are named; more need not be known."""
 
 
 class Break(NamedTuple):

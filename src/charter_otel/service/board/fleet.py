@@ -12,7 +12,7 @@ Presence = Mapping[str, Any]
 """What is known of a robot, as `GET /api/telemetry/robots` has it."""
 
 Sort = Literal["attention", "robot_id", "last_seen", "connected"]
-"""Orders of the robots: those that left last first, by name, by sign of life, by connection."""
+"""Orders of the robots: those that left last first, by name, by last frame, by connection."""
 
 Wanted = Literal["all", "online", "offline"]
 

@@ -142,7 +142,7 @@ class Source:
         return await self._view.listing()
 
     async def state(self, robot: Presence) -> RobotState:
-        """Return a robot's presence with its last reading; unlike its route, this is no event."""
+        """Return a robot's presence with its last reading, without an event."""
         reading = await self._get_robots().reading(robot["robot_id"])
         if reading is None:
             return convert(robot, RobotState)

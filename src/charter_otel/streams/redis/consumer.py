@@ -223,7 +223,7 @@ class Consumer:
     ) -> Sequence[Entry]:
         """Deliver entries at once, and give those that are to be delivered one by one.
 
-        These are all of them where one needs care: it was delivered before, it is no event, or
+        These are all of them where one needs care: it was delivered before, it is not an event, or
         the subscriber does not take the batch.
         """
         if not all(entry.counted for entry in entries):
@@ -255,7 +255,7 @@ class Consumer:
             ledger.done()
 
     async def count(self, entries: Sequence[Entry], deliveries: int) -> None:
-        """Have Redis remember how many deliveries were begun, in case this process dies."""
+        """Make Redis remember how many deliveries were begun, in case this process dies."""
         ids = [entry.id for entry in entries]
         await commands.keep(
             self._client, self._layout.events, self._who, ids, deliveries=deliveries

@@ -92,7 +92,7 @@ class DeadLetters:
                 start = f"({page[-1][0].decode()}"
 
     async def replay(self, letter_id: str) -> str:
-        """Have a dead letter delivered again, to its group only, within seconds.
+        """Deliver a dead letter again, to its group only, within seconds.
 
         Returns:
             ``replayed``, or why it was not: ``unknown``, ``trimmed`` or ``no group``.

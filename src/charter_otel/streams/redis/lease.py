@@ -113,7 +113,7 @@ class RedisLease(Lease):
             await asyncio.sleep(self._seconds / _RENEWALS)
 
     async def release(self) -> None:
-        """Give the lease up, so that the next holder need not wait."""
+        """Release the lease, so that the next holder need not wait."""
         held, epoch = self.held, self.epoch
         self._ready.clear()
         self._until = -math.inf

@@ -74,7 +74,7 @@ class GroupMaintenance:
                 await self._tidy(self._client, [self._layout.events], consumer.group, _GONE_AFTER)
 
     async def _keep(self, consumer: Consumer) -> None:
-        """Tell Redis that these are being worked on; a slow handler is not a dead one."""
+        """Refresh the idle time of entries in work: a slow handler is not a dead one."""
         held = list(consumer.held)
         who = (consumer.group, consumer.identity)
         await commands.keep(self._client, self._layout.events, who, held)

@@ -128,7 +128,7 @@ class PartitionedStream(EventStream):
         """Return events as they come; who resumes may get some of the last second again.
 
         Raises:
-            ValueError: ``after`` is no event id.
+            ValueError: ``after`` is not an event id.
             StreamUnavailable: Redis cannot be reached to begin after an event (from the iterator).
         """
         if after is None:

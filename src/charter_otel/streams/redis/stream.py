@@ -195,7 +195,7 @@ class RedisStream(EventStream):
         """Return events as they come, until the stream stops.
 
         Raises:
-            ValueError: ``after`` is no event id.
+            ValueError: ``after`` is not an event id.
             StreamUnavailable: Redis cannot be reached to begin after an event (from the iterator).
         """
         if after is not None:
@@ -205,7 +205,7 @@ class RedisStream(EventStream):
         return self.reader.follow(now, types)
 
     def statistics(self) -> Statistics:
-        """Tell how the stream is doing; a subscriber's lag is at most a few seconds old."""
+        """Return how the stream is doing; a subscriber's lag is at most a few seconds old."""
         return Statistics(
             system=self.system,
             connected=self._health.connected,

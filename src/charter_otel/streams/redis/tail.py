@@ -247,7 +247,7 @@ class Reader:
         stream's beginning, because what is given twice can be told apart, unlike what is missing.
 
         Raises:
-            ValueError: ``event_id`` is no event id.
+            ValueError: ``event_id`` is not an event id.
             StreamUnavailable: Redis cannot be reached.
         """
         place = await self.place(event_id)
@@ -262,7 +262,7 @@ class Reader:
         """Return the place of an event, where Redis or the history still knows it.
 
         Raises:
-            ValueError: ``event_id`` is no event id.
+            ValueError: ``event_id`` is not an event id.
             StreamUnavailable: Redis cannot be reached.
         """
         key = self._layout.published(milliseconds(event_id) // MINUTE)
@@ -291,7 +291,7 @@ def event_of(fields: Fields) -> Event | None:
     try:
         return parse(fields).event
     except InvalidEvent as error:
-        log.debug("entry is no event", error=describe(error))
+        log.debug("entry is not an event", error=describe(error))
         return None
 
 

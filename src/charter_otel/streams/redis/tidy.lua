@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  the stream
 -- ARGV[1]  the group
--- ARGV[2]  milliseconds without a sign of life
+-- ARGV[2]  milliseconds without a heartbeat
 --
 -- DELCONSUMER would destroy what is pending, hence the check within one script.
 -- Returns how many were deleted.

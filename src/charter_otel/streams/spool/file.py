@@ -150,7 +150,7 @@ class SpoolFile:
         return count, freed
 
     def _shrink(self) -> None:
-        """Give the disk its space back."""
+        """Return unused space to the disk."""
         # A script runs to its end; execute() stops after the first page that comes free.
         self._connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 

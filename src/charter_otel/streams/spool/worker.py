@@ -29,7 +29,7 @@ class Worker:
         return await asyncio.wrap_future(self.submit(function))
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """Have a function called after all that were called before."""
+        """Queue a function behind all that were queued before."""
         future: Future[T] = Future()
         self._calls.put((future, function))
         return future

@@ -40,7 +40,7 @@ class Changes:
         self._round: Iterator[Connection] = iter(())
 
     def mark(self, connection: Connection) -> None:
-        """Have the state of the connection's robot told soon, once the robot is claimed."""
+        """Mark the robot's state as changed; it is shared once the robot is claimed."""
         self._marked[connection.robot_id] = connection
 
     def pending(self, robot_id: str) -> bool:
@@ -48,7 +48,7 @@ class Changes:
         return robot_id in self._marked
 
     def forget(self, connection: Connection) -> None:
-        """Tell nothing of this connection any more."""
+        """Forget a connection: nothing of it is shared any more."""
         if self._marked.get(connection.robot_id) is connection:
             del self._marked[connection.robot_id]
 
@@ -69,7 +69,7 @@ class Changes:
             self._claims.of(change.connection).shared = change.last_seen
 
     def give_back(self, changes: Sequence[Change]) -> None:
-        """Have the changes told later, unless newer ones come first."""
+        """Share the changes later, unless newer ones come first."""
         for change in changes:
             self._marked.setdefault(change.state.robot_id, change.connection)
 

@@ -1,9 +1,9 @@
--- Declares an instance lost, unless it has given a sign of life meanwhile.
+-- Declares an instance lost, unless it has given a heartbeat meanwhile.
 --
 -- KEYS[1]  hash "instance -> beats, Unix seconds of the last"
 -- KEYS[2]  sorted set of the instances that were declared lost, by the time of their last beat
 -- ARGV[1]  the instance
--- ARGV[2]  its last sign of life, as it was seen
+-- ARGV[2]  its last heartbeat, as it was seen
 -- ARGV[3]  seconds for which a lost instance or connection is remembered
 -- KEYS[3]  sorted set of the connections that were closed for a dead instance, by time
 --

@@ -1,4 +1,4 @@
-"""Who is there: each instance's sign of life, and how the others find that it has ended."""
+"""Membership: each instance's heartbeat, and how the others find that it has ended."""
 
 import asyncio
 import contextlib
@@ -31,40 +31,40 @@ class Membership:
     holds its lease to be over after one. Who could not watch meanwhile, because it slept or Redis
     was away, begins to watch anew.
 
-    The lease is *valid* for its length after a sign of life that Redis took. Once that is over it
+    The lease is *valid* for its length after a heartbeat that Redis took. Once that is over it
     is *in doubt*, until the next attempt comes back: *renewed* or *joined* makes it valid again,
     *lost* gives the instance a new name, and what it held under the former one is others' to close.
 
     Args:
         client: A client that gives bytes.
         layout: The keys.
-        lease: Seconds for which a sign of life is good.
+        lease: Seconds for which a heartbeat is valid.
     """
 
     def __init__(self, client: Redis, layout: Layout, lease: float) -> None:
         self.id = _new_id()
         self.lease = lease
         self.beat = lease / _BEATS_PER_LEASE
-        """Seconds between two signs of life."""
+        """Seconds between two heartbeats."""
         self._layout = layout
         self._client: Any = client
         self._renew = Script(__package__, "renew")
         self._declare = Script(__package__, "declare")
         self._renewed = -math.inf
         self._tried = -math.inf
-        """When the last sign of life that has come to its end was begun."""
+        """When the last heartbeat that has come to its end was begun."""
         self._trial = asyncio.Event()
         """Set when the renewal that is next or under way has come to its end."""
         self._clocks: deque[tuple[float, float]] = deque(maxlen=_ROUND_TRIPS)
         """Of the latest round trips: seconds, and Redis's time less the monotonic one."""
         self._server = b""
-        """Which run of which server took the last sign of life."""
+        """Which run of which server took the last heartbeat."""
         self._former: set[str] = set()
         self._seen: dict[str, tuple[bytes, float]] = {}
 
     @property
     def due(self) -> bool:
-        """Whether it is time for a sign of life."""
+        """Whether it is time for a heartbeat."""
         return time.monotonic() - self._renewed >= self.beat
 
     @property
@@ -90,7 +90,7 @@ class Membership:
         return owner in self._former
 
     async def renew(self) -> Renewal:
-        """Give a sign of life; an instance that was declared lost gets a new name.
+        """Send a heartbeat; an instance that was declared lost gets a new name.
 
         It has joined where Redis does not know it, and where a restart or a fail-over came between:
         the server may lack what was told last.
@@ -125,7 +125,7 @@ class Membership:
         return moment + apart
 
     async def declare_lost(self) -> int:
-        """Declare lost whoever has given no sign of life for too long, and say how many."""
+        """Declare lost the instances without a heartbeat for too long, and return how many."""
         limit = time.monotonic() - self.lease * _LOST_AFTER_LEASES
         silent = [(name, beats) for name, (beats, at) in self._seen.items() if at <= limit]
         keys = [self._layout.instances, self._layout.lost, self._layout.closed]

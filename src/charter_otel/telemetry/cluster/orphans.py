@@ -19,11 +19,11 @@ class Orphan(NamedTuple):
     """Its entry in the register; empty where it has none: the stream does not know it as open."""
     details: Details
     last_beat: float | None
-    """Unix seconds of its instance's last sign of life; None where it was not declared lost."""
+    """Unix seconds of its instance's last heartbeat; None where it was not declared lost."""
 
     @property
     def lasted(self) -> float | None:
-        """Seconds to the last sign of life, by Redis's clock; None where that is not known."""
+        """Seconds to the last heartbeat, by Redis's clock; None where that is not known."""
         if self.last_beat is None:
             return None
         accepted = self.details.accepted

@@ -29,7 +29,7 @@ class PartitionedPresence(LocalPresence):
     """Instances that share several parts. A robot, like its events, always belongs to the same one.
 
     Register, presence and takeover of a robot lie in the slot of its part, because one script
-    moves them together. An instance gives a sign of life in each part.
+    moves them together. An instance sends a heartbeat in each partition.
 
     Args:
         fleet: The robots of this instance.
@@ -46,17 +46,17 @@ class PartitionedPresence(LocalPresence):
         await asyncio.gather(*(part.together.start() for part in self._parts))
 
     async def stop(self) -> None:
-        """Tell what the others do not know yet, and leave."""
+        """Share what the other instances do not know yet, and leave."""
         await asyncio.gather(*(part.together.stop() for part in self._parts))
 
     def opened(self, connection: Connection) -> None:
-        """Have the robot claimed and its presence told."""
+        """Claim the robot and share its presence."""
         part = self._of(connection.robot_id)
         part.connections.add(connection)
         part.together.opened(connection)
 
     def closed(self, connection: Connection) -> None:
-        """Have the robot's presence told, unless others know better."""
+        """Share the robot's presence, unless another instance has a newer one."""
         part = self._of(connection.robot_id)
         part.connections.remove(connection)
         part.together.closed(connection)

@@ -21,7 +21,7 @@ class Details(msgspec.Struct):
     traceparent: str | None = None
     """The handshake's trace context."""
     accepted: float | None = None
-    """When it was accepted, in Unix seconds of Redis's clock: the one of the last sign of life."""
+    """When it was accepted, in Unix seconds of Redis's clock: the one of the last heartbeat."""
 
 
 class _Payload(msgspec.Struct):

@@ -26,7 +26,7 @@ from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet
 
 LEASE = 15.0
-"""Seconds for which an instance's sign of life is good."""
+"""Seconds for which an instance's heartbeat is valid."""
 
 _PAUSE = 0.1
 _DOUBT = 2.0
@@ -46,7 +46,7 @@ class SharedPresence(LocalPresence):
         fleet: The robots of this instance.
         connections: Its open connections.
         close: Emits the closing event of a dead instance's connection.
-        lease: Seconds for which a sign of life is good.
+        lease: Seconds for which a heartbeat is valid.
         prefix: What keys start with. Its braces keep them in one slot of a cluster.
     """
 
@@ -96,7 +96,7 @@ class SharedPresence(LocalPresence):
         ]
 
     async def stop(self) -> None:
-        """Tell what the others do not know yet, and leave, within a second."""
+        """Share what the other instances do not know yet, and leave, within a second."""
         for task in self._tasks:
             await end(task, time.monotonic())
         self._tasks.clear()
@@ -110,13 +110,13 @@ class SharedPresence(LocalPresence):
         await self._client.aclose()
 
     def opened(self, connection: Connection) -> None:
-        """Have the robot claimed and its presence told."""
+        """Claim the robot and share its presence."""
         self._claims.of(connection).owner = self._membership.id
         self._takeover.add(connection)
         self._changes.mark(connection)
 
     def closed(self, connection: Connection) -> None:
-        """Have the robot's presence told, unless others know better."""
+        """Share the robot's presence, unless another instance has a newer one."""
         moved = connection.id in self._moved
         self._moved.discard(connection.id)
         if moved or self._is_lost(connection):
@@ -187,7 +187,7 @@ class SharedPresence(LocalPresence):
         self.connected = True
 
     async def _exchange(self) -> None:
-        """Give a sign of life, claim robots, hear of lost ones, tell what is new."""
+        """Give a heartbeat, claim robots, hear of lost ones, tell what is new."""
         if (self._membership.due or not self.connected) and not await self._renew():
             return
         self._end([connection.id for connection in await self._takeover.claim(self._membership)])
@@ -218,7 +218,7 @@ class SharedPresence(LocalPresence):
             connection.end(CloseReason.SERVER_LOST)
 
     async def _tell_all(self) -> None:
-        """Tell everything anew: Redis has lost what it knew."""
+        """Share everything anew: Redis has lost what it knew."""
         connections = [c for c in self._connections if not self._is_lost(c)]
         for connection in connections:
             self._claims.of(connection).epoch = None
@@ -251,7 +251,7 @@ class SharedPresence(LocalPresence):
                 connection.end(CloseReason.SUPERSEDED)
 
     async def _share(self) -> bool:
-        """Tell a batch of changes, and tell whether there was one."""
+        """Share a batch of changes, and return whether there was one."""
         changes = self._changes.take()
         try:
             await self._state.write([change.state for change in changes])

@@ -48,13 +48,13 @@ class SharedState:
         """States that ended a robot's presence: the latest, more than a second's."""
 
     async def write(self, states: Sequence[State]) -> int:
-        """Tell the states, and say how many were heard."""
+        """Write the states, and return how many were accepted."""
         heard = await self._tell(states)
         self._offline.extend(state for state in states if _is_offline(state))
         return heard
 
     async def again(self) -> None:
-        """Tell again who went offline last: no connection is left here that would tell it."""
+        """Write again who went offline last: no open connection is left that would share it."""
         states = list(self._offline)
         for start in range(0, len(states), BATCH):
             await self._tell(states[start : start + BATCH])

@@ -48,7 +48,7 @@ class Takeover:
         return len(self._waiting)
 
     def add(self, connection: Connection) -> None:
-        """Have the connection's robot claimed; one that waits for that already is older."""
+        """Queue the connection's robot for a claim; an older connection of the robot drops out."""
         self._waiting[connection.robot_id] = connection
 
     async def claim(self, member: Membership) -> list[Connection]:
