@@ -116,7 +116,7 @@ def test_a_sink_of_one_s_own_gets_each_event() -> None:
 
 @pytest.mark.swallows
 def test_a_sink_that_fails_is_counted(charter_capture: Capture) -> None:
-    """What a sink raises reaches nobody: it is logged and counted under the sink's name."""
+    """A sink's error reaches nobody: it is logged and counted under the sink's name."""
 
     def broken(emission: Emission) -> None:
         raise RuntimeError(emission.event.type)

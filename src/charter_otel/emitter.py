@@ -130,7 +130,7 @@ class Emitter:
         return emission.event
 
     def statistics(self) -> EmitStatistics:
-        """Tell what was emitted, what failed and how long emitting took."""
+        """Return what was emitted, what failed and how long emitting took."""
         durations = list(self._durations)
         if 1 < len(durations) == self._emitted.total():
             # The first emission sets up what the others share.

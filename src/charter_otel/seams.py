@@ -22,7 +22,7 @@ class Scope:
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        """Have module-level functions work for this app inside of the block."""
+        """Bind the module-level functions to this app inside of the block."""
         token = _scope.set(self)
         try:
             yield

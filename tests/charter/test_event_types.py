@@ -228,7 +228,7 @@ def test_the_charter_s_modules_are_closed(name: str) -> None:
     ],
 )
 def test_wrong_attributes_and_units_are_refused(options: dict[str, Any], message: str) -> None:
-    """What is said of a field is checked when the type is declared."""
+    """The declaration of a field is checked when the type is declared."""
     with pytest.raises(ValueError, match=message):
         event_type("orders.other", **options)(OrderPlaced)
 
@@ -265,7 +265,7 @@ def test_patterns_know_declared_types() -> None:
 
 
 def test_validate_checks_an_undeclared_payload() -> None:
-    """What JSON has no form for is found in a payload of any type."""
+    """A value that JSON has no form for is found in a payload of any type."""
     event = Event(**envelope(payload={"weight": [float("inf")]}))
     with pytest.raises(InvalidEvent, match=r"payload\.weight\.0"):
         validate(event)

@@ -104,7 +104,7 @@ async def test_a_robot_that_floods_reads_why(running: Running) -> None:
 async def test_a_robot_s_own_close_is_its_own_whatever_its_code(
     running: Running, code: int
 ) -> None:
-    """Who closed first decides; the answer repeats the code."""
+    """The side that closed first decides; the answer repeats the code."""
     reader, writer = await running.open(f"own_{code}")
     writer.write(frame(struct.pack("!H", code) + b"bye", opcode=8))
     assert await asyncio.wait_for(reader.read(), 5) == b"\x88\x02" + struct.pack("!H", code)

@@ -128,7 +128,7 @@ def test_frames_are_read_as_websockets_reads_them(frames: list[bytes], cuts: lis
 
 @given(st.binary(max_size=400), st.lists(st.integers(0, 400), max_size=4))
 def test_any_bytes_are_read_or_refused(data: bytes, cuts: list[int]) -> None:
-    """Nothing but a `FrameError` comes of what is no frame."""
+    """Bytes that are not a frame raise a `FrameError` and nothing else."""
     assert ours(data, cuts).code in {None, 1002, 1007, 1009}
 
 

@@ -157,7 +157,7 @@ class WebSocketProtocol(FrameProtocol):
         return message
 
     async def _direct(self, take: Take, seen: Callable[[], None]) -> Message:
-        """Have the session take what comes: see `charter_otel.telemetry.extension.Direct`."""
+        """Hand frames to the session directly: see `charter_otel.telemetry.extension.Direct`."""
         self._ended = self.loop.create_future()
         self._take, self._seen = take, seen
         while self._inbox:
@@ -222,7 +222,7 @@ class WebSocketProtocol(FrameProtocol):
                 self.transport.write(frames.encode(answer.encode()))
 
     def _tell(self, disconnect: Message) -> None:
-        """Tell the application that the connection has ended, once."""
+        """Notify the application that the connection has ended, once."""
         if self._told:
             return
         self._told = True

@@ -69,7 +69,7 @@ class FrameProtocol(LastWord):
 
     @abstractmethod
     def _tell(self, disconnect: Message) -> None:
-        """Tell the application that the connection has ended, unless it knows."""
+        """Notify the application that the connection has ended, unless it knows."""
 
     # What the client sends
 
@@ -140,7 +140,7 @@ class FrameProtocol(LastWord):
         self.end_with(last)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the application, unless it knows why."""
+        """Notify the application, unless it knows why."""
         super().connection_lost(exc)
         self._tell({"code": 1006})
         self._state = State.CLOSED
