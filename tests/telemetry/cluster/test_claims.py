@@ -53,7 +53,7 @@ class Instance:
         return robot, connection
 
     async def share(self, robot: Robot, connection: Connection) -> None:
-        """Tell the others of the robot."""
+        """Share the robot with the others."""
         await self.state.write([state_of(robot, connection, self.epoch(connection))])
 
     async def lost(self) -> list[str]:
@@ -208,7 +208,7 @@ async def test_a_backlog_on_another_instance_changes_nothing_live(make: Make) ->
 
 
 async def test_no_two_machines_clocks_decide_which_reading_is_newer(make: Make) -> None:
-    """What an instance with a fast clock dated itself is older than a newer connection's."""
+    """A reading dated by a fast clock is older than one of a newer connection."""
     one, two = make(), make()
     robot, connection = await one.connect()
     take_reading(robot, _reading(None, battery=80), connection)

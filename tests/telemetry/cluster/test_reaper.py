@@ -65,7 +65,7 @@ class Instance:
         return State(connection.robot_id, epoch, presence | {"frames": 7})
 
     async def let_go(self, connection: Connection) -> None:
-        """Have a robot close its connection, as it should."""
+        """Close a robot's connection, as it should."""
         online = self.online(connection)
         presence = online.presence | {
             "status": "offline",
@@ -133,7 +133,7 @@ async def test_a_robot_that_left_before_its_instance_did_stays_as_it_left(three:
 
 
 async def test_an_instance_that_just_starts_gets_its_lease_from_each_reaper(three: Three) -> None:
-    """Who loses its turn and regains it begins to wait anew for owners that it does not know."""
+    """A reaper that regains its turn waits anew for owners that it does not know."""
     one, _, _ = three
     details = Details("robot_001", time.time())
     await _hset(one.client, Layout().open, "ws_1", entry("unknown", details))

@@ -187,7 +187,7 @@ class SharedPresence(LocalPresence):
         self.connected = True
 
     async def _exchange(self) -> None:
-        """Give a heartbeat, claim robots, hear of lost ones, tell what is new."""
+        """Send a heartbeat, claim robots, learn of lost ones, share changes."""
         if (self._membership.due or not self.connected) and not await self._renew():
             return
         self._end([connection.id for connection in await self._takeover.claim(self._membership)])
