@@ -232,4 +232,6 @@ async def test_an_outage_of_a_dependency_is_told(page: Tab) -> None:
     """A degraded dependency stands at the top, with the moment since when."""
     with service(CHARTER_EVENT_STREAM="redis://127.0.0.1:1/0") as running:
         await page.goto(running.http)
-        await page.sees("event stream is degraded since", 20)
+        await page.sees("event stream is degraded", 20)
+        await page.sees("since")
+        await page.sees("no events")

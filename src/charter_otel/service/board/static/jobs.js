@@ -56,10 +56,11 @@ function fill(parts, job, events) {
   const last = runs.findLast((run) => run.outcome !== "running");
   parts.state.dataset.tone = { running: "busy", completed: "good", failed: "bad" }[state] ?? "";
   say(parts.state, state);
-  facts(parts.facts, last);
+  facts(parts.facts, last ?? ofInstance(job));
   say(parts.due, due(job));
-  parts.error.hidden = !(state === "failed" && last?.error);
-  say(parts.error, last?.error ?? "");
+  const error = last?.error ?? job.last_error;
+  parts.error.hidden = !(state === "failed" && error);
+  say(parts.error, error ?? "");
   const drawn = `${runs.length} ${last?.event.id} ${state}`;
   if (parts.drawn !== drawn) {
     parts.drawn = drawn;
@@ -67,8 +68,14 @@ function fill(parts, job, events) {
   }
 }
 
+/** Return a job's last run as its instance knows it: while the stream is away there is no event of it. */
+function ofInstance(job) {
+  if (!job.last_ended_at) return null;
+  return { at: job.last_ended_at, seconds: job.last_duration_ms / 1000, error: job.last_error };
+}
+
 function facts(element, last) {
-  const key = last?.event.id ?? "none";
+  const key = String(last?.at);
   if (element.dataset.key === key) return;
   element.dataset.key = key;
   if (!last) {

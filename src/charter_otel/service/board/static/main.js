@@ -37,7 +37,9 @@ const details = new Details({
   grafana: () => state.overview?.grafana_url ?? null,
 });
 
+/** When the service was found not to answer; null while it does. */
 let lostAt = null;
+let following = false;
 let drawing = null;
 let asking = null;
 let timer = null;
@@ -66,14 +68,12 @@ function askSoon() {
 async function refresh() {
   clearTimeout(timer);
   try {
-    const [overview, ready] = await Promise.all([
-      get("api/board"),
-      get("readyz", { also: [503] }),
-      robots.refresh(),
-    ]);
+    const overview = await get("api/board");
+    const [ready] = await Promise.all([get("readyz", { also: [503] }), robots.refresh()]);
     take(overview, ready);
   } catch (error) {
     failed(error);
+    if (error instanceof Refused && error.wantsToken) return;
   }
   clearTimeout(timer);
   timer = setTimeout(refresh, document.hidden ? EVERY_IN_BACKGROUND : EVERY);
@@ -81,6 +81,7 @@ async function refresh() {
 
 function take(overview, ready) {
   setClock(overview.now);
+  answers();
   const grafana = byId("grafana");
   if (overview.grafana_url) grafana.href = `${overview.grafana_url.replace(/\/+$/, "")}/d/charter-fleet`;
   grafana.hidden = !overview.grafana_url;
@@ -99,6 +100,13 @@ function take(overview, ready) {
 function failed(error) {
   if (error instanceof Refused && error.wantsToken) token.ask(error);
   else if (!(error instanceof Refused)) lost(error);
+}
+
+/** Note that the service answers, and whether events come. */
+function answers() {
+  if (lostAt !== null) notices.found(lostAt);
+  lostAt = null;
+  showLink(following ? "live" : "lost", following ? "live" : "no events");
 }
 
 /** Note that the service does not answer. */
@@ -126,9 +134,8 @@ const follower = new Follower({
     draw();
   },
   async onOpen() {
-    showLink("live", "live");
-    if (lostAt !== null) notices.found(lostAt);
-    lostAt = null;
+    following = true;
+    answers();
     askSoon();
     try {
       const recent = await get("api/events", { query: { limit: RECENT } });
@@ -139,13 +146,12 @@ const follower = new Follower({
     }
   },
   onLost(error) {
+    following = false;
     if (error instanceof Refused && error.wantsToken) {
       showLink("waiting", "waits for a token");
       token.ask(error);
-    } else if (error instanceof Refused && error.status === 503) {
-      showLink("lost", "no events");
-      lostAt ??= now();
-    } else lost(error);
+    } else if (error instanceof Refused) showLink("lost", "no events");
+    else lost(error);
   },
 });
 

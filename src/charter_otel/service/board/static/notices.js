@@ -38,7 +38,7 @@ export function dependencies(ready) {
       state.status === "unready" ? "bad" : "warn",
       `${state.status} ${state.since} ${state.error}`,
       el("strong", {}, `${name.replaceAll("_", " ")} is ${state.status}`),
-      ` since ${clock(begun)} (`,
+      `${Number.isFinite(since) ? " since" : ", seen since"} ${clock(begun)} (`,
       moment(begun, { suffix: "" }),
       ")",
       state.error ? `: ${state.error}` : "",
