@@ -8,11 +8,18 @@ from rich.text import Text
 from rich.tree import Tree
 
 from charter_otel.cli.words import duration
+from charter_otel.otel import semconv
 from charter_otel.otel.lines.console import printable
 
 Span = Mapping[str, Any]
 
-_TOLD = ("charter.robot.id", "charter.job.id", "charter.connection.close_reason", "error.type")
+_TOLD = (
+    semconv.CHARTER_ROBOT_ID,
+    semconv.CHARTER_JOB_ID,
+    semconv.CHARTER_CONNECTION_CLOSE_REASON,
+    semconv.MESSAGING_CONSUMER_GROUP_NAME,
+    semconv.ERROR_TYPE,
+)
 """Attributes that say what a span is about; the others are in `--format json`."""
 
 

@@ -1,10 +1,7 @@
 // One event: its envelope, and the ways on from there.
 
-import { get } from "./api.js";
 import { el, link } from "./dom.js";
-import { EventList, explore, facts, toGrafana, when } from "./facts.js";
-
-const ASKED = 200;
+import { EventList, bring, explore, facts, toGrafana, when } from "./facts.js";
 
 export class EventDetails {
   #body;
@@ -20,10 +17,8 @@ export class EventDetails {
   async #find() {
     const { events } = this.context;
     if (!events.find(this.id)) {
-      const query = { limit: ASKED, ...justBefore(this.id) };
-      for (const event of await get("api/events", { query }).catch(() => [])) {
-        events.add(event, { live: false });
-      }
+      const at = Number(this.id.match(/_([0-9]{13})_/)?.[1]) / 1000;
+      if (Number.isFinite(at)) await bring(events, at);
     }
     if (!events.find(this.id)) {
       this.#body.replaceChildren(
@@ -66,12 +61,6 @@ export class EventDetails {
       trace ? this.#same.element : "",
     ];
   }
-}
-
-/** Return the query for what came from the millisecond before an event on: its id has the time. */
-function justBefore(id) {
-  const [, head, at] = id.match(/^(evt_.+)_([0-9]{13})_[0-9a-z]+$/) ?? [];
-  return at ? { after: `${head}_${String(Number(at) - 1).padStart(13, "0")}_zzzzzz` } : {};
 }
 
 /** Return links to what an event is about. */

@@ -1,8 +1,11 @@
 // What all details are made of: a list of facts, a list of events, and the ways to Grafana.
 
+import { get } from "./api.js";
 import { el, link, reconcile } from "./dom.js";
 import { stamp } from "./format.js";
 import { line } from "./feed.js";
+
+const ASKED = 300;
 
 /** Return names and values as a list; what is null stays out. */
 export function facts(entries) {
@@ -33,6 +36,13 @@ export class EventList {
     this.#none.hidden = events.length > 0;
     reconcile(this.#list, events, { key: (event) => event.id, create: line });
   }
+}
+
+/** Bring what the stream still holds from a moment on: the id of an event has its time. */
+export async function bring(events, seconds) {
+  const before = String(Math.floor(seconds * 1000) - 1).padStart(13, "0");
+  const query = { limit: ASKED, after: `evt_telemetry_${before}_zzzzzz` };
+  for (const event of await get("api/events", { query }).catch(() => [])) events.add(event, { live: false });
 }
 
 /** Return links to Grafana; none where there is none. */

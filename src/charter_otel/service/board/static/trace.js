@@ -2,10 +2,12 @@
 
 import { Refused, get } from "./api.js";
 import { el } from "./dom.js";
-import { EventList, explore, facts, toGrafana } from "./facts.js";
+import { EventList, bring, explore, facts, toGrafana } from "./facts.js";
 import { duration, plural } from "./format.js";
 
 const EVERY = 3_000;
+/** Attributes that say what a span is about. */
+const ABOUT = ["charter.robot.id", "charter.job.id", "charter.connection.close_reason", "messaging.consumer.group.name", "error.type"];
 
 export class TraceDetails {
   #tree = el("div");
@@ -30,7 +32,7 @@ export class TraceDetails {
 
   async #poll() {
     try {
-      this.#show(await get(`api/traces/${encodeURIComponent(this.id)}`));
+      await this.#show(await get(`api/traces/${encodeURIComponent(this.id)}`));
     } catch (error) {
       if (error instanceof Refused) this.#tree.replaceChildren(el("p", { class: "notice" }, error.message));
     }
@@ -41,9 +43,10 @@ export class TraceDetails {
     this.#events.show(this.context.events.latest(50, (event) => event.meta.correlation_id === this.id));
   }
 
-  #show({ spans }) {
+  async #show({ spans }) {
     const drawn = spans.map((span) => span.span_id).join();
     if (drawn === this.#drawn) return;
+    const first = this.#drawn === null;
     this.#drawn = drawn;
     const begin = Math.min(...spans.map((span) => span.started_at));
     const end = Math.max(...spans.map((span) => span.started_at + span.duration_ms / 1000));
@@ -52,6 +55,8 @@ export class TraceDetails {
       facts({ Spans: plural(spans.length, "span"), Duration: duration(end - begin) }),
       el("ol", { class: "spans" }, branches(spans, scale)),
     );
+    if (first) await bring(this.context.events, begin);
+    this.render();
   }
 }
 
@@ -71,6 +76,10 @@ function branches(spans, scale) {
   return draw(null);
 }
 
+function about({ attributes }) {
+  return ABOUT.filter((name) => name in attributes).map((name) => String(attributes[name])).join(" ");
+}
+
 function bar(span, { begin, length }) {
   const strip = el("i", { class: "strip" });
   strip.style.setProperty("--from", (span.started_at - begin) / length);
@@ -81,7 +90,7 @@ function bar(span, { begin, length }) {
     el(
       "summary",
       {},
-      el("span", { class: "span-name" }, span.name),
+      el("span", {}, el("span", { class: "span-name" }, span.name), " ", el("span", { class: "hint" }, about(span))),
       el("span", { class: "span-time" }, duration(span.duration_ms / 1000)),
       el("span", { class: "track", "aria-hidden": "true" }, strip),
       span.events.map((event) => el("span", { class: "span-event" }, `◆ ${event.name} `, el("small", {}, `+${duration(event.at - span.started_at)}`))),
