@@ -235,3 +235,4 @@ async def test_an_outage_of_a_dependency_is_told(page: Tab) -> None:
         await page.sees("event stream is degraded", 20)
         await page.sees("since")
         await page.sees("no events")
+        await page.until("document.title.startsWith('\u26a0')")

@@ -19,8 +19,13 @@ export function parse(hash) {
   }
 }
 
+/** Where the panel covers the board, nothing below it takes the focus. */
+const COVERED = matchMedia("(max-width: 640px)");
+
 /** The panel beside the board. */
 export class Details {
+  /** What the window is called. */
+  title = "Charter board";
   #shown = null;
   #opener = null;
 
@@ -43,7 +48,8 @@ export class Details {
     panel.hidden = false;
     document.body.dataset.details = place.kind;
     say(byId("details-title"), place.id);
-    document.title = `${place.id} · Charter board`;
+    this.title = `${place.id} · Charter board`;
+    byId("main").inert = COVERED.matches;
     const body = el("div");
     byId("details-body").replaceChildren(body);
     this.#shown = new KINDS[place.kind](place.id, body, this.context);
@@ -59,7 +65,8 @@ export class Details {
   #leave(panel) {
     panel.hidden = true;
     delete document.body.dataset.details;
-    document.title = "Charter board";
+    this.title = "Charter board";
+    byId("main").inert = false;
     byId("details-body").replaceChildren();
     if (this.#opener?.isConnected) this.#opener.focus();
   }

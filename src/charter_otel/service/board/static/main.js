@@ -52,6 +52,7 @@ function draw() {
     jobs.render(state);
     feed.render();
     details.render();
+    document.title = `${notices.trouble() ? "\u26a0 " : ""}${details.title}`;
     tick();
   }, DRAWN_EVERY);
 }

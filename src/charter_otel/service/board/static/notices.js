@@ -14,6 +14,11 @@ function show() {
   });
 }
 
+/** Return whether anything is wrong now. */
+export function trouble() {
+  return [...notices.values()].some((notice) => notice.tone !== "good");
+}
+
 function put(name, tone, version, ...children) {
   const key = `${name} ${version}`;
   if (notices.get(name)?.key === key) return;
