@@ -28,10 +28,14 @@ from charter_otel.otel import (
     build,
     configure_logs,
 )
-from charter_otel.streams import EventStream, MemoryStream, connect
+from charter_otel.streams import EventStream, MemoryStream, StreamUnavailable, connect
 
 if TYPE_CHECKING:
+    from charter_otel.consumers import Consumer
+    from charter_otel.consumers.base import Follower
+    from charter_otel.metrics import Job
     from charter_otel.service.plugin import CharterPlugin
+    from charter_otel.service.settings import SettingError, Settings
 
     __version__: str
 
@@ -39,15 +43,21 @@ __all__ = [
     "CATALOG",
     "CharterPlugin",
     "CloseReason",
+    "Consumer",
     "Emitter",
     "Event",
     "EventStream",
     "EventToSpanEventBridge",
     "EventType",
+    "Follower",
     "Instrumentation",
     "InvalidEvent",
+    "Job",
     "MemoryStream",
     "Providers",
+    "SettingError",
+    "Settings",
+    "StreamUnavailable",
     "__version__",
     "build",
     "configure_logs",
@@ -64,10 +74,21 @@ __all__ = [
 ]
 
 
+_LATER = {
+    "CharterPlugin": "charter_otel.service.plugin",
+    "Consumer": "charter_otel.consumers",
+    "Follower": "charter_otel.consumers.base",
+    "Job": "charter_otel.metrics",
+    "SettingError": "charter_otel.service.settings",
+    "Settings": "charter_otel.service.settings",
+}
+"""Name → module of what pulls in more than emitting needs."""
+
+
 def __getattr__(name: str) -> Any:
     """Import what only some programs need, when they ask for it (PEP 562)."""
     if name == "__version__":
         return import_module("importlib.metadata").version("charter-otel")
-    if name == "CharterPlugin":
-        return import_module("charter_otel.service.plugin").CharterPlugin
+    if module := _LATER.get(name):
+        return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -6,11 +6,14 @@ scope of its own, which is current in its requests and in its tasks, so that nei
 """
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar
+from functools import wraps
+from typing import Any, Generic, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -19,15 +22,6 @@ class Scope:
 
     def __init__(self) -> None:
         self.values: dict[Seam[Any], Any] = {}
-
-    @contextmanager
-    def current(self) -> Iterator[None]:
-        """Bind the module-level functions to this app inside of the block."""
-        token = _scope.set(self)
-        try:
-            yield
-        finally:
-            _scope.reset(token)
 
 
 class Seam(Generic[T]):
@@ -68,6 +62,21 @@ class Claim:
             # Not a block: what the app's task starts later belongs to the app, too.
             _scope.set(scope)
 
+    def bind(
+        self, function: Callable[P, Coroutine[Any, Any, R]]
+    ) -> Callable[P, Coroutine[Any, Any, R]]:
+        """Return the coroutine function as one that works for this app in any task."""
+        scope = self.scope
+        if scope is None:
+            return function
+
+        @wraps(function)
+        async def bound(*args: P.args, **kwargs: P.kwargs) -> R:
+            with current(scope):
+                return await function(*args, **kwargs)
+
+        return bound
+
     def release(self) -> None:
         """Let another app have the process's values."""
         if self.scope is None:
@@ -75,6 +84,20 @@ class Claim:
                 _holders.clear()
         else:
             _scope.set(self._outer)
+
+
+@contextmanager
+def current(scope: Scope | None) -> Iterator[None]:
+    """Bind module-level functions to an app inside of the block.
+
+    Args:
+        scope: The app's own scope; None for the app that has the process's values.
+    """
+    token = _scope.set(scope)
+    try:
+        yield
+    finally:
+        _scope.reset(token)
 
 
 def in_scope() -> bool:

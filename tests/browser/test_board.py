@@ -158,7 +158,7 @@ async def test_a_token_is_asked_for_and_kept_in_memory_only(page: Tab) -> None:
 async def test_twenty_thousand_robots_are_a_page_and_a_search(page: Tab) -> None:
     """The table holds a page of them, and finds one by a part of its id."""
     async with board(page) as url:
-        fleet = telemetry._gateway.fleet
+        fleet = telemetry._gateway.get().fleet
         for number in range(20_000):
             connection = Connection(f"unit-{number:05}")
             fleet.connected(connection)

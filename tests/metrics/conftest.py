@@ -83,13 +83,14 @@ async def redis_store(redis_server: RedisServer, open_store: OpenStore) -> Missi
 
 
 @pytest.fixture(autouse=True)
-def job_board(monkeypatch: pytest.MonkeyPatch) -> Iterator[board.JobBoard]:
+def job_board() -> Iterator[board.JobBoard]:
     """Yield the process a new board and a new store, for each test."""
     fresh = board.JobBoard()
-    monkeypatch.setattr(board, "_board", fresh)
+    board.set_job_board(fresh)
     jobs.set_mission_store(None)
     yield fresh
     jobs.set_mission_store(None)
+    board.set_job_board(board.JobBoard())
 
 
 @pytest.fixture

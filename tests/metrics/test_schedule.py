@@ -141,7 +141,8 @@ async def test_a_long_run_skips_the_slots_that_it_covers(
 ) -> None:
     """Runs never overlap: a run of 70 s skips two slots, and the third one runs on time."""
     runs.seconds = 70
-    async with scheduled(time, runs):
+    instruments = charter_capture.instrumentation.instruments
+    async with scheduled(time, runs, instruments=instruments):
         for _ in range(10):
             await time.advance(10)
     assert runs.times == [0, 90]

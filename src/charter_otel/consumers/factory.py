@@ -7,6 +7,7 @@ from charter_otel.consumers.analytics import Analytics
 from charter_otel.consumers.audit import Audit
 from charter_otel.consumers.base import Consumer
 from charter_otel.consumers.status import Status
+from charter_otel.otel import Instrumentation
 from charter_otel.thresholds import Thresholds
 
 NAMES = ("status", "analytics", "audit", "alerts")
@@ -21,6 +22,7 @@ def make(
     pagerduty_url: str | None = None,
     grafana_url: str | None = None,
     thresholds: Thresholds | None = None,
+    instrumentation: Instrumentation | None = None,
 ) -> Consumer:
     """Make a consumer.
 
@@ -31,6 +33,7 @@ def make(
         pagerduty_url: Base address of the Events API, where it is not PagerDuty's own.
         grafana_url: Base address of Grafana, for the links of pages.
         thresholds: From where on something is an incident.
+        instrumentation: Where consumers count what they give up.
 
     Raises:
         ValueError: There is no such consumer, or *alerts* has no routing key.
@@ -45,7 +48,8 @@ def make(
             return Audit(state_dir / "audit")
         case "alerts" if pagerduty_routing_key:
             send = pagerduty(pagerduty_routing_key, url=pagerduty_url, grafana=grafana_url)
-            return Alerts(Pager(send, state=state_dir / "incidents.json"), thresholds=thresholds)
+            pager = Pager(send, state=state_dir / "incidents.json", instrumentation=instrumentation)
+            return Alerts(pager, thresholds=thresholds)
         case "alerts":
             raise ValueError("the consumer alerts needs CHARTER_PAGERDUTY_ROUTING_KEY")
         case _:

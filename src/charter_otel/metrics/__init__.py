@@ -1,6 +1,7 @@
 """Mission metrics, not OpenTelemetry's: the aggregation job, its schedule, its REST routes."""
 
-from charter_otel.metrics.board import Job, JobBoard, get_job_board
+from charter_otel.metrics.board import JobBoard, JobState, get_job_board, set_job_board
+from charter_otel.metrics.job import Job
 from charter_otel.metrics.jobs import (
     JOB_ID,
     aggregate_mission_metrics,
@@ -16,6 +17,7 @@ __all__ = [
     "JOB_ID",
     "Job",
     "JobBoard",
+    "JobState",
     "MissionStore",
     "NoLock",
     "RedisSlotLock",
@@ -25,5 +27,6 @@ __all__ = [
     "get_job_board",
     "get_mission_store",
     "set_event_stream",
+    "set_job_board",
     "set_mission_store",
 ]

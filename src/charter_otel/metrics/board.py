@@ -9,13 +9,14 @@ from msgspec import Struct, field
 
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments
+from charter_otel.seams import Seam
 
 Outcome = Literal["completed", "failed"]
 SkipReason = Literal["late", "overlap", "elsewhere"]
 """Why a slot passed without a run: the registry's ``charter.job.skip_reason``."""
 
 
-class Job(Struct):
+class JobState(Struct):
     """A job on this instance since its start. Times are Unix seconds."""
 
     job_id: str
@@ -44,13 +45,13 @@ class JobBoard:
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._jobs: dict[str, Job] = {}
+        self._jobs: dict[str, JobState] = {}
 
-    def job(self, job_id: str) -> Job:
+    def job(self, job_id: str) -> JobState:
         """Return a job; one that is not known yet has not run."""
-        return self._jobs.setdefault(job_id, Job(job_id))
+        return self._jobs.setdefault(job_id, JobState(job_id))
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[JobState]:
         """Return all jobs."""
         return list(self._jobs.values())
 
@@ -82,7 +83,7 @@ class JobBoard:
         instruments.observe(semconv.CHARTER_JOB_RUN_ACTIVE, self._active)
         instruments.observe(semconv.CHARTER_JOB_LAST_SUCCESS, self._last_success)
 
-    def _ended(self, job: Job, error: BaseException | None) -> None:
+    def _ended(self, job: JobState, error: BaseException | None) -> None:
         job.last_ended_at = self._clock()
         job.last_error = None if error is None else type(error).__name__
         if error is None:
@@ -104,9 +105,14 @@ class JobBoard:
         ]
 
 
-_board = JobBoard()
+_board = Seam(JobBoard())
 
 
 def get_job_board() -> JobBoard:
-    """Return the board of this process."""
-    return _board
+    """Return the board of the running app, or of the process."""
+    return _board.get()
+
+
+def set_job_board(board: JobBoard) -> None:
+    """Set the board on which jobs note their runs; the service does at its start."""
+    _board.set(board)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 
 from opentelemetry.context import Context
@@ -13,12 +14,14 @@ from charter_otel.metrics.aggregation import aggregate
 from charter_otel.metrics.board import get_job_board
 from charter_otel.metrics.missions import MemoryMissions, MissionStore
 from charter_otel.otel import semconv
+from charter_otel.seams import Seam
 
 __all__ = [
     "JOB_ID",
     "Event",
     "aggregate_mission_metrics",
     "get_mission_store",
+    "run_job",
     "set_event_stream",
     "set_mission_store",
 ]
@@ -31,18 +34,17 @@ MESSAGE_KEPT = 1_000
 _event_stream: AnyStream | None = None
 set_event_stream, _emit_event_safe = event_seam(globals())
 
-_mission_store: MissionStore = MemoryMissions()
+_mission_store: Seam[MissionStore] = Seam(MemoryMissions())
 
 
 def get_mission_store() -> MissionStore:
     """Return the store that the job reads and the REST routes write."""
-    return _mission_store
+    return _mission_store.get()
 
 
 def set_mission_store(store: MissionStore | None) -> None:
     """Replace the store of the job and the routes; None is a new one in memory."""
-    global _mission_store  # noqa: PLW0603 - the specification's jobs are functions of a module
-    _mission_store = MemoryMissions() if store is None else store
+    _mission_store.set(MemoryMissions() if store is None else store)
 
 
 async def aggregate_mission_metrics() -> int:
@@ -58,40 +60,61 @@ async def aggregate_mission_metrics() -> int:
     Raises:
         Exception: What made the run fail, after ``aggregation_failed`` is emitted.
     """
-    with get_job_board().run(JOB_ID), _span() as span:
+
+    async def count() -> int:
+        return await aggregate(get_mission_store(), get_emitter().instrumentation.instruments)
+
+    return await run_job(JOB_ID, count)
+
+
+async def run_job(job_id: str, run: Callable[[], Awaitable[object]]) -> int:
+    """Run a job with its events, its span, its metrics and its place on the board.
+
+    Args:
+        job_id: The job's id in all of them.
+        run: What the job does; a whole number that it returns is the run's ``entries_processed``.
+
+    Returns:
+        That number, or 0.
+
+    Raises:
+        Exception: What made the run fail, after ``aggregation_failed`` is emitted.
+    """
+    with get_job_board().run(job_id), _span(job_id) as span:
         started = time.perf_counter()
         try:
             await _emit_event_safe(
                 event_type=EventType.METRICS_AGGREGATION_STARTED,
-                payload={"job_id": JOB_ID, "started_at": time.time()},
+                payload={"job_id": job_id, "started_at": time.time()},
             )
-            processed = await aggregate(_mission_store, get_emitter().instrumentation.instruments)
+            returned = await run()
         except (Exception, asyncio.CancelledError) as error:
-            await _failed(error, span, time.perf_counter() - started)
+            await _failed(job_id, error, span, time.perf_counter() - started)
             raise
-        await _completed(processed, span, time.perf_counter() - started)
+        processed = max(0, returned) if isinstance(returned, int) else 0
+        await _completed(job_id, processed, span, time.perf_counter() - started)
         return processed
 
 
-def _span() -> AbstractContextManager[Span]:
+def _span(job_id: str) -> AbstractContextManager[Span]:
     """Start the run's span: a root, whoever calls."""
     return get_emitter().instrumentation.tracer.start_as_current_span(
         semconv.SPAN_CHARTER_JOB_RUN,
         context=Context(),
         kind=SpanKind.INTERNAL,
-        attributes={semconv.CHARTER_JOB_ID: JOB_ID},
+        attributes={semconv.CHARTER_JOB_ID: job_id},
         record_exception=False,
         set_status_on_exception=False,
     )
 
 
-async def _completed(processed: int, span: Span, seconds: float) -> None:
+async def _completed(job_id: str, processed: int, span: Span, seconds: float) -> None:
     span.set_attribute(semconv.CHARTER_JOB_ENTRIES_PROCESSED, processed)
     # The run's duration is recorded with this event.
     await _emit_event_safe(
         event_type=EventType.METRICS_AGGREGATION_COMPLETED,
         payload={
-            "job_id": JOB_ID,
+            "job_id": job_id,
             "entries_processed": processed,
             "duration_ms": seconds * 1000,
             "completed_at": time.time(),
@@ -99,18 +122,18 @@ async def _completed(processed: int, span: Span, seconds: float) -> None:
     )
 
 
-async def _failed(error: BaseException, span: Span, seconds: float) -> None:
+async def _failed(job_id: str, error: BaseException, span: Span, seconds: float) -> None:
     error_type = type(error).__name__
     message = _message(error)
     span.set_attribute(semconv.ERROR_TYPE, error_type)
     span.set_status(Status(StatusCode.ERROR, message))
     get_emitter().instrumentation.instruments.job_duration.record(
-        seconds, {semconv.CHARTER_JOB_ID: JOB_ID, semconv.ERROR_TYPE: error_type}
+        seconds, {semconv.CHARTER_JOB_ID: job_id, semconv.ERROR_TYPE: error_type}
     )
     await _emit_event_safe(
         event_type=EventType.METRICS_AGGREGATION_FAILED,
         payload={
-            "job_id": JOB_ID,
+            "job_id": job_id,
             "error_message": message,
             "error_type": error_type,
             "failed_at": time.time(),

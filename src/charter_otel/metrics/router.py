@@ -14,7 +14,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import Meta, Struct
 
 from charter_otel.charter import portable
-from charter_otel.metrics.board import Job, get_job_board
+from charter_otel.metrics.board import JobState, get_job_board
 from charter_otel.metrics.jobs import get_mission_store
 from charter_otel.metrics.missions import MissionEntry, MissionsUnavailable
 from charter_otel.metrics.missions.entries import encode_entry
@@ -67,7 +67,7 @@ async def get_mission_report() -> MissionReport:
         raise _unavailable(error) from error
 
 
-async def get_jobs() -> list[Job]:
+async def get_jobs() -> list[JobState]:
     """Return each job's last start, end, outcome, duration and next run on this instance.
 
     The runs of all instances are on the board of the consumer *status*.

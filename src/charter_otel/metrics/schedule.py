@@ -10,10 +10,10 @@ from typing import Any
 import structlog
 
 from charter_otel.aio import describe, end
-from charter_otel.emit import get_emitter
 from charter_otel.metrics.board import JobBoard, SkipReason, get_job_board
 from charter_otel.metrics.locks import NoLock, SlotLock
 from charter_otel.otel import semconv
+from charter_otel.otel.instruments import Instruments
 
 GRACE = 2.0
 """Seconds that `Schedule.stop` gives a run that is under way before it is cancelled."""
@@ -44,6 +44,7 @@ class Schedule:
         interval: Seconds between two runs.
         lock: Who runs a slot.
         board: Where next runs and skipped slots are noted.
+        instruments: Where skipped slots are counted.
         clock: Gives Unix seconds; counts where the lock has no clock.
         sleep: Sleeps for seconds of the monotonic clock.
     """
@@ -56,6 +57,7 @@ class Schedule:
         *,
         lock: SlotLock | None = None,
         board: JobBoard | None = None,
+        instruments: Instruments | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -64,6 +66,7 @@ class Schedule:
         self._interval = interval
         self._lock = lock or NoLock()
         self._board = board or get_job_board()
+        self._instruments = instruments
         self._clock = clock
         self._sleep = sleep
         self._apart: float | None = None
@@ -165,10 +168,12 @@ class Schedule:
         if count <= 0:
             return
         self._board.skipped(self._job_id, reason, count)
-        get_emitter().instrumentation.instruments.job_skipped.add(
-            count,
-            {semconv.CHARTER_JOB_ID: self._job_id, semconv.CHARTER_JOB_SKIP_REASON: reason},
-        )
+        if self._instruments is not None:
+            attributes = {
+                semconv.CHARTER_JOB_ID: self._job_id,
+                semconv.CHARTER_JOB_SKIP_REASON: reason,
+            }
+            self._instruments.job_skipped.add(count, attributes)
 
 
 async def _end(run: asyncio.Task[object], grace: float) -> None:

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable
 from functools import cache
+from typing import NamedTuple
 
+import structlog
 from opentelemetry import propagate
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import TextMapPropagator
+from opentelemetry.trace import SpanKind, get_current_span
+
+log = structlog.get_logger(__name__)
 
 RawHeaders = Iterable[tuple[bytes, bytes]]
 """Headers as ASGI has them, with lower-case names."""
@@ -27,6 +32,39 @@ def parent(headers: RawHeaders, base: Context | None = None) -> Context | None:
         if name in fields:
             carrier.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     return propagator.extract(carrier, base) if carrier else base
+
+
+class Parent(NamedTuple):
+    """What a request's span begins in."""
+
+    context: Context | None
+    """None stands for the current one."""
+    kind: SpanKind
+
+
+def parent_of_request(headers: RawHeaders, base: Context | None = None) -> Parent:
+    """Return what a request's span begins in: the program's own current span, or the headers.
+
+    Beside another instrumentation, which has made a SERVER span already, ours is an INTERNAL one.
+    The first time that this happens a line says so.
+    """
+    span = get_current_span()
+    context = span.get_span_context()
+    if not context.is_valid or context.is_remote or getattr(span, "end_time", None) is not None:
+        return Parent(parent(headers, base), SpanKind.SERVER)
+    if getattr(span, "kind", None) is not SpanKind.SERVER:
+        return Parent(None, SpanKind.SERVER)
+    _say_once(getattr(getattr(span, "instrumentation_scope", None), "name", "another library"))
+    return Parent(None, SpanKind.INTERNAL)
+
+
+@cache
+def _say_once(name: str) -> None:
+    log.warning(
+        "two instrumentations trace each request; leave the HTTP instrumentation out, or take the "
+        "plugin's routes out of it: it makes a span of each frame of a WebSocket",
+        instrumentation=name,
+    )
 
 
 @cache

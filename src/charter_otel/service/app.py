@@ -4,6 +4,7 @@ from litestar import Litestar
 
 from charter_otel.service.openapi import openapi_config
 from charter_otel.service.plugin import CharterPlugin
+from charter_otel.service.problems import exception_handlers
 from charter_otel.service.settings import Settings
 from charter_otel.streams import EventStream
 
@@ -21,6 +22,8 @@ def create_app(settings: Settings | None = None, *, stream: EventStream | None =
     plugin = CharterPlugin(settings, stream=stream)
     return Litestar(
         plugins=[plugin],
+        # Also of a path that no route has.
+        exception_handlers=exception_handlers(),
         openapi_config=openapi_config(plugin.read_guards()),
         # The plugin sends every line through one renderer; Litestar's own set-up would add another.
         logging_config=None,

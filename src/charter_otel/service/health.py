@@ -1,6 +1,6 @@
 """Whether the service is alive, and whether it is ready, with the state of each dependency."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import structlog
@@ -18,6 +18,9 @@ AnyRequest = Request[Any, Any, Any]
 
 _METHODS = [HttpMethod.GET, HttpMethod.HEAD]
 """Load balancers and monitors ask either way."""
+
+PROBES = ("/healthz", "/readyz")
+"""The paths of the two routes."""
 
 _ORDER: tuple[Status, ...] = ("ready", "degraded", "unready")
 
@@ -40,6 +43,8 @@ def health_router(
     dependencies: Mapping[str, Check],
     running: Callable[[], bool] = lambda: True,
     may_read: Callable[[AnyRequest], bool] = lambda _: True,
+    *,
+    paths: Sequence[str] = PROBES,
 ) -> Router:
     """Make ``/healthz`` and ``/readyz``. Neither makes spans; both are measured.
 
@@ -47,6 +52,7 @@ def health_router(
         dependencies: The checks by name.
         running: Whether the service has started and is not about to stop.
         may_read: Whether who asks is told more than the status of each dependency.
+        paths: Which of the two there are.
     """
 
     @route(
@@ -88,7 +94,7 @@ def health_router(
 
     return Router(
         "/",
-        route_handlers=[get_health, get_readiness],
+        route_handlers=[each for each in (get_health, get_readiness) if each.paths <= {*paths}],
         opt={UNTRACED: True},
         tags=["health"],
     )

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 from litestar.enums import ScopeType
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from opentelemetry import trace
-from opentelemetry.context import Context, attach, detach
+from opentelemetry.context import attach, detach
 from opentelemetry.metrics import Histogram
-from opentelemetry.trace import INVALID_SPAN, Span, SpanKind, StatusCode
+from opentelemetry.trace import INVALID_SPAN, Span, StatusCode
 
 from charter_otel.otel import Instrumentation, semconv
-from charter_otel.otel.propagation import parent
+from charter_otel.otel.propagation import Parent, parent_of_request
 from charter_otel.otel.trace_context import correlation_id, current
 
 UNTRACED = "charter_otel_untraced"
@@ -96,7 +96,7 @@ class RequestTelemetry:
     def _begin(self, scope: Scope) -> "Request":
         operation = self._operation(scope)
         tracer, instruments = self._instrumentation.tracer, self._instrumentation.instruments
-        span = operation.start_span(tracer, scope["path"], parent(scope["headers"]))
+        span = operation.start_span(tracer, scope["path"], parent_of_request(scope["headers"]))
         request = Request(operation, span, instruments.request_duration)
         scope["state"][_KEY] = request
         return request
@@ -134,14 +134,14 @@ class Operation:
             self._attributes[semconv.HTTP_ROUTE] = route
         self._outcomes: dict[tuple[int | None, str | None], Outcome] = {}
 
-    def start_span(self, tracer: trace.Tracer, path: str, parent: Context | None) -> Span:
+    def start_span(self, tracer: trace.Tracer, path: str, parent: Parent) -> Span:
         """Start the span of a request."""
         if not self._traced:
             return INVALID_SPAN
         return tracer.start_span(
             self._name,
-            parent,
-            kind=SpanKind.SERVER,
+            parent.context,
+            kind=parent.kind,
             attributes={**self._attributes, semconv.URL_PATH: path},
         )
 

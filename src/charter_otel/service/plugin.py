@@ -1,13 +1,18 @@
 """The Litestar plugin: all of this in anyone's application."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 from litestar import Router
 from litestar.config.app import AppConfig
+from litestar.di import Provide
 from litestar.plugins import InitPlugin
 from litestar.types import Guard
+from litestar.utils.path import normalize_path
 
 from charter_otel.consumers import Consumer
+from charter_otel.emit import Emitter, Sink
+from charter_otel.metrics import Job, JobBoard
 from charter_otel.metrics.router import metrics_router
 from charter_otel.service.board import (
     Source,
@@ -17,9 +22,10 @@ from charter_otel.service.board import (
     traces_router,
 )
 from charter_otel.service.consumers import consumers_router
+from charter_otel.service.embedding import AppContext, taken_paths
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import guard_writes, may, origin_guard, scope_guard
-from charter_otel.service.health import event_stream_check, health_router
+from charter_otel.service.health import PROBES, event_stream_check, health_router
 from charter_otel.service.http import RequestTelemetry
 from charter_otel.service.openapi import document
 from charter_otel.service.problems import exception_handlers
@@ -27,6 +33,16 @@ from charter_otel.service.runtime import Runtime
 from charter_otel.service.settings import Settings, load
 from charter_otel.streams import EventStream
 from charter_otel.telemetry import telemetry_router
+from charter_otel.telemetry.cluster import LocalPresence
+
+Routes = Literal["robots", "missions", "events", "consumers", "board", "documents", "health"]
+"""A group of the plugin's routes."""
+
+ROUTES: tuple[Routes, ...] = get_args(Routes)
+"""All groups of routes."""
+
+_NAMESPACE = {each.__name__: each for each in (Emitter, EventStream, LocalPresence, JobBoard)}
+"""What annotations of a program's handlers may name without an import at run time."""
 
 MAX_BODY_BYTES = 8_388_608
 """Bytes of a request: more than the longest list of the longest mission entries."""
@@ -39,59 +55,121 @@ class CharterPlugin(InitPlugin):
 
         app = Litestar(plugins=[CharterPlugin()])
 
-    An OpenTelemetry SDK or a structlog configuration that the program has set up is used as it is;
-    add `EventToSpanEventBridge` to a logger provider of your own for the span events.
+    `emit` then reaches the app's event stream, and handlers may ask for the dependencies
+    ``emitter``, ``event_stream``, ``presence`` and ``job_board``.
+
+    What the program has set up stays as it is: an OpenTelemetry SDK, a structlog configuration,
+    exception handlers, an OpenAPI configuration, a handler at ``/healthz`` or ``/``. Add
+    `EventToSpanEventBridge` to a logger provider of your own for the span events. Apps with the
+    plugin in one process share nothing.
 
     Args:
         settings: The settings; by default those of the environment.
-        stream: An event stream of your own, which the plugin starts and stops.
+        path: Prefix of all routes, e.g. ``/fleet``.
+        routes: Which routes there are, out of `ROUTES`.
+        jobs: Jobs of your own, which run as the mission job does.
+        mission_job: Whether the mission job runs.
         consumers: Consumers of your own, beside those that the settings name.
+        sinks: Sinks of your own by name, beside the five; see `Emitter`.
+        stream: An event stream of your own, which the plugin starts and stops.
+        emitter: An emitter of your own, with its instrumentation, `Capture.emitter` say.
         pages: Whether `/` is the board and `/api` the API's page; False where your own are there.
 
     Raises:
         SettingError: A variable has a wrong value.
+        ValueError: There are no such routes, or two jobs or sinks have one name.
     """
 
     def __init__(
         self,
         settings: Settings | None = None,
         *,
-        stream: EventStream | None = None,
+        path: str = "/",
+        routes: Collection[Routes] = ROUTES,
+        jobs: Sequence[Job] = (),
+        mission_job: bool = True,
         consumers: Sequence[Consumer] = (),
+        sinks: Mapping[str, Sink] | None = None,
+        stream: EventStream | None = None,
+        emitter: Emitter | None = None,
         pages: bool = True,
     ) -> None:
+        if unknown := set(routes) - set(ROUTES):
+            raise ValueError(f"there are no routes {sorted(unknown)}; use {', '.join(ROUTES)}")
         self.settings = settings or load()
+        self.path = normalize_path(path)
+        self.routes = frozenset(routes)
         self.pages = pages
-        self.runtime = Runtime(self.settings, stream=stream, consumers=consumers)
+        self.runtime = Runtime(
+            self.settings,
+            stream=stream,
+            consumers=consumers,
+            jobs=jobs,
+            mission_job=mission_job,
+            sinks=sinks,
+            emitter=emitter,
+        )
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add everything to the application's configuration."""
         runtime = self.runtime
+        taken = frozenset(taken_paths(app_config.route_handlers))
+        context = AppContext(lambda: runtime.scope, is_open=not self.settings.secrets)
         requests = RequestTelemetry(runtime.instrumentation)
-        app_config.middleware.insert(0, requests)
+        app_config.middleware[:0] = [context, requests]
         app_config.after_exception.append(requests.after_exception)
-        app_config.exception_handlers = {**exception_handlers(), **app_config.exception_handlers}
         app_config.lifespan.append(lambda _: runtime.run())
-        app_config.route_handlers.extend([self._api(), self._health()])
-        if self.pages:
-            app_config.route_handlers.append(page_router())
+        app_config.dependencies = {**self._dependencies(), **app_config.dependencies}
+        app_config.signature_namespace = {**_NAMESPACE, **app_config.signature_namespace}
+        app_config.route_handlers.append(
+            Router(
+                self.path,
+                route_handlers=list(self._routers(taken)),
+                # The app's own errors are the app's own matter.
+                exception_handlers=exception_handlers(),
+            )
+        )
         return app_config
+
+    def _dependencies(self) -> dict[str, Provide]:
+        runtime = self.runtime
+        given: dict[str, Callable[[], Any]] = {
+            "emitter": lambda: runtime.emitter,
+            "event_stream": lambda: runtime.stream,
+            "presence": lambda: runtime.gateway.instances,
+            "job_board": lambda: runtime.board,
+        }
+        return {name: Provide(get, sync_to_thread=False) for name, get in given.items()}
+
+    def _routers(self, taken: frozenset[str]) -> Iterator[Router]:
+        """Yield our routers, less what the program has handlers for."""
+        yield self._api()
+        free = [path for path in PROBES if normalize_path(f"{self.path}{path}") not in taken]
+        if "health" in self.routes and free:
+            yield self._health(free)
+        if self.pages and not {self.path, normalize_path(f"{self.path}/api")} & taken:
+            yield page_router()
 
     def _api(self) -> Router:
         runtime = self.runtime
-        routers = [
-            telemetry_router(),
-            metrics_router(),
-            events_router(lambda: runtime.stream, runtime.stopping),
-            consumers_router(runtime.consumers),
-            board_router(self._board()),
-            traces_router(lambda: runtime.recent_spans),
-            documents_router(),
+        routers: dict[Routes, Callable[[], Iterable[Router]]] = {
+            "robots": lambda: [telemetry_router()],
+            "missions": lambda: [metrics_router()],
+            "events": lambda: [events_router(lambda: runtime.stream, runtime.stopping)],
+            "consumers": lambda: [consumers_router(runtime.consumers)],
+            "board": lambda: [
+                board_router(self._board()),
+                traces_router(lambda: runtime.recent_spans),
+            ],
+            "documents": lambda: [documents_router()],
+        }
+        chosen = [
+            router for name, make in routers.items() if name in self.routes for router in make()
         ]
         own_pages = origin_guard(self.settings.allowed_origins)
         return Router(
             "/",
-            route_handlers=[document(guard_writes(router, own_pages)) for router in routers],
+            route_handlers=[document(guard_writes(router, own_pages)) for router in chosen],
             guards=self.read_guards(),
             request_max_body_size=MAX_BODY_BYTES,
         )
@@ -111,10 +189,11 @@ class CharterPlugin(InitPlugin):
         secrets = self.settings.secrets
         return [scope_guard(secrets)] if secrets else []
 
-    def _health(self) -> Router:
+    def _health(self, paths: Sequence[str]) -> Router:
         runtime = self.runtime
         return health_router(
             {"event_stream": event_stream_check(lambda: runtime.stream)},
             lambda: runtime.running,
             lambda request: may("read", self.settings.secrets, request),
+            paths=paths,
         )

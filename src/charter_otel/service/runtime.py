@@ -1,32 +1,36 @@
 """What runs behind the routes: started and stopped in the one order that loses nothing."""
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib.metadata import version
+from typing import Any
 
 import structlog
-from opentelemetry import metrics, trace
-from opentelemetry._logs import get_logger_provider
-from opentelemetry.sdk._logs import LoggerProvider
-from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.trace import TracerProvider
 
 from charter_otel.charter import CloseReason
-from charter_otel.consumers import Consumer, make
-from charter_otel.emit import Emitter, get_emitter, set_emitter
-from charter_otel.metrics import Schedule, get_job_board, jobs
+from charter_otel.consumers import Consumer
+from charter_otel.emit import Emitter, Sink, get_emitter, set_emitter
+from charter_otel.metrics import Job, JobBoard, Schedule, jobs, set_job_board
 from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.otel.sdk.providers import make_resource
 from charter_otel.otel.sdk.recent_spans import RecentSpans
+from charter_otel.seams import Claim, Scope, claim
 from charter_otel.service.backend import parse
 from charter_otel.service.gauges import observe_lines, observe_stream
-from charter_otel.service.settings import SettingError, Settings
+from charter_otel.service.parts import (
+    is_an_error,
+    make_consumers,
+    make_gateway,
+    sdk_is_set_up,
+)
+from charter_otel.service.settings import Settings
 from charter_otel.service.shutdown import ShutdownSignal, on_signals
 from charter_otel.service.vitals import Vitals
 from charter_otel.streams import EventStream
-from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits, Sweeper
+from charter_otel.telemetry import Sweeper
 from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
 from charter_otel.telemetry.cluster import LocalPresence
@@ -50,9 +54,14 @@ class Runtime:
         settings: The settings.
         stream: An event stream of the caller's, instead of the one that the settings name.
         consumers: Consumers beside those that the settings name.
+        jobs: Jobs beside the mission job.
+        mission_job: Whether the mission job runs.
+        sinks: Sinks of the emitter's, beside the five.
+        emitter: An emitter of the caller's, with its instrumentation; it takes no ``sinks``.
 
     Raises:
         SettingError: A consumer lacks a setting.
+        ValueError: Two jobs have one name, or ``sinks`` come with an emitter.
     """
 
     def __init__(
@@ -61,46 +70,72 @@ class Runtime:
         *,
         stream: EventStream | None = None,
         consumers: Sequence[Consumer] = (),
+        jobs: Sequence[Job] = (),
+        mission_job: bool = True,
+        sinks: Mapping[str, Sink] | None = None,
+        emitter: Emitter | None = None,
     ) -> None:
         self.settings = settings
-        self.consumers = [*consumers, *_consumers(settings)]
-        self.gateway = Gateway(
-            limits=_limits(settings),
-            metrics_published=settings.metrics_published,
-            fleet=Fleet(thresholds=settings.thresholds),
-            handshakes=HandshakeRate(settings.max_handshakes_per_second),
-            allowed_origins=frozenset(settings.allowed_origins),
-            secrets=settings.secrets,
-        )
+        self.gateway = make_gateway(settings)
         self.instrumentation = Instrumentation()
+        self.consumers = [*consumers, *make_consumers(settings, self.instrumentation)]
+        self.board = JobBoard()
+        self.emitter: Emitter | None = emitter
         self.backend = parse(settings.event_stream, settings.stream_partitions)
         self.stream = stream
         self.stopping = ShutdownSignal()
         self.vitals = Vitals()
         self.running = False
         self.recent_spans = RecentSpans(kept) if (kept := settings.recent_spans) else None
+        self._claimed: Claim | None = None
         self._given_stream = stream
+        self._given_emitter = emitter
+        self._sinks = dict(sinks or {})
+        self._own_jobs = _checked(jobs)
+        self._mission_job = mission_job
         self._writer: LineWriter | None = None
 
     @asynccontextmanager
     async def run(self) -> AsyncIterator[None]:
         """Run everything inside; on the way out, close, drain and flush, each within its time."""
         async with AsyncExitStack() as stack:
-            await self._start(stack)
+            await self._start(stack, stack.enter_context(self._claim()))
             stack.enter_context(self._open())
             if any(map(is_short, self.settings.secrets)):
                 log.warning("CHARTER_AUTH_SECRET is short", use_bytes=SHORT_SECRET)
             log.info("service started", event_stream=self.stream.system if self.stream else "none")
             yield
 
-    async def _start(self, stack: AsyncExitStack) -> None:
+    async def _start(self, stack: AsyncExitStack, claimed: Claim) -> None:
+        parts = (
+            self._logs(),
+            self._telemetry(),
+            self._events(claimed),
+            self._jobs(claimed),
+            self._robots(),
+        )
         try:
-            for part in (self._logs, self._telemetry, self._events, self._jobs, self._robots):
-                await stack.enter_async_context(part())
+            for part in parts:
+                await stack.enter_async_context(part)
         except Exception as error:
             # The server writes a traceback, in which what matters comes last.
             log.error("service cannot start", error=f"{type(error).__name__}: {error}")  # noqa: TRY400
             raise
+
+    @property
+    def scope(self) -> Scope | None:
+        """The app's own scope, where another app of the process came first; see `seams`."""
+        return self._claimed.scope if self._claimed else None
+
+    @contextmanager
+    def _claim(self) -> Iterator[Claim]:
+        """Claim the module-level functions for this app, or give it a scope of its own."""
+        claimed = self._claimed = claim()
+        try:
+            yield claimed
+        finally:
+            self._claimed = None
+            claimed.release()
 
     @contextmanager
     def _open(self) -> Iterator[None]:
@@ -124,7 +159,7 @@ class Runtime:
     @asynccontextmanager
     async def _logs(self) -> AsyncIterator[None]:
         uvicorn = logging.getLogger("uvicorn.error")
-        uvicorn.addFilter(_is_an_error)
+        uvicorn.addFilter(is_an_error)
         if not structlog.is_configured():
             self._writer = configure_logs(
                 service_name=str(make_resource().attributes["service.name"]),
@@ -134,7 +169,7 @@ class Runtime:
         try:
             yield
         finally:
-            uvicorn.removeFilter(_is_an_error)
+            uvicorn.removeFilter(is_an_error)
             if self._writer:
                 self._writer.flush()
 
@@ -142,16 +177,15 @@ class Runtime:
     async def _telemetry(self) -> AsyncIterator[None]:
         previous, providers = get_emitter(), None
         recent = [self.recent_spans] if self.recent_spans else []
-        # Somebody, a test say, may want to see what is emitted.
-        watched = previous.instrumentation.tracer_provider is not None
-        if watched:
-            self.instrumentation.use(*previous.instrumentation.providers)
-        elif not _sdk_is_set_up():
+        if self._given_emitter:
+            self.instrumentation.use(*self._given_emitter.instrumentation.providers)
+        elif not sdk_is_set_up():
             providers = build(service_version=version("charter-otel"), span_processors=recent)
             self.instrumentation.use(*providers)
         if recent and not providers:
             recent[0].join(self.instrumentation)
-        set_emitter(previous if watched else Emitter(self.instrumentation))
+        self.emitter = self._given_emitter or Emitter(self.instrumentation, sinks=self._sinks)
+        set_emitter(self.emitter)
         if self._writer:
             observe_lines(self.instrumentation.instruments, self._writer)
         self.vitals.observe(self.instrumentation.instruments)
@@ -165,7 +199,7 @@ class Runtime:
                 log.warning("telemetry was not flushed in time; the Collector does not answer")
 
     @asynccontextmanager
-    async def _events(self) -> AsyncIterator[None]:
+    async def _events(self, claimed: Claim) -> AsyncIterator[None]:
         observer = StreamTelemetry(self.instrumentation)
         stream = self._given_stream or self.backend.stream(
             observer=observer, spool=self.settings.state_dir / "spool"
@@ -174,8 +208,9 @@ class Runtime:
         if stream is None:
             yield
             return
+        emitter = get_emitter()
         observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
-        instances = self.gateway.instances = self._instances()
+        instances = self.gateway.instances = self._instances(claimed)
         # Before the start, which brings what an earlier process left on disk.
         stream.use_register(instances.register)
         async with AsyncExitStack() as stop:
@@ -187,30 +222,45 @@ class Runtime:
             await stream.start()
             for consumer in self.consumers:
                 await consumer.start()
-            yield
+            before, emitter.stream = emitter.stream, stream
+            try:
+                yield
+            finally:
+                emitter.stream = before
 
     @asynccontextmanager
-    async def _jobs(self) -> AsyncIterator[None]:
+    async def _jobs(self, claimed: Claim) -> AsyncIterator[None]:
         store = self.backend.missions()
         lock = self.backend.slot_lock()
-        schedule = Schedule(
-            jobs.JOB_ID,
-            jobs.aggregate_mission_metrics,
-            self.settings.aggregation_interval,
-            lock=lock,
-        )
-        get_job_board().observe(self.instrumentation.instruments)
+        instruments = self.instrumentation.instruments
+        self.board.observe(instruments)
+        set_job_board(self.board)
         jobs.set_mission_store(store)
         jobs.set_event_stream(self.stream)
-        await schedule.start()
+        schedules = [
+            Schedule(
+                name, claimed.bind(run), every, lock=lock, board=self.board, instruments=instruments
+            )
+            for name, run, every in self._scheduled()
+        ]
         try:
+            for schedule in schedules:
+                await schedule.start()
             yield
         finally:
-            await schedule.stop()
+            await asyncio.gather(*(schedule.stop() for schedule in schedules))
             jobs.set_event_stream(None)
             jobs.set_mission_store(None)
             await store.aclose()
             await lock.aclose()
+
+    def _scheduled(self) -> Iterator[tuple[str, Callable[[], Coroutine[Any, Any, int]], float]]:
+        """Yield name, function and interval of each job."""
+        if self._mission_job:
+            every = self.settings.aggregation_interval
+            yield jobs.JOB_ID, jobs.aggregate_mission_metrics, every
+        for job in self._own_jobs:
+            yield job.name, job, job.every
 
     @asynccontextmanager
     async def _robots(self) -> AsyncIterator[None]:
@@ -219,7 +269,7 @@ class Runtime:
         telemetry.set_event_stream(self.stream)
         instances = self.gateway.instances
         await instances.start()
-        sweeper = Sweeper(self.gateway)
+        sweeper = Sweeper(self.gateway, self.instrumentation)
         sweeper.start()
         try:
             yield
@@ -231,63 +281,17 @@ class Runtime:
             await instances.stop()
             telemetry.set_event_stream(None)
 
-    def _instances(self) -> LocalPresence:
+    def _instances(self, claimed: Claim) -> LocalPresence:
         return self.backend.presence(
             self.gateway.fleet,
             self.gateway.connections,
-            telemetry.emit_server_lost,
+            claimed.bind(telemetry.emit_server_lost),
             lease=self.settings.lease_seconds,
         )
 
 
-def _limits(settings: Settings) -> Limits:
-    return Limits(
-        max_frame_bytes=settings.max_frame_bytes,
-        max_frames_per_second=settings.max_frames_per_second,
-        max_readings_per_second=settings.max_readings_per_second,
-        max_connections=settings.max_connections,
-        heartbeat_timeout=settings.heartbeat_timeout,
-    )
-
-
-def _consumers(settings: Settings) -> list[Consumer]:
-    if settings.consumers and settings.event_stream == "none":
-        raise SettingError("CHARTER_CONSUMERS needs an event stream; CHARTER_EVENT_STREAM is none")
-    try:
-        return [
-            make(
-                name,
-                state_dir=settings.state_dir,
-                pagerduty_routing_key=settings.pagerduty_routing_key,
-                pagerduty_url=settings.pagerduty_url,
-                grafana_url=settings.grafana_url,
-                thresholds=settings.thresholds,
-            )
-            for name in settings.consumers
-        ]
-    except (ValueError, ModuleNotFoundError) as error:
-        raise SettingError(f"CHARTER_CONSUMERS: {error}") from error
-
-
-_NO_ERRORS = frozenset(
-    {
-        # A handshake that is answered with a status.
-        "ASGI callable returned without completing handshake.",
-        # A robot's broken frame; it closes the connection as `protocol_error`.
-        "Invalid UTF-8 sequence received from client.",
-    }
-)
-
-
-def _is_an_error(record: logging.LogRecord) -> bool:
-    """Keep out what uvicorn takes for an error of the service."""
-    return record.msg not in _NO_ERRORS
-
-
-def _sdk_is_set_up() -> bool:
-    """Return whether the program has an OpenTelemetry SDK of its own, for one signal at least."""
-    return (
-        isinstance(trace.get_tracer_provider(), TracerProvider)
-        or isinstance(metrics.get_meter_provider(), MeterProvider)
-        or isinstance(get_logger_provider(), LoggerProvider)
-    )
+def _checked(jobs: Sequence[Job]) -> tuple[Job, ...]:
+    names = [job.name for job in jobs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two jobs are named {sorted(twice)}; give each a name of its own")
+    return tuple(jobs)

@@ -14,6 +14,7 @@ from opentelemetry.trace import Span, StatusCode, set_span_in_context
 from charter_otel.charter import ROBOT_ID_RULE, CloseReason, Event, EventType, is_robot_id
 from charter_otel.emit import AnyStream, event_seam, get_emitter
 from charter_otel.otel import semconv
+from charter_otel.seams import Seam
 from charter_otel.telemetry import admission, spans
 from charter_otel.telemetry.admission import Refusal
 from charter_otel.telemetry.connections import Connection
@@ -57,13 +58,12 @@ log = structlog.get_logger(__name__)
 _event_stream: AnyStream | None = None
 set_event_stream, _emit_event_safe = event_seam(globals())
 
-_gateway = Gateway()
+_gateway = Seam(Gateway())
 
 
 def set_gateway(gateway: Gateway) -> None:
     """Set the gateway that the handlers work on; the service does at its start."""
-    global _gateway  # noqa: PLW0603 - module state, as the specification has for the stream
-    _gateway = gateway
+    _gateway.set(gateway)
 
 
 async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
@@ -72,7 +72,7 @@ async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
     ``connection_established`` is emitted once the robot is accepted, ``connection_closed`` exactly
     once for each of those, whatever ends the connection.
     """
-    gateway = _gateway
+    gateway = _gateway.get()
     session = await _shake_hands(gateway, socket, robot_id)
     if session is None:
         return
@@ -101,11 +101,11 @@ async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
     """
     if not is_robot_id(robot_id):
         raise ValidationException(detail=f"robot_id: Expected {ROBOT_ID_RULE}")
-    reading = await _gateway.instances.reading(robot_id)
+    reading = await _gateway.get().instances.reading(robot_id)
     if reading is None:
         raise NotFoundException(detail=f"There is no reading of robot {robot_id!r}.")
     metrics = {name: reading[name] for name in METRICS}
-    if _gateway.metrics_published:
+    if _gateway.get().metrics_published:
         await _emit_event_safe(
             event_type=EventType.TELEMETRY_METRICS_PUBLISHED,
             payload={"robot_id": robot_id, "metrics": metrics, "published_at": time.time()},
@@ -115,16 +115,17 @@ async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
 
 async def get_robots() -> list[dict[str, Any]]:
     """Return the presence of every known robot."""
-    return await _gateway.instances.robots()
+    return await _gateway.get().instances.robots()
 
 
 async def get_info() -> dict[str, Any]:
     """Return what answers here: name, version, features, active connections."""
+    gateway = _gateway.get()
     return {
         "name": "charter-otel",
         "version": version("charter-otel"),
-        "features": [*FEATURES, *(["metrics_published"] if _gateway.metrics_published else [])],
-        "active_connections": len(_gateway.connections),
+        "features": [*FEATURES, *(["metrics_published"] if gateway.metrics_published else [])],
+        "active_connections": len(gateway.connections),
     }
 
 
@@ -150,7 +151,7 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
     outcome = "error"
     try:
         with spans.handshake(
-            instrumentation.tracer, WEBSOCKET_ROUTE, scope["scheme"], scope["headers"]
+            instrumentation.tracer, _route(scope), scope["scheme"], scope["headers"]
         ) as span:
             verdict = _decide(gateway, admission.request(scope, robot_id), span)
             if isinstance(verdict, Refusal):
@@ -166,6 +167,12 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
         instrumentation.instruments.handshake_duration.record(
             time.perf_counter() - started, {semconv.CHARTER_HANDSHAKE_OUTCOME: outcome}
         )
+
+
+def _route(scope: Any) -> str:
+    """Return the template of the route, with the prefix that an app has."""
+    template: str = scope.get("path_template") or WEBSOCKET_ROUTE
+    return template
 
 
 def _decide(

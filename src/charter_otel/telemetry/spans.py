@@ -9,7 +9,6 @@ from opentelemetry.trace import (
     NonRecordingSpan,
     Span,
     SpanContext,
-    SpanKind,
     StatusCode,
     Tracer,
     get_current_span,
@@ -19,7 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
-from charter_otel.otel.propagation import RawHeaders, parent
+from charter_otel.otel.propagation import RawHeaders, parent_of_request
 from charter_otel.telemetry.closing import is_expected
 from charter_otel.telemetry.connections import Connection
 
@@ -53,10 +52,11 @@ def handshake(tracer: Tracer, route: str, scheme: str, headers: RawHeaders) -> I
     the robot is honoured. Inside, the trace is current and not the span: what the server sets up
     at accept keeps the context, and would keep all that a span holds.
     """
+    parent = parent_of_request(headers, Context())
     span = tracer.start_span(
         f"GET {route}",
-        context=parent(headers, Context()),
-        kind=SpanKind.SERVER,
+        context=parent.context,
+        kind=parent.kind,
         attributes={
             semconv.HTTP_REQUEST_METHOD: "GET",
             semconv.HTTP_ROUTE: route,

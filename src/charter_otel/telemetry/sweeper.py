@@ -6,7 +6,7 @@ import time
 
 from charter_otel.aio import end, spawn
 from charter_otel.charter import CloseReason
-from charter_otel.emit import get_emitter
+from charter_otel.otel import Instrumentation
 from charter_otel.telemetry import spans
 from charter_otel.telemetry.gateway import Gateway
 
@@ -21,10 +21,12 @@ class Sweeper:
 
     Args:
         gateway: Whose connections it looks at.
+        instrumentation: Where the checkpoints of long connections go.
     """
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, instrumentation: Instrumentation | None = None) -> None:
         self._gateway = gateway
+        self._instrumentation = instrumentation or Instrumentation()
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -51,7 +53,7 @@ class Sweeper:
             elif checkpoints and now - connection.checkpoint_at >= interval:
                 checkpoints -= 1
                 connection.checkpoint_at = now
-                spans.checkpoint(get_emitter().instrumentation.tracer, connection)
+                spans.checkpoint(self._instrumentation.tracer, connection)
 
     @property
     def _pause(self) -> float:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import structlog
 
 from charter_otel.consumers.alerts.page import Page
-from charter_otel.emit import get_emitter
+from charter_otel.otel import Instrumentation
 
 CAPACITY = 1000
 """Pages that wait at most; beyond it the oldest goes."""
@@ -48,6 +48,7 @@ class Pager:
         state: File that remembers the open incidents across a restart; None to forget them.
         capacity: Pages that wait at most.
         pause: Seconds before the second attempt.
+        instrumentation: Where pages that are given up are counted.
     """
 
     def __init__(
@@ -57,12 +58,14 @@ class Pager:
         state: Path | None = None,
         capacity: int = CAPACITY,
         pause: float = PAUSE,
+        instrumentation: Instrumentation | None = None,
     ) -> None:
         self.dropped = 0
         """Pages given up: the queue was full, or PagerDuty did not take them."""
         self.sent = 0
         """Pages that PagerDuty took."""
         self._send = send
+        self._instrumentation = instrumentation or Instrumentation()
         self._state = state
         self._pause = pause
         self._open = _load(state)
@@ -138,7 +141,7 @@ class Pager:
 
     def _give_up(self, reason: str, error: str, page: Page | None = None) -> None:
         self.dropped += 1
-        get_emitter().instrumentation.instruments.dropped("subscriber", reason)
+        self._instrumentation.instruments.dropped("subscriber", reason)
         key = page.key if page else None
         log.error("page given up", key=key, reason=reason, error=error)
 

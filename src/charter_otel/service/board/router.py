@@ -13,7 +13,7 @@ from msgspec import Struct, convert
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS
 from charter_otel.emit import get_emitter
-from charter_otel.metrics.board import Job, get_job_board
+from charter_otel.metrics.board import JobState, get_job_board
 from charter_otel.service.board.fleet import (
     FleetCounts,
     FleetView,
@@ -57,7 +57,7 @@ class Overview(Struct):
     connections: int
     """Open connections of this instance."""
     fleet: FleetCounts
-    jobs: list[Job]
+    jobs: list[JobState]
     emitted: dict[str, int]
     """Events that this instance has emitted, by type."""
     marks: Marks

@@ -1,0 +1,83 @@
+"""What an app of somebody else's has to be told, and what of it is left alone."""
+
+import ipaddress
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import structlog
+from litestar import Router
+from litestar.handlers.base import BaseRouteHandler
+from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.utils.path import normalize_path
+
+from charter_otel import seams
+
+_NEAR = frozenset({"127.0.0.1", "::1", "localhost", "testclient"})
+
+log = structlog.get_logger(__name__)
+
+
+class AppContext:
+    """Middleware that lets module-level functions work for the app whose request it is.
+
+    Args:
+        get_scope: Returns the app's own scope, or None where it has the process's values.
+        is_open: Whether robots and readers need no token.
+    """
+
+    def __init__(self, get_scope: Callable[[], seams.Scope | None], *, is_open: bool) -> None:
+        self._get_scope = get_scope
+        self._watches = is_open
+
+    def __call__(self, app: ASGIApp) -> ASGIApp:
+        """Return the application, surrounded."""
+
+        async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+            if self._watches and is_far(scope.get("client")):
+                self._watches = False
+                log.warning(
+                    "requests come from beyond loopback and there is no secret: anybody may read, "
+                    "write and be a robot; set CHARTER_AUTH_SECRET, or Settings(auth_secret=…)"
+                )
+            with seams.current(self._get_scope()):
+                await app(scope, receive, send)
+
+        return middleware
+
+
+def is_far(client: Any) -> bool:
+    """Return whether an ASGI client is on another machine, as far as its address says."""
+    if not client or client[0] in _NEAR:
+        return False
+    try:
+        return not ipaddress.ip_address(str(client[0]).partition("%")[0]).is_loopback
+    except ValueError:
+        return False
+
+
+def taken_paths(handlers: Sequence[Any], prefix: str = "") -> Iterator[str]:
+    """Yield the paths of a program's handlers, those of its routers and controllers included.
+
+    Args:
+        handlers: What the program gave to its app.
+        prefix: What all of them are below.
+    """
+    for handler in handlers:
+        if isinstance(handler, Router):
+            yield from taken_paths(_inside(handler), prefix + handler.path)
+        elif isinstance(handler, BaseRouteHandler):
+            yield from (normalize_path(prefix + path) for path in handler.paths or {"/"})
+        else:
+            inside = [each for each in vars(handler).values() if isinstance(each, BaseRouteHandler)]
+            yield from taken_paths(inside, prefix + (getattr(handler, "path", None) or ""))
+
+
+def _inside(router: Router) -> list[Any]:
+    """Return a router's handlers; Litestar 3 keeps what it was given, 2 has routes made of it."""
+    given = getattr(router, "route_handlers", None)
+    if given is not None:
+        return list(given)
+    found: list[Any] = []
+    for route in getattr(router, "routes", ()):
+        found += getattr(route, "route_handlers", None) or [route.route_handler]
+    return found

@@ -1,0 +1,85 @@
+"""What the settings and the program ask for, made into parts of the service."""
+
+import logging
+
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.trace import TracerProvider
+
+from charter_otel.consumers import Consumer, make
+from charter_otel.otel import Instrumentation
+from charter_otel.service.settings import SettingError, Settings
+from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits
+
+
+def make_gateway(settings: Settings) -> Gateway:
+    """Return the robots' gateway."""
+    return Gateway(
+        limits=_limits(settings),
+        metrics_published=settings.metrics_published,
+        fleet=Fleet(thresholds=settings.thresholds),
+        handshakes=HandshakeRate(settings.max_handshakes_per_second),
+        allowed_origins=frozenset(settings.allowed_origins),
+        secrets=settings.secrets,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        max_frame_bytes=settings.max_frame_bytes,
+        max_frames_per_second=settings.max_frames_per_second,
+        max_readings_per_second=settings.max_readings_per_second,
+        max_connections=settings.max_connections,
+        heartbeat_timeout=settings.heartbeat_timeout,
+    )
+
+
+def make_consumers(settings: Settings, instrumentation: Instrumentation) -> list[Consumer]:
+    """Return the consumers that the settings name.
+
+    Raises:
+        SettingError: A consumer lacks a setting.
+    """
+    if settings.consumers and settings.event_stream == "none":
+        raise SettingError("CHARTER_CONSUMERS needs an event stream; CHARTER_EVENT_STREAM is none")
+    try:
+        return [
+            make(
+                name,
+                state_dir=settings.state_dir,
+                pagerduty_routing_key=settings.pagerduty_routing_key,
+                pagerduty_url=settings.pagerduty_url,
+                grafana_url=settings.grafana_url,
+                thresholds=settings.thresholds,
+                instrumentation=instrumentation,
+            )
+            for name in settings.consumers
+        ]
+    except (ValueError, ModuleNotFoundError) as error:
+        raise SettingError(f"CHARTER_CONSUMERS: {error}") from error
+
+
+_NO_ERRORS = frozenset(
+    {
+        # A handshake that is answered with a status.
+        "ASGI callable returned without completing handshake.",
+        # A robot's broken frame; it closes the connection as `protocol_error`.
+        "Invalid UTF-8 sequence received from client.",
+    }
+)
+
+
+def is_an_error(record: logging.LogRecord) -> bool:
+    """Keep out what uvicorn takes for an error of the service."""
+    return record.msg not in _NO_ERRORS
+
+
+def sdk_is_set_up() -> bool:
+    """Return whether the program has an OpenTelemetry SDK of its own, for one signal at least."""
+    return (
+        isinstance(trace.get_tracer_provider(), TracerProvider)
+        or isinstance(metrics.get_meter_provider(), MeterProvider)
+        or isinstance(get_logger_provider(), LoggerProvider)
+    )

@@ -1,0 +1,353 @@
+"""The plugin in somebody else's app: it adds what it is for, and leaves the rest as it was."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import msgspec
+import pytest
+from litestar import Controller, Litestar, Router, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+from litestar.testing import TestClient
+from litestar.types import ASGIApp, Receive, Scope, Send
+from opentelemetry.trace import SpanKind
+
+from charter_otel import CharterPlugin, Emitter, Event, EventStream, Job, Settings, emit, event_type
+from charter_otel.metrics import JobBoard
+from charter_otel.otel import propagation
+from charter_otel.telemetry.cluster import LocalPresence
+from charter_otel.testing import Capture, declarations_restored
+from support.polling import wait_until
+
+SECRET = "s" * 32
+SLOW = 86_400
+
+
+class OrderPlaced(msgspec.Struct):
+    """A customer placed an order."""
+
+    order_id: str
+
+
+@pytest.fixture(autouse=True)
+def declared() -> Iterator[None]:
+    """Declare a type of the app's own."""
+    with declarations_restored():
+        event_type("orders.order_placed")(OrderPlaced)
+        yield
+
+
+@post("/orders/{order_id:str}")
+async def place(order_id: FromPath[str]) -> None:
+    """Emit an event of the app's own."""
+    emit(OrderPlaced(order_id))
+
+
+@get("/healthz")
+async def own_health() -> str:
+    """Answer a probe as the app does."""
+    return "the app's own"
+
+
+def client(*handlers: Any, **options: Any) -> TestClient[Litestar]:
+    """Return a client of an app with the plugin."""
+    options.setdefault("settings", Settings(aggregation_interval=SLOW))
+    app = Litestar([*handlers], plugins=[CharterPlugin(**options)], logging_config=None)
+    return TestClient(app)
+
+
+def orders(app: TestClient[Litestar], prefix: str = "") -> list[str]:
+    """Return the orders whose events are on the app's stream."""
+    answer = app.get(f"{prefix}/api/events", params={"type": "orders.*"}).json()
+    return [event["payload"]["order_id"] for event in answer]
+
+
+def test_an_event_of_a_handler_is_on_the_app_s_stream() -> None:
+    """`emit` finds the stream of the app whose request runs."""
+    with client(place) as app:
+        app.post("/orders/o-1")
+        assert orders(app) == ["o-1"]
+
+
+def test_an_event_at_the_app_s_start_is_on_its_stream() -> None:
+    """So does what the app does at its start, outside of any request."""
+
+    async def begin() -> None:
+        emit(OrderPlaced("first"))
+
+    app = Litestar(
+        plugins=[CharterPlugin(Settings(aggregation_interval=SLOW))],
+        on_startup=[begin],
+        logging_config=None,
+    )
+    with TestClient(app) as running:
+        assert orders(running) == ["first"]
+
+
+def test_a_handler_gets_what_it_asks_for() -> None:
+    """Emitter, stream, presence and job board come by dependency injection."""
+
+    @get("/given")
+    async def given(
+        emitter: NamedDependency[Emitter],
+        event_stream: NamedDependency[EventStream],
+        presence: NamedDependency[LocalPresence],
+        job_board: NamedDependency[JobBoard],
+    ) -> dict[str, Any]:
+        emitter.emit(OrderPlaced("o-1"))
+        events = await event_stream.read(types=frozenset({"orders.order_placed"}))
+        return {
+            "events": len(events),
+            "robots": await presence.robots(),
+            "jobs": [job.job_id for job in job_board.jobs()],
+        }
+
+    with client(given) as app:
+        assert app.get("/given").json() == {
+            "events": 1,
+            "robots": [],
+            "jobs": ["aggregate_mission_metrics"],
+        }
+
+
+def test_two_apps_share_nothing() -> None:
+    """Streams, secrets, presence and boards are each app's own, whichever started first."""
+    with ExitStack() as stack:
+        first = stack.enter_context(client(place, path="/a"))
+        second = stack.enter_context(
+            client(place, settings=Settings(auth_secret=SECRET, aggregation_interval=SLOW))
+        )
+        third = stack.enter_context(client(place, mission_job=False))
+        first.post("/orders/one")
+        third.post("/orders/three")
+        assert (orders(first, "/a"), orders(third)) == (["one"], ["three"])
+        assert second.get("/api/events").status_code == 401
+        with first.websocket_connect("/a/api/telemetry/ws/robot_1") as robot:
+            robot.send_json({"type": "ping"})
+            assert robot.receive_json() == {"type": "pong"}
+            assert len(first.get("/a/api/telemetry/robots").json()) == 1
+            assert third.get("/api/telemetry/robots").json() == []
+        assert third.get("/api/metrics/jobs").json() == []
+        assert len(first.get("/a/api/metrics/jobs").json()) == 1
+
+
+def test_the_next_app_has_the_module_s_functions() -> None:
+    """When the first app has stopped, one that starts later takes its place."""
+    for _ in range(2):
+        plugin = CharterPlugin(Settings(aggregation_interval=SLOW))
+        with TestClient(Litestar(plugins=[plugin], logging_config=None)):
+            assert plugin.runtime.scope is None
+
+
+def test_a_job_of_one_s_own_runs_as_the_mission_job_does() -> None:
+    """It emits the three events, and is on the board; the mission job can be turned off."""
+    runs: list[int] = []
+
+    async def nightly() -> int:
+        runs.append(1)
+        if len(runs) == 2:
+            raise OSError("the disk is full")
+        return 7
+
+    with client(jobs=[Job("nightly", nightly, every=0.2)], mission_job=False) as app:
+        wait_until(lambda: len(runs) > 2, "the job runs")
+        events = app.get("/api/events", params={"type": "metrics.*"}).json()
+        [job] = app.get("/api/metrics/jobs").json()
+    kinds = [event["type"].partition("aggregation_")[2] for event in events]
+    assert kinds[:4] == ["started", "completed", "started", "failed"]
+    assert {event["payload"]["job_id"] for event in events} == {"nightly"}
+    assert events[1]["payload"]["entries_processed"] == 7
+    assert events[3]["payload"]["error_message"] == "the disk is full"
+    assert (job["job_id"], job["failed_runs"]) == ("nightly", 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "every", "message"),
+    [
+        ("", 1.0, "not a job's name"),
+        ("a\n", 1.0, "not a job's name"),
+        ("x" * 129, 1.0, "not a job's name"),
+        ("aggregate_mission_metrics", 1.0, "another name"),
+        ("nightly", 0.0, "not a number of seconds"),
+        ("nightly", float("nan"), "not a number of seconds"),
+        ("nightly", float("inf"), "not a number of seconds"),
+    ],
+)
+def test_a_wrong_job_is_refused(name: str, every: float, message: str) -> None:
+    """A job is checked where it is made, not when it first runs."""
+
+    async def run() -> None: ...
+
+    with pytest.raises(ValueError, match=message):
+        Job(name, run, every=every)
+
+
+def test_a_job_is_a_coroutine_function() -> None:
+    """A function that would block the event loop is refused, and so is a name given twice."""
+
+    async def run() -> None: ...
+
+    with pytest.raises(TypeError, match="not a coroutine function"):
+        Job("nightly", lambda: None)  # type: ignore[arg-type, return-value]
+    with pytest.raises(ValueError, match="nightly"):
+        CharterPlugin(jobs=[Job("nightly", run), Job("nightly", run)])
+
+
+class Probes(Controller):
+    """Probes below a prefix."""
+
+    path = "/"
+
+    @get("/readyz")
+    async def ready(self) -> str:
+        """Answer as the app does."""
+        return "the app's own"
+
+
+def test_the_app_s_own_probes_and_pages_stay() -> None:
+    """A handler of the app's, in a router or a controller too, is left alone; ours are beside."""
+
+    @get("/")
+    async def home() -> str:
+        return "the app's own"
+
+    with client(Router("/", route_handlers=[own_health]), Probes, home) as app:
+        for path in ("/healthz", "/readyz", "/"):
+            assert app.get(path).text == "the app's own"
+        assert app.get("/api/telemetry/info").status_code == 200
+    with client(own_health, path="fleet") as app:
+        assert app.get("/healthz").text == "the app's own"
+        assert app.get("/fleet/healthz").json() == {"status": "ok"}
+        assert "<title>" in app.get("/fleet/").text
+
+
+def test_routes_may_be_chosen() -> None:
+    """Only the routes that were asked for are there; a group that there is none of is refused."""
+    with client(routes=["events"], pages=False) as app:
+        assert app.get("/api/events").status_code == 200
+        for path in ("/api/telemetry/info", "/api/metrics/jobs", "/healthz", "/"):
+            assert app.get(path).status_code == 404
+    with pytest.raises(ValueError, match="use robots, missions"):
+        CharterPlugin(routes=["nothing"])  # type: ignore[list-item]
+
+
+def test_only_our_errors_become_problem_details() -> None:
+    """The app's errors are answered as the app has it, ours as problem details."""
+
+    @get("/broken")
+    async def broken() -> None:
+        raise ValueError
+
+    def own(_: object, __: Exception) -> Any:
+        return {"own": True}
+
+    with client(broken) as app:
+        assert app.get("/nothing").headers["content-type"] == "application/json"
+        assert app.get("/broken").headers["content-type"] == "application/json"
+        unknown = app.get("/api/telemetry/robots/robot_1/metrics")
+        assert unknown.headers["content-type"] == "application/problem+json"
+
+
+def from_address(host: str) -> Any:
+    """Return middleware that has requests come from an address."""
+
+    def factory(app: ASGIApp) -> ASGIApp:
+        async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["client"] = (host, 1)
+            await app(scope, receive, send)
+
+        return middleware
+
+    return factory
+
+
+@pytest.mark.parametrize(
+    ("host", "secret", "warnings"),
+    [("10.0.0.7", None, 1), ("10.0.0.7", SECRET, 0), ("127.0.0.2", None, 0), ("::1", None, 0)],
+)
+def test_an_open_app_that_is_reached_from_afar_says_so_once(
+    charter_capture: Capture, host: str, secret: str | None, warnings: int
+) -> None:
+    """Without a secret, the first request from beyond loopback makes a loud line, and no other."""
+    plugin = CharterPlugin(Settings(auth_secret=secret, aggregation_interval=SLOW))
+    app = Litestar(plugins=[plugin], logging_config=None)
+    outer = from_address(host)(app)
+    with TestClient(outer) as running:
+        for _ in range(2):
+            running.get("/healthz")
+    told = [line for line in charter_capture.lines if "CHARTER_AUTH_SECRET," in line["event"]]
+    assert [line["level"] for line in told] == ["warning"] * warnings
+
+
+def test_spans_name_the_route_with_its_prefix(charter_capture: Capture) -> None:
+    """The app's prefix is in `http.route`, of requests and of handshakes."""
+    with client(path="/fleet", emitter=charter_capture.emitter) as app:
+        app.get("/fleet/api/telemetry/robots/robot_1/metrics")
+        with app.websocket_connect("/fleet/api/telemetry/ws/robot_1"):
+            pass
+    routes = {span.attributes.get("http.route") for span in charter_capture.spans}
+    assert "/fleet/api/telemetry/robots/{robot_id}/metrics" in routes
+    assert "/fleet/api/telemetry/ws/{robot_id}" in routes
+
+
+@pytest.mark.parametrize(("kind", "ours"), [("internal", "server"), ("server", "internal")])
+def test_the_app_s_own_span_is_the_parent(charter_capture: Capture, kind: str, ours: str) -> None:
+    """With a span current our span is its child; a second SERVER span is said once."""
+    propagation._say_once.cache_clear()
+    tracer = charter_capture.instrumentation.tracer
+
+    def factory(app: ASGIApp) -> ASGIApp:
+        async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":  # type: ignore[comparison-overlap]
+                await app(scope, receive, send)
+                return
+            with tracer.start_as_current_span("outer", kind=SpanKind[kind.upper()]):
+                await app(scope, receive, send)
+
+        return middleware
+
+    plugin = CharterPlugin(
+        Settings(aggregation_interval=SLOW), emitter=charter_capture.emitter, mission_job=False
+    )
+    app = Litestar([place], plugins=[plugin], logging_config=None)
+    with TestClient(factory(app)) as running:
+        for _ in range(2):
+            running.post("/orders/o-1", headers={"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"})
+    inner = [span for span in charter_capture.spans if span.name == "POST /orders/{order_id}"]
+    outer = [span for span in charter_capture.spans if span.name == "outer"]
+    assert [span.parent_id for span in inner] == [span.span_id for span in outer]
+    assert {span.kind for span in inner} == {ours}
+    said = [line for line in charter_capture.lines if "two instrumentations" in line["event"]]
+    assert len(said) == (kind == "server")
+
+
+def test_the_app_s_openapi_and_dependencies_stay() -> None:
+    """The configuration of the app wins over what the plugin brings."""
+
+    async def emitter() -> str:
+        return "the app's own"
+
+    @get("/own")
+    async def own(emitter: NamedDependency[str]) -> str:
+        return emitter
+
+    app = Litestar(
+        [own],
+        plugins=[CharterPlugin(Settings(aggregation_interval=SLOW))],
+        dependencies={"emitter": emitter},
+        logging_config=None,
+    )
+    with TestClient(app) as running:
+        assert running.get("/own").text == "the app's own"
+        document = running.get("/schema/openapi.json").json()
+    assert document["info"]["title"] == "Litestar API"
+    assert "/own" in document["paths"]
+
+
+def test_a_sink_of_the_app_s_own_gets_the_events() -> None:
+    """Sinks are given to the plugin by name."""
+    got: list[Event] = []
+    with client(place, sinks={"list": lambda emission: got.append(emission.event)}) as app:
+        app.post("/orders/o-1")
+    assert "orders.order_placed" in [event.type for event in got]
