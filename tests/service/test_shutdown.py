@@ -66,6 +66,34 @@ async def test_signal_is_heard_beside_its_handler() -> None:
     assert heard == [asyncio.get_running_loop()]
 
 
+async def test_the_server_stops_once_everything_is_finished() -> None:
+    """Its handler waits for what is to be done before; a second signal does not wait."""
+    handled: list[int] = []
+    finished = asyncio.Event()
+
+    async def finish() -> None:
+        await finished.wait()
+
+    before = signal.signal(signal.SIGTERM, lambda number, _: handled.append(number))
+    try:
+        for signals in (1, 2):
+            handled.clear()
+            finished.clear()
+            heard: list[bool] = []
+            with on_signals(lambda: heard.append(True), finish):  # noqa: B023 - called inside
+                signal.raise_signal(signal.SIGTERM)
+                await eventually(lambda: heard, "the signal is heard")  # noqa: B023
+                await asyncio.sleep(0.01)
+                assert handled == []
+                if signals == 1:
+                    finished.set()
+                else:
+                    signal.raise_signal(signal.SIGTERM)
+                await eventually(lambda: handled, "the server's handler runs")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 async def test_signal_of_nobody_stays_nobodys() -> None:
     """Where no server handles a signal, it ends the process as it always did."""
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)

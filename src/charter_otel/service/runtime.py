@@ -9,7 +9,6 @@ from typing import Any
 
 import structlog
 
-from charter_otel.charter import CloseReason
 from charter_otel.consumers import Consumer
 from charter_otel.emit import Emitter, Sink, get_emitter, set_emitter
 from charter_otel.metrics import Job, JobBoard, Schedule, jobs, set_job_board
@@ -34,6 +33,7 @@ from charter_otel.telemetry import Sweeper
 from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
 from charter_otel.telemetry.cluster import LocalPresence
+from charter_otel.telemetry.draining import release
 from charter_otel.tokens import SHORT_SECRET, is_short
 
 CLOSE_CONNECTIONS_WITHIN = 3.0
@@ -144,7 +144,7 @@ class Runtime:
         self.stopping.reset()
         self.running = True
         try:
-            with on_signals(self._close):
+            with on_signals(self._close, self._release):
                 yield
         finally:
             self._close()
@@ -155,6 +155,10 @@ class Runtime:
         self.running = False
         self.gateway.closing = True
         self.stopping.begin()
+
+    async def _release(self) -> None:
+        """Let the robots go, before the server closes what it has."""
+        await release(self.gateway, self.settings.drain_seconds, deadline=CLOSE_CONNECTIONS_WITHIN)
 
     @asynccontextmanager
     async def _logs(self) -> AsyncIterator[None]:
@@ -274,9 +278,7 @@ class Runtime:
         try:
             yield
         finally:
-            await self.gateway.connections.close_all(
-                CloseReason.SERVER_SHUTDOWN, deadline=CLOSE_CONNECTIONS_WITHIN
-            )
+            await release(self.gateway, 0, deadline=CLOSE_CONNECTIONS_WITHIN)
             await sweeper.stop()
             await instances.stop()
             telemetry.set_event_stream(None)

@@ -55,6 +55,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Readings that a robot sends in lists in a second at most."""
     max_connections: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
     """Connections that the instance holds at most."""
+    drain_seconds: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
+    """Seconds over which robots are released when the service is asked to stop."""
     max_handshakes_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = MAX_HANDSHAKES_PER_SECOND
     """Handshakes that one address may ask for in a second."""
     allowed_origins: tuple[str, ...] = ()

@@ -7,9 +7,11 @@ tells the application of its end only after that. So the signal itself has to be
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+from charter_otel.aio import spawn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 """What asks a server to stop."""
@@ -55,39 +57,87 @@ class ShutdownSignal:
             self._waiting.discard(future)
 
 
+async def nothing() -> None:
+    """Wait for nothing."""
+
+
 @contextmanager
-def on_signals(callback: Callable[[], None]) -> Iterator[None]:
+def on_signals(
+    callback: Callable[[], None], finish: Callable[[], Awaitable[None]] = nothing
+) -> Iterator[None]:
     """Call back in the running event loop when a signal asks the server to stop.
 
-    The server's own handler runs as before. Where the signals are nobody's, or this is not the
-    main thread, there is nothing to hear and nothing is installed.
+    The server's own handler runs once ``finish`` is done, or at the next signal. Where the signals
+    are nobody's, or this is not the main thread, there is nothing to hear and nothing is installed.
+
+    Args:
+        callback: Called at once.
+        finish: What is to be done before the server's own handler runs.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    restore = [_chain(number, callback) for number in SIGNALS]
+    stopping = _Stopping(callback, finish)
+    restore = [stopping.hear(number) for number in SIGNALS]
     try:
         yield
     finally:
+        stopping.end()
         for restore_handler in restore:
             restore_handler()
 
 
-def _chain(number: signal.Signals, callback: Callable[[], None]) -> Callable[[], None]:
-    previous = signal.getsignal(number)
-    if not callable(previous):
-        return lambda: None
-    loop = asyncio.get_running_loop()
+class _Stopping:
+    """What happens between a signal and the server's own handler for it."""
 
-    def handle(received: int, frame: FrameType | None) -> None:
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(callback)
-        previous(received, frame)
+    def __init__(self, callback: Callable[[], None], finish: Callable[[], Awaitable[None]]) -> None:
+        self._callback = callback
+        self._finish = finish
+        self._loop = asyncio.get_running_loop()
+        self._heard = False
+        self._stop: Callable[[], object] | None = None
+        """Runs the server's own handler; None where that is not to be run, or was."""
+        self._task: asyncio.Task[None] | None = None
 
-    def restore() -> None:
-        # Whoever has put a handler on top of ours still needs it.
-        if signal.getsignal(number) is handle:
-            signal.signal(number, previous)
+    def hear(self, number: signal.Signals) -> Callable[[], None]:
+        """Put a handler on top of the present one, and return what puts that back."""
+        previous = signal.getsignal(number)
+        if not callable(previous):
+            return lambda: None
 
-    signal.signal(number, handle)
-    return restore
+        def handle(received: int, frame: FrameType | None) -> None:
+            again, self._heard = self._heard, True
+            if again or self._loop.is_closed():
+                previous(received, frame)
+            else:
+                self._loop.call_soon_threadsafe(self._begin, lambda: previous(received, frame))
+
+        def restore() -> None:
+            # Whoever has put a handler on top of ours still needs it.
+            if signal.getsignal(number) is handle:
+                signal.signal(number, previous)
+
+        signal.signal(number, handle)
+        return restore
+
+    def end(self) -> None:
+        """Finish nothing any more: the server stops."""
+        if self._task is not None:
+            self._task.cancel()
+        self._hand_on()
+
+    def _begin(self, stop: Callable[[], object]) -> None:
+        self._callback()
+        self._stop = stop
+        self._task = spawn(self._run(), "charter-release")
+
+    async def _run(self) -> None:
+        try:
+            await self._finish()
+        finally:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        stop, self._stop = self._stop, None
+        if stop is not None:
+            stop()

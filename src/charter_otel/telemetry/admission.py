@@ -12,6 +12,7 @@ from charter_otel.charter import ROBOT_ID_RULE, is_robot_id
 from charter_otel.telemetry.extension import REFUSAL
 from charter_otel.telemetry.gateway import Gateway
 from charter_otel.telemetry.origins import is_foreign
+from charter_otel.telemetry.returning import seconds_to_return
 from charter_otel.tokens import InvalidToken, Token, verify
 
 BEARER_SUBPROTOCOL = "bearer."
@@ -84,6 +85,8 @@ class Refusal(NamedTuple):
     status: int
     title: str
     detail: str
+    retry_after: int | None = None
+    """Seconds after which the robot may come back."""
 
 
 FAILED = Refusal(
@@ -118,7 +121,8 @@ def _check_rate(gateway: Gateway, address: str | None) -> Refusal | None:
         429,
         "Too Many Requests",
         f"More than {gateway.handshakes.per_second} handshakes a second come from your address; "
-        "wait a moment and try again.",
+        "come back after the seconds of Retry-After.",
+        seconds_to_return(1, gateway.herd.refused()),
     )
 
 
@@ -136,18 +140,18 @@ def _check_request(gateway: Gateway, request: Request) -> Refusal | None:
 
 def _check_capacity(gateway: Gateway, robot_id: str) -> Refusal | None:
     if gateway.closing:
-        return Refusal(
-            "shutting_down", 503, "Service Unavailable", "The service is shutting down; try again."
-        )
+        detail = "The service is shutting down; another instance may take you."
+        return _unavailable(gateway, "shutting_down", detail, at_least=1)
     others = len(gateway.connections) - (gateway.connections.current(robot_id) is not None)
     if others >= gateway.limits.max_connections:
-        return Refusal(
-            "too_many_connections",
-            503,
-            "Service Unavailable",
-            f"All {gateway.limits.max_connections} connections are taken; try again later.",
-        )
+        detail = f"All {gateway.limits.max_connections} connections are taken; come back later."
+        return _unavailable(gateway, "too_many_connections", detail, at_least=5)
     return None
+
+
+def _unavailable(gateway: Gateway, outcome: str, detail: str, *, at_least: int) -> Refusal:
+    retry_after = seconds_to_return(at_least, gateway.herd.refused())
+    return Refusal(outcome, 503, "Service Unavailable", detail, retry_after)
 
 
 def _check_token(gateway: Gateway, request: Request) -> Token | Refusal:

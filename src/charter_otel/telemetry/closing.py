@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, CloseReason
+from charter_otel.telemetry.returning import seconds_to_return
 
 CODES: dict[CloseReason, int] = {
     CloseReason.HEARTBEAT_TIMEOUT: 4408,
@@ -27,6 +28,9 @@ CLOSED_BY = "charter.closed_by"
 ASGI has no word for it, so another server's messages are read for what they betray.
 """
 ROBOT, SERVICE = "robot", "service"
+
+_OTHERS_ARE_THERE = 0.5
+"""Seconds after which a robot that is released may come back: to another instance, as a rule."""
 
 _SERVER_CODES = {
     CODES[CloseReason.RATE_LIMITED]: CloseReason.RATE_LIMITED,
@@ -63,6 +67,18 @@ def classify(disconnect: Mapping[str, Any]) -> CloseReason:
 def _is_a_parser_s(code: int, told: str) -> bool:
     """Return whether uvicorn's parser closed: it says why, but for text that is not UTF-8."""
     return code in _PARSERS_CODES and (bool(told) or code == 1007)  # noqa: PLR2004
+
+
+def close_text(reason: CloseReason, herd: float) -> str:
+    """Return the text of a close frame: the reason, and after a shutdown when to come back.
+
+    Args:
+        reason: Why the service closes.
+        herd: Robots that are told the same now.
+    """
+    if CODES.get(reason) != CODES[CloseReason.SERVER_SHUTDOWN]:
+        return reason.value
+    return f"{reason.value}; come back in {seconds_to_return(_OTHERS_ARE_THERE, herd)} s"
 
 
 def is_expected(reason: CloseReason) -> bool:

@@ -6,6 +6,7 @@ from charter_otel.telemetry.cluster.local import LocalPresence
 from charter_otel.telemetry.connections import Connections
 from charter_otel.telemetry.fleet import Fleet
 from charter_otel.telemetry.handshakes import HandshakeRate
+from charter_otel.telemetry.returning import Herd
 
 MAX_HANDSHAKES_PER_SECOND = 2_000
 """About what one core can do, so that a fleet behind one address may come back all at once."""
@@ -48,6 +49,10 @@ class Gateway:
     """Secrets that robots' tokens may be signed with; without any, robots need no token."""
     closing: bool = False
     """Set when the service stops: no new connections."""
+    herd: Herd = field(default_factory=Herd)
+    """Robots that were refused and will come back."""
+    released: float = 0.0
+    """Robots that the service releases in a second while it stops."""
     instances: LocalPresence = field(init=False)
     """The other instances; none, until the service knows of some."""
 

@@ -13,8 +13,6 @@ _HEADERS = {
     401: [(b"www-authenticate", b"Bearer")],
     405: [(b"allow", b"GET")],
     426: [(b"upgrade", b"websocket"), (b"sec-websocket-version", b"13")],
-    429: [(b"retry-after", b"1")],
-    503: [(b"retry-after", b"5")],
 }
 
 
@@ -43,6 +41,7 @@ def headers_of(refusal: Refusal, body: bytes) -> list[tuple[bytes, bytes]]:
         (b"content-length", b"%d" % len(body)),
         (b"connection", b"close"),
         *_HEADERS.get(refusal.status, ()),
+        *([] if refusal.retry_after is None else [(b"retry-after", b"%d" % refusal.retry_after)]),
     ]
 
 

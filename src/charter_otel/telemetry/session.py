@@ -12,7 +12,7 @@ from litestar.exceptions import LitestarException
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry import frames
 from charter_otel.telemetry.admission import Refusal, check_token
-from charter_otel.telemetry.closing import CODES, classify
+from charter_otel.telemetry.closing import CODES, classify, close_text
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.extension import DIRECT, Direct
 from charter_otel.telemetry.fleet import Robot
@@ -116,9 +116,8 @@ class Session:
                 return self._verdict
 
     def _take_directly(self, data: str | bytes) -> str | None:
-        """Take one frame; what comes after the verdict changes nothing any more."""
-        before = self._verdict
-        if before is not None:
+        """Take one frame; what comes after the end changes nothing any more."""
+        if self.connection.ending is not None:
             return None
         answer = self._take(data)
         if self._verdict is not None:
@@ -130,8 +129,9 @@ class Session:
         code = CODES.get(reason)
         if code is None:
             return
+        told = close_text(reason, self._gateway.released)
         with contextlib.suppress(OSError, RuntimeError, LitestarException):
-            await asyncio.wait_for(self._socket.close(code, reason.value), CLOSE_TIMEOUT)
+            await asyncio.wait_for(self._socket.close(code, told), CLOSE_TIMEOUT)
 
     def _take(self, data: str | bytes) -> str | None:
         """Take one frame, and return the answer to it, if any."""
