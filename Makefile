@@ -20,7 +20,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lowest newest bare chaos lint bench profile scale fuzz sbom audit format generate \
+.PHONY: mutants help demo test quick lowest newest bare chaos lint bench profile scale fuzz sbom audit format generate \
   pictures collector pins clean
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo "make profile    whose code takes the time in the rows that miss their target; ROWS=get for some"
 	@echo "make scale      what an instance costs here, and what fleets take by that"
 	@echo "make fuzz       searches for input that breaks something; SECONDS=600 for so long"
+	@echo "make mutants    how many small faults the tests notice; COUNT=400 SEED=2 ROOMS=consumers/audit"
 	@echo "make sbom       renews the software bill of materials, src/sbom.cdx.json"
 	@echo "make audit      known weaknesses of what is pinned; ADVISORIES=copy of a database, offline"
 	@echo "make format     formats the code"
@@ -99,6 +100,10 @@ scale: $(READY)
 fuzz: $(VENV)/.fuzz
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(SECONDS)
 	@$(BIN)/python -m pytest tests/fuzz -q
+
+# COUNT, SEED, ROOMS and JOBS reach it through the environment; each fault takes some seconds.
+mutants: $(READY)
+	@PYTHONPATH=tests $(BIN)/python -m mutants
 
 # Of the runtime dependencies alone, in the versions that are pinned, with what only the oldest Python needs.
 # The wheel brings it along.
