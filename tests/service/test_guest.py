@@ -351,3 +351,45 @@ def test_a_sink_of_the_app_s_own_gets_the_events() -> None:
     with client(place, sinks={"list": lambda emission: got.append(emission.event)}) as app:
         app.post("/orders/o-1")
     assert "orders.order_placed" in [event.type for event in got]
+
+
+PAGE = "https://fleet.example"
+PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "GET"}
+
+
+@pytest.fixture
+def shared() -> Iterator[TestClient[Litestar]]:
+    """Run an app with a secret whose answers the pages of one origin may read."""
+    settings = Settings(
+        auth_secret=SECRET, allowed_origins=(PAGE,), aggregation_interval=SLOW, event_stream="none"
+    )
+    with client(own_health, settings=settings) as app:
+        yield app
+
+
+@pytest.mark.parametrize("path", ["/api/events", "/api/events/stream", "/api/metrics/missions"])
+def test_a_preflight_comes_before_the_guards(shared: TestClient[Litestar], path: str) -> None:
+    """A browser asks without a token whether a page may ask with one."""
+    answer = shared.options(path, headers=PREFLIGHT)
+    assert answer.status_code == 204
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert "authorization" in answer.headers["access-control-allow-headers"].lower()
+    assert "POST" in answer.headers["access-control-allow-methods"]
+
+
+def test_an_allowed_page_reads_answers_and_errors(shared: TestClient[Litestar]) -> None:
+    """The answer says whose pages may read it; it is that origin, and no other's."""
+    answer = shared.get("/api/telemetry/info", headers={"Origin": PAGE})
+    assert answer.status_code == 401
+    assert answer.headers["access-control-allow-origin"] == PAGE
+    assert answer.headers["vary"] == "Origin"
+    foreign = shared.get("/api/telemetry/info", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in foreign.headers
+    refused = shared.options("/api/events", headers={**PREFLIGHT, "Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in refused.headers
+
+
+def test_the_app_s_own_routes_are_not_opened(shared: TestClient[Litestar]) -> None:
+    """The setting is about the plugin's routes."""
+    answer = shared.get("/healthz", headers={"Origin": PAGE})
+    assert "access-control-allow-origin" not in answer.headers

@@ -7,7 +7,7 @@ from litestar import Router
 from litestar.config.app import AppConfig
 from litestar.di import Provide
 from litestar.plugins import InitPlugin
-from litestar.types import Guard
+from litestar.types import Guard, Middleware
 from litestar.utils.path import normalize_path
 
 from charter_otel.consumers import Consumer
@@ -22,6 +22,7 @@ from charter_otel.service.board import (
     traces_router,
 )
 from charter_otel.service.consumers import consumers_router
+from charter_otel.service.cors import CrossOrigin
 from charter_otel.service.embedding import AppContext, taken_paths
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import guard_writes, may, origin_guard, scope_guard
@@ -125,11 +126,17 @@ class CharterPlugin(InitPlugin):
             Router(
                 self.path,
                 route_handlers=list(self._routers(taken)),
+                middleware=self._cross_origin(app_config),
                 # The app's own errors are the app's own matter.
                 exception_handlers=exception_handlers(),
             )
         )
         return app_config
+
+    def _cross_origin(self, app_config: AppConfig) -> list[Middleware]:
+        """Return what answers cross-origin requests, unless the app does that itself."""
+        origins = self.settings.allowed_origins
+        return [CrossOrigin(origins)] if origins and app_config.cors_config is None else []
 
     def _dependencies(self) -> dict[str, Provide]:
         runtime = self.runtime

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,9 @@ from charter_otel.thresholds import VARIABLE, Thresholds, from_environment
 PREFIX = "CHARTER_"
 """What the name of each variable starts with."""
 
+
+_NEARLY = 0.9
+"""How alike two names are of which one is a misspelling, as `difflib` measures it."""
 
 _SECRETS = ("auth_secret", "auth_secret_previous", "pagerduty_routing_key")
 _LISTS = ("allowed_origins", "consumers")
@@ -86,6 +90,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level that is written."""
 
+    def __post_init__(self) -> None:
+        """Check what a program gives as what the environment gives is checked.
+
+        Raises:
+            SettingError: A value is wrong; the text names it and what is right.
+        """
+        for field in msgspec.structs.fields(Settings):
+            _check_given(field, getattr(self, field.name))
+
     @property
     def secrets(self) -> tuple[str, ...]:
         """The secrets that tokens may be signed with, the current one first."""
@@ -105,15 +118,51 @@ def load(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings from the environment.
 
     Raises:
-        SettingError: A value is wrong.
+        SettingError: A value is wrong, or the name of a variable is misspelt.
     """
     environment = os.environ if environment is None else environment
+    _refuse_misspelt(environment)
     values = {
         field.name: _convert(field, environment[variable])
         for field in msgspec.structs.fields(Settings)
         if environment.get(variable := PREFIX + field.name.upper(), "") != ""
     }
     return Settings(**values)
+
+
+def _check_given(field: msgspec.structs.FieldInfo, value: Any) -> None:
+    """Check a value that is no longer text."""
+    try:
+        if field.name == "event_stream":
+            parse(value)
+        else:
+            # Thresholds check themselves, and a path has no other form.
+            if field.name not in ("thresholds", "state_dir"):
+                msgspec.convert(value, field.type)
+            if value:
+                _check(field.name, value if isinstance(value, str) else "", value)
+    except ValueError as error:
+        secret = field.name in (*_SECRETS, "event_stream")
+        right = _RIGHT.get(field.name) or _right(field.type)
+        raise SettingError(
+            f"Settings({field.name}={'***' if secret else repr(value)}) is wrong: "
+            f"{error if field.name == 'event_stream' else f'use {right}'}"
+        ) from error
+
+
+def _refuse_misspelt(environment: Mapping[str, str]) -> None:
+    """Refuse a variable whose name is nearly that of a setting.
+
+    Other programs' variables may begin with the prefix too, Kubernetes' for a service, say.
+
+    Raises:
+        SettingError: The text names the variable and the setting.
+    """
+    known = {PREFIX + field.name.upper() for field in msgspec.structs.fields(Settings)}
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            for meant in get_close_matches(name, known, n=1, cutoff=_NEARLY):
+                raise SettingError(f"{name} is not a setting: use {meant}, or remove it")
 
 
 def _convert(field: msgspec.structs.FieldInfo, text: str) -> Any:

@@ -2,7 +2,11 @@
 
 import pytest
 
+from charter_otel.otel import build
+from charter_otel.otel.sdk import exporters
+from charter_otel.otel.sdk.sessions import CertifiedSession
 from charter_otel.otel.sdk.variables import check
+from charter_otel.testing import Capture
 
 
 def test_none_need_be_set() -> None:
@@ -68,3 +72,127 @@ def test_a_password_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="OTEL_EXPORTER_OTLP_ENDPOINT") as raised:
         check()
     assert "hunter2" not in str(raised.value)
+
+
+CERTIFICATE = __file__
+"""A file that can be read; nothing is connected to."""
+
+TABLE: dict[str, tuple[str, str, str]] = {
+    # variable: a right value, an edge, a wrong one
+    "OTEL_SDK_DISABLED": ("true", "FALSE", "yes"),
+    "OTEL_RESOURCE_ATTRIBUTES": ("site=a,line=2", "site=", "site"),
+    "OTEL_TRACES_SAMPLER": ("always_on", "ALWAYS_OFF", "never"),
+    "OTEL_TRACES_SAMPLER_ARG": ("0.5", "0", "-1"),
+    "OTEL_PROPAGATORS": ("tracecontext", "none", "carrier-pigeon"),
+    "OTEL_BSP_SCHEDULE_DELAY": ("5000", "1", "0"),
+    "OTEL_BSP_EXPORT_TIMEOUT": ("30000", "1", "-5"),
+    "OTEL_BSP_MAX_QUEUE_SIZE": ("2048", "1", "1e3"),
+    "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": ("512", "2048", "2049"),
+    "OTEL_BLRP_SCHEDULE_DELAY": ("1000", "1", ""),
+    "OTEL_BLRP_EXPORT_TIMEOUT": ("30000", "1", "x"),
+    "OTEL_BLRP_MAX_QUEUE_SIZE": ("2048", "1", "0"),
+    "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": ("512", "1", "4096"),
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": ("128", "0", "-1"),
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": ("1024", "unset", "long"),
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": ("128", "0", "many"),
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": ("128", "0", "many"),
+    "OTEL_LOGRECORD_ATTRIBUTE_COUNT_LIMIT": ("128", "0", "many"),
+    "OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT": ("128", "unset", "1.5"),
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": ("128", "0", "many"),
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": ("128", "unset", "many"),
+    "OTEL_SPAN_EVENT_COUNT_LIMIT": ("128", "0", "many"),
+    "OTEL_SPAN_LINK_COUNT_LIMIT": ("128", "0", "many"),
+    "OTEL_METRIC_EXPORT_INTERVAL": ("60000", "0.5", "0"),
+    "OTEL_METRIC_EXPORT_TIMEOUT": ("30000", "1", "nan"),
+    "OTEL_METRICS_EXEMPLAR_FILTER": ("trace_based", "always_off", "TRACE_BASED"),
+    "OTEL_EXPORTER_OTLP_ENDPOINT": ("http://127.0.0.1:4318", "https://[::1]:4318", "collector"),
+    "OTEL_EXPORTER_OTLP_HEADERS": ("api-key=a%20b", "a=,b=c", "hunter2"),
+    "OTEL_EXPORTER_OTLP_TIMEOUT": ("10000", "2.5", "10s"),
+    "OTEL_EXPORTER_OTLP_COMPRESSION": ("gzip", "gzip", "brotli"),
+    "OTEL_EXPORTER_OTLP_INSECURE": ("true", "False", "1"),
+    "OTEL_EXPORTER_OTLP_CERTIFICATE": (CERTIFICATE, CERTIFICATE, "/nowhere/ca.pem"),
+    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": (CERTIFICATE, CERTIFICATE, "/nowhere/client.pem"),
+    "OTEL_EXPORTER_OTLP_CLIENT_KEY": ("", "", CERTIFICATE),
+    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": ("delta", "LOWMEMORY", "both"),
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": (
+        "explicit_bucket_histogram",
+        "base2_exponential_bucket_histogram",
+        "summary",
+    ),
+    "OTEL_CONFIG_FILE": ("", "", "/etc/otel/config.yaml"),
+}
+"""The variables of the SDK's own list, one by one."""
+
+
+@pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
+@pytest.mark.parametrize("variable", TABLE)
+def test_each_variable_of_the_standard(
+    variable: str, protocol: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right value and an edge start the service, over both protocols; a wrong one is named."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
+    right, edge, wrong = TABLE[variable]
+    for value in (right, edge):
+        monkeypatch.setenv(variable, value)
+        check()
+    if not wrong or (variable, protocol) == ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc"):
+        return  # gRPC's exporter takes a host alone, too
+    monkeypatch.setenv(variable, wrong)
+    with pytest.raises(ValueError, match=f"^{variable}=") as raised:
+        check()
+    assert ("***" if variable.endswith("HEADERS") else repr(wrong)) in str(raised.value)
+
+
+@pytest.mark.parametrize("compression", ["deflate", "none"])
+def test_compression_goes_by_the_protocol(
+    compression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The exporter over gRPC knows gzip only, that over HTTP more."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", compression)
+    check()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    with pytest.raises(ValueError, match="over grpc: use gzip"):
+        check()
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"), [("", 3.0), ("2.5", 2.5), ("99", 99.0), ("100", 0.1), ("10000", 10.0)]
+)
+def test_a_timeout_is_in_the_standard_s_unit(
+    given: str, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Milliseconds; a number below a hundred is the seconds that the SDK documents."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", given)
+    assert exporters._timeout("traces") == seconds
+
+
+@pytest.mark.parametrize("queue", ["256", "1", "2048"])
+async def test_a_small_queue_starts(queue: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A queue smaller than the SDK's batch is a queue with smaller batches."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    for processor in ("BSP", "BLRP"):
+        monkeypatch.setenv(f"OTEL_{processor}_MAX_QUEUE_SIZE", queue)
+    providers = build()
+    await providers.shutdown(0.1)
+
+
+async def test_what_nothing_follows_is_said(
+    charter_capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A variable of the standard that the SDK for Python leaves alone is named at the start."""
+    monkeypatch.setenv("OTEL_LOG_LEVEL", "debug")
+    await build().shutdown(0.1)
+    assert [line["variable"] for line in charter_capture.lines if "variable" in line] == [
+        "OTEL_LOG_LEVEL"
+    ]
+
+
+def test_the_exporter_s_certificate_goes_before_the_environment_s(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`REQUESTS_CA_BUNDLE` does not replace what the standard's variable names."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/somewhere/else.pem")
+    session = CertifiedSession()
+    session.verify = CERTIFICATE
+    merged = session.merge_environment_settings("https://collector.example", {}, None, None, None)
+    assert merged["verify"] == CERTIFICATE

@@ -9,6 +9,7 @@ counts the drops of a full queue together; 1.45 does not.
 """
 
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Sized
@@ -19,6 +20,9 @@ from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExp
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+
+_BATCH = 512
+"""Items of a batch, unless a variable says otherwise."""
 
 TOLD_EVERY = 1.0
 """Seconds between two times that drops are told."""
@@ -66,11 +70,26 @@ class Overflow:
             self._metrics.drop_items(count)
 
 
+def batch_size(processor: str, queue: int | None = None) -> int | None:
+    """Return the batch size where the SDK's own default would not fit into the queue, else None.
+
+    Args:
+        processor: ``BSP`` or ``BLRP``, as the variables have it.
+        queue: Items that the queue holds, unless a variable says it.
+    """
+    if os.environ.get(f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE", "").strip():
+        return None
+    size = queue or int(os.environ.get(f"OTEL_{processor}_MAX_QUEUE_SIZE", "").strip() or _BATCH)
+    return min(_BATCH, size)
+
+
 class BatchSpans(BatchSpanProcessor):
     """The SDK's `BatchSpanProcessor`; while its queue is full, it keeps the oldest spans."""
 
     def __init__(self, exporter: SpanExporter, *, meter_provider: MeterProvider) -> None:
-        super().__init__(exporter, meter_provider=meter_provider)
+        super().__init__(
+            exporter, meter_provider=meter_provider, max_export_batch_size=batch_size("BSP")
+        )
         self._overflow = Overflow(self._batch_processor)
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -95,7 +114,12 @@ class BatchRecords(BatchLogRecordProcessor):
         max_queue_size: int | None,
         meter_provider: MeterProvider,
     ) -> None:
-        super().__init__(exporter, max_queue_size=max_queue_size, meter_provider=meter_provider)
+        super().__init__(
+            exporter,
+            max_queue_size=max_queue_size,
+            max_export_batch_size=batch_size("BLRP", max_queue_size),
+            meter_provider=meter_provider,
+        )
         self._overflow = Overflow(self._batch_processor)
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:

@@ -10,10 +10,15 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
+from charter_otel.otel.sdk.sessions import CertifiedSession
+
 Signal = Literal["traces", "metrics", "logs"]
 
 TIMEOUT = 3.0
 """Seconds that one export takes at most, retries included, unless a variable says otherwise."""
+
+_FIRST_MILLISECONDS = 100
+"""From here on a timeout is in milliseconds."""
 
 _CLASSES: dict[Signal, tuple[str, str, str]] = {
     "traces": (
@@ -88,8 +93,10 @@ def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> An
     exporter = getattr(
         import_module(f"opentelemetry.exporter.otlp.proto.{transport}.{module}"), name
     )
-    reporting = {"meter_provider": meter_provider} if meter_provider else {}
-    return exporter(timeout=_timeout(signal), **reporting)
+    options: dict[str, Any] = {"meter_provider": meter_provider} if meter_provider else {}
+    if transport == "http":
+        options["session"] = CertifiedSession()
+    return exporter(timeout=_timeout(signal), **options)
 
 
 def _wanted(signal: Signal) -> str:
@@ -97,12 +104,12 @@ def _wanted(signal: Signal) -> str:
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return "none"
     named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
-    endpoint = _variable(signal, "ENDPOINT")
+    endpoint = variable(signal, "ENDPOINT")
     return named or ("otlp" if endpoint else "none")
 
 
 def _transport(signal: Signal) -> str:
-    protocol = _variable(signal, "PROTOCOL") or "http/protobuf"
+    protocol = variable(signal, "PROTOCOL") or "http/protobuf"
     if protocol not in _PROTOCOLS:
         known = " or ".join(_PROTOCOLS)
         raise ValueError(
@@ -111,10 +118,16 @@ def _transport(signal: Signal) -> str:
     return _PROTOCOLS[protocol]
 
 
-def _timeout(signal: Signal) -> float | None:
-    return None if _variable(signal, "TIMEOUT") else TIMEOUT
+def _timeout(signal: Signal) -> float:
+    """Return the seconds of an export; the standard has milliseconds, the SDK documents seconds.
+
+    No export waits for minutes, and none ends within a tenth of a second: the number says which.
+    """
+    given = float(variable(signal, "TIMEOUT") or TIMEOUT)
+    return given / 1000 if given >= _FIRST_MILLISECONDS else given
 
 
-def _variable(signal: Signal, name: str) -> str:
+def variable(signal: Signal, name: str) -> str:
+    """Return a variable of the exporter of a signal, or that of all signals."""
     general = os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
     return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", "") or general

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import structlog
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import (
     Counter,
@@ -24,8 +25,11 @@ from opentelemetry.util.types import AttributeValue
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.sdk import exporters
 from charter_otel.otel.sdk.batching import BatchRecords, BatchSpans
+from charter_otel.otel.sdk.variables import check, unused
 from charter_otel.otel.sdk.workarounds import HashedResource, UnreadMeterProvider, no_exemplars
 from charter_otel.otel.span_events import EventToSpanEventBridge
+
+log = structlog.get_logger(__name__)
 
 SERVICE_NAME = "charter-otel"
 """``service.name``, unless the environment says otherwise."""
@@ -99,8 +103,11 @@ def build(
         log_processors: Processors beside the exporter's and the span event bridge.
 
     Raises:
-        ValueError: A variable names a protocol or an exporter that there is none of.
+        ValueError: A standard variable is wrong.
     """
+    check()
+    for name in unused():
+        log.warning("a variable has no effect here", variable=name)
     os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
     resource = make_resource(service_name, service_version)
     meter_provider = _meter_provider(resource, metric_readers)

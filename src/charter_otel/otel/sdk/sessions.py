@@ -1,0 +1,27 @@
+"""A session of requests in which the exporter's certificate goes before the environment's."""
+
+from typing import Any
+
+import requests
+
+
+class CertifiedSession(requests.Session):
+    """Keeps the CA file that the exporter was given.
+
+    requests lets ``REQUESTS_CA_BUNDLE`` replace what a session was told, so that
+    ``OTEL_EXPORTER_OTLP_CERTIFICATE`` would have no effect on a machine that has both.
+    """
+
+    def merge_environment_settings(
+        self,
+        url: str,
+        proxies: dict[str, str] | None,
+        stream: bool | None,
+        verify: bool | str | None,
+        cert: str | tuple[str, str] | None,
+    ) -> dict[str, Any]:
+        """Return the settings of a request, with the session's own CA file where it has one."""
+        merged = super().merge_environment_settings(url, proxies, stream, verify, cert)
+        if isinstance(self.verify, str):
+            merged["verify"] = self.verify
+        return merged
