@@ -228,6 +228,23 @@ async def test_the_api_has_a_page_without_another_host(page: Tab) -> None:
         assert page.complaints == []
 
 
+async def test_robots_in_trouble_are_one_click_away(page: Tab) -> None:
+    """A low battery stands in the row and in the number beside the choice."""
+    low = READING.replace("78.0", "11")
+    async with (
+        board(page) as url,
+        connect(f"{websocket(url)}picker-7") as robot,
+        connect(f"{websocket(url)}picker-8") as other,
+    ):
+        await robot.send(low)
+        await other.send(READING)
+        await page.goto(url)
+        await page.until("document.getElementById('trouble').innerText === '1'")
+        await page.evaluate("document.querySelector('input[value=trouble]').click()")
+        await page.sees("1 of 2 robots")
+        await page.sees("low battery")
+
+
 async def test_an_outage_of_a_dependency_is_told(page: Tab) -> None:
     """A degraded dependency stands at the top, with the moment since when."""
     with service(CHARTER_EVENT_STREAM="redis://127.0.0.1:1/0") as running:

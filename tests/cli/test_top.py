@@ -61,6 +61,7 @@ def look(robots: int = 3, **changes: Any) -> Look:
             "jobs": [job],
             "emitted": {},
             "marks": MARKS,
+            "trouble": {"low_battery": 2},
         },
         ready={"status": "ready", "dependencies": {}, **changes},
         robots={

@@ -104,7 +104,15 @@ def _head(look: Look) -> RenderableType:
     title = Text.assemble(("charter-otel top", "bold"), f"  {printable(look.url)}  ")
     title.append(status, _TONES.get(status, "bold red"))
     clock = time.strftime("%H:%M:%SZ", time.gmtime(look.now))
-    last = Text(f"left: {reasons}" if reasons else "nobody has left", "dim")
+    trouble = "  ".join(
+        f"{count:,} {printable(name)}" for name, count in board["trouble"].items() if count
+    )
+    last = Text.assemble(
+        (f"left: {reasons}" if reasons else "nobody has left", "dim"),
+        (f"   in trouble: {trouble}" if trouble else "", "yellow"),
+        no_wrap=True,
+        overflow="ellipsis",
+    )
     return Panel(
         Group(numbers, last, _state(look)),
         title=title,

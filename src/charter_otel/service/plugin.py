@@ -35,6 +35,7 @@ from charter_otel.service.settings import Settings, load
 from charter_otel.streams import EventStream
 from charter_otel.telemetry import telemetry_router
 from charter_otel.telemetry.cluster import LocalPresence
+from charter_otel.telemetry.conditions import Conditions
 
 Routes = Literal["robots", "missions", "events", "consumers", "board", "documents", "health"]
 """A group of the plugin's routes."""
@@ -186,6 +187,7 @@ class CharterPlugin(InitPlugin):
         return Source(
             get_robots=lambda: gateway.instances,
             get_connections=lambda: len(gateway.connections),
+            get_conditions=Conditions(gateway.fleet).look,
             thresholds=gateway.fleet.thresholds,
             grafana_url=self.settings.grafana_url,
             recent_spans=self.settings.recent_spans,

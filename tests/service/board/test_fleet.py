@@ -28,22 +28,36 @@ def ids(robots: list[Any]) -> list[str]:
 
 def test_counts() -> None:
     """Robots are counted by how they stand, those that left by their reasons, the most first."""
-    counts = Listing(ROBOTS).counts
+    counts = Listing(ROBOTS, {}).counts
     assert counts == FleetCounts(5, 2, 3, {"heartbeat_timeout": 2, "client_disconnect": 1})
     assert next(iter(counts.reasons)) == "heartbeat_timeout"
 
 
 def test_who_left_last_comes_first() -> None:
     """By default what an operator looks for stands at the top."""
-    found = Listing(ROBOTS).find("", "all", "attention")
+    found = Listing(ROBOTS, {}).find("", "all", "attention")
     assert ids(found) == ["lift-2", "lift-3", "lift-1", "Picker-1", "picker-2"]
 
 
 def test_search_ignores_case() -> None:
     """A part of the id finds the robot, however it is written."""
-    assert ids(Listing(ROBOTS).find("PICKER", "all", "connected")) == ["Picker-1", "picker-2"]
-    assert ids(Listing(ROBOTS).find("-1", "offline", "robot_id")) == ["lift-1"]
-    assert ids(Listing(ROBOTS).find("", "online", "last_seen")) == ["picker-2", "Picker-1"]
+    assert ids(Listing(ROBOTS, {}).find("PICKER", "all", "connected")) == ["Picker-1", "picker-2"]
+    assert ids(Listing(ROBOTS, {}).find("-1", "offline", "robot_id")) == ["lift-1"]
+    assert ids(Listing(ROBOTS, {}).find("", "online", "last_seen")) == ["picker-2", "Picker-1"]
+
+
+def test_robots_in_trouble() -> None:
+    """Those in any condition that somebody should look into; being offline is none."""
+    conditions = {"offline": ["lift-3"], "low_battery": ["picker-2"], "lost": ["lift-1"]}
+    listing = Listing(ROBOTS, conditions)
+    assert ids(listing.find("", "trouble", "attention")) == ["lift-1", "picker-2"]
+    assert listing.conditions("picker-2") == ["low_battery"]
+    assert {name: len(found) for name, found in listing.trouble.items()} == {
+        "low_battery": 1,
+        "high_cpu": 0,
+        "flapping": 0,
+        "lost": 1,
+    }
 
 
 class SlowRobots:
@@ -66,7 +80,7 @@ class SlowRobots:
 async def test_listing_takes_a_small_part_of_the_time_at_most() -> None:
     """Whoever asks again soon gets the same listing; a slow one is good for longer."""
     robots = SlowRobots()
-    view = FleetView(lambda: robots, clock=lambda: robots.now)
+    view = FleetView(lambda: robots, dict, clock=lambda: robots.now)
     first = await view.listing()
     robots.now += FRESH_FOR
     assert await view.listing() is first

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from msgspec import Struct
@@ -14,7 +14,13 @@ Presence = Mapping[str, Any]
 Sort = Literal["attention", "robot_id", "last_seen", "connected"]
 """Orders of the robots: those that left last first, by name, by last frame, by connection."""
 
-Wanted = Literal["all", "online", "offline"]
+Wanted = Literal["all", "online", "offline", "trouble"]
+
+TROUBLE = ("low_battery", "high_cpu", "flapping", "lost")
+"""The conditions that somebody should look into, as the metrics count them."""
+
+Conditions = Mapping[str, Collection[str]]
+"""Ids of the robots in each condition, on this instance."""
 
 FRESH_FOR = 0.5
 """Seconds for which a listing is good at least."""
@@ -48,9 +54,11 @@ class Listing:
 
     Args:
         robots: The presence of each.
+        conditions: The ids of those that are in trouble.
     """
 
-    def __init__(self, robots: Sequence[Presence]) -> None:
+    def __init__(self, robots: Sequence[Presence], conditions: Conditions) -> None:
+        self.trouble = {name: frozenset(conditions.get(name, ())) for name in TROUBLE}
         self.by_id = {robot["robot_id"]: robot for robot in robots}
         offline = [robot for robot in robots if robot["status"] != "online"]
         reasons = Counter(str(robot["last_reason"]) for robot in offline)
@@ -60,10 +68,16 @@ class Listing:
         self._robots = robots
         self._orders: dict[Sort, list[Presence]] = {}
 
+    def conditions(self, robot_id: str) -> list[str]:
+        """Return what is wrong with a robot."""
+        return [name for name, ids in self.trouble.items() if robot_id in ids]
+
     def find(self, search: str, status: Wanted, sort: Sort) -> list[Presence]:
         """Return the robots with the text in their ids, in an order."""
         robots = self._order(sort)
-        if status != "all":
+        if status == "trouble":
+            robots = [robot for robot in robots if self.conditions(robot["robot_id"])]
+        elif status != "all":
             robots = [robot for robot in robots if robot["status"] == status]
         if search:
             text = search.casefold()
@@ -81,18 +95,21 @@ class FleetView:
 
     Args:
         get_robots: Returns what knows the robots.
+        get_conditions: Returns what is wrong with which of them.
         clock: Returns seconds of a monotonic clock.
     """
 
     def __init__(
         self,
         get_robots: Callable[[], Robots],
+        get_conditions: Callable[[], Conditions],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._get_robots = get_robots
+        self._get_conditions = get_conditions
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._listing = Listing(())
+        self._listing = Listing((), {})
         self._good_until = float("-inf")
 
     async def listing(self) -> Listing:
@@ -100,7 +117,8 @@ class FleetView:
         async with self._lock:
             begun = self._clock()
             if begun >= self._good_until:
-                self._listing = Listing(await self._get_robots().robots())
+                robots = await self._get_robots().robots()
+                self._listing = Listing(robots, self._get_conditions())
                 ended = self._clock()
                 self._good_until = ended + max(FRESH_FOR, _WORTH * (ended - begun))
             return self._listing

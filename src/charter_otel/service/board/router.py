@@ -15,6 +15,7 @@ from charter_otel.charter import EXPECTED_CLOSE_REASONS
 from charter_otel.emit import get_emitter
 from charter_otel.metrics.board import JobState, get_job_board
 from charter_otel.service.board.fleet import (
+    Conditions,
     FleetCounts,
     FleetView,
     Listing,
@@ -24,6 +25,7 @@ from charter_otel.service.board.fleet import (
     Wanted,
 )
 from charter_otel.service.http import UNTRACED
+from charter_otel.telemetry.router import METRICS
 from charter_otel.thresholds import Thresholds
 
 MOST_ROWS = 200
@@ -57,6 +59,8 @@ class Overview(Struct):
     connections: int
     """Open connections of this instance."""
     fleet: FleetCounts
+    trouble: dict[str, int]
+    """Robots of this instance in each condition that somebody should look into."""
     jobs: list[JobState]
     emitted: dict[str, int]
     """Events that this instance has emitted, by type."""
@@ -79,6 +83,8 @@ class RobotState(Struct):
     metrics: dict[str, float] | None = None
     """The last reading, None where there is none."""
     updated_at: float | None = None
+    conditions: list[str] = []
+    """What is wrong with it, on this instance: `low_battery`, `high_cpu`, `flapping`, `lost`."""
 
 
 class RobotsPage(Struct):
@@ -98,6 +104,7 @@ class Source:
     Args:
         get_robots: Returns what knows the robots.
         get_connections: Returns the number of open connections of this instance.
+        get_conditions: Returns what is wrong with which robots of this instance.
         thresholds: From where on something is wrong with a robot.
         grafana_url: Base address of Grafana.
         recent_spans: Finished spans that the service keeps.
@@ -108,11 +115,12 @@ class Source:
         *,
         get_robots: Callable[[], Robots],
         get_connections: Callable[[], int],
+        get_conditions: Callable[[], Conditions],
         thresholds: Thresholds,
         grafana_url: str | None = None,
         recent_spans: int = 0,
     ) -> None:
-        self._view = FleetView(get_robots)
+        self._view = FleetView(get_robots, get_conditions)
         self._get_robots = get_robots
         self._get_connections = get_connections
         self._marks = Marks(
@@ -130,6 +138,7 @@ class Source:
             now=time.time(),
             connections=self._get_connections(),
             fleet=listing.counts,
+            trouble={name: len(ids) for name, ids in listing.trouble.items()},
             jobs=get_job_board().jobs(),
             emitted=dict(get_emitter().statistics().emitted),
             marks=self._marks,
@@ -141,15 +150,15 @@ class Source:
         """Return all robots."""
         return await self._view.listing()
 
-    async def state(self, robot: Presence) -> RobotState:
+    async def state(self, listing: Listing, robot: Presence) -> RobotState:
         """Return a robot's presence with its last reading, without an event."""
-        reading = await self._get_robots().reading(robot["robot_id"])
-        if reading is None:
-            return convert(robot, RobotState)
-        metrics = {name: value for name, value in reading.items() if name != "updated_at"}
-        return convert(
-            {**robot, "metrics": metrics, "updated_at": reading["updated_at"]}, RobotState
-        )
+        robot_id = robot["robot_id"]
+        known = {**robot, "conditions": listing.conditions(robot_id)}
+        reading = await self._get_robots().reading(robot_id)
+        if reading is not None:
+            known["updated_at"] = reading["updated_at"]
+            known["metrics"] = {name: reading[name] for name in METRICS}
+        return convert(known, RobotState)
 
 
 def board_router(source: Source) -> Router:
@@ -176,16 +185,17 @@ def board_router(source: Source) -> Router:
         listing = await source.listing()
         found = listing.find(search, status, sort)
         rows = found[offset : offset + limit]
-        states = await asyncio.gather(*(source.state(robot) for robot in rows))
+        states = await asyncio.gather(*(source.state(listing, robot) for robot in rows))
         return RobotsPage(time.time(), listing.counts.known, len(found), list(states))
 
     @get("/robots/{robot_id:str}", summary="A robot", operation_id="get_board_robot")
     async def get_board_robot(robot_id: FromPath[str]) -> RobotState:
         """Return a robot's presence and its last reading."""
-        robot = (await source.listing()).by_id.get(robot_id)
+        listing = await source.listing()
+        robot = listing.by_id.get(robot_id)
         if robot is None:
             raise NotFoundException(f"There is no robot {robot_id!r}.")
-        return await source.state(robot)
+        return await source.state(listing, robot)
 
     return Router(
         "/api/board",

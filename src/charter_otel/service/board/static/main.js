@@ -88,6 +88,7 @@ function take(overview, ready) {
   grafana.hidden = !overview.grafana_url;
   say(byId("version"), overview.version);
   Object.assign(marks, overview.marks);
+  robots.count(overview.trouble);
   Object.assign(state, { overview, ready });
   const { online, offline, connections, events } = state.history;
   online.add(overview.fleet.online);

@@ -39,6 +39,13 @@ export class Robots {
     this.#form.elements.search.focus();
   }
 
+  /** Show how many robots are in trouble. */
+  count(trouble) {
+    const many = Object.values(trouble).reduce((sum, one) => sum + one, 0);
+    say(byId("trouble"), many ? count(many) : "");
+    byId("trouble").title = Object.entries(trouble).map(([name, one]) => `${one} ${name.replaceAll("_", " ")}`).join(", ");
+  }
+
   /** Ask for the page in sight and show it, unless a newer question was asked meanwhile. */
   async refresh() {
     const asked = (this.#asked += 1);
@@ -77,6 +84,7 @@ export class Robots {
 function row(robot) {
   const parts = {
     status: el("span", { class: "state" }),
+    conditions: el("span", { class: "conditions" }),
     since: el("td", { "data-label": "Since" }),
     seen: el("td", { "data-label": "Last seen" }),
     cpu: el("td", { class: "number", "data-label": "CPU" }),
@@ -89,6 +97,7 @@ function row(robot) {
     { scope: "row" },
     link(`#/robots/${encodeURIComponent(robot.robot_id)}`, robot.robot_id),
     parts.status,
+    parts.conditions,
   );
   const { since, seen, cpu, memory, latency, battery } = parts;
   const element = el("tr", {}, name, since, seen, cpu, memory, latency, battery);
@@ -103,6 +112,7 @@ function fill(element, robot) {
   const reason = robot.last_reason ?? "offline";
   say(parts.status, online ? "online" : reason);
   parts.status.dataset.tone = online ? "good" : isExpected(reason) ? "" : "bad";
+  say(parts.conditions, robot.conditions.filter((name) => name !== "lost").join(", ").replaceAll("_", " "));
   time(parts.since, online ? robot.connected_at : robot.disconnected_at, "");
   time(parts.seen, robot.last_seen_at);
   const metrics = robot.metrics ?? {};

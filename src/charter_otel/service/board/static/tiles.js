@@ -81,7 +81,7 @@ function fleet({ fleet: { known, online, offline, reasons }, connections }, hist
 function jobs(known, events) {
   const failing = known.filter((job) => lastOutcome(job, events) === "failed");
   const next = Math.min(...known.map((job) => job.next_run_at ?? Infinity));
-  const due = Number.isFinite(next) ? `next run in ${left(next)}` : "none is due";
+  const due = Number.isFinite(next) ? `next in ${left(next)}` : "none is due";
   if (failing.length) show("jobs", `${failing.length} failing`, failing[0].job_id, "bad");
   else if (known.length) show("jobs", "well", `${due}${lately(known, events)}`, "good");
   else show("jobs", "–", "no job has run yet");
