@@ -8,12 +8,14 @@ from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
 from chaos.instances import instances_at_random, instances_in_parts
+from chaos.paging import pager_away
 
 EVERY: tuple[Fault, ...] = (
     *FAULTS,
     sentinel_set_fails_over,
     cluster_fails_over,
     restarted_in_an_outage,
+    pager_away,
     instances_at_random,
     instances_in_parts,
 )

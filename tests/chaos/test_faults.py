@@ -7,6 +7,7 @@ from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
 from chaos.instances import instances_at_random, instances_in_parts
+from chaos.paging import pager_away
 from chaos.promises import EVERY, promised
 
 FAILOVERS = (sentinel_set_fails_over, cluster_fails_over)
@@ -42,6 +43,13 @@ async def test_a_service_that_is_restarted_in_an_outage_loses_nothing() -> None:
     row = await restarted_in_an_outage(2.0)
     assert is_as_promised(row), row
     assert row.replayed > 100
+
+
+@pytest.mark.timeout(90)
+async def test_a_pager_that_is_away_learns_the_newest_state_of_each_incident() -> None:
+    """Opened are those that were resolved and those that are open, across two instances."""
+    row = await pager_away(3.0)
+    assert is_as_promised(row), row
 
 
 @pytest.mark.timeout(240)

@@ -66,11 +66,11 @@ def started() -> Make:
 def completed() -> Make:
     """Make the event of a run that completed."""
 
-    def make(milliseconds: float = 500.0, entries: int = 10) -> Event:
+    def make(milliseconds: float = 500.0, entries: int = 10, *, job_id: str = "aggregate") -> Event:
         return create(
             EventType.METRICS_AGGREGATION_COMPLETED,
             {
-                "job_id": "aggregate",
+                "job_id": job_id,
                 "entries_processed": entries,
                 "duration_ms": milliseconds,
                 "completed_at": 1001.0,
@@ -84,10 +84,10 @@ def completed() -> Make:
 @pytest.fixture
 def failed() -> Make:
     """Make the event of a run that failed."""
-    return lambda: create(
+    return lambda job_id="aggregate": create(
         EventType.METRICS_AGGREGATION_FAILED,
         {
-            "job_id": "aggregate",
+            "job_id": job_id,
             "error_message": "Connection to Redis lost",
             "error_type": "RedisConnectionError",
             "failed_at": 1001.0,

@@ -8,11 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from pagerduty import ApiClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pagerduty import ApiClient, EventsApiV2Client
 
 from charter_otel.consumers import Alerts, make
 from charter_otel.consumers.alerts import Incidents, Page, Pager, pagerduty
-from charter_otel.consumers.alerts.pager import links
+from charter_otel.consumers.alerts.book import Book, decode, encode
+from charter_otel.consumers.alerts.page import key_of, resolve
+from charter_otel.consumers.alerts.pagerduty import links
 from charter_otel.streams import MemoryStream
 from charter_otel.thresholds import Thresholds
 from consumers.conftest import TRACE, Make
@@ -249,7 +253,7 @@ async def test_a_page_that_was_refused_is_tried_again(pager_duty: PagerDuty) -> 
     assert [event["event_action"] for event in pager_duty.events] == ["trigger", "resolve"]
 
 
-async def test_a_full_queue_drops_the_oldest_and_counts() -> None:
+async def test_too_many_incidents_drop_the_oldest_and_count() -> None:
     """Whoever pages never waits, whatever PagerDuty does; the stop has a deadline."""
     release, sent = threading.Event(), list[str]()
 
@@ -257,20 +261,18 @@ async def test_a_full_queue_drops_the_oldest_and_counts() -> None:
         release.wait(10)
         sent.append(page.key)
 
-    pager = Pager(stuck, capacity=2)
+    pager = Pager(stuck, Book(capacity=3))
     pager.start()
-    pager.page(Page(action="trigger", key="0"))
-    await eventually(pager._queue.empty, "the first is under way")
-    for number in range(1, 6):
+    for number in range(6):
         pager.page(Page(action="trigger", key=str(number)))
     assert pager.dropped == 3
     release.set()
     await pager.stop()
-    assert sent == ["0", "4", "5"]
+    assert sent == ["3", "4", "5"]
 
 
-async def test_pages_that_nobody_takes_are_given_up_at_the_stop() -> None:
-    """They are counted; the stop does not wait for PagerDuty."""
+async def test_pages_that_nobody_takes_stay_for_the_next_start() -> None:
+    """The stop does not wait for PagerDuty, and nothing is given up."""
 
     def broken(page: Page) -> None:
         raise ConnectionError(page.key)
@@ -280,25 +282,190 @@ async def test_pages_that_nobody_takes_are_given_up_at_the_stop() -> None:
     pager.page(Page(action="trigger", key="one"))
     pager.page(Page(action="trigger", key="two"))
     await pager.stop(0.05)
-    await eventually(lambda: pager.dropped == 2, "both counted")
+    assert (len(pager.book), pager.dropped) == (2, 0)
+
+
+async def test_a_page_that_is_refused_for_good_delays_nobody(pager_duty: PagerDuty) -> None:
+    """It is given up at once and counted; the critical one behind it arrives."""
+    pager_duty.reject = "bad"
+    pager = Pager(pagerduty("key", url=f"http://{pager_duty.address}"), pause=30)
+    pager.start()
+    pager.page(Page(action="trigger", key="bad", summary="bad"))
+    pager.page(Page(action="trigger", key="good", summary="good", severity="critical"))
+    await eventually(lambda: pager.sent == 1, "the other page", within=5)
+    await pager.stop()
+    assert pager.dropped == 1
+    assert [event["dedup_key"] for event in pager_duty.events] == ["good"]
+
+
+async def test_a_page_that_fails_alone_lets_the_others_go_first() -> None:
+    """PagerDuty stumbles over one page, not over all."""
+    sent: list[str] = []
+
+    def send(page: Page) -> None:
+        if page.key == "odd" and len(sent) < 2:
+            raise ConnectionError(page.key)
+        sent.append(page.key)
+
+    pager = Pager(send, pause=0.01)
+    pager.start()
+    for key in ("odd", "one", "two"):
+        pager.page(Page(action="trigger", key=key))
+    await eventually(lambda: sent == ["one", "two", "odd"], "all three")
+    await pager.stop()
+
+
+def test_a_pager_that_hangs_is_left_after_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client waits no longer, and makes one attempt for each of the pager's."""
+    made: list[EventsApiV2Client] = []
+
+    def resolve(client: EventsApiV2Client, key: str) -> str:
+        made.append(client)
+        return key
+
+    monkeypatch.setattr(EventsApiV2Client, "resolve", resolve)
+    pagerduty("key")(Page(action="resolve", key="one"))
+    [client] = made
+    assert (client.timeout, client.max_network_attempts, dict(client.retry)) == (10, 0, {})
+
+
+@given(st.lists(st.text(max_size=400), min_size=1, max_size=3))
+def test_a_key_is_one_and_the_same_for_trigger_and_resolve(parts: list[str]) -> None:
+    """Of any id, 255 bytes at most; different incidents have different keys."""
+    key = key_of(*parts)
+    assert key == key_of(*parts)
+    assert len(key.encode(errors="replace")) <= 255
+    assert key != key_of(*parts, "slow")
+    assert key_of("job", "a/slow") != key_of("job", "a", "slow")
+
+
+def test_any_job_id_pages_with_a_link_to_its_runbook(failed: Make, completed: Make) -> None:
+    """A slash in it, or 300 letters, make no difference."""
+    for job_id in ("etl/nightly", "x" * 300):
+        incidents = Incidents()
+        [page] = incidents.handle(failed(job_id=job_id), 0)
+        assert links(page, "https://grafana.test")[1]["href"].endswith("/JobFailed.md")
+        [resolved] = incidents.handle(completed(job_id=job_id), 1)
+        assert resolved.key == page.key
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["trigger", "resolve", "send", "send", "restart", "away", "back"]),
+            st.sampled_from("abc"),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_fails_pagerduty_knows_the_newest_state_in_the_end(
+    steps: list[tuple[str, str]],
+) -> None:
+    """Opened are those that were resolved and those that are open, of each incident."""
+    book, open_, theirs, away = Book(), set[str](), set[str](), False
+    for action, key in steps:
+        if action == "trigger":
+            open_.add(key)
+            book.add(Page(action="trigger", key=key, summary=f"{len(open_)}"))
+        elif action == "resolve" and key in open_:
+            open_.discard(key)
+            book.add(resolve(key))
+        elif action == "restart":
+            state = decode(encode(book.state(open_, [])))
+            book = Book()
+            book.restore(state)
+        elif action == "send":
+            _send(book, theirs, away=away, lost_answer=key == "c")
+        else:
+            away = action == "away"
+    while len(book):
+        _send(book, theirs, away=False, lost_answer=False)
+    assert theirs == open_
+
+
+def _send(book: Book, theirs: set[str], *, away: bool, lost_answer: bool) -> None:
+    page = book.next()
+    if page is None:
+        return
+    if away and not lost_answer:
+        book.failed(page)
+        return
+    if page.action == "trigger":
+        theirs.add(page.key)
+    else:
+        theirs.discard(page.key)
+    if away:
+        book.failed(page)
+    else:
+        book.taken(page)
 
 
 async def test_an_incident_of_before_the_restart_is_resolved(
-    tmp_path: Path, completed: Make
+    tmp_path: Path, failed: Make, completed: Make
 ) -> None:
-    """Open incidents are remembered in a file."""
-    state, sent = tmp_path / "incidents.json", list[Page]()
-    first = Pager(sent.append, state=state)
-    first.start()
-    first.page(Page(action="trigger", key=JOB))
+    """What is open, and what PagerDuty has not taken, is remembered in a file; kill -9 included."""
+    state, sent, away = tmp_path / "incidents.json", list[Page](), [True]
+
+    def send(page: Page) -> None:
+        if away[0]:
+            raise ConnectionError
+        sent.append(page)
+
+    first = Alerts(Pager(send), state=state)
+    await first.start()
+    await first.handle(failed())
+    away[0] = False
+    second = Alerts(Pager(send, pause=0.01), state=state)
+    assert second.open_keys == {JOB}
+    await second.start()
+    await eventually(lambda: told(sent) == [("trigger", JOB, "warning")], "the page")
+    await second.handle(completed())
+    await second.stop()
+    assert told(sent)[1:] == [("resolve", JOB, "warning")]
+    assert Alerts(Pager(send), state=state).open_keys == frozenset()
     await first.stop()
-    assert json.loads(state.read_text()) == [JOB]
-    alerts = Alerts(Pager(sent.append, state=state))
+
+
+async def test_a_state_of_an_earlier_version_is_read(tmp_path: Path, completed: Make) -> None:
+    """It is a list of the open keys."""
+    state, sent = tmp_path / "incidents.json", list[Page]()
+    state.write_text(json.dumps([JOB]))
+    alerts = Alerts(Pager(sent.append), state=state)
     await alerts.start()
     await alerts.handle(completed())
     await alerts.stop()
-    assert told(sent)[1:] == [("resolve", JOB, "warning")]
-    assert json.loads(state.read_text()) == []
+    assert told(sent) == [("resolve", JOB, "warning")]
+
+
+@pytest.mark.parametrize("nonsense", [b"", b"null", b"{", b"\xff\xfe", b'{"open": 3}', b"[[]]"])
+def test_a_state_that_holds_nonsense_is_put_aside(tmp_path: Path, nonsense: bytes) -> None:
+    """The consumer begins without it; the file stays for whoever looks into it."""
+    state = tmp_path / "incidents.json"
+    state.write_bytes(nonsense)
+    assert Alerts(Pager(list[Page]().append), state=state).open_keys == frozenset()
+    [kept] = tmp_path.iterdir()
+    assert kept.name.startswith("incidents.json.damaged-")
+    assert kept.read_bytes() == nonsense
+
+
+async def test_a_crash_while_the_state_is_written_leaves_the_one_before(
+    tmp_path: Path, failed: Make, completed: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A state is there whole or not at all."""
+    state = tmp_path / "incidents.json"
+    alerts = Alerts(Pager(list[Page]().append), state=state)
+    await alerts.handle(failed())
+    before = state.read_bytes()
+
+    def crash(path: Path, data: bytes) -> int:
+        with path.open("wb") as file:
+            file.write(data[:5])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", crash)
+    await alerts.handle(completed())
+    assert state.read_bytes() == before
 
 
 async def test_held_pages_are_sent_when_they_are_due(closed: Make) -> None:

@@ -38,10 +38,12 @@ class Server:
 class PagerDuty(Server):
     """Events API v2: keeps what is sent to ``/v2/enqueue``, and refuses what the API would.
 
-    While ``refuse`` is set, it answers 503 and keeps nothing.
+    While ``refuse`` is set, it answers 503 and keeps nothing. An event with the key ``reject`` is
+    not one that it will ever take.
     """
 
     refuse: bool = False
+    reject: str = ""
     refused: int = 0
     events: list[dict[str, Any]] = field(default_factory=list)
 
@@ -51,6 +53,8 @@ class PagerDuty(Server):
             self.refused += 1
             return 503, "application/json", b"{}"
         event = json.loads(body)
+        if self.reject and event["dedup_key"] == self.reject:
+            return 400, "application/json", b'{"status": "invalid event", "errors": ["told to"]}'
         problem = "path" if path != "/v2/enqueue" else _problem(event)
         if problem:
             answer = {"status": "invalid event", "errors": [problem]}

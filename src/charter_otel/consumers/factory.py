@@ -48,8 +48,8 @@ def make(
             return Audit(state_dir / "audit")
         case "alerts" if pagerduty_routing_key:
             send = pagerduty(pagerduty_routing_key, url=pagerduty_url, grafana=grafana_url)
-            pager = Pager(send, state=state_dir / "incidents.json", instrumentation=instrumentation)
-            return Alerts(pager, thresholds=thresholds)
+            pager = Pager(send, instrumentation=instrumentation)
+            return Alerts(pager, state=state_dir / "incidents.json", thresholds=thresholds)
         case "alerts":
             raise ValueError("the consumer alerts needs CHARTER_PAGERDUTY_ROUTING_KEY")
         case _:

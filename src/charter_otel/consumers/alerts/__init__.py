@@ -1,8 +1,20 @@
 """Incidents straight from the stream to PagerDuty, for those who run no Alertmanager."""
 
+from charter_otel.consumers.alerts.book import Book
 from charter_otel.consumers.alerts.consumer import Alerts
 from charter_otel.consumers.alerts.incidents import Incidents
-from charter_otel.consumers.alerts.page import Page
-from charter_otel.consumers.alerts.pager import Pager, Sender, pagerduty
+from charter_otel.consumers.alerts.page import Page, key_of
+from charter_otel.consumers.alerts.pager import Pager, PageRefused, Sender
+from charter_otel.consumers.alerts.pagerduty import pagerduty
 
-__all__ = ["Alerts", "Incidents", "Page", "Pager", "Sender", "pagerduty"]
+__all__ = [
+    "Alerts",
+    "Book",
+    "Incidents",
+    "Page",
+    "PageRefused",
+    "Pager",
+    "Sender",
+    "key_of",
+    "pagerduty",
+]

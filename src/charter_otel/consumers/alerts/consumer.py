@@ -4,31 +4,45 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
-from charter_otel.aio import spawn
+import msgspec
+import structlog
+
+from charter_otel.aio import describe, end, spawn
 from charter_otel.charter import Event, EventType
+from charter_otel.consumers.alerts import book
+from charter_otel.consumers.alerts.book import State
 from charter_otel.consumers.alerts.incidents import Incidents
 from charter_otel.consumers.alerts.page import Page
 from charter_otel.consumers.alerts.pager import Pager
 from charter_otel.consumers.base import Consumer
-from charter_otel.streams import EventStream
+from charter_otel.redis.errors import FAILURES
+from charter_otel.streams import EventStream, Lease, LeaseLost
 from charter_otel.thresholds import Thresholds
 
 GROUP = "charter.alerts"
 TICK = 1.0
-"""Seconds between two looks at pages that are held back."""
+"""Seconds between two looks at pages that are held back, and at what is not written down yet."""
+
+log = structlog.get_logger(__name__)
 
 
 class Alerts(Consumer):
     """Pages on failed jobs, lost robots, fleet-wide losses and readings beyond the thresholds.
 
-    Run it in one process: what is open is known there. Where Alertmanager runs with this project's
-    rules, leave it out, or everything is paged twice.
+    Of several instances one does so. An event counts as handled when what it leads to is written
+    down: in a file, and in Redis for the instance that takes over when this one dies. From there
+    the newest page of each incident goes to PagerDuty, for as long as that takes.
+
+    Where Alertmanager runs with this project's rules, leave the consumer out, or everything is
+    paged twice.
 
     Args:
         pager: The way to PagerDuty.
+        state: File in which the open incidents outlive the process; None to forget them.
         thresholds: From where on something is an incident.
-        clock: Gives seconds of a monotonic clock.
+        clock: Returns seconds of a monotonic clock.
     """
 
     name = "alerts"
@@ -37,18 +51,38 @@ class Alerts(Consumer):
         self,
         pager: Pager,
         *,
+        state: Path | None = None,
         thresholds: Thresholds | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pager = pager
-        self._incidents = Incidents(thresholds, pager.open_keys)
+        pager.may_send = self._is_holder
+        self._path = state
+        self._incidents = Incidents(thresholds)
         self._clock = clock
+        self._lease: Lease | None = None
+        """Of the group, once this process has held it; without a stream it needs none."""
+        self._epoch = 0
+        """Of the lease under which the state was written down last."""
+        self._number = 0
+        """Grows with each state that is written down."""
+        self._unsaved: bytes | None = None
+        """A state that could not be left in Redis yet."""
+        self._seen = (0, 0)
+        """How many pages were sent and given up when the state was written last."""
+        self._saving = asyncio.Lock()
         self._ticking: asyncio.Task[None] | None = None
+        self._restore(self._read())
+
+    @property
+    def open_keys(self) -> frozenset[str]:
+        """Keys of the incidents that are open."""
+        return self._incidents.open_keys
 
     def attach(self, stream: EventStream) -> None:
         """Subscribe to all but the starts of jobs."""
         wanted = [str(t) for t in EventType if t != EventType.METRICS_AGGREGATION_STARTED]
-        stream.subscribe(*wanted, group=GROUP)(self.handle)
+        stream.subscribe(*wanted, group=GROUP, take_over=self._take_over)(self.handle)
 
     async def start(self) -> None:
         """Begin to send."""
@@ -56,21 +90,35 @@ class Alerts(Consumer):
         self._ticking = spawn(self._tick(), "charter consumer alerts")
 
     async def stop(self) -> None:
-        """Send what waits, within a few seconds."""
+        """Send what waits, within a few seconds; the rest is sent after the next start."""
         if self._ticking is not None:
-            self._ticking.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._ticking
+            await end(self._ticking, time.monotonic())
             self._ticking = None
         await self.pager.stop()
+        with contextlib.suppress(LeaseLost):
+            await self._save()
 
     async def handle(self, event: Event) -> None:
-        """Queue the pages that an event leads to."""
+        """Write down the pages that an event leads to, and have them sent."""
+        before = self._incidents.changes
         self._page(self._incidents.handle(event, self._clock()))
+        if self._incidents.changes != before:
+            await self._save()
 
-    def look(self) -> None:
-        """Queue the pages that were held back for long enough."""
-        self._page(self._incidents.due(self._clock()))
+    async def look(self) -> None:
+        """Page what was held back for long enough; write down what has changed meanwhile."""
+        if self._is_holder():
+            before = self._incidents.changes
+            self._page(self._incidents.due(self._clock()))
+            sent = self.pager.sent, self.pager.dropped
+            if self._incidents.changes != before or sent != self._seen or self._unsaved:
+                self._seen = sent
+                await self._save()
+        self.trouble = self.pager.trouble
+        self.pager.wake()
+
+    def _is_holder(self) -> bool:
+        return self._lease is None or self._lease.held
 
     def _page(self, pages: Iterable[Page]) -> None:
         for page in pages:
@@ -79,4 +127,80 @@ class Alerts(Consumer):
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK)
-            self.look()
+            with contextlib.suppress(LeaseLost):
+                await self.look()
+
+    async def _take_over(self, lease: Lease) -> None:
+        """Go on with what the last holder left, unless this process knows something newer."""
+        left = await lease.load()
+        try:
+            state = book.decode(left) if left else State()
+        except (msgspec.DecodeError, UnicodeError) as error:
+            log.warning("what the last pager left is unreadable", error=describe(error))
+            state = State()
+        mine = self._state()
+        newest = max(state, mine, key=lambda each: (each.epoch, each.number))
+        self._restore(newest)
+        self._lease = lease
+        if newest.open or newest.waiting:
+            log.info("incidents taken over", open=len(newest.open), waiting=len(newest.waiting))
+
+    def _restore(self, state: State) -> None:
+        self._number, self._epoch = state.number, state.epoch
+        self._incidents.restore(state.open, state.held, self._clock())
+        self.pager.book.restore(state)
+
+    def _state(self) -> State:
+        state = self.pager.book.state(self._incidents.open_keys, self._incidents.held)
+        state.epoch, state.number = self._epoch, self._number
+        return state
+
+    async def _save(self) -> None:
+        """Write the state down, in the file and for the next holder.
+
+        Raises:
+            LeaseLost: Another process pages now.
+        """
+        async with self._saving:
+            self._number += 1
+            self._epoch = self._lease.epoch if self._lease is not None else self._epoch
+            data = book.encode(self._state())
+            if self._path is not None:
+                try:
+                    await asyncio.to_thread(_write, self._path, data)
+                except OSError as error:
+                    log.warning("open incidents could not be written down", error=describe(error))
+            self._unsaved = data
+            if self._lease is not None:
+                try:
+                    await self._lease.save(data)
+                except FAILURES as error:
+                    log.debug("open incidents are handed on later", error=describe(error))
+                    return
+            self._unsaved = None
+
+    def _read(self) -> State:
+        if self._path is None:
+            return State()
+        try:
+            return book.decode(self._path.read_bytes())
+        except FileNotFoundError:
+            return State()
+        except (OSError, msgspec.DecodeError, UnicodeError) as error:
+            kept = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns() // 1_000_000}")
+            with contextlib.suppress(OSError):
+                self._path.rename(kept)
+            log.error(  # noqa: TRY400 - the state is what is wrong, not this program
+                "open incidents are unreadable and put aside; those before the restart are not"
+                " known",
+                path=str(kept),
+                error=describe(error),
+            )
+            return State()
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    draft = path.with_suffix(".new")
+    draft.write_bytes(data)
+    draft.replace(path)

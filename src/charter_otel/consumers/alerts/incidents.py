@@ -1,18 +1,19 @@
 """What becomes an incident, and when it is over: decided from events and a clock alone."""
 
 from collections import deque
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from msgspec.structs import replace
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, CloseReason, Event, EventType
 from charter_otel.consumers.alerts.losses import Losses
-from charter_otel.consumers.alerts.page import Page, Severity, resolve
+from charter_otel.consumers.alerts.page import Page, Severity, key_of, resolve
 from charter_otel.thresholds import Thresholds
 
-FLEET = "charter/fleet"
+FLEET = key_of("fleet")
 """Deduplication key of a fleet-wide disconnect."""
-FLAPPING = "charter/fleet/flapping"
+FLAPPING = key_of("fleet", "flapping")
 """Deduplication key of robots that come and go, where they are many."""
 HOLD = 5.0
 """Seconds that a robot's page waits, in case it is one of many."""
@@ -25,14 +26,13 @@ class Incidents:
 
     Args:
         thresholds: From where on something is an incident, and where it resolves.
-        open_keys: Keys of the incidents that are open already.
     """
 
-    def __init__(
-        self, thresholds: Thresholds | None = None, open_keys: frozenset[str] = frozenset()
-    ) -> None:
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
         self.thresholds = thresholds or Thresholds()
-        self._open: set[str] = set(open_keys)
+        self.changes = 0
+        """Grows whenever what has to outlive the process changes."""
+        self._open: set[str] = set()
         self._failures: dict[str, deque[float]] = {}
         self._losses = Losses(self.thresholds)
         self._held: dict[str, tuple[float, Page]] = {}
@@ -46,6 +46,21 @@ class Incidents:
             EventType.TELEMETRY_METRICS_PUBLISHED: self.check_metric_thresholds,
         }
 
+    @property
+    def open_keys(self) -> frozenset[str]:
+        """Keys of the incidents that are open."""
+        return frozenset(self._open)
+
+    @property
+    def held(self) -> list[Page]:
+        """Pages that wait in case they are one of many."""
+        return [page for _, page in self._held.values()]
+
+    def restore(self, open_keys: Iterable[str], held: Iterable[Page], now: float) -> None:
+        """Begin with what was open and held back before."""
+        self._open = set(open_keys)
+        self._held = {page.key: (now, page) for page in held}
+
     def handle(self, event: Event, now: float) -> list[Page]:
         """Return the pages that an event leads to; ``now`` is in seconds of a monotonic clock."""
         decide = self._decide.get(event.type)
@@ -57,6 +72,7 @@ class Incidents:
         pages: list[Page] = []
         for key in due:
             pages += self._robot_due(self._held.pop(key)[1], now)
+            self.changes += 1
         if FLEET in self._open and self._losses.is_calm(now):
             pages += self._resolve(FLEET)
         return pages + self._steady(now)
@@ -64,23 +80,23 @@ class Incidents:
     def handle_job_failure(self, event: Event, now: float) -> list[Page]:
         """Warn of a failed run; repeated failures make it critical."""
         payload = event.payload
-        key = f"charter/job/{payload['job_id']}"
+        key = key_of("job", payload["job_id"])
         repeats = self._count(key, now)
         again = f", {repeats} times" if repeats > 1 else ""
         summary = f"Job {payload['job_id']} failed{again}: {payload['error_type']}"
-        return [self._trigger(_page(event, key, summary, self._severity(repeats)))]
+        return [self._trigger(_page(event, key, summary, "JobFailed", self._severity(repeats)))]
 
     def handle_job_completion(self, event: Event, now: float) -> list[Page]:
         """Resolve what was failing; warn of a run that took too long."""
         del now
         payload = event.payload
-        key = f"charter/job/{payload['job_id']}"
+        key = key_of("job", payload["job_id"])
         self._failures.pop(key, None)
-        pages = self._resolve(key)
+        pages, slow = self._resolve(key), key_of("job", payload["job_id"], "slow")
         if payload["duration_ms"] > self.thresholds.slow_job * 1000:
             summary = f"Job {payload['job_id']} is slow: {payload['duration_ms']:.0f} ms"
-            return [*pages, self._trigger(_page(event, f"{key}/slow", summary))]
-        return [*pages, *self._resolve(f"{key}/slow")]
+            return [*pages, self._trigger(_page(event, slow, summary, "JobSlow"))]
+        return [*pages, *self._resolve(slow)]
 
     def handle_connection_closed(self, event: Event, now: float) -> list[Page]:
         """Warn of a robot that was lost, that stayed for a short time only, or that flaps."""
@@ -98,14 +114,14 @@ class Incidents:
         seconds = payload["duration_seconds"]
         if seconds < self.thresholds.short_connection and reason != CloseReason.SUPERSEDED:
             summary = f"Robot {robot_id} disconnected after {seconds:.0f} s"
-            self._hold(_page(event, _robot_key(event), summary), now)
+            self._hold(_page(event, _robot_key(event), summary, "RobotDisconnected"), now)
         return []
 
     def handle_connection_established(self, event: Event, now: float) -> list[Page]:
         """Resolve a robot's incident; the fleet's resolves once few robots have been missing."""
         del now
         key = _robot_key(event)
-        self._held.pop(key, None)
+        self._drop_held(key)
         self._losses.back(event.payload["robot_id"])
         return self._resolve(key)
 
@@ -114,39 +130,33 @@ class Incidents:
         del now
         metrics, robot_id = event.payload["metrics"], event.payload["robot_id"]
         battery, cpu = metrics["battery_percentage"], metrics["cpu_usage"]
-        limits, key = self.thresholds, _robot_key(event)
-        low, high = f"{key}/battery", f"{key}/cpu"
+        limits = self.thresholds
+        low, high = _robot_key(event, "battery"), _robot_key(event, "cpu")
+        empty = limits.battery_recovered if low in self._open else limits.battery_low
+        busy = limits.cpu_recovered if high in self._open else limits.cpu_high
+        battery_page = _page(event, low, f"Robot {robot_id} battery at {battery}%", "LowBattery")
+        cpu_page = _page(event, high, f"Robot {robot_id} CPU at {cpu}%", "HighCpu")
         return [
-            *self._condition(
-                event,
-                low,
-                f"Robot {robot_id} battery at {battery}%",
-                bad=battery
-                < (limits.battery_recovered if low in self._open else limits.battery_low),
-            ),
-            *self._condition(
-                event,
-                high,
-                f"Robot {robot_id} CPU at {cpu}%",
-                bad=cpu > (limits.cpu_recovered if high in self._open else limits.cpu_high),
-            ),
+            *self._condition(battery_page, bad=battery < empty),
+            *self._condition(cpu_page, bad=cpu > busy),
         ]
 
-    def _condition(self, event: Event, key: str, summary: str, *, bad: bool) -> list[Page]:
+    def _condition(self, page: Page, *, bad: bool) -> list[Page]:
         if not bad:
-            return self._resolve(key)
-        return [] if key in self._open else [self._trigger(_page(event, key, summary))]
+            return self._resolve(page.key)
+        return [] if page.key in self._open else [self._trigger(page)]
 
     def _robot_lost(self, event: Event, now: float, *, flaps: bool) -> list[Page]:
         key, payload = _robot_key(event), event.payload
         repeats = self._count(key, now)
         self._losses.lost(payload["robot_id"], now)
         if self._losses.is_fleet_wide(at_once := self._losses.at_once(now)):
-            return self._fleet_lost(_page(event, key, ""), at_once)
+            return self._fleet_lost(_page(event, key, "", ""), at_once)
         if flaps:
             return self._robot_flaps(event, now)
         summary = f"Robot {payload['robot_id']} lost its connection: {payload.get('reason')}"
-        self._hold(_page(event, key, summary, self._severity(repeats)), now)
+        page = _page(event, key, summary, "RobotDisconnected", self._severity(repeats))
+        self._hold(page, now)
         return []
 
     def _robot_due(self, page: Page, now: float) -> list[Page]:
@@ -159,29 +169,32 @@ class Incidents:
 
     def _robot_flaps(self, event: Event, now: float) -> list[Page]:
         """Page once that a robot comes and goes; its single disconnects page nobody meanwhile."""
-        self._held.pop(_robot_key(event), None)
-        key, many = f"{_robot_key(event)}/flapping", len(self._losses.flapping(now))
+        self._drop_held(_robot_key(event))
+        key, many = _robot_key(event, "flapping"), len(self._losses.flapping(now))
         summary = f"Robot {event.payload['robot_id']} connects and disconnects again and again"
         if many >= self.thresholds.fleet_robots:
             key, summary = FLAPPING, f"{many} robots connect and disconnect again and again"
         if self._open & {key, FLEET, FLAPPING}:
             return []
-        return [self._trigger(_page(event, key, summary))]
+        return [self._trigger(_page(event, key, summary, "RobotFlapping"))]
 
     def _fleet_lost(self, page: Page, robots: int) -> list[Page]:
-        self._held.clear()
+        if self._held:
+            self._held.clear()
+            self.changes += 1
         if FLEET in self._open:
             return []
         summary = f"{robots} robots lost their connection at once"
-        return [self._trigger(replace(page, key=FLEET, summary=summary, severity="critical"))]
+        return [self._trigger(_as_fleet(page, summary))]
 
     def _steady(self, now: float) -> list[Page]:
         """Resolve what flapped and does not any more."""
         flapping = self._losses.flapping(now)
-        keys = {f"charter/robot/{robot_id}/flapping" for robot_id in flapping}
+        keys = {key_of("robot", robot_id, "flapping") for robot_id in flapping}
         if flapping:
             keys.add(FLAPPING)
-        ended = [key for key in self._open if key.endswith("/flapping") and key not in keys]
+        open_ = {key for key in self._open if key == FLAPPING or _is_flapping(key)}
+        ended = sorted(open_ - keys)
         return [page for key in ended for page in self._resolve(key)]
 
     def _since(self, now: float) -> float:
@@ -190,6 +203,11 @@ class Incidents:
     def _hold(self, page: Page, now: float) -> None:
         if FLEET not in self._open:
             self._held[page.key] = (now, page)
+            self.changes += 1
+
+    def _drop_held(self, key: str) -> None:
+        if self._held.pop(key, None) is not None:
+            self.changes += 1
 
     def _count(self, key: str, now: float) -> int:
         times = self._failures.setdefault(key, deque(maxlen=self.thresholds.job_failures))
@@ -205,12 +223,14 @@ class Incidents:
 
     def _trigger(self, page: Page) -> Page:
         self._open.add(page.key)
+        self.changes += 1
         return page
 
     def _resolve(self, key: str) -> list[Page]:
         if key not in self._open:
             return []
         self._open.discard(key)
+        self.changes += 1
         return [resolve(key)]
 
 
@@ -218,11 +238,23 @@ _SERVICES_OWN = frozenset({CloseReason.SERVER_SHUTDOWN, CloseReason.TOKEN_EXPIRE
 """Ends that say nothing of the robot."""
 
 
-def _robot_key(event: Event) -> str:
-    return f"charter/robot/{event.payload['robot_id']}"
+def _as_fleet(page: Page, summary: str) -> Page:
+    return replace(
+        page, key=FLEET, summary=summary, runbook="FleetDisconnected", severity="critical"
+    )
 
 
-def _page(event: Event, key: str, summary: str, severity: Severity = "warning") -> Page:
+def _robot_key(event: Event, *condition: str) -> str:
+    return key_of("robot", event.payload["robot_id"], *condition)
+
+
+def _is_flapping(key: str) -> bool:
+    return key.startswith("charter/robot/") and key.endswith("/flapping")
+
+
+def _page(
+    event: Event, key: str, summary: str, runbook: str, severity: Severity = "warning"
+) -> Page:
     details: dict[str, Any] = {"event_id": event.id, "event_type": event.type, **event.payload}
     return Page(
         action="trigger",
@@ -230,6 +262,7 @@ def _page(event: Event, key: str, summary: str, severity: Severity = "warning") 
         severity=severity,
         summary=summary,
         source=event.source,
+        runbook=runbook,
         details=details,
         correlation_id=event.meta["correlation_id"],
     )

@@ -1,0 +1,152 @@
+"""Which incidents are open, and what PagerDuty does not know of them yet."""
+
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from charter_otel.consumers.alerts.page import Page
+
+CAPACITY = 10_000
+"""Incidents whose page waits at most; beyond it the oldest trigger is given up."""
+
+
+class State(Struct):
+    """What outlives the process: written down, and handed on to the next holder."""
+
+    open: list[str] = []
+    """Keys of the incidents that were opened and not resolved."""
+    waiting: list[Page] = []
+    """Pages that PagerDuty has not taken, those of a key in order."""
+    told: list[str] = []
+    """Keys of which PagerDuty may have an open incident."""
+    held: list[Page] = []
+    """Pages that wait in case they are one of many."""
+    epoch: int = 0
+    number: int = 0
+    """Grow with each state: the greater pair is the newer one."""
+
+
+class Book:
+    """Keeps what PagerDuty has to be told until it has taken it.
+
+    While it takes pages all are sent, in their order. While it takes none, only the newest state of
+    each incident is kept: an incident that opened and resolved meanwhile is never told.
+
+    Args:
+        capacity: Incidents whose pages wait at most.
+    """
+
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self.failing = False
+        """Whether PagerDuty takes no pages."""
+        self._capacity = capacity
+        self._waiting: dict[str, list[Page]] = {}
+        """The pages of each key, the oldest first; the key whose turn it is first."""
+        self._attempted: set[str] = set()
+        """Keys of which PagerDuty may have an open incident, whatever its answer was."""
+        self._taken: set[str] = set()
+        """Keys of which it has one for sure."""
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def add(self, page: Page) -> Page | None:
+        """Take the newest page of an incident.
+
+        Returns:
+            A page that has to be given up for it, or None.
+        """
+        pages = [*self._waiting.get(page.key, ()), page]
+        self._keep(page.key, self._newest(pages) if self.failing else pages)
+        if len(self._waiting) <= self._capacity:
+            return None
+        oldest = next(iter(self._waiting))
+        keys = (key for key, kept in self._waiting.items() if kept[-1].action == "trigger")
+        return self._waiting.pop(next(keys, oldest))[-1]
+
+    def next(self) -> Page | None:
+        """Return the page whose turn it is; from now on PagerDuty may know of it."""
+        pages = next(iter(self._waiting.values()), None)
+        if pages is None:
+            return None
+        if pages[0].action == "trigger":
+            self._attempted.add(pages[0].key)
+        return pages[0]
+
+    def taken(self, page: Page) -> None:
+        """Record that PagerDuty has a page."""
+        self.failing = False
+        self._drop(page)
+        if page.action == "trigger":
+            self._taken.add(page.key)
+        else:
+            self._taken.discard(page.key)
+            self._attempted.discard(page.key)
+
+    def refused(self, page: Page) -> None:
+        """Record that PagerDuty will never take a page."""
+        self._drop(page)
+        if page.key not in self._taken:
+            self._attempted.discard(page.key)
+
+    def failed(self, page: Page) -> None:
+        """Record that PagerDuty did not take a page, and let those of other incidents go first."""
+        if not self.failing:
+            self.failing = True
+            for key, pages in list(self._waiting.items()):
+                self._keep(key, self._newest(pages))
+        if pages := self._waiting.pop(page.key, []):
+            self._waiting[page.key] = pages
+
+    def restore(self, state: State) -> None:
+        """Begin with what an earlier process, or the last holder, left."""
+        self._waiting.clear()
+        for page in state.waiting:
+            self._waiting.setdefault(page.key, []).append(page)
+        self._attempted = set(state.told)
+        untaken = {page.key for page in state.waiting if page.action == "trigger"}
+        self._taken = self._attempted - untaken
+
+    def state(self, open_keys: Iterable[str], held: Iterable[Page]) -> State:
+        """Return what has to outlive the process."""
+        waiting = [page for pages in self._waiting.values() for page in self._newest(pages)]
+        told = sorted(self._attempted | self._taken)
+        return State(sorted(open_keys), waiting, told, list(held))
+
+    def _newest(self, pages: list[Page]) -> list[Page]:
+        """Return the pages of one key that make PagerDuty's state the newest one."""
+        *before, last = pages
+        if last.action == "trigger" or last.key in self._taken:
+            return [last]
+        trigger = next((page for page in reversed(before) if page.action == "trigger"), None)
+        if last.key in self._attempted:
+            # It may have been taken, and counts as opened only if it surely was.
+            return [trigger, last] if trigger else [last]
+        return [] if trigger else [last]
+
+    def _keep(self, key: str, pages: list[Page]) -> None:
+        if pages:
+            self._waiting[key] = pages
+        else:
+            self._waiting.pop(key, None)
+
+    def _drop(self, page: Page) -> None:
+        pages = self._waiting.get(page.key, [])
+        if page in pages:
+            self._keep(page.key, pages[pages.index(page) + 1 :])
+
+
+def decode(data: bytes) -> State:
+    """Read a state, also that of earlier versions: a list of the open keys.
+
+    Raises:
+        msgspec.DecodeError, UnicodeError: It is none.
+    """
+    state = msgspec.json.decode(data, type=State | list[str])
+    if isinstance(state, list):
+        return State(open=state, told=state)
+    return state
+
+
+encode = msgspec.json.Encoder().encode
