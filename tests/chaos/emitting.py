@@ -26,6 +26,7 @@ from charter_otel.service.plugin import CharterPlugin
 from charter_otel.service.settings import Settings, load
 from charter_otel.streams import EventStream, RedisStream
 from charter_otel.streams.history import CAPACITY
+from charter_otel.streams.redis.lease import LEASE
 from charter_otel.streams.types import Observer
 
 STATE_EVERY = 0.1
@@ -136,10 +137,16 @@ def main(port: str, rate: str, capacity: str = str(CAPACITY)) -> None:
         observer: Observer | None = None,
         spool: Path | None = None,
         partitions: int = 1,
+        lease: float = LEASE,
     ) -> EventStream:
         assert partitions == 1
         return RedisStream(
-            url, observer=observer, spool=spool, capacity=int(capacity), min_idle=MIN_IDLE
+            url,
+            observer=observer,
+            spool=spool,
+            capacity=int(capacity),
+            min_idle=MIN_IDLE,
+            lease=lease,
         )
 
     with (

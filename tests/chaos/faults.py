@@ -107,6 +107,20 @@ async def disk_full(seconds: float) -> Row:
         return row if row.dropped else row._replace(broken="the disk was not full")
 
 
+async def audit_disk_full(seconds: float) -> Row:
+    """The disk is full under the consumer `audit`, while Redis works."""
+    async with running() as (run, _):
+        run.fill_disk(full=True)
+        await asyncio.sleep(seconds)
+        waiting = run.server.command("XPENDING", "{charter}:events", "charter.audit")
+        run.fill_disk(full=False)
+        row = await run.finish("audit disk full", EXACTLY_ONCE)
+        given_up = run.server.command("XLEN", "{charter}:events:dead")
+        if not isinstance(waiting, list) or not waiting[0]:
+            return row._replace(broken="the disk was not full")
+        return row._replace(broken=row.broken or (f"{given_up} dead letters" if given_up else ""))
+
+
 async def collector_dead(seconds: float) -> Row:
     """Nothing listens where the Collector should be."""
     with _silent(listening=False) as url:
@@ -152,6 +166,7 @@ FAULTS: tuple[Fault, ...] = (
     terminated,
     killed,
     disk_full,
+    audit_disk_full,
     collector_dead,
     collector_black_hole,
     collector_flaps,

@@ -4,6 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from chaos.anew import redis_anew
 from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
@@ -15,6 +16,7 @@ EVERY: tuple[Fault, ...] = (
     sentinel_set_fails_over,
     cluster_fails_over,
     restarted_in_an_outage,
+    redis_anew,
     pager_away,
     instances_at_random,
     instances_in_parts,

@@ -52,19 +52,19 @@ class Run:
         (directory / "redis").mkdir()
         self.server = server or RedisServer(directory / "redis")
         self.url = url or self.server.url
-        self._state = directory / "state"
+        self.state = directory / "state"
         self._capacity = [] if capacity is None else [str(capacity)]
         self._environment = environment or {}
         self._port = free_port()
         self._robots = Robots(f"ws://127.0.0.1:{self._port}")
         self._leaving = AsyncExitStack()
-        self._lives: list[Life] = []
+        self.lives: list[Life] = []
         self._begun = time.monotonic()
 
     @property
     def life(self) -> Life:
         """The latest process."""
-        return self._lives[-1]
+        return self.lives[-1]
 
     async def begin(self) -> None:
         """Start the service, have the robots connect, and wait until all is published."""
@@ -113,7 +113,7 @@ class Run:
             bounds: What the fault may do to the service itself.
         """
         await self.settle()
-        trouble = "" if len(self._lives) > 1 else self._robots.trouble
+        trouble = "" if len(self.lives) > 1 else self._robots.trouble
         await self.terminate()
         await self._leaving.aclose()
         await self._live(0)
@@ -126,7 +126,7 @@ class Run:
 
     async def close(self) -> None:
         """End everything, whatever state it is in."""
-        for life in self._lives:
+        for life in self.lives:
             with suppress(ProcessLookupError):
                 life.process.kill()
             await life.ended()
@@ -140,7 +140,7 @@ class Run:
             stdout=asyncio.subprocess.PIPE,
             env=self._variables(quiet=not rate),
         )
-        self._lives.append(Life(process, quiet=not rate))
+        self.lives.append(Life(process, quiet=not rate))
         await eventually(lambda: self.life.state, "the service runs", 20)
 
     async def _are_connected(self) -> None:
@@ -153,7 +153,7 @@ class Run:
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         paths = {
             "PYTHONPATH": str(Path(__file__).parents[1]),
-            "CHARTER_STATE_DIR": str(self._state),
+            "CHARTER_STATE_DIR": str(self.state),
         }
         stream = {"CHARTER_EVENT_STREAM": self.url}
         loud = {"CHARTER_AGGREGATION_INTERVAL": "1", **self._environment}
@@ -167,18 +167,19 @@ class Run:
         """Wait until every connection is closed and every event audited; the row tells if not."""
         with suppress(AssertionError):
             wait_until(lambda: not registered(self.server), "every connection is closed")
-        audited.wait(self.server, self._log)
+        audited.wait(self.server, self.log)
 
     def _row(self, fault: str, promise: str, bounds: Bounds, wrong: list[str]) -> Row:
         stored, seconds = stored_events(self.server), time.monotonic() - self._begun
-        account = Account(self._lives, stored, robots.count(), seconds)
-        wrong.append(audited.wrong(self.server, self._log))
+        account = Account(self.lives, stored, robots.count(), seconds)
+        wrong.append(audited.wrong(self.server, self.log))
         row = account.row(fault, promise, bounds, wrong)
-        return row._replace(audited=audited.rows(self._log))
+        return row._replace(audited=audited.rows(self.log))
 
     @property
-    def _log(self) -> Path:
-        return self._state / "audit"
+    def log(self) -> Path:
+        """Where the audit log lies."""
+        return self.state / "audit"
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import pytest
 
 from chaos.account import Row
+from chaos.anew import redis_anew
 from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
@@ -29,7 +30,9 @@ def test_the_readme_has_every_fault() -> None:
 
 
 @pytest.mark.timeout(90)
-@pytest.mark.parametrize("fault", [*FAULTS, *FAILOVERS], ids=lambda fault: fault.__name__)
+@pytest.mark.parametrize(
+    "fault", [*FAULTS, *FAILOVERS, redis_anew], ids=lambda fault: fault.__name__
+)
 async def test_a_fault_keeps_its_class(fault: Fault) -> None:
     """No event is lost uncounted, none comes twice, and the order stays, whatever fails."""
     row = await fault(2.0)

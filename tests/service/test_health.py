@@ -1,13 +1,22 @@
 """Probes: alive, and ready with the state of each dependency."""
 
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from litestar import Litestar
 
+from charter_otel.consumers import Audit
 from charter_otel.otel import semconv
-from charter_otel.service.health import Check, Dependency, event_stream_check, health_router
+from charter_otel.service.health import (
+    Check,
+    Dependency,
+    consumer_check,
+    event_stream_check,
+    health_router,
+)
 from charter_otel.service.http import RequestTelemetry
 from charter_otel.streams import MemoryStream, RedisStream
 from charter_otel.testing import Capture
@@ -117,12 +126,39 @@ async def test_lost_redis_degrades(tmp_path: Path) -> None:
     try:
         await eventually(lambda: check().status == "ready", "the stream is connected")
         server.kill()
+        before = time.time()
         await eventually(lambda: check().status == "degraded", "the loss is seen")
+        since = datetime.fromisoformat(check().details["since"]).timestamp()
+        assert since == pytest.approx(before, abs=2.0)
+        assert "Error" in check().details["error"]
         server.start()
         await eventually(lambda: check().status == "ready", "the stream is back")
     finally:
         await stream.stop()
         server.stop()
+
+
+async def test_a_consumer_in_trouble_degrades_the_service(tmp_path: Path) -> None:
+    """It takes requests, and says since when it cannot write its audit log and why."""
+    (tmp_path / "audit").write_text("a file where a directory should be")
+    stream, audit = MemoryStream(redelivery_delay=0.01), Audit(tmp_path / "audit")
+    check = consumer_check(audit)
+    assert check().status == "ready"
+    audit.attach(stream)
+    await stream.start()
+    await audit.start()
+    try:
+        await eventually(lambda: check().status == "degraded", "it is in trouble")
+        details = check().details
+        assert details["holder"]
+        assert str(tmp_path) in details["error"]
+        assert datetime.fromisoformat(details["since"]).timestamp() <= time.time()
+        (tmp_path / "audit").unlink()
+        await eventually(lambda: check().status == "ready", "it works")
+        assert "error" not in check().details
+    finally:
+        await stream.stop()
+        await audit.stop()
 
 
 async def test_probes_make_no_spans(charter_capture: Capture) -> None:

@@ -268,7 +268,8 @@ async def abandon(stream: EventStream) -> None:
         for task in left:
             task.cancel()
         _, left = await asyncio.wait(left, timeout=0.5)
-    for client in (*stream._clients, *(c._client for c in stream._groups.consumers)):
+    clients = [*stream._clients, *(c._client for c in stream._groups.consumers)]
+    for client in (*clients, *(lease._client for lease in stream._leases)):
         await client.aclose()
     stream._tasks.clear()
     stream._groups._tasks.clear()

@@ -28,8 +28,25 @@ class Consumer(ABC):
 
     name: str
     """What it is called on the command line."""
-    trouble: str | None = None
-    """Why it cannot do its work at the moment and what to do, or None; `/readyz` tells it."""
+    since: float | None = None
+    """Monotonic time at which `trouble` began or ended, or None."""
+    _trouble: str | None = None
+
+    @property
+    def trouble(self) -> str | None:
+        """Why it cannot do its work at the moment and what to do, or None; `/readyz` tells it."""
+        return self._trouble
+
+    @trouble.setter
+    def trouble(self, text: str | None) -> None:
+        if (text is None) != (self._trouble is None):
+            self.since = time.monotonic()
+        self._trouble = text
+
+    @property
+    def holds(self) -> bool:
+        """Whether this instance does the work; another one may."""
+        return True
 
     @abstractmethod
     def attach(self, stream: EventStream) -> None:

@@ -32,7 +32,9 @@ class Backend(ABC):
     """Whether no event is carried anywhere: ``none``."""
 
     @abstractmethod
-    def stream(self, *, observer: Observer | None, spool: Path | None) -> EventStream | None:
+    def stream(
+        self, *, observer: Observer | None, spool: Path | None, lease: float = LEASE
+    ) -> EventStream | None:
         """Return the event stream, or None for ``none``; see `charter_otel.streams.connect`."""
 
     @abstractmethod
@@ -71,8 +73,11 @@ class InProcess(Backend):
         self.silent = connect(url) is None
         self._url = url
 
-    def stream(self, *, observer: Observer | None, spool: Path | None) -> EventStream | None:
+    def stream(
+        self, *, observer: Observer | None, spool: Path | None, lease: float = LEASE
+    ) -> EventStream | None:
         """Return the stream that the URL names."""
+        del lease
         return connect(self._url, observer=observer, spool=spool)
 
     def missions(self) -> MissionStore:
@@ -112,9 +117,13 @@ class InRedis(Backend):
         self._prefix = prefix
         self._prefixes = prefixes(partitions, prefix)
 
-    def stream(self, *, observer: Observer | None, spool: Path | None) -> EventStream | None:
+    def stream(
+        self, *, observer: Observer | None, spool: Path | None, lease: float = LEASE
+    ) -> EventStream | None:
         """Return a stream, partitioned where there is more than one partition."""
-        return connect(self.url, observer=observer, spool=spool, partitions=self.partitions)
+        return connect(
+            self.url, observer=observer, spool=spool, partitions=self.partitions, lease=lease
+        )
 
     def missions(self) -> MissionStore:
         """Return a store beside the stream; there is one, however many partitions there are."""

@@ -1,5 +1,6 @@
 """Whether the service is alive, and whether it is ready, with the state of each dependency."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -8,6 +9,8 @@ from litestar import HttpMethod, Request, Response, Router, route
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
+from charter_otel.consumers import Consumer
+from charter_otel.otel.lines.values import timestamp
 from charter_otel.service.http import UNTRACED
 from charter_otel.streams import EventStream
 
@@ -100,6 +103,19 @@ def health_router(
     )
 
 
+def consumer_check(consumer: Consumer) -> Check:
+    """Return the check of a consumer: the service works without it, so its trouble degrades."""
+    begun = time.monotonic()
+
+    def check() -> Dependency:
+        details = {"since": _moment(consumer.since or begun), "holder": consumer.holds}
+        if consumer.trouble is None:
+            return Dependency("ready", details)
+        return Dependency("degraded", {**details, "error": consumer.trouble})
+
+    return check
+
+
 def event_stream_check(get_stream: Callable[[], EventStream | None]) -> Check:
     """Make the check of the event stream: the service works without it, so a lost one degrades."""
 
@@ -112,6 +128,8 @@ def event_stream_check(get_stream: Callable[[], EventStream | None]) -> Check:
             "ready" if statistics.connected else "degraded",
             {
                 "system": statistics.system,
+                "since": _moment(statistics.since),
+                **({"error": statistics.error} if statistics.error else {}),
                 "connected": statistics.connected,
                 "queued": statistics.queued,
                 "capacity": statistics.capacity,
@@ -125,6 +143,11 @@ def event_stream_check(get_stream: Callable[[], EventStream | None]) -> Check:
         )
 
     return check
+
+
+def _moment(since: float | None) -> str | None:
+    """Return a time of the monotonic clock as RFC 3339."""
+    return None if since is None else timestamp(time.time() - (time.monotonic() - since))
 
 
 def _state(name: str, check: Check) -> Dependency:

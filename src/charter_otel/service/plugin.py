@@ -26,7 +26,12 @@ from charter_otel.service.cors import CrossOrigin
 from charter_otel.service.embedding import AppContext, taken_paths
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import guard_writes, may, origin_guard, scope_guard
-from charter_otel.service.health import PROBES, event_stream_check, health_router
+from charter_otel.service.health import (
+    PROBES,
+    consumer_check,
+    event_stream_check,
+    health_router,
+)
 from charter_otel.service.http import RequestTelemetry
 from charter_otel.service.openapi import document
 from charter_otel.service.problems import exception_handlers
@@ -201,7 +206,10 @@ class CharterPlugin(InitPlugin):
     def _health(self, paths: Sequence[str]) -> Router:
         runtime = self.runtime
         return health_router(
-            {"event_stream": event_stream_check(lambda: runtime.stream)},
+            {
+                "event_stream": event_stream_check(lambda: runtime.stream),
+                **{consumer.name: consumer_check(consumer) for consumer in runtime.consumers},
+            },
             lambda: runtime.running,
             lambda request: may("read", self.settings.secrets, request),
             paths=paths,

@@ -206,7 +206,9 @@ class Runtime:
     async def _events(self, claimed: Claim) -> AsyncIterator[None]:
         observer = StreamTelemetry(self.instrumentation)
         stream = self._given_stream or self.backend.stream(
-            observer=observer, spool=self.settings.state_dir / "spool"
+            observer=observer,
+            spool=self.settings.state_dir / "spool",
+            lease=self.settings.lease_seconds,
         )
         self.stream = stream
         if stream is None:

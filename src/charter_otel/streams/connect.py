@@ -6,6 +6,7 @@ from charter_otel.redis.address import EXAMPLES, SCHEMES
 from charter_otel.streams.base import EventStream
 from charter_otel.streams.memory import MemoryStream
 from charter_otel.streams.redis import RedisStream
+from charter_otel.streams.redis.lease import LEASE
 from charter_otel.streams.redis.partitioned import PartitionedStream
 from charter_otel.streams.types import Observer
 
@@ -16,6 +17,7 @@ def connect(
     observer: Observer | None = None,
     spool: Path | None = None,
     partitions: int = 1,
+    lease: float = LEASE,
 ) -> EventStream | None:
     """Make the stream that a URL names; it does nothing until it is started.
 
@@ -25,6 +27,7 @@ def connect(
             ``redis+cluster://host:port,host:port``) or ``none``.
         observer: Who is told what the stream does.
         spool: Directory where events wait that Redis does not take.
+        lease: Seconds after which an exclusive group of a process that died is taken over.
         partitions: Parts of a stream in Redis, each in a slot of its own; see `PartitionedStream`.
 
     Returns:
@@ -40,6 +43,6 @@ def connect(
         return MemoryStream(observer=observer)
     if url.partition(":")[0].lower() in SCHEMES:
         if partitions != 1:
-            return PartitionedStream(url, partitions, observer=observer, spool=spool)
-        return RedisStream(url, observer=observer, spool=spool)
+            return PartitionedStream(url, partitions, observer=observer, spool=spool, lease=lease)
+        return RedisStream(url, observer=observer, spool=spool, lease=lease)
     raise ValueError(f"an event stream is memory://, none, or as in {EXAMPLES}")

@@ -71,6 +71,7 @@ class MemoryStream(EventStream):
         self._dropped = 0
         self._unreported = 0
         self._running = False
+        self._since = time.monotonic()
         self._stopped = False
 
     @property
@@ -91,6 +92,7 @@ class MemoryStream(EventStream):
         if self._running:
             return
         self._running, self._stopped = True, False
+        self._since = time.monotonic()
         self._bridge.bind()
         self._history.open()
         for mailbox in self._mailboxes:
@@ -103,7 +105,7 @@ class MemoryStream(EventStream):
             return
         until = time.monotonic() + deadline
         await asyncio.gather(*(mailbox.close(until) for mailbox in self._mailboxes))
-        self._running = False
+        self._running, self._since = False, time.monotonic()
         self._report()
         self._history.close()
         self._bridge.unbind()
@@ -134,6 +136,7 @@ class MemoryStream(EventStream):
             dropped=self._dropped,
             subscribers=tuple(mailbox.statistics() for mailbox in self._mailboxes),
             accepted=self._accepted,
+            since=self._since,
         )
 
     def _subscribed(self, subscription: Subscription) -> None:

@@ -143,6 +143,8 @@ class Statistics(NamedTuple):
     """Events of earlier processes that were found on disk."""
     replayed: int = 0
     """Events that were published from disk."""
+    since: float | None = None
+    """Monotonic time at which ``connected`` became what it is."""
 
 
 class Observer(Protocol):

@@ -56,7 +56,7 @@ class Alerts(Consumer):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.pager = pager
-        pager.may_send = self._is_holder
+        pager.may_send = lambda: self.holds
         self._path = state
         self._incidents = Incidents(thresholds)
         self._clock = clock
@@ -78,6 +78,11 @@ class Alerts(Consumer):
     def open_keys(self) -> frozenset[str]:
         """Keys of the incidents that are open."""
         return self._incidents.open_keys
+
+    @property
+    def holds(self) -> bool:
+        """Whether this instance holds the group; another one may."""
+        return self._lease is None or self._lease.held
 
     def attach(self, stream: EventStream) -> None:
         """Subscribe to all but the starts of jobs."""
@@ -107,7 +112,7 @@ class Alerts(Consumer):
 
     async def look(self) -> None:
         """Page what was held back for long enough; write down what has changed meanwhile."""
-        if self._is_holder():
+        if self.holds:
             before = self._incidents.changes
             self._page(self._incidents.due(self._clock()))
             sent = self.pager.sent, self.pager.dropped
@@ -116,9 +121,6 @@ class Alerts(Consumer):
                 await self._save()
         self.trouble = self.pager.trouble
         self.pager.wake()
-
-    def _is_holder(self) -> bool:
-        return self._lease is None or self._lease.held
 
     def _page(self, pages: Iterable[Page]) -> None:
         for page in pages:

@@ -57,6 +57,11 @@ class Audit(Consumer):
         """Of the group, once this process has held it."""
         self._task: asyncio.Task[None] | None = None
 
+    @property
+    def holds(self) -> bool:
+        """Whether this instance holds the group; another one may."""
+        return self._lease is None or self._lease.held
+
     def attach(self, stream: EventStream) -> None:
         """Subscribe, from the earliest event that the stream holds."""
         stream.subscribe_batch(

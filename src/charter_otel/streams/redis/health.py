@@ -24,8 +24,10 @@ class Health:
     def __init__(self, name: str) -> None:
         self.name = name
         self._answered = False
+        """Whether Redis has answered since the start."""
         self._failing: dict[str, str] = {}
-        self._since = 0.0
+        self.since = time.monotonic()
+        """Monotonic time at which `connected` became what it is."""
 
     @property
     def connected(self) -> bool:
@@ -39,16 +41,18 @@ class Health:
 
     def succeeded(self, part: str) -> None:
         """Record an operation that worked."""
-        self._answered = True
+        if not self._answered:
+            self._answered, self.since = True, time.monotonic()
         if not self._failing or self._failing.pop(part, None) is None or self._failing:
             return
-        seconds = round(time.monotonic() - self._since, 3)
+        seconds = round(time.monotonic() - self.since, 3)
+        self.since = time.monotonic()
         log.info("event stream reachable again", stream=self.name, seconds=seconds)
 
     def failed(self, part: str, error: BaseException) -> None:
         """Record an operation that failed."""
         if not self._failing:
-            self._since = time.monotonic()
+            self.since = time.monotonic()
             log.warning(
                 "event stream unreachable", stream=self.name, part=part, error=explain(error)
             )
@@ -56,7 +60,7 @@ class Health:
 
     def forget(self) -> None:
         """Forget what was known: the stream has stopped."""
-        self._answered = False
+        self._answered, self.since = False, time.monotonic()
         self._failing.clear()
 
 

@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from charter_otel.aio import Backoff, describe
 from charter_otel.redis import commands
 from charter_otel.redis.script import Script
+from charter_otel.redis.survey import survey
 from charter_otel.streams.history import History
 from charter_otel.streams.redis.consumer import Consumer
 from charter_otel.streams.redis.groups import Groups
@@ -50,9 +51,17 @@ class GroupMaintenance:
         self._tidied = time.monotonic()
         self._tidy = Script(__package__, "tidy")
         self._refused = False
+        """Whether it was said already that the lag is not known."""
+        self.replicas = 0
+        """Replicas that must have what is published."""
+        self.surveys = True
+        """Whether to look at Redis's configuration once it can be reached."""
 
     async def session(self) -> None:
         """Look after the groups until something fails."""
+        if self.surveys:
+            await self._survey()
+            self.surveys = False
         while True:
             try:
                 await self._look()
@@ -72,6 +81,17 @@ class GroupMaintenance:
             self._tidied = time.monotonic()
             for consumer in self._groups.consumers:
                 await self._tidy(self._client, [self._layout.events], consumer.group, _GONE_AFTER)
+
+    async def _survey(self) -> None:
+        """Say what of Redis's configuration voids a promise."""
+        for found in await survey(self._client, self.replicas):
+            log.warning(
+                "Redis voids a delivery class",
+                delivery_class=found.delivery_class,
+                because=found.because,
+                do=found.do,
+                stream=self._health.name,
+            )
 
     async def _keep(self, consumer: Consumer) -> None:
         """Refresh the idle time of entries in work: a slow handler is not a dead one."""

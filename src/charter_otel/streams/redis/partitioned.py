@@ -85,6 +85,8 @@ class PartitionedStream(EventStream):
             RedisStream(url, observer=observer, prefix=each, spool=spool, **options)
             for each in prefixes(partitions, prefix)
         ]
+        for part in self.parts[1:]:
+            part.look_at_redis = False
 
     def publish_nowait(
         self, event: Event, *, encoded: bytes | None = None, traceparent: str | None = None
@@ -146,6 +148,7 @@ class PartitionedStream(EventStream):
             connected=all(one.connected for one in each),
             error=next((one.error for one in each if one.error), None),
             subscribers=_added([s for one in each for s in one.subscribers]),
+            since=max(one.since or 0.0 for one in each),
             **sums,
         )
 

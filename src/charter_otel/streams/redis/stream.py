@@ -113,6 +113,7 @@ class RedisStream(EventStream):
         self._caretaker = GroupMaintenance(
             caring, layout, self._groups, self._history, self._health
         )
+        self._caretaker.replicas = address.replicas
         self._publisher = Publisher(
             publishing,
             layout,
@@ -124,6 +125,8 @@ class RedisStream(EventStream):
             max_length=max_length,
             replicas=address.replicas,
         )
+        self.look_at_redis = True
+        """Whether to look at Redis's configuration, and say what voids a promise."""
         self._bridge = EventLoopBridge()
         self._address, self._layout, self._lease_seconds = address, layout, lease
         self._leases: list[RedisLease] = []
@@ -153,6 +156,7 @@ class RedisStream(EventStream):
         self._closed = False
         self._bridge.bind()
         self._tail.open()
+        self._caretaker.surveys = self.look_at_redis
         await self._outbox.open()
         for part in self._parts():
             self._run(part)
@@ -214,6 +218,7 @@ class RedisStream(EventStream):
             dropped=self._dropped,
             subscribers=self._groups.statistics(self._caretaker.lags),
             error=self._health.error,
+            since=self._health.since,
             accepted=self._accepted,
             **self._outbox.counts()._asdict(),
         )
