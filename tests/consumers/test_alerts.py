@@ -412,9 +412,10 @@ async def test_an_incident_of_before_the_restart_is_resolved(
             raise ConnectionError
         sent.append(page)
 
-    first = Alerts(Pager(send), state=state)
+    first = Alerts(Pager(send, pause=60), state=state)
     await first.start()
     await first.handle(failed())
+    await eventually(lambda: first.pager.trouble, "it was tried")
     away[0] = False
     second = Alerts(Pager(send, pause=0.01), state=state)
     assert second.open_keys == {JOB}

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from charter_otel.streams.pending import PendingEvent
-from charter_otel.streams.spool.directory import SpoolDirectory
+from charter_otel.streams.spool.adopting import adopt_into
+from charter_otel.streams.spool.directory import SpoolDirectory, put_aside
 from charter_otel.streams.spool.file import SpoolFile
 
 LIMIT = 1_000_000
@@ -151,13 +152,93 @@ def _fill(path: Path) -> None:
 
 
 def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
-    """A file that is not a spool is kept under another name, and a new one takes its place."""
-    (tmp_path / "s-0.sqlite3").write_bytes(b"no database" * 1000)
-    file = SpoolDirectory(tmp_path, "s", limit=LIMIT).open()
-    assert file.path == tmp_path / "s-0.sqlite3"
+    """A file that is no spool is kept under another name, and a new one takes its place."""
+    directory = SpoolDirectory(tmp_path, "s", limit=LIMIT)
+    directory.open().close()
+    [path] = tmp_path.glob("*.sqlite3")
+    path.write_bytes(b"no database" * 1000)
+    file = directory.open()
+    assert file.path == path
     assert file.count == 0
     file.close()
     assert len(list(tmp_path.glob("*.damaged-*"))) == 1
+
+
+def test_the_journals_of_a_damaged_file_go_with_it(tmp_path: Path) -> None:
+    """A new file of that name must not meet an old journal."""
+    for suffix in ("", "-wal", "-shm", "-journal"):
+        (tmp_path / f"s-0.sqlite3{suffix}").write_text(suffix)
+    kept = put_aside(tmp_path / "s-0.sqlite3")
+    assert {path.name.removeprefix(kept.name) for path in tmp_path.iterdir()} == {
+        *("", "-wal", "-shm", "-journal")
+    }
+
+
+def test_what_can_be_read_of_a_damaged_file_is_saved(tmp_path: Path) -> None:
+    """A page that is not what was written costs its events; all others are in the new file."""
+    directory = SpoolDirectory(tmp_path, "s", limit=LIMIT)
+    file = directory.open()
+    file.append([outgoing(n, 500) for n in range(400)])
+    file.close()
+    data = bytearray(file.path.read_bytes())
+    middle = len(data) // 2 // 4096 * 4096
+    data[middle : middle + 4096] = b"\xff" * 4096
+    file.path.write_bytes(data)
+    with pytest.raises(sqlite3.DatabaseError), opened(file.path) as damaged:
+        names(damaged)
+    new, saved = directory.renew(file.path, 0)
+    assert 380 < saved < 400
+    found = names(new)
+    new.close()
+    assert found == sorted(found)
+    assert len(found) == saved
+
+
+@pytest.mark.parametrize(
+    "harm", ["id = x'00'", "minute = 'soon'", "traceparent = x'00'", "data = 'text'"]
+)
+def test_a_row_that_is_not_what_was_written_costs_itself(tmp_path: Path, harm: str) -> None:
+    """Whichever of its fields it is in."""
+    path = tmp_path / "spool"
+    with opened(path) as file:
+        file.append([outgoing(n) for n in range(3)])
+        file._connection.execute(f"UPDATE events SET {harm} WHERE minute = 1")  # noqa: S608
+        page = file.read(10, LIMIT)
+    assert [event.minute for event in page.events] == [0, 2]
+    assert page.damaged == 1
+
+
+def test_what_is_added_is_on_the_disk_before_it_counts(tmp_path: Path) -> None:
+    """A machine that loses its power loses nothing that `append` has taken."""
+    with opened(tmp_path / "spool") as file:
+        levels: list[int] = []
+        real = file._evict
+
+        def evict(after: int, added: int) -> tuple[int, int]:
+            [(level,)] = file._connection.execute("PRAGMA synchronous")
+            levels.append(level)
+            return real(after, added)
+
+        file._evict = evict  # type: ignore[method-assign]
+        file.append([outgoing(1)])
+    assert levels == [2], "FULL"
+
+
+def test_what_lies_for_other_addresses_is_known_by_name_and_can_be_adopted(tmp_path: Path) -> None:
+    """A Redis that got another port leaves nothing behind."""
+    old, new = "redis://127.0.0.1:6379/0 {charter}", "redis://127.0.0.1:6380/0 {charter}"
+    file = SpoolDirectory(tmp_path, old, limit=LIMIT).open()
+    file.append([outgoing(n) for n in range(40)])
+    assert SpoolDirectory(tmp_path, new, limit=LIMIT).others() == [], "somebody has it open"
+    file.close()
+    [left] = SpoolDirectory(tmp_path, new, limit=LIMIT).others()
+    assert (left.place, left.events) == (old, 40)
+    assert SpoolDirectory(tmp_path, old, limit=LIMIT).others() == []
+    assert adopt_into(tmp_path, [new], [left.name]) == 40
+    assert SpoolDirectory(tmp_path, new, limit=LIMIT).others() == []
+    file = SpoolDirectory(tmp_path, new, limit=LIMIT).open()
+    assert names(file) == list(range(40))
+    file.close()
 
 
 def test_the_directory_is_its_owners_only(tmp_path: Path) -> None:

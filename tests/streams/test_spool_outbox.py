@@ -21,7 +21,7 @@ from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.spool import Spool
 from charter_otel.streams.spool.directory import SpoolDirectory
-from charter_otel.streams.spool.file import SpoolFile
+from charter_otel.streams.spool.file import Page, SpoolFile
 from charter_otel.streams.types import DropReason
 from support.polling import eventually
 
@@ -343,6 +343,47 @@ async def test_a_spool_that_is_damaged_while_it_is_open(
         await account.publish_all()
         assert account.published == [0, 1, 2, 8, 9]
     assert await asyncio.to_thread(lambda: list(tmp_path.glob("*.damaged-*")))
+
+
+async def test_a_disk_that_stumbles_when_it_is_read_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it could not give this time it gives the next one, in order."""
+    real, stumbles = SpoolFile.read, [2]
+
+    def read(file: SpoolFile, *limits: int) -> Page:
+        if stumbles[0]:
+            stumbles[0] -= 1
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+            raise error
+        return real(file, *limits)
+
+    async with opened(tmp_path) as account:
+        account.put(8)
+        await account.outbox.spill()
+        monkeypatch.setattr(SpoolFile, "read", read)
+        await account.publish_all()
+        assert account.published == list(range(8))
+        assert account.drops == []
+    assert not await asyncio.to_thread(lambda: list(tmp_path.glob("*.damaged-*")))
+
+
+async def test_a_failed_write_keeps_no_more_than_memory_may_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is too much is dropped and counted at once, whether or not more is put."""
+    async with opened(tmp_path, capacity=10) as account:
+        await account.outbox.spill()
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(SpoolFile, "append", full)
+        account.put(40)
+        await eventually(lambda: account.drops, "too much is dropped")
+        assert account.outbox.queued == 10
+        assert account.dropped == 30
 
 
 async def test_events_that_the_disk_gives_back_wrong_are_counted(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from charter_otel.cli.demo import demo
 from charter_otel.cli.schema import schema
 from charter_otel.cli.serve import serve
 from charter_otel.cli.simulate import simulate
+from charter_otel.cli.spool import spool
 from charter_otel.cli.tail import tail
 from charter_otel.cli.token import token
 from charter_otel.cli.top import top
@@ -26,6 +27,19 @@ def main() -> None:
     """Charter v1.0 events of a robot fleet, for OpenTelemetry and an event stream."""
 
 
-_COMMANDS = (serve, simulate, top, tail, trace, token, schema, assets, audit, dead_letters, demo)
+_COMMANDS = (
+    serve,
+    simulate,
+    top,
+    tail,
+    trace,
+    token,
+    schema,
+    assets,
+    audit,
+    dead_letters,
+    spool,
+    demo,
+)
 for _command in _COMMANDS:
     main.add_command(_command)

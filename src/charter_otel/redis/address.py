@@ -5,7 +5,6 @@ A URL may carry a password, so no error text here repeats any part of it.
 
 import re
 from collections.abc import Mapping, Sequence
-from hashlib import sha256
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -31,6 +30,7 @@ _DIGITS = 6
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
 _PLACE = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._-]*)?")
 """What is surely no password: a host, a port, a database."""
+_LOOPBACK = re.compile(r"(?<=[/,])(localhost|\[::1\]|127\.[0-9.]+)(?=:)", re.IGNORECASE)
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
 _SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
 
@@ -56,10 +56,13 @@ class Address(NamedTuple):
     def __repr__(self) -> str:
         return f"Address({self.name})"
 
-    def digest(self, prefix: str) -> str:
-        """Return a short name for the stream with this key prefix, without a secret."""
-        stream = f"{self.name}/{self.options.get('db', 0)} {prefix}"
-        return sha256(stream.encode()).hexdigest()[:12]
+    def place(self, prefix: str) -> str:
+        """Return the stream with this key prefix in clear, without a secret.
+
+        The names of one host's loopback interface are one.
+        """
+        name = _LOOPBACK.sub("127.0.0.1", self.name)
+        return f"{name}/{self.options.get('db', 0)} {prefix}"
 
     def client(self, key: str = "{charter}") -> Redis:
         """Make a client that connects when it is first used, and neither retries nor waits long.

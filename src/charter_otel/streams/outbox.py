@@ -24,6 +24,9 @@ log = structlog.get_logger(__name__)
 OVERSHOOT = 5
 """How many times its capacity the queue may hold until the disk has taken the excess."""
 
+READ_AGAIN = 0.2
+"""Seconds after which a disk that stumbled is read again; what lies behind it waits in order."""
+
 OPEN_WITHIN = 5.0
 """Seconds for which a start waits for what earlier processes left, which is published first."""
 
@@ -215,7 +218,7 @@ class Outbox:
         try:
             appended = await self._spool.append([*events, *self._moving], len(events))
         except SpoolUnavailable as unavailable:
-            self._restore(batch, lost=unavailable.lost)
+            self._restore(batch, lost=unavailable.lost, saved=unavailable.saved)
         except BaseException:
             self._restore(batch, lost=False)
             raise
@@ -233,21 +236,24 @@ class Outbox:
             self._spool.forget(appended.last_taken)
         self._give_up(appended.evicted, "spool_full")
 
-    def _restore(self, batch: Batch | None, *, lost: bool) -> None:
+    def _restore(self, batch: Batch | None, *, lost: bool, saved: int = 0) -> None:
         """The disk has nothing of it."""
         if batch and batch.state is State.COPYING:
             batch.state = State.IN_MEMORY
         self._waiting.put_back(self._moving)
         self._moving = []
         if lost:
-            self._lose()
+            self._lose(saved)
         self._trim()
 
     async def _read(self) -> None:
         try:
             page = await self._spool.read(self._waiting.batch, self._waiting.batch_bytes)
-        except SpoolUnavailable:
-            self._lose()
+        except SpoolUnavailable as unavailable:
+            if unavailable.lost:
+                self._lose(unavailable.saved)
+            else:
+                await asyncio.sleep(READ_AGAIN)
             return
         self._give_up(page.damaged, "spool_damaged")
         if page.events:
@@ -271,12 +277,12 @@ class Outbox:
         if found:
             self._filled.set()
 
-    def _lose(self) -> None:
-        """Count what was on a damaged disk as lost, but not a batch in hand: it is in memory."""
+    def _lose(self, saved: int = 0) -> None:
+        """Count what was on a damaged disk as lost, but for what was saved and a batch in hand."""
         if self._batch and self._batch.state is State.ON_DISK:
             self._batch.state = State.IN_MEMORY
             self.spooled -= len(self._batch)
-        self._give_up(self.spooled, "spool_damaged")
+        self._give_up(max(0, self.spooled - saved), "spool_damaged")
 
     def _give_up(self, count: int, reason: DropReason) -> None:
         if count:

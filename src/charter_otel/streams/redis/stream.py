@@ -101,7 +101,7 @@ class RedisStream(EventStream):
         address, layout = parse_address(url), Layout(prefix)
         terms = Terms(max_deliveries, redelivery_delay, min_idle)
         self._health = Health(address.name)
-        disk = Spool(spool, address.digest(prefix), limit=spool_bytes) if spool else None
+        disk = Spool(spool, address.place(prefix), limit=spool_bytes) if spool else None
         self._outbox = Outbox(capacity, drop=self._drop, spool=disk)
         self._groups = Groups(address, layout, terms, self._health, self.observer)
         self._clients = [address.client(prefix) for _ in range(4)]

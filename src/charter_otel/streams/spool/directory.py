@@ -4,11 +4,14 @@ import errno
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
-from charter_otel.streams.spool.file import SpoolFile
+from charter_otel.streams.spool.file import SpoolFile, salvage
 
 log = structlog.get_logger(__name__)
 
@@ -19,6 +22,16 @@ _PAGE = 1000
 _PAGE_BYTES = 4_194_304
 
 
+class Leftover(NamedTuple):
+    """Events that lie in the directory for another stream."""
+
+    name: str
+    """What the names of its files begin with."""
+    place: str
+    """The stream in clear, or what is known of it."""
+    events: int
+
+
 class SpoolDirectory:
     """Finds a file that nobody has open, and brings together what others left.
 
@@ -26,13 +39,14 @@ class SpoolDirectory:
 
     Args:
         path: The directory; made where there is none, for its owner only.
-        name: What the names of the files begin with; one for each stream.
+        place: The stream whose events they are, in clear; a digest of it begins the files' names.
         limit: Bytes of events that a file holds at most.
     """
 
-    def __init__(self, path: Path, name: str, *, limit: int) -> None:
+    def __init__(self, path: Path, place: str, *, limit: int) -> None:
         self.path = path
-        self._name = name
+        self._place = place
+        self._name = sha256(place.encode()).hexdigest()[:12]
         self._limit = limit
 
     def open(self) -> SpoolFile:
@@ -43,6 +57,8 @@ class SpoolDirectory:
             sqlite3.Error: No file can be opened.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with suppress(OSError):
+            (self.path / f"{self._name}.address").write_text(self._place, encoding="utf-8")
         for path in self._paths():
             file = self._try(path)
             if file is not None:
@@ -72,6 +88,36 @@ class SpoolDirectory:
                 file.close()
         return moved, evicted
 
+    def others(self) -> list[Leftover]:
+        """Return what lies here for other streams, and nobody has open."""
+        return [left for left in leftovers(self.path, self._limit) if left.name != self._name]
+
+    def renew(self, path: Path, after: int) -> tuple[SpoolFile, int]:
+        """Put a damaged file aside and begin a new one, with what can be saved of it.
+
+        Args:
+            path: The file; nobody has it open.
+            after: Number of the last event that is not needed.
+
+        Returns:
+            The new file, and how many events were saved.
+        """
+        kept = put_aside(path)
+        file = SpoolFile(path, limit=self._limit)
+        try:
+            events = salvage(kept, after)
+            if events:
+                file.append(events)
+        except (sqlite3.Error, OSError) as error:
+            log.warning("nothing could be saved of the damaged spool", error=str(error))
+            events = []
+        log.error(
+            "spool is damaged and put aside; what could not be read is lost",
+            path=str(kept),
+            saved=len(events),
+        )
+        return file, len(events)
+
     def _paths(self) -> Iterator[Path]:
         return (self.path / f"{self._name}-{number}.sqlite3" for number in range(MAX_FILES))
 
@@ -84,11 +130,33 @@ class SpoolDirectory:
                 return None
             if not is_damaged(error):
                 raise
-            put_aside(path)
-            return SpoolFile(path, limit=self._limit)
+            return self.renew(path, 0)[0]
 
 
-def put_aside(path: Path) -> None:
+def leftovers(directory: Path, limit: int) -> list[Leftover]:
+    """Return what lies in a directory and nobody has open, for each stream with events."""
+    found: dict[str, int] = {}
+    for path in sorted(directory.glob("*-*.sqlite3")):
+        name = path.name.rpartition("-")[0]
+        try:
+            file = SpoolFile(path, limit=limit)
+        except (sqlite3.Error, OSError):
+            continue
+        found[name] = found.get(name, 0) + file.count
+        file.close()
+    return [
+        Leftover(name, _place(directory, name), count) for name, count in found.items() if count
+    ]
+
+
+def _place(directory: Path, name: str) -> str:
+    try:
+        return (directory / f"{name}.address").read_text(encoding="utf-8")
+    except (OSError, UnicodeError):
+        return f"unknown ({name})"
+
+
+def put_aside(path: Path) -> Path:
     """Rename a damaged file, so that it can be looked into and is in nobody's way."""
     kept = path.with_name(f"{path.name}.damaged-{time.time_ns() // 1_000_000}")
     path.rename(kept)
@@ -96,7 +164,7 @@ def put_aside(path: Path) -> None:
         journal = path.with_name(path.name + suffix)
         if journal.exists():
             journal.rename(kept.with_name(kept.name + suffix))
-    log.error("spool is damaged and put aside; what it held is lost", path=str(kept))
+    return kept
 
 
 def is_locked(error: sqlite3.Error) -> bool:

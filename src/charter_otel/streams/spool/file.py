@@ -29,6 +29,7 @@ _SETUP = (
 )
 _INSERT = "INSERT INTO events (id, minute, data, traceparent, checksum) VALUES (?, ?, ?, ?, ?)"
 _SELECT = "SELECT number, id, minute, data, traceparent, checksum FROM events WHERE number > ?"
+_SALVAGED_AT_ONCE = 100
 _OLDEST = "SELECT number, length(data) FROM events WHERE number > ? ORDER BY number"
 _CONTENT = "SELECT count(*), coalesce(sum(length(data)), 0), coalesce(max(number), 0) FROM events"
 
@@ -83,6 +84,11 @@ class SpoolFile:
         self._gone = 0 if self.count else last
         self._in_hand = self._gone
 
+    @property
+    def in_hand(self) -> int:
+        """Number of the last event that the publisher has in hand, or has had."""
+        return max(self._gone, self._in_hand)
+
     def append(self, events: Sequence[PendingEvent], taken: int = 0) -> Appended:
         """Add events; the first ``taken`` are in the publisher's hand, and safe from eviction."""
         with self._transaction("FULL"):
@@ -129,8 +135,8 @@ class SpoolFile:
         self._connection.close()
 
     def _turn(self, page: Page, number: int, fields: list[Any], checksum: int) -> Page:
-        event = PendingEvent(*fields)
-        if not isinstance(event.data, bytes) or zlib.crc32(event.data) != checksum:
+        event = whole(fields, checksum)
+        if event is None:
             return page._replace(last=number, damaged=page.damaged + 1)
         page.events.append(event)
         return page._replace(last=number)
@@ -165,3 +171,62 @@ class SpoolFile:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
             raise
+
+
+def whole(fields: Sequence[Any], checksum: int) -> PendingEvent | None:
+    """Return the event of a row, or None where it is not what was written."""
+    event = PendingEvent(*fields)
+    intact = (
+        isinstance(event.data, bytes)
+        and zlib.crc32(event.data) == checksum
+        and isinstance(event.id, str)
+        and isinstance(event.minute, int)
+        and isinstance(event.traceparent, str | None)
+    )
+    return event if intact else None
+
+
+def salvage(path: Path, after: int) -> list[PendingEvent]:
+    """Return what can still be read of a damaged file.
+
+    Args:
+        path: The file.
+        after: Number of the last event that is not needed.
+    """
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        try:
+            [(last,)] = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        except (sqlite3.Error, ValueError):
+            return []
+        events: list[PendingEvent] = []
+        number = after
+        while number < last:
+            rows = _rows_after(connection, number)
+            if rows is None:
+                number += 1
+                continue
+            if not rows:
+                break
+            found = (whole(fields, checksum) for _, *fields, checksum in rows)
+            events += [event for event in found if event is not None]
+            number = rows[-1][0]
+        return events
+    finally:
+        connection.close()
+
+
+def _rows_after(connection: sqlite3.Connection, number: int) -> list[Any] | None:
+    """Return some rows after a number, or the next one; None where that one cannot be read."""
+    for limit in (_SALVAGED_AT_ONCE, 1):
+        try:
+            return connection.execute(
+                f"{_SELECT} ORDER BY number LIMIT ?", (number, limit)
+            ).fetchall()
+        except sqlite3.DatabaseError:
+            continue
+    try:
+        one = f"{_SELECT} AND number = ?"
+        return connection.execute(one, (number, number + 1)).fetchall() or None
+    except sqlite3.DatabaseError:
+        return None

@@ -10,7 +10,7 @@ import structlog
 
 from charter_otel.aio import describe
 from charter_otel.streams.pending import PendingEvent
-from charter_otel.streams.spool.directory import SpoolDirectory, is_damaged, put_aside
+from charter_otel.streams.spool.directory import SpoolDirectory, is_damaged
 from charter_otel.streams.spool.file import Appended, Page, SpoolFile
 from charter_otel.streams.spool.worker import Worker
 
@@ -31,12 +31,14 @@ class SpoolUnavailable(Exception):  # noqa: N818 - the name says what the spool 
     """The disk does not take or give events.
 
     Args:
-        lost: Whether what the spool held is lost.
+        lost: Whether what the spool held is lost, but for what was saved.
+        saved: How many events were saved from a damaged file.
     """
 
-    def __init__(self, *, lost: bool) -> None:
-        super().__init__("the spool is damaged" if lost else "the spool cannot be written")
+    def __init__(self, *, lost: bool, saved: int = 0) -> None:
+        super().__init__("the spool is damaged" if lost else "the spool cannot be used now")
         self.lost = lost
+        self.saved = saved
 
 
 class Spool:
@@ -46,12 +48,12 @@ class Spool:
 
     Args:
         path: The directory; each instance has a file of its own there.
-        name: What the files' names begin with; one for each stream.
+        place: The stream whose events they are, in clear and without a secret.
         limit: Bytes of events that are held at most; beyond it the oldest go.
     """
 
-    def __init__(self, path: Path, name: str, *, limit: int = LIMIT) -> None:
-        self._directory = SpoolDirectory(path, name, limit=limit)
+    def __init__(self, path: Path, place: str, *, limit: int = LIMIT) -> None:
+        self._directory = SpoolDirectory(path, place, limit=limit)
         self._worker: Worker | None = None
         self._file: SpoolFile | None = None
         self._failing = False
@@ -109,9 +111,11 @@ class Spool:
         """Return the oldest events. See `SpoolFile.read`.
 
         Raises:
-            SpoolUnavailable: What is there cannot be read, and was put aside.
+            SpoolUnavailable: It cannot be read now; or it is damaged, and was put aside.
         """
-        return await self._call(lambda: self._own().read(limit, limit_bytes), reading=True)
+        page = await self._call(lambda: self._own().read(limit, limit_bytes))
+        self._succeeded()
+        return page
 
     def forget(self, last: int) -> None:
         """Remove events up to a number; where that fails they come again after a restart."""
@@ -132,6 +136,19 @@ class Spool:
         self._found += file.count
         self._file = file
         self._adopt()
+        self._tell_others()
+
+    def _tell_others(self) -> None:
+        """Say what lies here for other addresses: a Redis that moved does not get it by itself."""
+        others = self._directory.others()
+        if others:
+            log.warning(
+                "events for other addresses lie in the spool; `charter-otel spool list` shows them,"
+                " `charter-otel spool adopt` brings them to this one",
+                count=sum(each.events for each in others),
+                addresses=[each.place for each in others],
+                path=str(self._directory.path),
+            )
 
     def _adopt(self) -> None:
         moved, lost = self._directory.adopt(self._own())
@@ -150,31 +167,31 @@ class Spool:
         if file is not None:
             file.close()
 
-    def _put_aside(self) -> None:
-        path = self._own().path
-        self._close()
-        put_aside(path)
-
-    async def _call(self, function: Callable[[], T], *, reading: bool = False) -> T:
+    async def _call(self, function: Callable[[], T]) -> T:
         if self._worker is None:
             raise SpoolUnavailable(lost=False)
         try:
             return await self._worker.call(function)
         except _FAILURES as error:
             self._failed(error)
-            lost = (reading or is_damaged(error)) and self._file is not None
-            if lost:
-                await self._discard()
-            raise SpoolUnavailable(lost=lost) from error
+            lost = is_damaged(error) and self._file is not None
+            saved = await self._renew(self._worker) if lost else 0
+            raise SpoolUnavailable(lost=lost, saved=saved) from error
 
-    async def _discard(self) -> None:
-        """Put a damaged file aside; the next operation makes a new one."""
+    async def _renew(self, worker: Worker) -> int:
+        """Put a damaged file aside and begin a new one, with what can be saved of it."""
         self._retry_at = 0.0
         try:
-            if self._worker is not None:
-                await self._worker.call(self._put_aside)
+            return await worker.call(self._replace)
         except _FAILURES as error:
             log.warning("damaged spool cannot be put aside", error=describe(error))
+            return 0
+
+    def _replace(self) -> int:
+        damaged = self._own()
+        self._close()
+        self._file, saved = self._directory.renew(damaged.path, damaged.in_hand)
+        return saved
 
     def _failed(self, error: BaseException) -> None:
         self._retry_at = time.monotonic() + RETRY_AFTER
