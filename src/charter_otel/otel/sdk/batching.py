@@ -21,6 +21,8 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+from charter_otel.otel.sdk.collector_link import LINK
+
 _BATCH = 512
 """Items of a batch, unless a variable says otherwise."""
 
@@ -53,6 +55,7 @@ class Overflow:
             if self._untold:
                 self.tell()
             return False
+        LINK.dropped()
         with self._lock:
             now = self._clock()
             if now < self._next:

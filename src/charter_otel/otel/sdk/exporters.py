@@ -10,7 +10,8 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from charter_otel.otel.sdk.sessions import CertifiedSession
+from charter_otel.otel.sdk.bounded_session import BoundedSession
+from charter_otel.otel.sdk.collector_link import LINK
 
 Signal = Literal["traces", "metrics", "logs"]
 
@@ -95,8 +96,10 @@ def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> An
     )
     options: dict[str, Any] = {"meter_provider": meter_provider} if meter_provider else {}
     if transport == "http":
-        options["session"] = CertifiedSession()
-    return exporter(timeout=_timeout(signal), **options)
+        options["session"] = BoundedSession()
+    made = exporter(timeout=_timeout(signal), **options)
+    made.export = LINK.watch(signal, made.export)
+    return made
 
 
 def _wanted(signal: Signal) -> str:

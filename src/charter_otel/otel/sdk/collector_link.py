@@ -1,0 +1,104 @@
+"""Whether the Collector takes telemetry: one line when it goes, one when it is back."""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+_SDK_LOGGERS = (
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+    "opentelemetry.exporter.otlp.proto.http._log_exporter",
+    "opentelemetry.exporter.otlp.proto.grpc.exporter",
+    "opentelemetry.sdk._shared_internal",
+    "opentelemetry.sdk.metrics._internal.export",
+)
+_OF_AN_OUTAGE = re.compile(
+    r"transient error|failed to export|queue full|aborting retry|already shutdown"
+    r"|timeout was exceeded|exception while exporting",
+    re.IGNORECASE,
+)
+_NO_NEWS = re.compile(r"due to timeout|queue full|aborting retry|already shutdown", re.IGNORECASE)
+
+log = structlog.get_logger(__name__)
+
+
+class CollectorLink(logging.Filter):
+    """Hears of every export, and keeps the SDK's own lines about an outage out of the log.
+
+    Those are several for each attempt and signal. What is dropped is counted in the SDK's metrics
+    as before, and told when the outage is over.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = threading.Lock()
+        self._failing: set[str] = set()
+        """Signals whose last export failed."""
+        self._since = 0.0
+        self._dropped = 0
+        self._reason = ""
+        """What the SDK said last of why an export failed."""
+        for name in _SDK_LOGGERS:
+            logging.getLogger(name).addFilter(self)
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether a line of the SDK is to be written."""
+        text = record.getMessage()
+        if not _OF_AN_OUTAGE.search(text):
+            return True
+        if not _NO_NEWS.search(text):
+            self._reason = text
+        return False
+
+    def watch(self, signal: str, export: Callable[..., Any]) -> Callable[..., Any]:
+        """Return the export of a signal, such that it is heard of."""
+
+        def watched(batch: Any, *arguments: Any, **options: Any) -> Any:
+            try:
+                result = export(batch, *arguments, **options)
+            except Exception as error:
+                self._reason = f"{type(error).__name__}: {error}"
+                self._ended(signal, batch, worked=False)
+                raise
+            self._ended(signal, batch, worked=result.name == "SUCCESS")
+            return result
+
+        return watched
+
+    def dropped(self, count: int = 1) -> None:
+        """Count what did not fit into a queue."""
+        self._dropped += count
+
+    def _ended(self, signal: str, batch: Any, *, worked: bool) -> None:
+        with self._lock:
+            failed_before = bool(self._failing)
+            if not worked:
+                if not failed_before:
+                    self._since = time.monotonic()
+                self._failing.add(signal)
+                # Metrics are sums: the next ones tell what these would have.
+                self._dropped += len(batch) if signal != "metrics" else 0
+            elif failed_before:
+                self._failing.discard(signal)
+            failing = bool(self._failing)
+            seconds = round(time.monotonic() - self._since, 3)
+            dropped = self._dropped
+            if not failing:
+                self._dropped = 0
+        if failing and not failed_before:
+            log.warning(
+                "the Collector takes no telemetry, which is dropped where the queues are full",
+                signal=signal,
+                error=self._reason[:500],
+            )
+        elif failed_before and not failing:
+            log.info("the Collector takes telemetry again", seconds=seconds, dropped=dropped)
+
+
+LINK = CollectorLink()
+"""The one of this process."""

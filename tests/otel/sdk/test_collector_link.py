@@ -1,0 +1,117 @@
+"""The Collector goes and comes: a line each, and no answer that it gives keeps an export."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+import requests
+from opentelemetry.sdk.trace import TracerProvider
+
+from charter_otel.otel.sdk import exporters
+from charter_otel.otel.sdk.batching import BatchSpans
+from charter_otel.otel.sdk.bounded_session import LARGEST_ANSWER, BoundedSession
+from charter_otel.otel.sdk.collector_link import LINK
+from charter_otel.testing import Capture
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@contextmanager
+def collector(answer: Callable[[socket.socket], None], port: int = 0) -> Iterator[int]:
+    """Run a Collector that answers each request as it is told."""
+    with socket.create_server(("127.0.0.1", port)) as listening:
+        ended = threading.Event()
+
+        def serve() -> None:
+            while not ended.is_set():
+                try:
+                    connection, _ = listening.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65_536)
+                    try:
+                        answer(connection)
+                    except OSError:
+                        continue
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listening.getsockname()[1]
+        ended.set()
+        listening.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def test_one_line_when_it_goes_and_one_when_it_is_back(
+    charter_capture: Capture, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With how long it was away and what was dropped; the SDK's own lines are not written."""
+    # It is the process's: another test's exports may have failed last.
+    monkeypatch.setattr(LINK, "_failing", set())
+    monkeypatch.setattr(LINK, "_dropped", 0)
+    monkeypatch.setenv("OTEL_TRACES_EXPORTER", "otlp")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    exporter = exporters.span_exporter()
+    assert exporter is not None
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(
+        BatchSpans(exporter, meter_provider=charter_capture.instrumentation.providers[1])  # type: ignore[arg-type]
+    )
+
+    def export() -> None:
+        provider.get_tracer("test").start_span("one").end()
+        provider.force_flush(10_000)
+
+    for _ in range(3):
+        export()
+    [gone] = [line for line in charter_capture.lines if "takes no telemetry" in line["event"]]
+    assert "refused" in gone["error"]
+    with collector(lambda connection: connection.sendall(OK), port):
+        export()
+    [back] = [line for line in charter_capture.lines if "takes telemetry again" in line["event"]]
+    assert back["dropped"] == 3
+    assert back["seconds"] >= 0
+    assert [record for record in caplog.records if record.name.startswith("opentelemetry")] == []
+    provider.shutdown()
+
+
+def test_a_redirect_is_a_failure_that_names_where_to() -> None:
+    """The SDK would take it for success, and everything would be lost without a word."""
+
+    def redirect(connection: socket.socket) -> None:
+        connection.sendall(
+            b"HTTP/1.1 308 Permanent Redirect\r\nLocation: https://otel.test/v1/traces?key=secret\r\n"
+            b"Content-Length: 0\r\n\r\n"
+        )
+
+    with collector(redirect) as port:
+        session = BoundedSession()
+        with pytest.raises(requests.RequestException, match=r"308.*https://otel\.test") as raised:
+            session.request("POST", f"http://127.0.0.1:{port}", timeout=3, allow_redirects=False)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("piece", [b"x" * 65_536, b"x"], ids=["endless", "dripping"])
+def test_an_answer_without_an_end_is_cut_off(piece: bytes) -> None:
+    """By size and by time; its status is there, and nothing else of it is needed."""
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        for _ in range(10_000):
+            connection.sendall(piece)
+            time.sleep(0.05 if len(piece) == 1 else 0)
+
+    with collector(drip) as port:
+        begun = time.monotonic()
+        response = BoundedSession().request(
+            "POST", f"http://127.0.0.1:{port}", timeout=0.5, allow_redirects=False
+        )
+        assert time.monotonic() - begun < 3
+    assert response.status_code == 200
+    assert len(response.content) <= LARGEST_ANSWER
