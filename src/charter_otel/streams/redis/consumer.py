@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import structlog
 from redis.asyncio import Redis
@@ -14,7 +13,8 @@ from charter_otel.redis import commands
 from charter_otel.redis.script import Script
 from charter_otel.streams.delivery import Delivery
 from charter_otel.streams.redis.health import Health
-from charter_otel.streams.redis.layout import EVENT, Fields, Layout, fields_of, parse
+from charter_otel.streams.redis.layout import EVENT, Layout, fields_of, parse
+from charter_otel.streams.redis.ledger import Entry, EntryLedger
 from charter_otel.streams.types import BatchHandler, LeaseLost, Subscription
 
 log = structlog.get_logger(__name__)
@@ -32,17 +32,6 @@ DEAD_LETTERS = 100_000
 """Dead letters that are kept at most, approximately."""
 
 _CLAIM_SECONDS = 5.0
-
-
-class Entry(NamedTuple):
-    """An entry that this consumer holds."""
-
-    id: bytes
-    fields: Fields
-    begun: int
-    """Deliveries that were begun before."""
-    counted: bool
-    """Whether Redis has counted the next delivery already."""
 
 
 class Consumer:
@@ -234,7 +223,7 @@ class Consumer:
             return entries
         self._fresh.difference_update([entry.id for entry in entries])
         wanted = [content for content in contents if content.event.type in self._types]
-        ledger = _Ledger(self, entries)
+        ledger = EntryLedger(self, entries)
         if not wanted:
             ledger.done()
         elif not await self.delivery.settle_batch(handler, wanted, ledger):
@@ -243,7 +232,7 @@ class Consumer:
 
     async def _deliver(self, entry: Entry) -> None:
         self._fresh.discard(entry.id)
-        ledger = _Ledger(self, [entry])
+        ledger = EntryLedger(self, [entry])
         try:
             content = parse(entry.fields)
         except InvalidEvent as invalid:
@@ -291,33 +280,3 @@ class Consumer:
         for entry_id in done:
             self.held.pop(entry_id, None)
         del self._done[: len(done)]
-
-
-class _Ledger:
-    """What Redis remembers of entries that are delivered together, or of one."""
-
-    def __init__(self, consumer: Consumer, entries: Sequence[Entry]) -> None:
-        self._consumer = consumer
-        self._entries = entries
-        self._counted = all(entry.counted for entry in entries)
-        """Whether Redis has counted the next delivery already, when it gave the entries."""
-
-    async def count(self, deliveries: int) -> None:
-        """Remember the delivery that begins now."""
-        if not self._counted:
-            await self._consumer.count(self._entries, deliveries)
-        self._counted = False
-
-    async def postpone(self) -> None:
-        """Forget the delivery that was begun; those before it still count."""
-        await self._consumer.count(self._entries, max(entry.begun for entry in self._entries))
-        self._counted = False
-
-    def done(self) -> None:
-        """Acknowledge with the next command."""
-        self._consumer.handled(self._entries)
-
-    async def dead_letter(self, error: str, deliveries: int) -> None:
-        """Move the entries to the dead letters."""
-        for entry in self._entries:
-            await self._consumer.bury(entry, error, deliveries)

@@ -1,0 +1,60 @@
+"""What Redis remembers of the entries that a consumer has in hand."""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from charter_otel.streams.redis.layout import Fields
+
+
+class Entry(NamedTuple):
+    """An entry that this consumer holds."""
+
+    id: bytes
+    fields: Fields
+    begun: int
+    """Deliveries that were begun before."""
+    counted: bool
+    """Whether Redis has counted the next delivery already."""
+
+
+class Keeper(Protocol):
+    """Tells Redis what becomes of entries; a consumer does."""
+
+    async def count(self, entries: Sequence[Entry], deliveries: int) -> None:
+        """Have Redis remember how many deliveries were begun."""
+
+    def handled(self, entries: Sequence[Entry]) -> None:
+        """Acknowledge entries with the next command."""
+
+    async def bury(self, entry: Entry, error: str, deliveries: int) -> None:
+        """Move an entry to the dead letters."""
+
+
+class EntryLedger:
+    """What Redis remembers of entries that are delivered together, or of one."""
+
+    def __init__(self, consumer: Keeper, entries: Sequence[Entry]) -> None:
+        self._consumer = consumer
+        self._entries = entries
+        self._counted = all(entry.counted for entry in entries)
+        """Whether Redis has counted the next delivery already, when it gave the entries."""
+
+    async def count(self, deliveries: int) -> None:
+        """Remember the delivery that begins now."""
+        if not self._counted:
+            await self._consumer.count(self._entries, deliveries)
+        self._counted = False
+
+    async def postpone(self) -> None:
+        """Forget the delivery that was begun; those before it still count."""
+        await self._consumer.count(self._entries, max(entry.begun for entry in self._entries))
+        self._counted = False
+
+    def done(self) -> None:
+        """Acknowledge with the next command."""
+        self._consumer.handled(self._entries)
+
+    async def dead_letter(self, error: str, deliveries: int) -> None:
+        """Move the entries to the dead letters."""
+        for entry in self._entries:
+            await self._consumer.bury(entry, error, deliveries)
