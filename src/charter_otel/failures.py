@@ -3,11 +3,20 @@
 import click
 
 
-class Failure(click.ClickException):
+class _Said(click.ClickException):
+    def format_message(self) -> str:
+        """Return the text; what others wrote in it steers no terminal."""
+        rows = self.message.split("\n")
+        return "\n".join(
+            "".join(c if c.isprintable() else ascii(c)[1:-1] for c in row) for row in rows
+        )
+
+
+class Failure(_Said):
     """The command could not do its work. Exit code 1."""
 
 
-class Refusal(click.ClickException):
+class Refusal(_Said):
     """The command does not start: an option or a variable is wrong. Exit code 2, as for usage."""
 
     exit_code = 2

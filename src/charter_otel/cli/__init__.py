@@ -6,6 +6,7 @@ from charter_otel.cli.assets import assets
 from charter_otel.cli.audit import audit
 from charter_otel.cli.dead_letters import dead_letters
 from charter_otel.cli.demo import demo
+from charter_otel.cli.process import prepare
 from charter_otel.cli.schema import schema
 from charter_otel.cli.serve import serve
 from charter_otel.cli.simulate import simulate
@@ -25,6 +26,7 @@ __all__ = ["main"]
 @click.version_option(package_name="charter-otel")
 def main() -> None:
     """Charter v1.0 events of a robot fleet, for OpenTelemetry and an event stream."""
+    prepare()
 
 
 _COMMANDS = (

@@ -21,6 +21,7 @@ def verify(path: Path | None) -> None:
     PATH is the log's directory or one of its files. [default: audit/ in CHARTER_STATE_DIR]
     """
     from charter_otel.consumers.audit import verify as verified
+    from charter_otel.otel.lines.values import printable
 
     path = path or settings().state_dir / "audit"
     try:
@@ -29,12 +30,12 @@ def verify(path: Path | None) -> None:
         reason = error.strerror or str(error)
         raise Failure(f"{path}: {reason}; name the log's directory or a file of it") from error
     for row, reason in found.continued:
-        click.echo(f"row {row}: the log says that it was interrupted before: {reason}")
+        click.echo(f"row {row}: the log says that it was interrupted before: {printable(reason)}")
     if found.broken is not None:
         *_, last = [found.broken, *found.breaks]
         more = "" if last == found.broken else f", {len(found.breaks)} places in all, see above"
         for broken in found.breaks[1:]:
-            click.echo(f"{broken.path}:{broken.line}: row {broken.row}: {broken.reason}")
+            click.echo(f"{broken.path}:{broken.line}: row {broken.row}: {printable(broken.reason)}")
         broken = found.broken
         raise Failure(
             f"{broken.path}:{broken.line}: row {broken.row} is broken: {broken.reason}{more}. "

@@ -75,11 +75,12 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _list(url: str, partitions: int, group: str | None) -> None:
+    from charter_otel.otel.lines.values import plain_json
     from charter_otel.streams.redis.dead_letters import DeadLetters
 
     async with DeadLetters.at(url, partitions) as letters:
         async for letter in letters.each(group):
-            click.echo(json.dumps(letter._asdict()))
+            click.echo(plain_json(json.dumps(letter._asdict())))
 
 
 async def _replay(url: str, partitions: int, ids: tuple[str, ...], group: str | None) -> None:

@@ -21,6 +21,7 @@ def spool() -> None:
 @spool.command("list")
 def list_events() -> None:
     """Show for which addresses events wait that no running service looks after."""
+    from charter_otel.otel.lines.values import printable
     from charter_otel.streams.spool.directory import leftovers
     from charter_otel.streams.spool.spool import LIMIT
 
@@ -28,7 +29,7 @@ def list_events() -> None:
     directory = given.state_dir / "spool"
     with _disk(directory):
         for left in leftovers(directory, LIMIT):
-            click.echo(f"{left.name}  {left.events} events for {left.place}")
+            click.echo(f"{left.name}  {left.events} events for {printable(left.place)}")
 
 
 @spool.command()

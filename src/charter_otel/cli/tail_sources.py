@@ -16,7 +16,8 @@ from charter_otel.charter import Event, encode
 from charter_otel.cli.sse import EventSource, Refused
 from charter_otel.failures import Failure, Refusal
 from charter_otel.otel.lines.configure import LogFormat, configure_logs
-from charter_otel.otel.lines.console import event_line, printable
+from charter_otel.otel.lines.console import event_line
+from charter_otel.otel.lines.values import plain_json, printable
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.simulator.credentials import READER_HINT, REFUSALS, Credentials
 from charter_otel.streams import EventTypes, StreamUnavailable, connect
@@ -34,7 +35,7 @@ _SILENT_AT_MOST = 45.0
 def writer(form: LogFormat) -> Write:
     """Return what writes envelopes in a form."""
     if form == "json":
-        return _print
+        return lambda envelope: _print(plain_json(envelope))
     colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def write(envelope: str) -> None:
@@ -160,4 +161,4 @@ def _print(text: str) -> None:
 
 
 def _say(text: str) -> None:
-    click.echo(f"charter-otel: {text}", err=True)
+    click.echo(f"charter-otel: {printable(text)}", err=True)

@@ -13,7 +13,8 @@ from rich.text import Text
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, Event, EventType
 from charter_otel.cli.words import age, duration
-from charter_otel.otel.lines.console import event_text, printable
+from charter_otel.otel.lines.console import event_text
+from charter_otel.otel.lines.values import printable
 
 _WIDE = 130
 """Columns from which robots and events stand side by side."""

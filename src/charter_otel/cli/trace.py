@@ -44,6 +44,7 @@ def trace(trace_id: str, url: str, form: str) -> None:
 
     from charter_otel.cli.rest import Rest
     from charter_otel.cli.trace_view import show
+    from charter_otel.otel.lines.values import plain_json
 
     rest = Rest(url, settings())
     try:
@@ -51,6 +52,6 @@ def trace(trace_id: str, url: str, form: str) -> None:
     except httpx.TransportError as error:
         raise rest.unreachable(error) from error
     if form == "json":
-        click.echo(msgspec.json.encode(answer))
+        click.echo(plain_json(msgspec.json.encode(answer).decode()))
     else:
         show(answer)

@@ -9,7 +9,7 @@ from rich.tree import Tree
 
 from charter_otel.cli.words import duration
 from charter_otel.otel import semconv
-from charter_otel.otel.lines.console import printable
+from charter_otel.otel.lines.values import printable
 
 Span = Mapping[str, Any]
 

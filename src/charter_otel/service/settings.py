@@ -24,6 +24,9 @@ PREFIX = "CHARTER_"
 _NEARLY = 0.9
 """How alike two names are of which one is a misspelling, as `difflib` measures it."""
 
+NO_STATE_DIR = Path("/nonexistent/charter-otel")
+"""Stands for the state directory of a user who has none; whoever needs it says so."""
+
 _SECRETS = ("auth_secret", "auth_secret_previous", "pagerduty_routing_key")
 _LISTS = ("allowed_origins", "consumers")
 _RIGHT = {
@@ -67,7 +70,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Origins, separated by commas, whose web pages may talk to the service beside its own."""
     lease_seconds: Annotated[float, Meta(gt=0, le=20)] = 15.0
     """Seconds after which a silent instance begins to count as dead, where there are several."""
-    state_dir: Path = msgspec.field(default_factory=lambda: user_state_path("charter-otel"))
+    state_dir: Path = msgspec.field(default_factory=lambda: _state_dir())  # noqa: PLW0108 - defined below
     """Where the spool and the audit log live."""
     auth_secret: str | None = None
     """Secret that tokens are signed with; None leaves the service open, on loopback only."""
@@ -112,6 +115,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         # The URL may hold a password.
         shown["event_stream"] = self.event_stream.partition("://")[0]
         return f"Settings({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def _state_dir() -> Path:
+    """Return the user's state directory; a user without a home has none, and must name one."""
+    try:
+        path = user_state_path("charter-otel")
+    except (RuntimeError, KeyError, OSError):
+        return NO_STATE_DIR
+    return path if path.is_absolute() else NO_STATE_DIR
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:

@@ -160,5 +160,5 @@ def _explain(error: BaseException, directory: Path) -> str:
         return str(error)
     return (
         f"the audit log in {directory} cannot be written ({describe(error)}); "
-        "free space, or make the directory writable"
+        "free space, make it writable, or set CHARTER_STATE_DIR to a directory that is"
     )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from structlog.typing import EventDict, WrappedLogger
 
 from charter_otel.charter import CATALOG, Event, EventType
-from charter_otel.otel.lines.values import Envelope, as_text, timestamp
+from charter_otel.otel.lines.values import Envelope, printable, timestamp
 from charter_otel.otel.records import severity
 
 _COLUMNS = 80
@@ -203,8 +203,3 @@ def _coloured(word: _Word) -> str:
 def _shown(value: Any) -> Any:
     """Return a value as a line may have it: nothing that steers a terminal goes unescaped."""
     return value if isinstance(value, bool | int | float | None) else printable(value)
-
-
-def printable(value: Any) -> str:
-    """Escape what would steer the terminal or begin a new line."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in as_text(value))

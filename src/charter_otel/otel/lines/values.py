@@ -1,17 +1,18 @@
 """What a line of the log may hold beside JSON's own values, in a form that every renderer takes."""
 
+import json
+import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from charter_otel.charter import Event
 
-_LINE_ENDS = (
-    ("\u0085".encode(), rb"\u0085"),
-    ("\u2028".encode(), rb"\u2028"),
-    ("\u2029".encode(), rb"\u2029"),
+_STEERING = re.compile(
+    rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
 )
-"""Line ends beyond ASCII (Unicode Annex 14), and how JSON escapes them."""
+"""In UTF-8: DEL and C1, which steer terminals, line ends beyond ASCII, and what turns the writing
+direction round. JSON leaves them as they are."""
 
 
 class Envelope(dict[str, Any]):
@@ -37,12 +38,24 @@ def _second(seconds: int) -> str:
 
 
 def one_line(encoded: bytes) -> bytes:
-    """Escape what JSON leaves as it is and some readers take for the end of a line."""
-    if encoded.isascii():
+    """Escape what JSON leaves as it is, and some readers or terminals do not."""
+    if encoded.isascii() and b"\x7f" not in encoded:
         return encoded
-    for character, escape in _LINE_ENDS:
-        encoded = encoded.replace(character, escape)
-    return encoded
+    return _STEERING.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
+
+
+def plain_json(text: str) -> str:
+    """Return a JSON text of somebody else's such that it steers no terminal and is one line."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).replace(
+        "\x7f", "\\u007f"
+    )
+
+
+def printable(value: Any) -> str:
+    """Escape what would steer the terminal or begin a new line."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in as_text(value))
 
 
 def as_text(value: Any) -> str:
