@@ -14,7 +14,7 @@ AHEAD = 30.0
 
 
 async def redis_anew(seconds: float) -> Row:
-    """What the old stream held is lost with it; the account is of what was emitted since."""
+    """Lose what the old stream held; the account is of what was emitted since."""
     async with running() as (run, _):
         await asyncio.to_thread(_set_ahead, run)
         await asyncio.sleep(seconds / 2)

@@ -36,7 +36,7 @@ class Theirs:
         """Take a page, or not."""
         if self.away and random.random() < 0.9:  # noqa: S311 - any of them will do
             raise ConnectionError("away")
-        # A page of a key that has this state already is no new incident, and no new resolution.
+        # A page of a key that has this state already opens no further incident, and resolves none.
         if page.action == "trigger" and page.key not in self.open:
             self.open.add(page.key)
             self.counts["opened"] += 1
@@ -141,7 +141,7 @@ def _is_done(instances: Sequence[Instance]) -> bool:
 
 
 async def _emit(instances: Sequence[Instance], last: dict[str, bool], seconds: float) -> int:
-    """Have jobs fail and complete, each on one instance; the order of one job stays."""
+    """Emit failures and completions of jobs, each on one instance; the order of one job stays."""
     count, until = 0, time.monotonic() + seconds
     while time.monotonic() < until:
         number = random.randrange(JOBS)  # noqa: S311 - any of them will do

@@ -50,7 +50,7 @@ def test_commands_work_with_closed_streams(closed: str) -> None:
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-16", "utf-8"])
 def test_commands_work_whatever_the_encoding_of_stdout(encoding: str) -> None:
-    """What an encoding lacks is escaped."""
+    """Characters that an encoding lacks are escaped."""
     variables = dict(os.environ) | {"PYTHONIOENCODING": encoding}
     for arguments in (["schema"], ["--help"], ["token", "robøt"]):
         ended = subprocess.run(

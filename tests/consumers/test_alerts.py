@@ -404,7 +404,7 @@ def _send(book: Book, theirs: set[str], *, away: bool, lost_answer: bool) -> Non
 async def test_an_incident_of_before_the_restart_is_resolved(
     tmp_path: Path, failed: Make, completed: Make
 ) -> None:
-    """What is open, and what PagerDuty has not taken, is remembered in a file; kill -9 included."""
+    """A file remembers what is open and what PagerDuty has not taken, kill -9 included."""
     state, sent, away = tmp_path / "incidents.json", list[Page](), [True]
 
     def send(page: Page) -> None:

@@ -152,7 +152,7 @@ def _fill(path: Path) -> None:
 
 
 def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
-    """A file that is no spool is kept under another name, and a new one takes its place."""
+    """A file that is not a spool is kept under another name, and a new one takes its place."""
     directory = SpoolDirectory(tmp_path, "s", limit=LIMIT)
     directory.open().close()
     [path] = tmp_path.glob("*.sqlite3")

@@ -348,7 +348,7 @@ async def test_a_spool_that_is_damaged_while_it_is_open(
 async def test_a_disk_that_stumbles_when_it_is_read_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it could not give this time it gives the next one, in order."""
+    """The next read returns what this one could not, in order."""
     real, stumbles = SpoolFile.read, [2]
 
     def read(file: SpoolFile, *limits: int) -> Page:
@@ -372,7 +372,7 @@ async def test_a_disk_that_stumbles_when_it_is_read_loses_nothing(
 async def test_a_failed_write_keeps_no_more_than_memory_may_hold(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is too much is dropped and counted at once, whether or not more is put."""
+    """The excess is dropped and counted at once, whether or not more is put."""
     async with opened(tmp_path, capacity=10) as account:
         await account.outbox.spill()
 

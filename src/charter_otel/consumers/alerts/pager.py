@@ -96,7 +96,7 @@ class Pager:
             self._worker.end()
 
     def page(self, page: Page) -> None:
-        """Have a page sent; never waits."""
+        """Queue a page; never waits."""
         lost = self.book.add(page)
         if lost is not None:
             self._give_up(lost, "queue_full", "too many pages wait")

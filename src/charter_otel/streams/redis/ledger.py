@@ -21,7 +21,7 @@ class Keeper(Protocol):
     """Tells Redis what becomes of entries; a consumer does."""
 
     async def count(self, entries: Sequence[Entry], deliveries: int) -> None:
-        """Have Redis remember how many deliveries were begun."""
+        """Keep in Redis how many deliveries were begun."""
 
     def handled(self, entries: Sequence[Entry]) -> None:
         """Acknowledge entries with the next command."""
