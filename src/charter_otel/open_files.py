@@ -10,3 +10,15 @@ def raise_open_file_limit() -> None:
     # macOS reports a hard limit that it does not grant.
     with suppress(ValueError, OSError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+RESERVED = 100
+"""Open files that are kept from robots: for probes, readers, Redis, the Collector and the disk."""
+
+
+def affordable_connections(wanted: int) -> int:
+    """Return how many connections this process may hold, of as many as are wanted."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return wanted
+    return max(1, min(wanted, soft - RESERVED))

@@ -327,6 +327,26 @@ async def test_followers_are_limited(stream: MemoryStream, monkeypatch: pytest.M
             pass
 
 
+async def test_followers_that_come_at_once_are_limited(
+    stream: MemoryStream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A place is taken where the limit is looked at, not when the answer begins."""
+    monkeypatch.setattr(rooms, "MAX_FOLLOWERS", 5)
+    answered: list[int] = []
+
+    async def follow(address: str) -> None:
+        async with (
+            httpx.AsyncClient() as client,
+            client.stream("GET", f"http://{address}/api/events/stream") as response,
+        ):
+            answered.append(response.status_code)
+            await eventually(lambda: len(answered) == 40, "all are answered")
+
+    async with serving(build_app(stream)) as address:
+        await asyncio.gather(*(follow(address) for _ in range(40)))
+    assert sorted(answered) == [200] * 5 + [503] * 35
+
+
 async def test_slow_client_holds_no_events(stream: MemoryStream) -> None:
     """While the client takes nothing, one event at most is on its way to it."""
     sent: list[bytes] = []

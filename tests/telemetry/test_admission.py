@@ -132,3 +132,36 @@ def test_a_robot_that_means_something_else_is_told() -> None:
     assert isinstance(verdict, Refusal)
     assert (verdict.status, verdict.outcome) == (400, "invalid_query")
     assert "1, true, yes or on" in verdict.detail
+
+
+@pytest.mark.parametrize(
+    ("server", "host", "admitted"),
+    [
+        ("127.0.0.1", "127.0.0.1:8000", True),
+        ("127.0.0.1", "localhost:8000", True),
+        ("127.0.0.1", "LOCALHOST.", True),
+        ("127.0.0.1", "charter.localhost", True),
+        ("::1", "[::1]:8000", True),
+        ("127.0.0.1", "evil.example:8000", False),
+        ("127.0.0.1", "127.0.0.1.evil.example", False),
+        ("127.0.0.1", "[::1", False),
+        ("::1", "localhost.evil.example", False),
+        ("10.0.0.5", "fleet.example", True),
+    ],
+)
+def test_without_a_secret_loopback_answers_to_its_own_names(
+    server: str, host: str, *, admitted: bool
+) -> None:
+    """A page whose name was turned to this machine (DNS rebinding) reaches nothing."""
+    request = Request("robot_1", {"host": host}, (), server=server)
+    verdict = admit(Gateway(), request)
+    assert isinstance(verdict, Admitted) is admitted
+    assert isinstance(verdict, Admitted) or "localhost" in verdict.detail
+
+
+def test_with_a_secret_any_name_may_ask() -> None:
+    """The token says who asks, so that a proxy may keep the name."""
+    gateway = Gateway(secrets=("s" * 40,))
+    verdict = admit(gateway, Request("r", {"host": "fleet.example"}, (), server="127.0.0.1"))
+    assert isinstance(verdict, Refusal)
+    assert verdict.status == 401

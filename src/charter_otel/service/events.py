@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
+from weakref import WeakSet
 
 from litestar import Request, Router, get
 from litestar.exceptions import ServiceUnavailableException, ValidationException
@@ -75,6 +76,9 @@ def events_router(
             )
         return stream
 
+    followers: WeakSet[FollowResponse] = WeakSet()
+    """The responses that are open, or about to be."""
+
     @get(
         "/",
         summary="The latest events",
@@ -113,11 +117,11 @@ def events_router(
         stream = stream_or_problem()
         # An unreachable stream is a plain 503 only as long as nothing has been answered.
         await stream.read(limit=1)
-        if stopping.waiting >= MAX_FOLLOWERS:
+        if len(followers) >= MAX_FOLLOWERS:
             raise ServiceUnavailableException(
                 f"All {MAX_FOLLOWERS} places for followers are taken; try again later."
             )
-        return FollowResponse(
+        response = FollowResponse(
             stream,
             stopping,
             after=begin,
@@ -125,6 +129,10 @@ def events_router(
             heartbeat=heartbeat,
             lasting=seconds_left(request),
         )
+        # Taken at the moment of the check, and free when the response has ended or is gone.
+        followers.add(response)
+        response.on_end = lambda: followers.discard(response)
+        return response
 
     return Router("/api/events", route_handlers=[get_events, follow_events], tags=["events"])
 

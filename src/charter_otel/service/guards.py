@@ -14,7 +14,7 @@ from litestar.exceptions import NotAuthorizedException, PermissionDeniedExceptio
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
 
-from charter_otel.telemetry.origins import is_foreign
+from charter_otel.telemetry.origins import REBOUND, is_foreign, is_rebound
 from charter_otel.tokens import InvalidToken, Scope, Token, verify
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
@@ -60,6 +60,13 @@ def origin_guard(allowed: Collection[str]) -> Guard:
             raise PermissionDeniedException(detail="Pages of another origin may not write.")
 
     return guard
+
+
+async def loopback_guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
+    """Answer loopback names only, on loopback: for a service without a secret."""
+    server = connection.scope.get("server") or ("", None)
+    if is_rebound(server[0] or "", connection.headers.get("host")):
+        raise PermissionDeniedException(detail=REBOUND)
 
 
 def guard_writes(router: Router, guard: Guard) -> Router:

@@ -2,6 +2,7 @@
 
 import logging
 
+import structlog
 from opentelemetry import metrics, trace
 from opentelemetry._logs import get_logger_provider
 from opentelemetry.sdk._logs import LoggerProvider
@@ -9,9 +10,13 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from charter_otel.consumers import Consumer, make
+from charter_otel.open_files import affordable_connections
 from charter_otel.otel import Instrumentation
 from charter_otel.service.settings import SettingError, Settings
 from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits
+from charter_otel.tokens import SHORT_SECRET, is_short
+
+log = structlog.get_logger(__name__)
 
 
 def make_gateway(settings: Settings) -> Gateway:
@@ -31,9 +36,22 @@ def _limits(settings: Settings) -> Limits:
         max_frame_bytes=settings.max_frame_bytes,
         max_frames_per_second=settings.max_frames_per_second,
         max_readings_per_second=settings.max_readings_per_second,
-        max_connections=settings.max_connections,
+        max_connections=affordable_connections(settings.max_connections),
         heartbeat_timeout=settings.heartbeat_timeout,
     )
+
+
+def tell_weaknesses(settings: Settings, limits: Limits) -> None:
+    """Say what the settings ask for and the service cannot do well."""
+    if any(map(is_short, settings.secrets)):
+        log.warning("CHARTER_AUTH_SECRET is short", use_bytes=SHORT_SECRET)
+    if limits.max_connections < settings.max_connections:
+        log.warning(
+            "fewer connections fit into the open files than CHARTER_MAX_CONNECTIONS says; "
+            "raise the limit of open files (ulimit -n, LimitNOFILE=)",
+            wanted=settings.max_connections,
+            connections=limits.max_connections,
+        )
 
 
 def make_consumers(settings: Settings, instrumentation: Instrumentation) -> list[Consumer]:

@@ -25,7 +25,13 @@ from charter_otel.service.consumers import consumers_router
 from charter_otel.service.cors import CrossOrigin
 from charter_otel.service.embedding import AppContext, taken_paths
 from charter_otel.service.events import events_router
-from charter_otel.service.guards import guard_writes, may, origin_guard, scope_guard
+from charter_otel.service.guards import (
+    guard_writes,
+    loopback_guard,
+    may,
+    origin_guard,
+    scope_guard,
+)
 from charter_otel.service.health import (
     PROBES,
     consumer_check,
@@ -201,7 +207,7 @@ class CharterPlugin(InitPlugin):
     def read_guards(self) -> list[Guard]:
         """Return the guards of a route that tells something, for routes of your own."""
         secrets = self.settings.secrets
-        return [scope_guard(secrets)] if secrets else []
+        return [scope_guard(secrets) if secrets else loopback_guard]
 
     def _health(self, paths: Sequence[str]) -> Router:
         runtime = self.runtime

@@ -24,6 +24,7 @@ from charter_otel.service.parts import (
     make_consumers,
     make_gateway,
     sdk_is_set_up,
+    tell_weaknesses,
 )
 from charter_otel.service.settings import Settings
 from charter_otel.service.shutdown import ShutdownSignal, on_signals
@@ -34,7 +35,6 @@ from charter_otel.telemetry import gauges as telemetry_gauges
 from charter_otel.telemetry import router as telemetry
 from charter_otel.telemetry.cluster import LocalPresence
 from charter_otel.telemetry.draining import release
-from charter_otel.tokens import SHORT_SECRET, is_short
 
 CLOSE_CONNECTIONS_WITHIN = 3.0
 STOP_STREAM_WITHIN = 3.0
@@ -101,8 +101,7 @@ class Runtime:
         async with AsyncExitStack() as stack:
             await self._start(stack, stack.enter_context(self._claim()))
             stack.enter_context(self._open())
-            if any(map(is_short, self.settings.secrets)):
-                log.warning("CHARTER_AUTH_SECRET is short", use_bytes=SHORT_SECRET)
+            tell_weaknesses(self.settings, self.gateway.limits)
             log.info("service started", event_stream=self.stream.system if self.stream else "none")
             yield
 
@@ -277,13 +276,13 @@ class Runtime:
         await instances.start()
         sweeper = Sweeper(self.gateway, self.instrumentation)
         sweeper.start()
-        try:
+        async with AsyncExitStack() as stop:
+            # The last one first, and each though one before it raised.
+            stop.callback(telemetry.set_event_stream, None)
+            stop.push_async_callback(instances.stop)
+            stop.push_async_callback(sweeper.stop)
+            stop.push_async_callback(release, self.gateway, 0, deadline=CLOSE_CONNECTIONS_WITHIN)
             yield
-        finally:
-            await release(self.gateway, 0, deadline=CLOSE_CONNECTIONS_WITHIN)
-            await sweeper.stop()
-            await instances.stop()
-            telemetry.set_event_stream(None)
 
     def _instances(self, claimed: Claim) -> LocalPresence:
         return self.backend.presence(

@@ -1,7 +1,7 @@
 """A response that follows the event stream, as Server-Sent Events (WHATWG HTML, §9.2)."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Container, Coroutine
+from collections.abc import AsyncGenerator, Callable, Container, Coroutine
 from contextlib import aclosing
 from typing import Any, cast
 
@@ -61,6 +61,8 @@ class FollowResponse(ASGIResponse):
             media_type=MEDIA_TYPE,
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
         )
+        self.on_end: Callable[[], object] = lambda: None
+        """Called when the last event has been sent."""
         self._stream = stream
         self._stopping = stopping
         self._heartbeat = heartbeat
@@ -82,6 +84,7 @@ class FollowResponse(ASGIResponse):
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self.on_end()
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)

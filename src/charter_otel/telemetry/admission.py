@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from charter_otel.charter import ROBOT_ID_RULE, is_robot_id
 from charter_otel.telemetry.extension import REFUSAL
 from charter_otel.telemetry.gateway import Gateway
-from charter_otel.telemetry.origins import is_foreign
+from charter_otel.telemetry.origins import REBOUND, is_foreign, is_rebound
 from charter_otel.telemetry.returning import seconds_to_return
 from charter_otel.tokens import InvalidToken, Token, verify
 
@@ -38,6 +38,8 @@ class Request(NamedTuple):
     """Parameters of the query; of those that come twice, the first."""
     broken: "Refusal | None" = None
     """What is wrong with the handshake itself, where the server found something."""
+    server: str = ""
+    """The address that took the connection."""
 
 
 def request(scope: Any, robot_id: str) -> Request:
@@ -55,6 +57,7 @@ def request(scope: Any, robot_id: str) -> Request:
         client[0] if client else None,
         _query(scope["query_string"]),
         (scope.get("extensions") or {}).get(REFUSAL),
+        (scope.get("server") or ("",))[0] or "",
     )
 
 
@@ -131,6 +134,8 @@ def _check_request(gateway: Gateway, request: Request) -> Refusal | None:
         return request.broken
     if not is_robot_id(request.robot_id):
         return Refusal("invalid_robot_id", 400, "Bad Request", f"A robot id has {ROBOT_ID_RULE}.")
+    if not gateway.secrets and is_rebound(request.server, request.headers.get("host")):
+        return Refusal("forbidden", 403, "Forbidden", REBOUND)
     if is_foreign(request.headers, gateway.allowed_origins):
         return Refusal("forbidden", 403, "Forbidden", "Pages of another origin may not connect.")
     if (ack := request.query.get("ack", "").lower()) not in _TRUE | _FALSE:

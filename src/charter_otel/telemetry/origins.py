@@ -2,7 +2,14 @@
 
 import re
 from collections.abc import Collection, Mapping
+from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+REBOUND = (
+    "Without CHARTER_AUTH_SECRET only loopback names are answered; "
+    "ask localhost or 127.0.0.1, or set a secret."
+)
+"""What whoever asks by another name is told."""
 
 
 def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
@@ -30,3 +37,31 @@ def is_origin(text: str) -> bool:
         return False
     whole = f"{parts.scheme}://{parts.netloc}" == text and bool(parts.scheme and host)
     return whole and re.fullmatch(r"[!-?A-~]+", text) is not None
+
+
+def is_rebound(server: str, host: str | None) -> bool:
+    """Return whether a loopback address is asked for by a name that is not loopback's.
+
+    A page of another site reaches a service on the machine of whoever looks at it in this way: its
+    name leads there all of a sudden (DNS rebinding), and to the browser it is the service's own.
+
+    Args:
+        server: The address that took the connection.
+        host: The request's header ``Host``.
+    """
+    if not is_loopback(server) or host is None:
+        return False
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return True
+    return not is_loopback(name)
+
+
+def is_loopback(name: str) -> bool:
+    """Return whether a name or an address is that of the machine itself."""
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        name = name.lower().rstrip(".")
+        return name == "localhost" or name.endswith(".localhost")
