@@ -23,6 +23,7 @@ from charter_otel.metrics.missions.base import (
     MissionStore,
     MissionsUnavailable,
 )
+from charter_otel.redis.bad_entries import BadEntries
 from charter_otel.redis.commands import REPLY_LOST
 from charter_otel.redis.script import Script
 
@@ -191,15 +192,17 @@ def _packed(parts: Sequence[bytes]) -> bytes:
 def _decode(stored: Mapping[bytes, bytes]) -> Aggregates:
     aggregates = Aggregates()
     for name, value in stored.items():
-        if name == b"totals":
-            aggregates.totals = _TOTALS(value)
-        elif name.startswith(_STATUS):
-            aggregates.by_status[name.removeprefix(_STATUS).decode()] = _STATUS_AGGREGATE(value)
-        elif name.startswith(_ROBOT):
-            aggregates.by_robot[name.removeprefix(_ROBOT).decode()] = _ROBOT_AGGREGATE(value)
+        with _BAD.skipped(name):
+            if name == b"totals":
+                aggregates.totals = _TOTALS(value)
+            elif name.startswith(_STATUS):
+                aggregates.by_status[name.removeprefix(_STATUS).decode()] = _STATUS_AGGREGATE(value)
+            elif name.startswith(_ROBOT):
+                aggregates.by_robot[name.removeprefix(_ROBOT).decode()] = _ROBOT_AGGREGATE(value)
     return aggregates
 
 
+_BAD = BadEntries("aggregate of missions")
 _ENCODE = msgspec.json.Encoder().encode
 _TOTALS = msgspec.json.Decoder(Totals).decode
 _STATUS_AGGREGATE = msgspec.json.Decoder(StatusAggregate).decode

@@ -74,13 +74,14 @@ class AdoptedConnection(NamedTuple):
         return State(self.connection.robot_id, self.epoch, presence)
 
 
-def registered(id_: bytes, value: bytes, last_beat: bytes) -> Orphan | None:
-    """Read what `orphans.lua` found; None where it makes no sense."""
-    try:
-        details = read_entry(value)
-    except msgspec.MsgspecError:
-        return None
-    return Orphan(id_.decode(), value, details, _moment(last_beat))
+def registered(id_: bytes, value: bytes, last_beat: bytes) -> Orphan:
+    """Read what `orphans.lua` found.
+
+    Raises:
+        ValueError: It makes no sense.
+    """
+    value.decode()  # It is handed back to Redis as text.
+    return Orphan(id_.decode(), value, read_entry(value), _moment(last_beat))
 
 
 def unregistered(id_: bytes, robot_id: bytes, accepted: bytes, last_beat: bytes) -> Orphan:

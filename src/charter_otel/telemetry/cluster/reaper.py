@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
 import structlog
 from redis.asyncio import Redis
 
+from charter_otel.redis.bad_entries import BadEntries
 from charter_otel.redis.script import Script
 from charter_otel.telemetry.cluster.keys import Layout
 from charter_otel.telemetry.cluster.membership import Membership
@@ -66,6 +67,7 @@ class Reaper:
         self._orphans = Script(__package__, "orphans")
         self._absent = Script(__package__, "absent")
         self._take = Script(__package__, "take")
+        self._bad = BadEntries("open connection")
         self._waiting: dict[str, float] = {}
         """Orphans whose instance was not declared lost, and since when they are seen."""
         self._unfinished: dict[str, Orphan] = {}
@@ -106,10 +108,15 @@ class Reaper:
         layout = self._layout
         keys = [layout.open, layout.instances, layout.lost]
         async for found in self._scan(self._orphans, keys):
-            yield [orphan for entry in found if (orphan := registered(*entry)) is not None]
+            yield list(self._read(registered, found))
         keys += [layout.owners, layout.presence, layout.offline]
         async for found in self._scan(self._absent, keys):
-            yield [unregistered(*entry) for entry in found]
+            yield list(self._read(unregistered, found))
+
+    def _read(self, read: Callable[..., Orphan], found: Sequence[list[bytes]]) -> Iterator[Orphan]:
+        for entry in found:
+            with self._bad.skipped(entry[0]):
+                yield read(*entry)
 
     async def _scan(self, find: Script, keys: list[str]) -> AsyncIterator[list[list[bytes]]]:
         cursor = b"0"

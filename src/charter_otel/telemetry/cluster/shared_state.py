@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import msgspec
 from redis.asyncio import Redis
 
+from charter_otel.redis.bad_entries import BadEntries
 from charter_otel.redis.script import Script
 from charter_otel.telemetry.cluster.keys import Layout
 from charter_otel.telemetry.connections import Connection
@@ -16,6 +17,8 @@ from charter_otel.telemetry.frames import Frame
 BATCH = 200
 """Robots that are told of at once; few, because frames wait while a batch is put together."""
 
+_PRESENCE_HAS = ("robot_id", "status", "connection_id", "connected_at", "last_seen_at")
+_READING_HAS = ("robot_id", "updated_at")
 _PAGE = 1_000
 _LATEST = 2_000
 
@@ -44,6 +47,8 @@ class SharedState:
         self._layout = layout
         self._capacity = capacity
         self._share = Script(__package__, "share")
+        self._bad_presence = BadEntries("presence of a robot")
+        self._bad_readings = BadEntries("reading of a robot")
         self._offline: deque[State] = deque(maxlen=_LATEST)
         """States that ended a robot's presence: the latest, more than a second's."""
 
@@ -73,20 +78,31 @@ class SharedState:
         """Return the presence of every robot by its id."""
         found: dict[str, dict[str, Any]] = {}
         async for robot_id, presence in self._client.hscan_iter(self._layout.presence, count=_PAGE):
-            found[robot_id.decode()] = shown(presence)
+            with self._bad_presence.skipped(robot_id):
+                found[robot_id.decode()] = shown(presence)
         return found
 
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
         """Return a robot's newest reading."""
         reading = await self._client.hget(self._layout.readings, robot_id)
-        return None if reading is None else _READING(reading.partition(b" ")[2])
+        if reading is None:
+            return None
+        readable: dict[str, Any] | None = None
+        with self._bad_readings.skipped(robot_id.encode()):
+            found = _READING(reading.partition(b" ")[2])
+            readable = found if {*_READING_HAS} <= found.keys() else _lacking(found, _READING_HAS)
+        return readable  # noqa: RET504 - None where the entry was skipped
 
 
 def shown(presence: bytes) -> dict[str, Any]:
     """Return the presence that a robot's stored state shows."""
     state: dict[str, Any] = _PRESENCE(presence)
     state.pop("frames", None)
-    return state
+    return state if {*_PRESENCE_HAS} <= state.keys() else _lacking(state, _PRESENCE_HAS)
+
+
+def _lacking(found: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
+    raise KeyError(min(set(wanted) - found.keys()))
 
 
 def state_of(robot: Robot, connection: Connection, epoch: str) -> State:

@@ -1,0 +1,46 @@
+"""Entries in Redis that make no sense here: another version wrote them, or somebody's hand.
+
+Each costs itself: it is skipped, counted, and named once. Whatever is beside it goes on.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import msgspec
+import structlog
+
+from charter_otel.aio import describe
+
+NAMED = 100
+"""Entries that are named; those beyond are counted only."""
+
+log = structlog.get_logger(__name__)
+
+
+class BadEntries:
+    """The bad entries of one kind.
+
+    Args:
+        kind: What they should be, for the log.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.count = 0
+        self._kind = kind
+        self._named: set[bytes] = set()
+
+    @contextmanager
+    def skipped(self, name: bytes) -> Iterator[None]:
+        """Skip the block where the entry with this name cannot be read."""
+        try:
+            yield
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
+            self.count += 1
+            if name not in self._named and len(self._named) < NAMED:
+                self._named.add(name)
+                log.warning(
+                    "an entry in Redis is unreadable and is skipped",
+                    kind=self._kind,
+                    name=name.decode("utf-8", "backslashreplace"),
+                    error=describe(error),
+                )
