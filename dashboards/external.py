@@ -102,9 +102,10 @@ TARGET_INFO = Metric(
     "",
     (SERVICE_VERSION, "host.name", "deployment.environment.name", "k8s.cluster.name"),
 )
-ALERTS_FIRING = Metric("charter:alerts:firing", "gauge", "", "", ("alertname", "severity"))
+_ALERT = ("alertname", "severity", "job_id", "robot_id", "objective")
+ALERTS_FIRING = Metric("charter:alerts:firing", "gauge", "", "", _ALERT)
 """What fires, but the watchdog; recorded by `rules/recorded.py`."""
-ALERTS_SINCE = Metric("charter:alerts:since", "gauge", "", "", ("alertname", "severity"))
+ALERTS_SINCE = Metric("charter:alerts:since", "gauge", "", "", _ALERT)
 """When what fires or is about to became so; recorded likewise."""
 OBJECTIVE_ERRORS = Metric("charter:objective:error_ratio", "gauge", "", "", ("objective", "window"))
 """Share of what failed an objective within a window; recorded by `rules/objectives.py`."""

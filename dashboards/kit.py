@@ -5,28 +5,32 @@ import zlib
 from collections.abc import Sequence
 from typing import Any
 
-from grafana_foundation_sdk.builders import dashboard, loki, prometheus
+from grafana_foundation_sdk.builders import dashboard, prometheus
 from grafana_foundation_sdk.builders.dashboard import Dashboard as Builder
 from grafana_foundation_sdk.cog.builder import Builder as AnyBuilder
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     Panel,
+    VariableHide,
     VariableModel,
     VariableOption,
     VariableRefresh,
     VariableSort,
 )
 
-from charter_otel.charter import EventType
 from charter_otel.otel import semconv
-from dashboards import external, logql, promql
+from dashboards import external, promql
 from dashboards.links import TAG, other_dashboards
 from dashboards.panels import source
+from dashboards.rules.service import CAUSES
 
 Dashboard = dict[str, Any]
 """A dashboard as Grafana reads it."""
 Panels = Sequence[AnyBuilder[Panel]]
+
+PLACES = {"environment": "deployment.environment.name", "cluster": "k8s.cluster.name"}
+"""Variables that choose a part of all there is, and the resource attribute of each."""
 
 NAMES = {"prometheus": "Prometheus", "loki": "Loki", "tempo": "Tempo"}
 
@@ -49,11 +53,18 @@ def start(
     made.tooltip(DashboardCursorSync.CROSSHAIR).link(other_dashboards())
     for kind in sorted(NAMES, key=lambda kind: kind != first):
         made.with_variable(_datasource(kind))
-    return made.annotation(_job_failures()).annotation(_deployments())
+    return made.annotation(_outages()).annotation(_deployments())
 
 
 def scope(made: Builder, present: str) -> Builder:
-    """Add the variables job and instance, for those that have the series ``present``."""
+    """Add the variables that choose a part: environment, cluster, job and instance.
+
+    Args:
+        made: The dashboard.
+        present: The series that jobs and instances are to have.
+    """
+    for name, attribute in PLACES.items():
+        made.with_variable(place_variable(name, f"label_values({promql.label(attribute)})"))
     made.with_variable(query_variable("job", f"label_values({present}, job)"))
     chosen = _within(present, 'job=~"$job"')
     return made.with_variable(query_variable("instance", f"label_values({chosen}, instance)"))
@@ -63,7 +74,17 @@ def robots(made: Builder, matchers: str = 'job=~"$job", instance=~"$instance"') 
     """Add the variable robot."""
     series = _within(promql.metric_name(semconv.CHARTER_ROBOT_ONLINE), matchers)
     name = promql.label(semconv.CHARTER_ROBOT_ID)
-    return made.with_variable(query_variable("robot", f"label_values({series}, {name})"))
+    robot = query_variable("robot", f"label_values({series}, {name})")
+    # In Loki, all robots are also the events that belong to none.
+    return made.with_variable(robot if matchers else robot.all_value(".*"))
+
+
+def places(made: Builder) -> Builder:
+    """Add the variables environment and cluster, as Loki knows them."""
+    for name, attribute in PLACES.items():
+        label = promql.label(attribute)
+        made.with_variable(place_variable(name, f"label_values({label})", "loki"))
+    return made
 
 
 def services(made: Builder) -> Builder:
@@ -77,6 +98,11 @@ def query_variable(name: str, query: str, kind: str = "prometheus") -> dashboard
     variable.datasource(source(kind)).refresh(VariableRefresh.ON_TIME_RANGE_CHANGED)
     variable.multi(True).include_all(True).all_value(".+").sort(VariableSort.ALPHABETICAL_ASC)
     return variable.current(VariableOption(text=["All"], value=["$__all"]))
+
+
+def place_variable(name: str, query: str, kind: str = "prometheus") -> dashboard.QueryVariable:
+    """Make a variable that also lets through what has no such label: most fleets name no place."""
+    return query_variable(name, query, kind).all_value(".*")
 
 
 def text_variable(name: str, value: str) -> dashboard.TextBoxVariable:
@@ -108,7 +134,7 @@ def alert_list(title: str, description: str, *, width: int) -> dashboard.Panel:
             "stateFilter": shown,
         }
     )
-    return panel.datasource(source("prometheus")).unit("none").span(width).height(8)
+    return panel.datasource(source("prometheus")).unit("none").span(width).height(10)
 
 
 def finish(made: Builder) -> Dashboard:
@@ -121,6 +147,10 @@ def finish(made: Builder) -> Dashboard:
             target["refId"] = chr(ord("A") + index)
     for shown in (*finished["links"], *finished["annotations"]["list"]):
         shown.pop("placement", None)
+    # Marks on bars of states read as states.
+    states = [panel["id"] for panel in finished["panels"] if panel["type"] == "state-timeline"]
+    for annotation in finished["annotations"]["list"]:
+        annotation["filter"] = {"exclude": True, "ids": states}
     return finished
 
 
@@ -136,28 +166,40 @@ def _within(present: str, matchers: str) -> str:
 def _datasource(kind: str) -> AnyBuilder[VariableModel]:
     variable = dashboard.DatasourceVariable(f"{kind}_datasource").type(kind)
     variable.label(f"{NAMES[kind]} data source")
+    # Behind the questions that somebody really asks: one rarely has two of a kind.
+    variable.hide(VariableHide.HIDE_VARIABLE)
     return variable.current(VariableOption(text=NAMES[kind], value=f"charter-{kind}"))
 
 
-def _job_failures() -> dashboard.AnnotationQuery:
-    failed = logql.events(EventType.METRICS_AGGREGATION_FAILED)
-    if_any = failed.replace('"$service"', '".+"')
-    annotation = dashboard.AnnotationQuery().name("Job failures").icon_color("red").enable(True)
-    annotation.datasource(source("loki")).expr(if_any)
-    annotation.target(loki.Dataquery().expr(if_any).query_type("range").ref_id("Failures"))
-    annotation.title_format(f"{{{{{promql.label(semconv.CHARTER_JOB_ID)}}}}} failed")
-    annotation.text_format(f"{{{{{promql.label(semconv.CHARTER_JOB_ERROR_MESSAGE)}}}}}")
-    return annotation.tag_keys(
-        ",".join(map(promql.label, (semconv.ERROR_TYPE, semconv.CHARTER_EVENT_CORRELATION_ID)))
-    )
+def _outages() -> dashboard.AnnotationQuery:
+    """Mark each outage as one region, from its first to its last moment."""
+    causes = "|".join(("JobFailed", "JobMissing", *CAUSES))
+    firing = f'{promql.metric_name(external.ALERTS_FIRING)}{{alertname=~"{causes}"}}'
+    expr = promql.aggregate("max", firing, "alertname", "job_id")
+    return _annotation("Outages", "red", expr, "{{alertname}} {{job_id}}", "while it fired")
 
 
 def _deployments() -> dashboard.AnnotationQuery:
+    """Mark the moment at which a version appears beside or after another one."""
     running = f'{promql.metric_name(external.TARGET_INFO)}{{service_version!=""}}'
+    before = f"{running} offset {_MARK_STEP}"
     versions = promql.aggregate("count", "{}", "job", external.SERVICE_VERSION)
-    new = f"{versions.format(running)} unless {versions.format(running + ' offset 5m')}"
-    annotation = dashboard.AnnotationQuery().name("Deployments").icon_color("blue").enable(True)
-    annotation.datasource(source("prometheus")).expr(new)
-    annotation.target(prometheus.Dataquery().expr(new).range().ref_id("Deployments"))
-    annotation.title_format("{{job}} {{service_version}}").text_format("a version appears")
-    return annotation.tag_keys("job,service_version").step("15s")
+    new = (
+        f"{versions.format(running)} unless {versions.format(before)}"
+        f" and on (job) {promql.aggregate('count', before, 'job')}"
+    )
+    title = "{{job}} {{service_version}}"
+    return _annotation("Deployments", "blue", new, title, "a version appears")
+
+
+def _annotation(
+    name: str, color: str, expr: str, title: str, text: str
+) -> dashboard.AnnotationQuery:
+    annotation = dashboard.AnnotationQuery().name(name).icon_color(color).enable(True)
+    annotation.datasource(source("prometheus")).expr(expr)
+    annotation.target(prometheus.Dataquery().expr(expr).range().ref_id(name))
+    annotation.title_format(title).text_format(text)
+    return annotation.tag_keys("job").step(_MARK_STEP)
+
+
+_MARK_STEP = "15s"

@@ -22,7 +22,7 @@ TRACE_FIELDS = (label(semconv.CHARTER_EVENT_CORRELATION_ID), "trace_id", "Trace"
 def other_dashboards() -> dashboard.DashboardLink:
     """Lead to the project's other dashboards, with time range and variables kept."""
     link = dashboard.DashboardLink("Charter").type(DashboardLinkType.DASHBOARDS)
-    link.tags([TAG]).as_dropdown(False).icon("external link")
+    link.tags([TAG]).as_dropdown(True).icon("external link")
     return link.include_vars(True).keep_time(True).tooltip("The same time and robots elsewhere")
 
 
@@ -30,6 +30,7 @@ def column_links() -> dict[str, list[dict[str, object]]]:
     """Return the links of a table's columns, by a pattern of the column's name."""
     robot = label(semconv.CHARTER_ROBOT_ID)
     return {
+        "/^Alert$/": [_link("Runbook of ${__value.raw}", "/public/runbooks/${__value.raw}.md")],
         f"/^({'|'.join(TRACE_FIELDS)})$/": [_link("Trace ${__value.raw}", trace_url())],
         f"/^({robot}|Robot)$/": [
             _link("Readings of ${__value.raw}", _robot_url("charter-analytics")),

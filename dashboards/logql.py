@@ -12,6 +12,12 @@ from charter_otel.charter import EXPECTED_CLOSE_REASONS, EventType
 from charter_otel.otel import semconv
 from dashboards.promql import label
 
+STREAMS = (
+    'service_name=~"$service", deployment_environment_name=~"$environment",'
+    ' k8s_cluster_name=~"$cluster"'
+)
+"""The streams that a dashboard shows."""
+
 EVENT_TYPE = label(semconv.CHARTER_EVENT_TYPE)
 """Where Loki keeps the event's type."""
 
@@ -19,6 +25,17 @@ EVENT_TYPE = label(semconv.CHARTER_EVENT_TYPE)
 _EXTRACTED = {"source": "labels", "format": "json", "replace": True, "keepTime": True}
 _NUMBERS = {semconv.CHARTER_CONNECTION_DURATION_SECONDS}
 """Attributes that a table shows with a unit."""
+
+COLUMNS: dict[str, dict[str, object]] = {
+    "Time": {"custom.width": 170},
+    "Robot": {"custom.width": 150},
+    "Reason": {"custom.width": 150},
+    "Duration": {"unit": "s", "decimals": 1, "custom.width": 100},
+    "Job": {"custom.width": 200},
+    "Error": {"custom.width": 180},
+    "Message": {"custom.cellOptions": {"type": "auto", "wrapText": True}},
+}
+"""What is special about the columns of records: a trace's id gets the room that is left."""
 
 EXPECTED = "|".join(sorted(EXPECTED_CLOSE_REASONS))
 """Close reasons that somebody meant, as a pattern; `!~` leaves the others."""
@@ -33,7 +50,7 @@ def events(*types: EventType, where: tuple[str, ...] = ()) -> str:
     """
     operator = "=" if len(types) == 1 else "=~"
     stages = [filtered(semconv.CHARTER_EVENT_TYPE, "|".join(types), operator), *where]
-    return f'{{service_name=~"$service"}} | {" | ".join(stages)}'
+    return f"{{{STREAMS}}} | {' | '.join(stages)}"
 
 
 def filtered(attribute: str, value: str, operator: str = "=~") -> str:
@@ -46,10 +63,26 @@ def unexpected() -> str:
     return filtered(semconv.CHARTER_CONNECTION_CLOSE_REASON, EXPECTED, "!~")
 
 
+def of_robot_or_job(robot: str) -> str:
+    """Return the filter that keeps a robot's events; where all are chosen, also those of none."""
+    return f'{label(semconv.CHARTER_ROBOT_ID)}=~"{robot}"'
+
+
 def count(selection: str, *by: str) -> str:
     """Count records, keeping the attributes ``by``."""
     kept = f" by ({', '.join(label(attribute) for attribute in by)})" if by else ""
     return f"sum{kept} (count_over_time({selection} [$__auto]))"
+
+
+def number_of(selection: str) -> str:
+    """Count records of the time range; 0 where Loki knows of none."""
+    return f"{count(selection)} or vector(0)"
+
+
+def mean(selection: str, attribute: str) -> str:
+    """Return the mean of an attribute's number, each record once."""
+    sums = f"sum(sum_over_time({selection} | unwrap {label(attribute)} [$__auto]))"
+    return f"{sums} / sum(count_over_time({selection} [$__auto]))"
 
 
 def unwrapped(function: str, selection: str, attribute: str) -> str:
@@ -59,8 +92,15 @@ def unwrapped(function: str, selection: str, attribute: str) -> str:
 
 def line(selection: str, *attributes: str) -> str:
     """Show the records as lines of attributes; a Charter event has no text of its own."""
-    shown = " ".join(f"{{{{.{label(attribute)}}}}}" for attribute in (EVENT_TYPE, *attributes))
+    shown = " ".join(map(_shown, (EVENT_TYPE, *attributes)))
     return f"{selection} | line_format `{shown}`"
+
+
+def _shown(attribute: str) -> str:
+    value = f".{label(attribute)}"
+    if attribute in _NUMBERS:
+        return f'{{{{if {value}}}}}{{{{printf "%.2f" (float64 {value})}}}} s{{{{end}}}}'
+    return f"{{{{{value}}}}}"
 
 
 def failed_spans(*names: str) -> str:

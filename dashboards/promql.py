@@ -8,11 +8,25 @@ https://opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetric
 import re
 from typing import Literal
 
+from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
+from dashboards import external
 
 Part = Literal["", "bucket", "sum", "count"]
 """Of a histogram, which of its three series; of anything else, nothing."""
 
+SCOPE = (
+    'job=~"$job"',
+    'instance=~"$instance"',
+    'deployment_environment_name=~"$environment"',
+    'k8s_cluster_name=~"$cluster"',
+)
+"""What the dashboard shows: jobs and instances, and of the service its environment and cluster."""
+EACH = "on (job, instance)"
+
+_STEP = "$__interval"
+_MEAN: tuple[Part, Part] = ("sum", "count")
+_OF_THE_SERVICE = {metric.name for metric in (*semconv.METRICS, *external.SDK)} | {"target.info"}
 _UNITS = {"s": "seconds", "ms": "milliseconds", "By": "bytes", "%": "percent"}
 
 
@@ -58,8 +72,17 @@ def select(metric: Metric, *matchers: str, part: Part = "") -> str:
     for matcher in matchers:
         if re.split(r"[=!~]", matcher)[0] not in known:
             raise ValueError(f"{metric.name} has no attribute for {matcher}; it has {known}")
-    scope = ('job=~"$job"', 'instance=~"$instance"')
-    return f"{metric_name(metric, part)}{{{', '.join((*matchers, *scope))}}}"
+    shown = SCOPE if metric.name in _OF_THE_SERVICE else SCOPE[:2]
+    return f"{metric_name(metric, part)}{{{', '.join((*matchers, *shown))}}}"
+
+
+def living(metric: Metric, *matchers: str, part: Part = "") -> str:
+    """Select as `select` does, but nothing of instances that died, hang, or have stopped.
+
+    The Collector repeats the last values of a dead instance for minutes.
+    """
+    gone = f"{metric_name(external.INSTANCES_GONE)}{{{', '.join(SCOPE[:2])}}}"
+    return f"{select(metric, *matchers, part=part)} unless {EACH} {gone}"
 
 
 def matching(attribute: str, value: str, operator: Literal["=", "!=", "=~", "!~"] = "=") -> str:
@@ -90,13 +113,33 @@ def increase(
 
 
 def grown(metric: Metric, *matchers: str, part: Part = "", over: str = "$__range") -> str:
-    """Return the metric's increase over a time, with the first one of a series that is new.
+    """Return by how much counters grew over a time, as whole numbers.
 
-    ``increase`` needs a sample before; a rare event would show only when it happens again.
+    ``increase`` extrapolates, does not see the first increment of a series, and nothing of a series
+    that appears in a process's last export. So: what is more at the end than at the start; all of
+    a series that was not there at the start, unless its process was, and only its samples were
+    missing; ``increase`` for what is left, which are counters that began anew.
     """
     selector = select(metric, *matchers, part=part)
-    grew = increase(metric, *matchers, part=part, over=over)
-    return f"({selector} unless {selector} offset {over}) or {grew}"
+    age = select(_uptime(metric))
+    unseen = f"(last_over_time({age}[{over}]) > {_seconds(over)} unless {age} offset {over})"
+    return (
+        f"(last_over_time({selector}[{over}]) - ({selector} offset {over})"
+        f" unless resets({selector}[{over}]) > 0"
+        f" or last_over_time({selector}[{over}]) unless {selector} offset {over}"
+        f" unless {EACH} {unseen}"
+        f" or increase({selector}[{over}]))"
+    )
+
+
+def per_step(metric: Metric, *matchers: str, part: Part = "") -> str:
+    """Return by how much counters grew in each step of a graph: each event is in one step."""
+    selector, age, step = select(metric, *matchers, part=part), select(_uptime(metric)), _STEP
+    unseen = f"({age} > {_seconds(step)} unless {age} offset {step})"
+    return (
+        f"({selector} - {selector} offset {step} >= 0"
+        f" or {selector} unless {selector} offset {step} unless {EACH} {unseen})"
+    )
 
 
 def total(expression: str, *by: str) -> str:
@@ -116,14 +159,29 @@ def quantile(share: float, metric: Metric, *by: str, matchers: tuple[str, ...] =
     return f"histogram_quantile({share}, {buckets})"
 
 
-def mean(metric: Metric, *by: str) -> str:
-    """Return the mean of what a histogram recorded."""
-    return f"{total(rate(metric, part='sum'), *by)} / {total(rate(metric, part='count'), *by)}"
+def mean(metric: Metric, *matchers: str) -> str:
+    """Return the mean of all that a histogram recorded in the time range, each value once."""
+    sums, counts = (total(grown(metric, *matchers, part=part)) for part in _MEAN)
+    return f"{sums} / ({counts} > 0)"
 
 
-def or_zero(expression: str) -> str:
-    """Show 0 where nothing has happened yet, instead of no data."""
-    return f"{expression} or vector(0)"
+def or_zero(expression: str, metric: Metric | None = None) -> str:
+    """Return 0 where nothing has happened yet, if somebody lives who would tell."""
+    told = living(_uptime(metric) if metric else semconv.PROCESS_UPTIME)
+    return f"{expression} or 0 * max({told})"
+
+
+def _uptime(metric: Metric) -> Metric:
+    """Return what tells for how long the instance has run that has the metric."""
+    return (
+        external.COLLECTOR_UPTIME if metric.name.startswith("otelcol") else semconv.PROCESS_UPTIME
+    )
+
+
+def _seconds(duration: str) -> str:
+    """Return the seconds of a duration, which Grafana may know only."""
+    known = {"$__range": "$__range_s", _STEP: "$__interval_ms / 1000"}
+    return known.get(duration) or f"{seconds(duration):g}"
 
 
 def _unit(metric: Metric) -> str:

@@ -20,6 +20,8 @@ class Query:
         kind: Which of the three.
         now: Asks for one value at the end of the time range instead of a value per step.
         table: Wants rows of labels and values instead of series.
+        heat: Wants the buckets of a histogram.
+        bars: Counts what happened in each step, so that steps are not shorter than a few exports.
     """
 
     expression: str
@@ -27,6 +29,8 @@ class Query:
     kind: Kind = "prometheus"
     now: bool = False
     table: bool = False
+    bars: bool = False
+    heat: bool = False
 
 
 def legend(*attributes: str) -> str:
@@ -35,37 +39,45 @@ def legend(*attributes: str) -> str:
 
 
 def level(operator: str, metric: Metric, *by: str, where: tuple[str, ...] = ()) -> Query:
-    """Ask for a value now: the sum, the least, the most of a gauge."""
-    series = promql.select(metric, *where)
-    return Query(promql.aggregate(operator, series, *by), legend(*by) or operator)
+    """Ask for a gauge's value: the sum, the least, the most of all instances that live."""
+    series = promql.living(metric, *where)
+    return Query(promql.aggregate(operator, series, *by), legend(*by) or _LEGENDS[operator])
 
 
-def per_second(metric: Metric, *by: str) -> Query:
+def per_second(metric: Metric, *by: str, where: tuple[str, ...] = (), part: Part = "") -> Query:
     """Ask how often something happens."""
-    return Query(promql.total(promql.rate(metric), *by), legend(*by))
+    rate = promql.rate(metric, *where, part=part)
+    return Query(promql.total(rate, *by), legend(*by) or "all")
 
 
 def per_step(metric: Metric, *by: str, where: tuple[str, ...] = (), part: Part = "") -> Query:
-    """Ask how often something rare happened around each point; 0 where it never has."""
-    series = promql.grown(metric, *where, part=part, over="$__rate_interval")
-    return Query(promql.or_zero(promql.total(series, *by)), legend(*by))
+    """Ask how often something rare happened in each step; nothing where it did not."""
+    series = promql.per_step(metric, *where, part=part)
+    return Query(f"{promql.total(series, *by)} > 0", legend(*by) or "all", bars=True)
 
 
 def in_range(metric: Metric, *where: str, part: Part = "") -> Query:
     """Ask how often something happened in the time range; 0 where it never has."""
     series = promql.grown(metric, *where, part=part)
-    return Query(promql.or_zero(promql.total(series)))
+    return Query(promql.or_zero(promql.total(series), metric), now=True)
+
+
+def share_in_range(metric: Metric, *where: str, part: Part = "count") -> Query:
+    """Ask which share of all that a histogram recorded in the time range is of a kind."""
+    some = promql.or_zero(promql.total(promql.grown(metric, *where, part=part)))
+    every = promql.total(promql.grown(metric, part="count"))
+    return Query(f"({some}) / ({every} > 0)", now=True)
 
 
 def share(metric: Metric, *where: str) -> Query:
     """Ask which share of what a histogram recorded is of a kind."""
     some, every = (promql.total(promql.rate(metric, *of, part="count")) for of in (where, ()))
-    return Query(f"({promql.or_zero(some)}) / {every}")
+    return Query(f"({promql.or_zero(some)}) / {every}", "share")
 
 
 def fraction(metric: Metric, of: Metric, *by: str) -> Query:
     """Ask how full the fullest is: a size by its capacity."""
-    share = f"{promql.select(metric)} / {promql.select(of)}"
+    share = f"({promql.living(metric)}) / {promql.select(of)}"
     return Query(promql.aggregate("max", share, *by), legend(*by))
 
 
@@ -80,11 +92,23 @@ def percentiles(metric: Metric, *shares: float) -> list[Query]:
 
 
 def mean(metric: Metric) -> Query:
-    """Ask for the mean of a histogram."""
-    return Query(promql.mean(metric), "mean")
+    """Ask for the mean of a histogram in the time range."""
+    return Query(promql.mean(metric), "mean", now=True)
+
+
+def running_mean(metric: Metric) -> Query:
+    """Ask for the mean of a histogram, over time."""
+    sums, counts = (promql.total(promql.rate(metric, part=part)) for part in _PARTS)
+    return Query(f"{sums} / {counts}", "mean")
 
 
 def extremes(operator: str, metric: Metric, attribute: str, *where: str) -> Query:
-    """Ask for the ten that stand out: ``topk`` or ``bottomk``."""
+    """Ask for the ten that stand out, each once: ``topk`` or ``bottomk``."""
     # Now: over a time, each that ever stood out would be among them.
-    return Query(f"{operator}(10, {promql.select(metric, *where)})", legend(attribute), now=True)
+    worst = {"topk": "max", "bottomk": "min"}[operator]
+    each = promql.aggregate(worst, promql.living(metric, *where), attribute)
+    return Query(f"{operator}(10, {each})", legend(attribute), now=True)
+
+
+_PARTS: tuple[Part, Part] = ("sum", "count")
+_LEGENDS = {"sum": "all", "min": "least", "max": "most", "avg": "mean"}

@@ -3,8 +3,8 @@
 from charter_otel.otel import semconv as otel
 from charter_otel.otel.semconv import Metric
 from dashboards import kit, limits
-from dashboards.panels import Steps, lines, number, question, ranking
-from dashboards.promql import at_most, increase, matching, metric_name, select, total
+from dashboards.panels import Steps, heat, lines, number, question, ranking
+from dashboards.promql import aggregate, at_most, living, matching, metric_name, select
 from dashboards.queries import (
     Query,
     in_range,
@@ -14,6 +14,8 @@ from dashboards.queries import (
     per_second,
     per_step,
     percentiles,
+    running_mean,
+    share_in_range,
 )
 
 QUESTION = "How do durations, throughput and resource usage develop?"
@@ -46,50 +48,48 @@ def dashboard() -> kit.Dashboard:
 
 
 def _overview() -> kit.Panels:
-    ended = total(increase(CONNECTIONS, part="count", over="$__range"))
-    short = total(increase(CONNECTIONS, SHORT, part="bucket", over="$__range"))
     return [
-        number("Runs", "Runs of the job in the time range.",
-               in_range(RUNS, part="count"), decimals=0),
+        number("Runs", "Runs of the job in the time range.", in_range(RUNS, part="count")),
         number("Mean run", "Mean duration of the runs; the limit is 5 s.",
-               mean(RUNS), unit="s", steps=SLOW, reduce="mean"),
+               mean(RUNS), unit="s", steps=SLOW, decimals=3),
         number("Entries", "Mission entries aggregated in the time range.",
-               in_range(otel.CHARTER_MISSION_ENTRIES), decimals=0),
+               in_range(otel.CHARTER_MISSION_ENTRIES)),
         number("Mean connection", "Mean duration of the connections that ended; below 60 s orange.",
-               mean(CONNECTIONS), unit="s", steps=BRIEF, reduce="mean"),
+               mean(CONNECTIONS), unit="s", steps=BRIEF, decimals=1),
         number("Short connections", "Share of the connections that ended before 60 s.",
-               Query(f"{short} / {ended}"), unit="percentunit",
-               steps=((0.1, "orange"), (0.5, "red"))),
-        number("Mean battery", "Mean charge of the chosen robots.",
+               share_in_range(CONNECTIONS, SHORT, part="bucket"), unit="percentunit",
+               steps=((0.1, "orange"), (0.5, "red")), decimals=1),
+        number("Mean battery", "Mean charge of the chosen robots that are connected, now.",
                level("avg", BATTERY, where=(CHOSEN,)), unit="percentunit", steps=CHARGE,
-               reduce="mean"),
+               decimals=0),
     ]  # fmt: skip
 
 
 def _job() -> kit.Panels:
+    skipped = matching(otel.CHARTER_JOB_SKIP_REASON, "elsewhere", "!=")
     return [
         lines("Duration of runs", "Percentiles and mean; dashed: 5 s. Dots lead to traces.",
-              *percentiles(RUNS), mean(RUNS), unit="s", steps=SLOW),
+              *percentiles(RUNS), running_mean(RUNS), unit="s", steps=SLOW),
         lines("Throughput", "Mission entries per second, by status.",
               per_second(otel.CHARTER_MISSION_ENTRIES, otel.CHARTER_MISSION_STATUS),
-              unit="cps", stacked=True, width=6),
+              unit="recps", stacked=True, width=6),
         lines("Malformed entries", "Mission entries that were skipped, by reason.",
               per_step(otel.CHARTER_MISSION_REJECTED, otel.CHARTER_MISSION_REJECTION),
               stacked=True, width=5),
-        lines("Slots skipped", "Slots of the schedule without a run on an instance, by reason.",
-              per_step(otel.CHARTER_JOB_RUN_SKIPPED, otel.CHARTER_JOB_SKIP_REASON),
-              stacked=True, width=5),
+        lines("Slots skipped", "Slots that passed because a run was late or under way.",
+              per_step(otel.CHARTER_JOB_RUN_SKIPPED, otel.CHARTER_JOB_SKIP_REASON,
+                       where=(skipped,)), stacked=True, width=5),
     ]  # fmt: skip
 
 
 def _connections() -> kit.Panels:
     return [
-        lines("Duration of connections", "Percentiles and mean of those that ended; dashed: 60 s.",
-              *percentiles(CONNECTIONS), mean(CONNECTIONS), unit="s", steps=BRIEF),
+        heat("Connections by duration", "How long the connections lasted that ended.",
+             CONNECTIONS, width=10),
         lines("Ends by reason", "Connections that ended, by close reason.",
-              per_step(CONNECTIONS, REASON, part="count"), stacked=True),
+              per_step(CONNECTIONS, REASON, part="count"), stacked=True, width=8),
         lines("Open connections", "WebSocket connections, over all instances.",
-              level("sum", otel.CHARTER_CONNECTION_ACTIVE)),
+              level("sum", otel.CHARTER_CONNECTION_ACTIVE), width=6),
     ]  # fmt: skip
 
 
@@ -111,9 +111,11 @@ def _resources() -> kit.Panels:
 
 
 def _spread(metric: Metric, extreme: str, share: float) -> list[Query]:
-    tail = Query(f"quantile({share}, {select(metric, CHOSEN)})", f"p{share * 100:g}")
+    tail = Query(f"quantile({share}, {living(metric, CHOSEN)})", f"p{share * 100:g}")
     return [level("avg", metric, where=(CHOSEN,)), tail, level(extreme, metric, where=(CHOSEN,))]
 
 
 def _most(metric: Metric) -> Query:
-    return Query(f"topk(10, avg_over_time({select(metric, CHOSEN)}[10m]))", legend(ROBOT), now=True)
+    # By robot: one that moved has series of two instances.
+    each = aggregate("max", f"avg_over_time({select(metric, CHOSEN)}[10m])", ROBOT)
+    return Query(f"topk(10, {each})", legend(ROBOT), now=True)

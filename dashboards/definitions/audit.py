@@ -4,8 +4,8 @@ from charter_otel.charter import EventType
 from charter_otel.otel import semconv as otel
 from dashboards import kit, limits, logql
 from dashboards.kit import Dashboard
-from dashboards.logql import count, events, filtered
-from dashboards.panels import Steps, lines, number, question, records, rows
+from dashboards.logql import count, events, filtered, number_of
+from dashboards.panels import NEUTRAL, Steps, lines, number, question, records, rows
 from dashboards.queries import Query, legend
 
 QUESTION = "When was a robot connected, for how long, and why did it end?"
@@ -21,7 +21,10 @@ CHOSEN = filtered(ROBOT, "$robot")
 BEGAN = events(EventType.TELEMETRY_CONNECTION_ESTABLISHED, where=(CHOSEN,))
 ENDED = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN,))
 BROKE = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN, logql.unexpected()))
-FOUND = events(*EventType, where=(filtered(CORRELATION, "$correlation"),))
+FOUND = events(
+    *EventType,
+    where=(filtered(CORRELATION, "$correlation"), logql.of_robot_or_job("$robot")),
+)
 WHO, TRACE = {"Robot": ROBOT, "Connection": CONNECTION}, {"Trace": CORRELATION}
 BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
 
@@ -29,7 +32,7 @@ BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
 def dashboard() -> Dashboard:
     """Build the dashboard."""
     made = kit.start("charter-audit", "Charter / Audit", QUESTION, "1m", "now-24h", first="loki")
-    kit.robots(kit.services(made), matchers="")
+    kit.robots(kit.places(kit.services(made)), matchers="")
     made.with_variable(kit.text_variable("correlation", ".*"))
     made.with_panel(question(QUESTION, READING))
     kit.row(made, "Overview", _overview())
@@ -39,16 +42,15 @@ def dashboard() -> Dashboard:
 
 
 def _overview() -> kit.Panels:
-    mean = logql.unwrapped("avg_over_time", ENDED, SECONDS)
     return [
         number("Established", "Connections that began in the time range.",
-               _asked(count(BEGAN)), reduce="sum", width=6),
+               _asked(number_of(BEGAN)), width=6),
         number("Closed", "Connections that ended in the time range.",
-               _asked(count(ENDED)), reduce="sum", width=6),
+               _asked(number_of(ENDED)), width=6),
         number("Closed unexpectedly", "Connections that ended in a way that nobody meant.",
-               _asked(count(BROKE)), reduce="sum", steps=((1, "red"),), width=6),
+               _asked(number_of(BROKE)), steps=((0, NEUTRAL), (1, "red")), width=6),
         number("Mean duration", "Of the connections that ended; below 60 s orange.",
-               _asked(mean), unit="s", reduce="mean", steps=BRIEF, width=6),
+               _asked(logql.mean(ENDED, SECONDS)), unit="s", steps=BRIEF, decimals=1, width=6),
     ]  # fmt: skip
 
 
@@ -56,14 +58,15 @@ def _connections() -> kit.Panels:
     longest = logql.unwrapped("max_over_time", ENDED, SECONDS)
     return [
         rows("Connections that ended", "One row each; the correlation id leads to the trace.",
-             _asked(ENDED), columns={"Duration": {"unit": "s"}}, width=24, height=12,
+             _asked(ENDED), columns=logql.COLUMNS, width=24, height=12,
              transformations=logql.table(WHO | {"Duration": SECONDS, "Reason": REASON} | TRACE)),
         lines("Ends by reason", "Connections that ended, by close reason.",
-              _asked(count(ENDED, REASON), legend(REASON)), stacked=True, width=12),
+              _counted(count(ENDED, REASON), legend(REASON)), stacked=True, width=12),
         lines("Longest connection", "The longest of those that ended at a time.",
-              _asked(longest, "longest"), unit="s", width=12),
+              _asked(longest, "longest"), unit="s", logarithmic=True, width=12),
         rows("Connections that began", "One row each; one without an end above is still open.",
-             _asked(BEGAN), transformations=logql.table(WHO | TRACE), width=24),
+             _asked(BEGAN), transformations=logql.table(WHO | TRACE), columns=logql.COLUMNS,
+             width=24),
     ]  # fmt: skip
 
 
@@ -71,11 +74,15 @@ def _every_event() -> kit.Panels:
     told = logql.line(FOUND, ROBOT, otel.CHARTER_JOB_ID, REASON, CORRELATION)
     return [
         lines("Events by type", "How many events of each type there were.",
-              _asked(count(FOUND, TYPE), legend(TYPE)), stacked=True, height=10),
-        records("Events", "With this correlation id, of all robots and jobs, newest first.",
+              _counted(count(FOUND, TYPE), legend(TYPE)), stacked=True, height=10),
+        records("Events", "Of the chosen robots, or with this correlation id; newest first.",
                 _asked(told), width=16, height=10),
     ]  # fmt: skip
 
 
 def _asked(expression: str, legend: str = "") -> Query:
     return Query(expression, legend, "loki")
+
+
+def _counted(expression: str, legend: str) -> Query:
+    return Query(expression, legend, "loki", bars=True)

@@ -21,10 +21,10 @@ def service() -> kit.Panels:
               unit="percentunit", steps=FILLING, maximum=1, width=6),
         lines("Processed", "Records and spans per second; those with an error type are lost.",
               per_second(external.LOG_PROCESSED, COMPONENT, ERROR),
-              per_second(external.SPAN_PROCESSED, COMPONENT, ERROR), unit="cps", width=6),
+              per_second(external.SPAN_PROCESSED, COMPONENT, ERROR), unit="recps", width=6),
         lines("Exported", "Records and spans per second; those with an error type never arrived.",
               per_second(external.LOG_EXPORTED, COMPONENT, ERROR),
-              per_second(external.SPAN_EXPORTED, COMPONENT, ERROR), unit="cps", width=6),
+              per_second(external.SPAN_EXPORTED, COMPONENT, ERROR), unit="recps", width=6),
         lines("Exports", "95th percentile of the time that the Collector takes to answer.",
               percentile(0.95, external.EXPORT_DURATION, COMPONENT), unit="s",
               steps=((3, "red"),), width=6),
@@ -35,27 +35,27 @@ def collector() -> kit.Panels:
     """Show what goes through the Collector."""
     return [
         lines("Received", "Items per second that the Collector accepted.",
-              *_signals(external.ACCEPTED), unit="cps", width=6),
+              *_signals(external.ACCEPTED), unit="recps", logarithmic=True, width=6),
         lines("Refused", "Items per second that it refused; senders try again, then lose them.",
-              *_signals(external.REFUSED), unit="cps", steps=SOME, width=6),
+              *_signals(external.REFUSED), unit="recps", steps=SOME, width=6),
         lines("Sent", "Items per second that its exporters passed on.",
-              *_signals(external.SENT), unit="cps", width=6),
+              *_signals(external.SENT), unit="recps", logarithmic=True, width=6),
         lines("Not sent", "Items per second that an exporter gave up: refused for good.",
-              *_signals(external.SEND_FAILED), unit="cps", steps=SOME, width=6),
+              *_signals(external.SEND_FAILED), unit="recps", steps=SOME, width=6),
         lines("Queues on disk", "How full they are; 0 while every back end takes its data.",
               fraction(external.COLLECTOR_QUEUE_SIZE, external.COLLECTOR_QUEUE_CAPACITY,
                        external.EXPORTER, external.DATA_TYPE),
               unit="percentunit", steps=FILLING, maximum=1),
         lines("Memory", "Resident memory of each Collector.",
               Query(select(external.COLLECTOR_MEMORY), "{{instance}}"), unit="bytes"),
-        lines("Running", "Seconds that each Collector ran per second: below 1 it has restarted.",
-              Query(f"clamp_max({rate(external.COLLECTOR_UPTIME)}, 1)", "{{instance}}"),
-              unit="none"),
+        lines("Collector starts", "Times that a Collector began anew.",
+              Query(f"sum by (instance) (resets({select(external.COLLECTOR_UPTIME)}"
+                    "[$__interval])) > 0", "{{instance}}", bars=True), stacked=True),
     ]  # fmt: skip
 
 
 def _signals(metrics: tuple[Metric, ...]) -> list[Query]:
     return [
-        Query(or_zero(total(rate(metric))), metric.name.partition("_")[2].replace("_", " "))
+        Query(or_zero(total(rate(metric)), metric), metric.name.partition("_")[2].replace("_", " "))
         for metric in metrics
     ]

@@ -1,21 +1,25 @@
 """Incidents: what is failing, since when, and which trace explains it?"""
 
+from grafana_foundation_sdk.builders import timeseries
+
 from charter_otel.charter import EventType
 from charter_otel.otel import semconv as otel
-from dashboards import external, kit, limits, logql
+from dashboards import external, kit, limits, logql, promql
+from dashboards.definitions.fleet import robots_in
 from dashboards.kit import Dashboard
-from dashboards.panels import Steps, lines, number, question, ranking, records, rows, timeline
-from dashboards.promql import aggregate, at_most, matching, metric_name, or_zero, select
-from dashboards.queries import Query, in_range, legend, level, per_step
+from dashboards.panels import Steps, lines, number, question, ranking, rows, timeline
+from dashboards.promql import aggregate, at_most, matching, metric_name, select
+from dashboards.queries import Query, in_range, legend, per_step
+from dashboards.rules.objectives import BURNS, OBJECTIVES
 
 QUESTION = "What is failing, since when, and which trace explains it?"
 READING = (
     "From the alert to its cause: the timeline says since when, the tables name the job or robot,"
-    " and the correlation id of a row is the trace id: click it. The alert links to its runbook."
+    " and the correlation id of a row is the trace id: click it. An alert's name leads to its"
+    " runbook."
 )
 ROBOT, REASON = otel.CHARTER_ROBOT_ID, otel.CHARTER_CONNECTION_CLOSE_REASON
 RUNS, CONNECTIONS = otel.CHARTER_JOB_RUN_DURATION, otel.CHARTER_CONNECTION_DURATION
-BATTERY, CPU = otel.CHARTER_ROBOT_BATTERY_CHARGE, otel.CHARTER_ROBOT_CPU_UTILIZATION
 FAILED = matching(otel.ERROR_TYPE, "", "!=")
 UNEXPECTED = matching(REASON, logql.EXPECTED, "!~")
 SHORT = at_most(limits.SHORT_CONNECTION)
@@ -32,43 +36,77 @@ def dashboard() -> Dashboard:
     made.with_panel(question(QUESTION, READING))
     kit.row(made, "Overview", _overview())
     kit.row(made, "Alerts", _alerts())
+    kit.row(made, "Objectives", _objectives())
     kit.row(made, "Job failures", _jobs())
     kit.row(made, "Disconnects", _disconnects())
     return kit.finish(made)
 
 
 def _overview() -> kit.Panels:
-    low = f"{select(BATTERY)} < {limits.LOW_BATTERY}"
-    high = f"{select(CPU)} > {limits.HIGH_CPU}"
-    firing = level("count", external.ALERTS_FIRING)
+    firing = aggregate("count", select(external.ALERTS_FIRING))
     return [
         number("Alerts firing", "Alerts of jobs and instances that fire now.",
-               Query(or_zero(firing.expression)), steps=RED),
-        number("Runs failed", "Runs of the job that failed in the time range.",
-               in_range(RUNS, FAILED, part="count"), steps=RED, decimals=0),
-        number("Unexpected disconnects", "Connections that ended in a way that nobody meant.",
-               in_range(CONNECTIONS, UNEXPECTED, part="count"), steps=RED, decimals=0),
+               Query(promql.or_zero(firing)), steps=RED),
+        number("Failed runs", "Runs of the job that failed in the time range.",
+               in_range(RUNS, FAILED, part="count"), steps=RED),
+        number("Lost connections", "Connections that ended in a way that nobody meant.",
+               in_range(CONNECTIONS, UNEXPECTED, part="count"), steps=RED),
         number("Short connections", "Connections that ended before 60 s, in the time range.",
-               in_range(CONNECTIONS, SHORT, part="bucket"), steps=ORANGE, decimals=0),
-        number("Robots low on battery", "Connected robots below 20 %.",
-               Query(or_zero(aggregate("count", low))), steps=ORANGE),
-        number("Robots overloaded", "Connected robots above 90 % CPU.",
-               Query(or_zero(aggregate("count", high))), steps=ORANGE),
+               in_range(CONNECTIONS, SHORT, part="bucket"), steps=ORANGE),
+        number("Flapping robots", "Robots that connect and disconnect again and again: all.",
+               robots_in("flapping"), steps=ORANGE),
+        number("Overloaded robots", "Robots above 90 % CPU, until they are at 80 %: all.",
+               robots_in("high_cpu"), steps=ORANGE),
     ]  # fmt: skip
 
 
 def _alerts() -> kit.Panels:
     repeats = f"changes({select(external.ALERTS_SINCE)}[$__range])"
+    since = f"time() - {select(external.ALERTS_SINCE)} and {select(external.ALERTS_FIRING)}"
+    by = ("severity", "alertname", "job_id", "robot_id", "objective", "instance")
+    names = {
+        "severity": "Severity", "alertname": "Alert", "job_id": "Job", "robot_id": "Robot",
+        "objective": "Objective", "instance": "Instance", "Value": "For",
+    }  # fmt: skip
+    order: dict[str, object] = {
+        "excludeByName": {"Time": True},
+        "indexByName": {name: at for at, name in enumerate(names)},
+        "renameByName": names,
+    }
+    often = f"{aggregate('sum', repeats, 'alertname')} > 0"
     return [
-        kit.alert_list("Open alerts", "Everything that fires or is about to, of the whole fleet.",
-                       width=8),
+        rows("Firing alerts", "Prometheus's alerts, critical ones first, and for how long they have"
+             " been so; a name leads to its runbook.",
+             Query(aggregate("max", since, *by), table=True, now=True),
+             transformations=(("organize", order),), order=("Severity", False),
+             columns={"For": {"unit": "s", "decimals": 0}}, width=12, height=10),
+        kit.alert_list("Open alerts", "Everything that fires or is about to, Loki's too.",
+                       width=12),
         timeline("Alerts over time", "When each alert of a job or an instance fired.",
-                 level("max", external.ALERTS_FIRING, *NAMED), states=STATES, width=8),
+                 Query(aggregate("max", select(external.ALERTS_FIRING), *NAMED), legend(*NAMED)),
+                 states=STATES, width=16, height=9),
         ranking("Repeats", "How often each alert came back in the time range: one that comes and"
                 " goes needs another limit, or a repair.",
-                Query(aggregate("sum", repeats, "alertname"), legend("alertname"), now=True),
-                unit="short", steps=((1, "orange"), (3, "red"))),
+                Query(f"sort_desc({often})", legend("alertname"), now=True),
+                unit="locale", steps=((1, "orange"), (3, "red")), height=9),
     ]  # fmt: skip
+
+
+def _objectives() -> kit.Panels:
+    return [_objective(name, target, meaning) for name, target, meaning in OBJECTIVES]
+
+
+def _objective(name: str, target: float, meaning: str) -> timeseries.Panel:
+    """Show how much of an objective fails in each window, and from where on somebody is told."""
+    which = (matching("objective", name), matching("window", "1h|6h", "=~"))
+    query = aggregate("max", select(external.OBJECTIVE_ERRORS, *which), "window")
+    told = tuple((burn.rate * (1 - target), "red") for burn in sorted(BURNS, key=lambda b: b.rate))
+    return lines(
+        f"Objective: {name}",
+        f"Share that failed: {meaning}; {1 - target:.2g} may. Dashed: the budget burns"
+        " 6 and 14.4 times too fast.",
+        Query(query, legend("window")), unit="percentunit", steps=told, width=6,
+    )  # fmt: skip
 
 
 def _jobs() -> kit.Panels:
@@ -86,10 +124,11 @@ def _jobs() -> kit.Panels:
         lines("Failures by error", "Failed runs, by the exception that ended them.",
               per_step(RUNS, otel.CHARTER_JOB_ID, otel.ERROR_TYPE, where=(FAILED,), part="count"),
               stacked=True),
-        rows("Failed runs", "Each with its message; the correlation id leads to its trace.",
-             Query(failed, kind="loki"), transformations=table, width=16),
-        rows("Failed traces", "Runs and connections whose span ended in an error.",
-             Query(spans, kind="tempo"), width=24),
+        rows("Failed runs by time", "Newest first, each with its message; the id leads to its"
+             " trace.", Query(failed, kind="loki"), transformations=table, width=16,
+             columns=logql.COLUMNS),
+        rows("Failed spans", "Runs and connections that ended in an error, with robot and error.",
+             Query(spans, kind="tempo"), order=("startTime", True), width=24),
     ]  # fmt: skip
 
 
@@ -97,16 +136,23 @@ def _disconnects() -> kit.Panels:
     ended = logql.events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(logql.unexpected(),))
     chosen = select(otel.CHARTER_ROBOT_ONLINE, matching(ROBOT, "$robot", "=~"))
     changes = aggregate("sum", f"changes({chosen}[$__range])", ROBOT)
-    told = logql.line(
-        ended, ROBOT, REASON, otel.CHARTER_CONNECTION_DURATION_SECONDS, otel.CHARTER_CONNECTION_ID
+    told = logql.table(
+        {
+            "Robot": ROBOT,
+            "Reason": REASON,
+            "Duration": otel.CHARTER_CONNECTION_DURATION_SECONDS,
+            "Trace": otel.CHARTER_EVENT_CORRELATION_ID,
+        }
     )
     return [
-        lines("Unexpected disconnects by reason", "Ends that nobody meant, by close reason.",
-              per_step(CONNECTIONS, REASON, where=(UNEXPECTED,), part="count"), stacked=True),
-        ranking("Flapping robots", "The ten whose presence changed most often in the time range;"
-                " six times within ten minutes is an alert.",
-                Query(f"topk(10, {changes})", legend(ROBOT), now=True),
-                unit="short", steps=((6, "orange"), (30, "red"))),
-        records("Disconnects", "Ends that nobody meant, newest first.", Query(told, kind="loki"),
-                width=8),
+        lines("Lost connections by reason", "Ends that nobody meant, by close reason.",
+              per_step(CONNECTIONS, REASON, where=(UNEXPECTED,), part="count"), stacked=True,
+              height=10),
+        ranking("Comings and goings", "The ten robots whose presence changed most often in the"
+                " time range.",
+                Query(f"topk(10, {changes} > 1)", legend(ROBOT), now=True),
+                unit="locale", steps=((6, "orange"), (30, "red")), width=4),
+        rows("Disconnects", "Ends that nobody meant, newest first; the id leads to the trace.",
+             Query(ended, kind="loki"), transformations=told, columns=logql.COLUMNS, width=12,
+             height=10),
     ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from charter_otel.otel import semconv as otel
 from dashboards import external, kit, limits
-from dashboards.definitions import exporting
+from dashboards.definitions import exporting, instances
 from dashboards.kit import Dashboard
 from dashboards.panels import Steps, lines, number, question
 from dashboards.promql import aggregate, metric_name, select
@@ -41,6 +41,7 @@ def dashboard() -> Dashboard:
     kit.scope(made, f'{{__name__=~"{"|".join(map(metric_name, names))}"}}')
     made.with_panel(question(QUESTION, READING))
     kit.row(made, "Overview", _overview())
+    kit.row(made, "Instances", instances.panels())
     kit.row(made, "Events", _events())
     kit.row(made, "Subscribers", _subscribers())
     kit.row(made, "The service's exporters", exporting.service())
@@ -49,33 +50,34 @@ def dashboard() -> Dashboard:
 
 
 def _overview() -> kit.Panels:
-    newest = aggregate("max", f"timestamp({select(otel.CHARTER_CONNECTION_ACTIVE)})")
+    beat = select(otel.CHARTER_SERVICE_HEARTBEAT)
+    newest = aggregate("max", f"max_over_time({beat}[6h]) > 0")
     return [
-        number("Age of the newest sample", "Since the service was last heard of; at most 10 s.",
-               Query(f"time() - {newest}"), unit="s", steps=LATE, decimals=1),
+        number("Age of data", "Since the service last gave a sign of life; it grows while none"
+               " does.", Query(f"time() - {newest}"), unit="s", steps=LATE, decimals=1),
         number("Event stream", "Whether every instance reaches its event stream.",
                level("min", otel.CHARTER_STREAM_CONNECTED), states=CONNECTED),
         number("Events dropped", "Events that missed a sink in the time range.",
-               in_range(otel.CHARTER_EVENT_DROPPED), steps=ANY, decimals=0),
-        number("Log lines dropped", "Lines that stdout did not take, in the time range.",
-               in_range(otel.CHARTER_LOG_DROPPED), steps=ANY, decimals=0),
+               in_range(otel.CHARTER_EVENT_DROPPED), steps=ANY),
+        number("Lines dropped", "Log lines that stdout did not take, in the time range.",
+               in_range(otel.CHARTER_LOG_DROPPED), steps=ANY),
         number("Publishing queue", "How full the fullest queue in front of the stream is.",
                fraction(otel.CHARTER_STREAM_QUEUE_SIZE, otel.CHARTER_STREAM_QUEUE_CAPACITY),
-               unit="percentunit", steps=FILLING),
+               unit="percentunit", steps=FILLING, decimals=1),
         number("Dead letters", "Events that a subscriber gave up, in the time range.",
-               in_range(otel.CHARTER_SUBSCRIBER_DEAD_LETTERED), steps=ANY, decimals=0),
+               in_range(otel.CHARTER_SUBSCRIBER_DEAD_LETTERED), steps=ANY),
     ]  # fmt: skip
 
 
 def _events() -> kit.Panels:
     return [
         lines("Emitted", "Charter events per second, by type.",
-              per_second(otel.CHARTER_EVENT_EMITTED, TYPE), unit="cps", stacked=True, width=6),
+              per_second(otel.CHARTER_EVENT_EMITTED, TYPE), unit="eps", stacked=True, width=6),
         lines("Dropped", "Events that missed a sink, by sink and reason.",
               per_step(otel.CHARTER_EVENT_DROPPED, otel.CHARTER_SINK, otel.CHARTER_DROP_REASON),
               stacked=True, width=6),
         lines("Taken by the stream", "Events per second that the event stream has taken.",
-              per_second(otel.MESSAGING_CLIENT_SENT_MESSAGES, SYSTEM), unit="cps", width=6),
+              per_second(otel.MESSAGING_CLIENT_SENT_MESSAGES, SYSTEM), unit="eps", width=6),
         lines("Publishing", "How long the stream takes to answer.",
               *percentiles(otel.MESSAGING_CLIENT_OPERATION_DURATION), unit="s", width=6),
     ]  # fmt: skip

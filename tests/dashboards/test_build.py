@@ -144,9 +144,13 @@ def test_tables_of_records(dashboard: Dashboard) -> None:
 
 
 def test_annotations(dashboard: Dashboard) -> None:
-    """Job failures and deployments are marked on every dashboard."""
+    """Outages and deployments are marked on every dashboard, but not on bars of states."""
     names = [annotation["name"] for annotation in dashboard["annotations"]["list"]]
-    assert names == ["Job failures", "Deployments"]
+    assert names == ["Outages", "Deployments"]
+    states = {panel["id"] for panel in panels(dashboard) if panel["type"] == "state-timeline"}
+    for annotation in dashboard["annotations"]["list"]:
+        assert annotation["filter"]["exclude"]
+        assert set(annotation["filter"]["ids"]) == states
 
 
 def test_overview_is_fresh() -> None:

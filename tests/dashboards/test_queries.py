@@ -13,13 +13,15 @@ from support import runbooks
 from support.dashboards import Target, dashboards, declared, every, filled, label_values, variables
 from support.promql import named_selectors, nodes
 
-EVERYWHERE = {"job", "instance", "__name__"}
+PLACES = {"deployment_environment_name", "k8s_cluster_name"}
+"""Resource attributes that the Collector puts on the service's series, and Loki on streams."""
+EVERYWHERE = {"job", "instance", "__name__", *PLACES}
 ATTRIBUTES = {
     value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)
 }
 RECORD = {promql.label(key) for key in ATTRIBUTES} | {"trace_id", "span_id"}
 """What every Loki 3 knows of an event's record: its attributes and its trace."""
-STREAM = {"service_name"}
+STREAM = {"service_name", *PLACES}
 """The labels that Loki indexes OTLP by."""
 
 
@@ -89,7 +91,9 @@ def test_variables() -> None:
         for variable in variables(dashboard, "query"):
             selector, name = label_values(variable)
             if variable["datasource"]["type"] == "loki":
-                assert (selector, name) == ("", "service_name")
+                assert (selector, name in STREAM) == ("", True)
+            elif not selector:
+                assert name in PLACES
             else:
                 for metric, _ in named_selectors(filled(selector)):
                     labels = {promql.label(key) for key in known[metric].attributes}
@@ -117,7 +121,7 @@ def test_fields_exist(target: Target) -> None:
 @pytest.mark.parametrize("target", every("loki"), ids=where)
 def test_event_names_exist(target: Target) -> None:
     """LogQL names events of the Charter, and filters by what these events carry."""
-    (names,) = re.findall(r'charter_event_type=~?"([^"]+)"', target.text)
+    (names,) = set(re.findall(r'charter_event_type=~?"([^"]+)"', target.text))
     types = set(names.split("|"))
     assert types <= set(EventType)
     envelope = {promql.label(key) for key in ATTRIBUTES if key.startswith("charter.event.")}

@@ -19,9 +19,13 @@ VALUES = {
     "robot": ".+",
     "service": ".+",
     "correlation": ".*",
+    "environment": ".*",
+    "cluster": ".*",
     "__rate_interval": "20s",
     "__range": "5m",
-    "__interval": "5s",
+    "__range_s": "300",
+    "__interval": "20s",
+    "__interval_ms": "20000",
     "__auto": "1m",
 }
 """What Grafana puts in for the variables: everything chosen, the last five minutes shown."""
