@@ -83,7 +83,7 @@ def _robots() -> kit.Panels:
     known = f"0 * max by ({label(ROBOT)}) (last_over_time({select(ONLINE, CHOSEN)}[30m]))"
     seen = f"timestamp({select(ONLINE, CHOSEN)} == 1)"
     since = f"time() - max by ({label(ROBOT)}) (max_over_time(({seen})[$__range:30s]))"
-    away = f"({online} == 0) * 0 + on ({label(ROBOT)}) ({since})"
+    away = f"({since}) and {online} == 0 or ({online} == 0) * 0 + $__range_s"
     return [
         timeline("Presence", "When each robot held a connection; pages of twenty. An instance that"
                  " dies takes its robots offline, until they are at another one.",

@@ -62,7 +62,8 @@ def _overview() -> kit.Panels:
 
 def _alerts() -> kit.Panels:
     repeats = f"changes({select(external.ALERTS_SINCE)}[$__range])"
-    since = f"time() - {select(external.ALERTS_SINCE)} and {select(external.ALERTS_FIRING)}"
+    fires = f"and ignoring (alertstate) {select(external.ALERTS_FIRING)}"
+    since = f"time() - {select(external.ALERTS_SINCE)} {fires}"
     by = ("severity", "alertname", "job_id", "robot_id", "objective", "instance")
     names = {
         "severity": "Severity", "alertname": "Alert", "job_id": "Job", "robot_id": "Robot",

@@ -24,6 +24,8 @@ WINDOWS = ("5m", "30m", "1h", "6h")
 FEWEST = 20
 """Events that a window needs to say anything: one failure of three is not a burning budget."""
 
+_EVERYWHERE = {"instance": "all"}
+"""Of no instance, which `instance=~".+"` of a panel would hide."""
 _ERRORS = metric_name(external.OBJECTIVE_ERRORS)
 _BUDGET = metric_name(external.OBJECTIVE_BUDGET)
 _AVAILABILITY = metric_name(external.AVAILABILITY)
@@ -67,13 +69,17 @@ def rules(limits: Thresholds) -> list[dict[str, Any]]:
     """Return the recording rules."""
     del limits
     made: list[dict[str, Any]] = [
-        {"record": _BUDGET, "expr": f"vector({1 - o.target:.6g})", "labels": {"objective": o.name}}
+        {
+            "record": _BUDGET,
+            "expr": f"vector({1 - o.target:.6g})",
+            "labels": {"objective": o.name, **_EVERYWHERE},
+        }
         for o in OBJECTIVES
     ]
-    made.append({"record": _AVAILABILITY, "expr": _availability()})
+    made.append({"record": _AVAILABILITY, "expr": _availability(), "labels": dict(_EVERYWHERE)})
     for window in WINDOWS:
         for name, expression in _errors(window).items():
-            recorded = {"objective": name, "window": window}
+            recorded = {"objective": name, "window": window, **_EVERYWHERE}
             made.append({"record": _ERRORS, "expr": expression, "labels": recorded})
     return made
 
@@ -85,12 +91,13 @@ def alerts(limits: Thresholds) -> list[Alert]:
 
 def _burning(burn: Burn, limits: Thresholds) -> Alert:
     much = f"on (objective) group_left () ({burn.rate} * {_BUDGET})"
+    by = "max by (job, objective)"
     return Alert(
         name=burn.name,
         severity=burn.severity,
         expr=(
-            f'{_ERRORS}{{window="{burn.long}"}} > {much}\n'
-            f'and on (job, objective) {_ERRORS}{{window="{burn.short}"}} > {much}'
+            f'{by} ({_ERRORS}{{window="{burn.long}"}} > {much})\n'
+            f'and {by} ({_ERRORS}{{window="{burn.short}"}} > {much})'
         ),
         summary="The error budget of {{ $labels.objective }} burns",
         description="{{ $value | humanizePercentage }} failed the objective of"

@@ -6,7 +6,7 @@ Most alerts belong to no instance, and `instance=~".+"` of a panel hides those; 
 from dashboards import external
 from dashboards.promql import metric_name
 
-_OURS = 'alertname!="Watchdog"'
+_OURS = 'severity!="none"'
 
 
 def rules() -> list[dict[str, str]]:

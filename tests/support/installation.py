@@ -61,7 +61,7 @@ class Installation:
     def offered(self, selector: str, name: str) -> list[str]:
         """Return the values of a label, as a variable of a dashboard offers them."""
         url = f"http://{self.prometheus}/api/v1/label/{name}/values"
-        answer = httpx.get(url, params={"match[]": selector}).json()
+        answer = httpx.get(url, params={"match[]": selector} if selector else {}).json()
         values: list[str] = answer["data"]
         return values
 
@@ -131,12 +131,22 @@ def installed(
             )
         )
         variables = _variables(redis.url, collector.http)
+        with service(**variables) as killed:
+            assert killed.answers, "the service did not start; its error is above"
+            wait_until(lambda: _is_known(address), "the first instance is known", within=30)
+            killed.process.kill()
         both = tuple(stack.enter_context(service(**variables)) for _ in range(2))
         assert all(one.answers for one in both), "the service did not start; its error is above"
         stack.enter_context(_subscriber(redis.url, variables))
         running = Installation((both[0], both[1]), redis, address)
         stack.enter_context(_living(running))
         yield running
+
+
+def _is_known(prometheus: str) -> bool:
+    asked = {"query": "charter_service_heartbeat_seconds"}
+    answer = httpx.get(f"http://{prometheus}/api/v1/query", params=asked).json()
+    return bool(answer["data"]["result"])
 
 
 def _variables(redis: str, collector: str) -> dict[str, str]:
@@ -147,6 +157,7 @@ def _variables(redis: str, collector: str) -> dict[str, str]:
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
         "OTEL_METRIC_EXPORT_INTERVAL": str(EXPORT_MS),
         "OTEL_BSP_SCHEDULE_DELAY": "500",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test,k8s.cluster.name=here",
     }
 
 

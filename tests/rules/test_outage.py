@@ -1,0 +1,218 @@
+"""Both instances are killed: who is told, when, of what, and what the dashboards show."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from collector.conftest import collector_binary
+from collector.harness import Collector
+from dashboards.rules import build
+from dashboards.rules.alert import Links
+from rules.servers import alertmanager, prometheus, query
+from rules.standins import Heartbeat, PagerDuty
+from support.dashboards import dashboards, filled
+from support.redis import RedisServer, redis_binary
+from support.service import ServiceProcess, service
+
+ROBOTS = 12
+SCRAPE = "5s"
+TOLD_WITHIN = 60.0
+"""Seconds from a SIGKILL to the alert,"""
+SHOWN_WITHIN = 30.0
+"""and to the stats that must not show what is no longer so."""
+READING = '{"cpu_usage": 20, "memory_usage": 40, "network_latency_ms": 9, "battery_percentage": 70}'
+OF_NOW = {
+    ("fleet.json", "Connections"),
+    ("fleet.json", "Robots lost"),
+    ("fleet.json", "Low batteries"),
+    ("fleet.json", "Last good run"),
+    ("pipeline.json", "Event stream"),
+    ("pipeline.json", "Publishing queue"),
+}
+"""Stats that have no data where nobody lives."""
+
+
+class Stack(NamedTuple):
+    """Collector, Prometheus, Alertmanager and PagerDuty's stand-in; services are started later."""
+
+    variables: dict[str, str]
+    prometheus: str
+    alertmanager: str
+    pagerduty: PagerDuty
+
+    def firing(self, name: str) -> list[dict[str, Any]]:
+        """Return what fires under a name."""
+        return query(self.prometheus, f'ALERTS{{alertname="{name}", alertstate="firing"}}')
+
+    def shows(self, dashboard: str, title: str) -> list[dict[str, Any]]:
+        """Return what a panel's first query yields now."""
+        panels = dashboards()[dashboard]["panels"]
+        (panel,) = (panel for panel in panels if panel["title"] == title)
+        return query(self.prometheus, filled(panel["targets"][0]["expr"]))
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Run all but the service, with the rules as they are shipped."""
+    binary = collector_binary()
+    redis_binary()
+    redis = RedisServer(tmp_path)
+    redis.start()
+    try:
+        with (
+            Collector(binary, tmp_path, "base.yaml") as collector,
+            PagerDuty() as pagerduty,
+            Heartbeat() as heartbeat,
+            alertmanager(tmp_path, pagerduty.address, heartbeat.address) as manager,
+            prometheus(
+                tmp_path,
+                build.prometheus(),
+                {
+                    "charter-otel": collector.prometheus.split("/")[2],
+                    "otelcol-charter": collector.telemetry.split("/")[2],
+                },
+                manager,
+                SCRAPE,
+            ) as server,
+        ):
+            variables = {
+                "CHARTER_EVENT_STREAM": redis.url,
+                "CHARTER_AGGREGATION_INTERVAL": "2",
+                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http,
+                "OTEL_METRIC_EXPORT_INTERVAL": "2000",
+            }
+            yield Stack(variables, server, manager, pagerduty)
+    finally:
+        redis.stop()
+
+
+@pytest.mark.timeout(420)
+def test_two_killed_instances_are_one_incident(stack: Stack) -> None:
+    """`ServiceDown` within a minute, grey stats within 30 s, nothing of its robots, ever."""
+    with ExitStack() as running:
+        both = [running.enter_context(service(**stack.variables)) for _ in range(2)]
+        for n in range(ROBOTS):
+            running.enter_context(_robot(both[n % 2], n))
+        wait_until(lambda: _connections(stack) == ROBOTS, "all robots are shown", within=60)
+        wait_until(lambda: stack.shows("fleet.json", "Last good run"), "a run is shown", within=60)
+        for one in both:
+            one.process.kill()
+        killed = time.monotonic()
+        _grey(stack, killed)
+        wait_until(lambda: stack.firing("ServiceDown"), "ServiceDown fires", within=TOLD_WITHIN)
+        assert time.monotonic() - killed <= TOLD_WITHIN
+        wait_until(lambda: stack.pagerduty.of("trigger"), "it is paged", within=30)
+        _loki_tells_of_lost_robots(stack)
+    with service(**stack.variables) as after, ExitStack() as fleet_again:
+        for n in range(ROBOTS):
+            fleet_again.enter_context(_robot(after, n))
+        wait_until(lambda: _connections(stack) == ROBOTS, "all robots are back", within=60)
+        wait_until(lambda: stack.pagerduty.of("resolve"), "the incident is over", within=120)
+        # A robot's page would have waited for three seconds here.
+        _pause(8)
+        assert {event["payload"]["component"] for event in stack.pagerduty.of("trigger")} == {
+            "ServiceDown"
+        }
+        assert len({event["dedup_key"] for event in stack.pagerduty.of("trigger")}) == 1
+
+
+@pytest.mark.timeout(300)
+def test_after_a_clean_restart_no_robot_is_offline(stack: Stack) -> None:
+    """The instance that stops says that all are offline, and nobody shows that."""
+    seen: set[float] = set()
+
+    def look() -> None:
+        seen.update(float(one["value"][1]) for one in stack.shows("fleet.json", "Robots lost"))
+        offline = 'charter_robot_condition_count{charter_robot_condition="offline"}'
+        living = f"sum({offline} unless on (job, instance) charter:instances:gone)"
+        seen.update(float(one["value"][1]) for one in query(stack.prometheus, living))
+
+    with service(**stack.variables) as first, ExitStack() as fleet:
+        for n in range(ROBOTS):
+            fleet.enter_context(_robot(first, n))
+        wait_until(lambda: _connections(stack) == ROBOTS, "all robots are shown", within=60)
+        first.stop()
+    with service(**stack.variables) as second, ExitStack() as fleet:
+        for n in range(ROBOTS):
+            fleet.enter_context(_robot(second, n))
+        until = time.monotonic() + 45
+        while time.monotonic() < until:
+            look()
+            _pause(1)
+        assert _connections(stack) == ROBOTS
+    assert seen == {0.0}
+    assert stack.firing("ServiceDown") == []
+
+
+def _grey(stack: Stack, killed: float) -> None:
+    """Wait until nothing is shown as of now, and the age tells why."""
+    stats = set(OF_NOW)
+
+    def all_grey() -> bool:
+        stats.difference_update({stat for stat in stats if not stack.shows(*stat)})
+        return not stats
+
+    wait_until(all_grey, "the stats of now have no data", within=SHOWN_WITHIN)
+    assert time.monotonic() - killed <= SHOWN_WITHIN
+    (age,) = stack.shows("pipeline.json", "Age of data")
+    assert float(age["value"][1]) > 10
+
+
+def _loki_tells_of_lost_robots(stack: Stack) -> None:
+    """Post what Loki's ruler makes of the closes that the next instance writes."""
+    rule = next(a for a in build.alerts() if a.name == "RobotDisconnected").rule(Links())
+    alerts = [
+        {
+            "labels": {
+                "alertname": rule["alert"],
+                "severity": "warning",
+                "robot_id": f"robot_{n:03}",
+                "charter_robot_id": f"robot_{n:03}",
+                "charter_connection_close_reason": "server_lost",
+            },
+            "annotations": {"summary": "lost", "description": "lost", **_urls(rule)},
+        }
+        for n in range(ROBOTS)
+    ]
+    url = f"http://{stack.alertmanager}/api/v2/alerts"
+    httpx.post(url, content=json.dumps(alerts), headers={"content-type": "application/json"})
+
+
+def _urls(rule: dict[str, Any]) -> dict[str, str]:
+    return {name: url for name, url in rule["annotations"].items() if name.endswith("_url")}
+
+
+def _connections(stack: Stack) -> float:
+    shown = stack.shows("fleet.json", "Connections")
+    return float(shown[0]["value"][1]) if shown else 0.0
+
+
+@contextmanager
+def _robot(at: ServiceProcess, number: int) -> Iterator[None]:
+    with (
+        suppress(ConnectionClosed),
+        connect(f"{at.websocket}/api/telemetry/ws/robot_{number:03}") as robot,
+    ):
+        robot.send(READING)
+        yield
+
+
+def wait_until(condition: Callable[[], object], what: str, within: float) -> None:
+    """Wait, and leave the servers time to work."""
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline, f"after {within} s still not: {what}"
+        _pause(0.5)
+
+
+def _pause(seconds: float) -> None:
+    threading.Event().wait(seconds)
