@@ -56,7 +56,7 @@ def panels() -> kit.Panels:
     cpu = Query(_of_each(rate(otel.PROCESS_CPU_TIME)), "{{instance}}")
     memory = Query(_of_each(living(otel.PROCESS_MEMORY_USAGE)), "{{instance}}")
     return [
-        rows("Instances", "One row each: where it runs, since when, its last sign of life, what it"
+        rows("Instances", "One row each: where it runs, since when, its last heartbeat, what it"
              " uses. One that stopped stays for some minutes, without a heartbeat.",
              *(Query(expression, table=True, now=True) for expression in asked),
              transformations=(("merge", {}), ("organize", order)), columns=COLUMNS,

@@ -53,7 +53,7 @@ def _overview() -> kit.Panels:
     beat = select(otel.CHARTER_SERVICE_HEARTBEAT)
     newest = aggregate("max", f"max_over_time({beat}[6h]) > 0")
     return [
-        number("Age of data", "Since the service last gave a sign of life; it grows while none"
+        number("Age of data", "Since the service last sent a heartbeat; it grows while none"
                " does.", Query(f"time() - {newest}"), unit="s", steps=LATE, decimals=1),
         number("Event stream", "Whether every instance reaches its event stream.",
                level("min", otel.CHARTER_STREAM_CONNECTED), states=CONNECTED),

@@ -57,7 +57,7 @@ def test_what_is_not_known_is_neither_good_nor_bad(dashboard: Dashboard) -> None
 
 
 def test_gauges_of_now_leave_out_the_dead(dashboard: Dashboard) -> None:
-    """What is shown as of now is not what an instance said before it died."""
+    """A number of now leaves out the last words of an instance that died."""
     for panel in of_kind(dashboard, "stat"):
         for target in panel["targets"]:
             asked = target["expr"]
@@ -116,7 +116,7 @@ def test_nothing_reads_as_nothing(dashboard: Dashboard) -> None:
 
 
 def test_colours_mean_the_same_everywhere(dashboard: Dashboard) -> None:
-    """What a series is decides its colour, not its place in the legend."""
+    """The name of a series decides its colour, not its place in the legend."""
     for panel in of_kind(dashboard, "timeseries"):
         assert panel["fieldConfig"]["defaults"]["color"]["mode"] == "palette-classic-by-name"
         fixed = [
