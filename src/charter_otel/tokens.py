@@ -7,8 +7,8 @@ of them. Both are JSON Web Tokens (RFC 7519) signed with HMAC-SHA256.
 
 import time
 import warnings
-from collections.abc import Sequence
-from typing import Literal, NamedTuple, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, NamedTuple, get_args
 
 import jwt
 
@@ -36,6 +36,8 @@ class Token(NamedTuple):
     scopes: frozenset[str]
     expires_at: float
     """Unix seconds from which on it is not accepted any more, the leeway included."""
+    labels: Mapping[str, str] = {}
+    """Labels of the robot, e.g. its site."""
 
 
 def sign(
@@ -45,6 +47,7 @@ def sign(
     scopes: Sequence[Scope] = (),
     lifetime: float,
     now: float | None = None,
+    labels: Mapping[str, str] | None = None,
 ) -> str:
     """Sign a token.
 
@@ -54,15 +57,18 @@ def sign(
         scopes: What the token allows; a robot's own token needs none.
         lifetime: Seconds until it expires.
         now: Unix seconds; the present, unless given.
+        labels: Labels of the robot.
     """
     issued = time.time() if now is None else now
-    claims = {
+    claims: dict[str, Any] = {
         "sub": subject,
         "aud": AUDIENCE,
         "scope": " ".join(scopes),
         "iat": int(issued),
         "exp": int(issued + lifetime),
     }
+    if labels:
+        claims["labels"] = dict(labels)
     return jwt.encode(claims, secret, ALGORITHM)
 
 
@@ -94,7 +100,14 @@ def _token(secret: str, token: str) -> Token:
     )
     scopes = frozenset(str(claims.get("scope", "")).split())
     # The library takes `exp` as an integer, whatever the claim is written as.
-    return Token(str(claims["sub"]), scopes, int(claims["exp"]) + LEEWAY)
+    expires_at = int(claims["exp"]) + LEEWAY
+    return Token(str(claims["sub"]), scopes, expires_at, _labels(claims.get("labels")))
+
+
+def _labels(claim: Any) -> Mapping[str, str]:
+    if not isinstance(claim, dict):
+        return {}
+    return {name: str(v) for name, v in claim.items() if isinstance(v, str | int | float)}
 
 
 def is_short(secret: str) -> bool:

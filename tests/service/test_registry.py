@@ -63,7 +63,7 @@ class Scenario:
     async def _robots(self) -> None:
         url = f"ws://{self.address}/api/telemetry/ws"
         self.plugin.runtime.gateway.checkpoint_interval = 0.1
-        async with connect(f"{url}/robot_001") as client:
+        async with connect(f"{url}/robot_001?label.site=berlin") as client:
             for frame in (READING, '{"type":"ping"}', "{", "{}"):
                 await client.send(frame)
             await asyncio.sleep(1.2)
@@ -126,7 +126,10 @@ async def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", received.url)
         monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "400")
         settings = Settings(
-            event_stream=server.url, aggregation_interval=INTERVAL, state_dir=tmp_path / "state"
+            event_stream=server.url,
+            aggregation_interval=INTERVAL,
+            state_dir=tmp_path / "state",
+            robot_labels=("site",),
         )
         plugin = CharterPlugin(settings)
         app = Litestar([fails], plugins=[plugin], logging_config=None)

@@ -24,6 +24,17 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     return float(seconds)
 
 
+def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
+    """Return labels by their names."""
+    pairs = {}
+    for value in values:
+        name, separator, label = value.partition("=")
+        if not (separator and label and re.fullmatch(r"[a-z][a-z0-9_]{0,31}", name)):
+            raise click.BadParameter(f"{value!r} is not a label such as site=berlin")
+        pairs[name] = label
+    return pairs
+
+
 @click.command()
 @click.argument("robot_id")
 @click.option(
@@ -34,6 +45,15 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     help="What the token allows on the REST routes; repeatable. A robot needs none.",
 )
 @click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_labels,
+    help="A label of the robot, e.g. site=berlin; repeatable. CHARTER_ROBOT_LABELS names those "
+    "that the service takes.",
+)
+@click.option(
     "--lifetime",
     default="30d",
     show_default=True,
@@ -41,7 +61,9 @@ def _seconds(_: click.Context, __: click.Parameter, value: str) -> float:
     callback=_seconds,
     help="Until it expires, e.g. 90s, 12h or 30d.",
 )
-def token(robot_id: str, scopes: "tuple[Scope, ...]", lifetime: float) -> None:
+def token(
+    robot_id: str, scopes: "tuple[Scope, ...]", lifetime: float, labels: dict[str, str]
+) -> None:
     """Print a token, signed with CHARTER_AUTH_SECRET.
 
     The token opens the WebSocket of the robot ROBOT_ID, no other. With --scope it also allows
@@ -58,4 +80,4 @@ def token(robot_id: str, scopes: "tuple[Scope, ...]", lifetime: float) -> None:
     secret = settings().auth_secret
     if secret is None:
         raise Refusal("CHARTER_AUTH_SECRET is not set; set it to the secret that the service has")
-    click.echo(sign(secret, robot_id, scopes=scopes, lifetime=lifetime))
+    click.echo(sign(secret, robot_id, scopes=scopes, lifetime=lifetime, labels=labels))

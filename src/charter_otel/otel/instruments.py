@@ -16,6 +16,7 @@ from opentelemetry.metrics import (
 
 from charter_otel.charter import CloseReason, Event, EventType
 from charter_otel.otel import semconv
+from charter_otel.otel.context_attributes import current_attributes
 from charter_otel.otel.semconv import Metric
 
 Observed = Iterable[tuple[float, Mapping[str, str | float]]]
@@ -112,5 +113,5 @@ class Instruments:
         # A payload's reason is any text; a metric attribute is one of a closed list.
         reason = payload.get("reason")
         reason = reason if reason in _CLOSE_REASONS else "other"
-        attributes = {semconv.CHARTER_CONNECTION_CLOSE_REASON: reason}
+        attributes = {semconv.CHARTER_CONNECTION_CLOSE_REASON: reason, **current_attributes()}
         self.connection_duration.record(payload["duration_seconds"], attributes)

@@ -9,6 +9,7 @@ from opentelemetry._logs import Logger, SeverityNumber
 
 from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, Entry, Event
 from charter_otel.otel import semconv
+from charter_otel.otel.context_attributes import current_attributes
 from charter_otel.otel.sdk.workarounds import EventRecord
 
 _EXPECTED = frozenset({None, *EXPECTED_CLOSE_REASONS})
@@ -43,6 +44,8 @@ def attributes(event: Event) -> dict[str, Any]:
     if correlation_id := event.meta["correlation_id"]:
         flat[semconv.CHARTER_EVENT_CORRELATION_ID] = correlation_id
     payload = event.payload
+    if "robot_id" in payload:
+        flat.update(current_attributes())
     declared = _FIELDS.get(event.type)
     if declared is None:
         flat.update(_own(CATALOG[event.type], payload))

@@ -46,6 +46,8 @@ CHARTER_MISSION_REJECTION = "charter.mission.rejection"
 """Why a mission entry was skipped."""
 CHARTER_ROBOT_ID = "charter.robot.id"
 """Identifier of the robot."""
+CHARTER_ROBOT_LABEL = "charter.robot.label"
+"""A label of the robot, such as its site; the key ends with the label's name."""
 CHARTER_ROBOT_STATUS = "charter.robot.status"
 """Presence of a robot."""
 CHARTER_ROBOT_CONDITION = "charter.robot.condition"
@@ -199,6 +201,7 @@ CHARTER_CONNECTION_ACTIVE = Metric(
     "updowncounter",
     "{connection}",
     "WebSocket connections that are open.",
+    attributes=(CHARTER_ROBOT_LABEL,),
     observable=True,
 )
 CHARTER_CONNECTION_DURATION = Metric(
@@ -206,7 +209,10 @@ CHARTER_CONNECTION_DURATION = Metric(
     "histogram",
     "s",
     "Duration of WebSocket connections, recorded at their end.",
-    attributes=(CHARTER_CONNECTION_CLOSE_REASON,),
+    attributes=(
+        CHARTER_CONNECTION_CLOSE_REASON,
+        CHARTER_ROBOT_LABEL,
+    ),
     boundaries=(1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14400, 43200, 86400),
 )
 CHARTER_HANDSHAKE_DURATION = Metric(
@@ -246,7 +252,10 @@ CHARTER_ROBOT_COUNT = Metric(
     "updowncounter",
     "{robot}",
     "Robots that this instance knows, by presence.",
-    attributes=(CHARTER_ROBOT_STATUS,),
+    attributes=(
+        CHARTER_ROBOT_STATUS,
+        CHARTER_ROBOT_LABEL,
+    ),
     observable=True,
 )
 CHARTER_ROBOT_CONDITION_COUNT = Metric(
@@ -254,7 +263,10 @@ CHARTER_ROBOT_CONDITION_COUNT = Metric(
     "updowncounter",
     "{robot}",
     "Robots of this instance in each condition; exact, whatever their number.",
-    attributes=(CHARTER_ROBOT_CONDITION,),
+    attributes=(
+        CHARTER_ROBOT_CONDITION,
+        CHARTER_ROBOT_LABEL,
+    ),
     observable=True,
 )
 CHARTER_ROBOT_OMITTED = Metric(

@@ -335,6 +335,7 @@ def _event_attributes(event: Signal) -> str:
     pairs = [
         (r.field or fields[str(r.same_as)], r.key.upper().replace(".", "_"))
         for r in event.attributes
+        if r.field or r.same_as
     ]
     body = ", ".join(f"({field!r}, {constant})" for field, constant in pairs)
     return f"    {event.name!r}: ({body},),"
@@ -342,7 +343,8 @@ def _event_attributes(event: Signal) -> str:
 
 def _field_row(registry: Registry, reference: Reference) -> str:
     brief = registry.attributes[reference.key].brief
-    field = f"`{reference.field}`" if reference.field else f"as `{reference.same_as}`"
+    same = f"as `{reference.same_as}`" if reference.same_as else "not in the payload"
+    field = f"`{reference.field}`" if reference.field else same
     return f"| {field} | `{reference.key}` | {brief} |"
 
 

@@ -14,6 +14,7 @@ from charter_otel.open_files import affordable_connections
 from charter_otel.otel import Instrumentation
 from charter_otel.service.settings import SettingError, Settings
 from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits
+from charter_otel.telemetry.labels import AllowedLabels
 from charter_otel.tokens import SHORT_SECRET, is_short
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,7 @@ def make_gateway(settings: Settings) -> Gateway:
         metrics_published=settings.metrics_published,
         fleet=Fleet(thresholds=settings.thresholds),
         handshakes=HandshakeRate(settings.max_handshakes_per_second),
+        labels=AllowedLabels(settings.robot_labels),
         allowed_origins=frozenset(settings.allowed_origins),
         secrets=settings.secrets,
     )

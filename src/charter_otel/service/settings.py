@@ -14,6 +14,7 @@ from charter_otel.redis.address import without_secrets
 from charter_otel.redis.slots import MOST_PARTITIONS
 from charter_otel.service.backend import parse
 from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND
+from charter_otel.telemetry.labels import NAME
 from charter_otel.telemetry.origins import is_origin
 from charter_otel.thresholds import VARIABLE, Thresholds, from_environment
 
@@ -28,8 +29,10 @@ NO_STATE_DIR = Path("/nonexistent/charter-otel")
 """Stands for the state directory of a user who has none; whoever needs it says so."""
 
 _SECRETS = ("auth_secret", "auth_secret_previous", "pagerduty_routing_key")
-_LISTS = ("allowed_origins", "consumers")
+_LISTS = ("allowed_origins", "consumers", "robot_labels")
+_LABELS = 8
 _RIGHT = {
+    "robot_labels": "at most 8 names of a-z 0-9 _ separated by commas, e.g. site,firmware",
     "allowed_origins": "origins separated by commas, e.g. https://fleet.example",
     "pagerduty_url": "an address that starts with https://",
     "grafana_url": "an address that starts with https:// or http://",
@@ -66,6 +69,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds over which robots are released when the service is asked to stop."""
     max_handshakes_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = MAX_HANDSHAKES_PER_SECOND
     """Handshakes that one address may ask for in a second."""
+    robot_labels: tuple[str, ...] = ()
+    """Labels of robots, separated by commas, that become attributes: ``site,firmware``."""
     allowed_origins: tuple[str, ...] = ()
     """Origins, separated by commas, whose web pages may talk to the service beside its own."""
     lease_seconds: Annotated[float, Meta(gt=0, le=20)] = 15.0
@@ -226,6 +231,8 @@ def _check(name: str, text: str, value: Any) -> None:
     if name == "pagerduty_url" and not text.startswith("https://"):
         raise ValueError(value)
     if name == "grafana_url" and not text.startswith(("https://", "http://")):
+        raise ValueError(value)
+    if name == "robot_labels" and not (len(value) <= _LABELS and all(map(NAME.fullmatch, value))):
         raise ValueError(value)
     if name == "allowed_origins" and not all(map(is_origin, value)):
         raise ValueError(value)

@@ -33,10 +33,11 @@ class Credentials:
     token: str | None = field(default=None, repr=False)
 
     def of_robot(self, robot_id: str) -> dict[str, str]:
-        """Return the headers with which a robot connects."""
+        """Return the headers with which a robot connects; its label says that it is simulated."""
         if self.secret is None:
-            return {}
-        return _header(sign(self.secret, robot_id, lifetime=_ROBOT_LIFETIME))
+            return {"Charter-Label-Simulated": "true"}
+        token = sign(self.secret, robot_id, lifetime=_ROBOT_LIFETIME, labels={"simulated": "true"})
+        return _header(token)
 
     def of_client(self, *scopes: Scope) -> httpx.Auth | None:
         """Return an auth flow that signs each request, so that a client never expires."""

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from charter_otel.charter import ROBOT_ID_RULE, is_robot_id
 from charter_otel.telemetry.extension import REFUSAL
 from charter_otel.telemetry.gateway import Gateway
+from charter_otel.telemetry.labels import NO_LABELS, Labels
 from charter_otel.telemetry.origins import REBOUND, is_foreign, is_rebound
 from charter_otel.telemetry.returning import seconds_to_return
 from charter_otel.tokens import InvalidToken, Token, verify
@@ -19,6 +20,8 @@ BEARER_SUBPROTOCOL = "bearer."
 """What the subprotocol starts with that carries a browser's token: it cannot send the header."""
 
 _HEADERS = (b"authorization", b"host", b"origin")
+_LABEL_HEADER = b"charter-label-"
+_LABEL_PARAMETER = "label."
 _PARAMETERS = 100
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
@@ -47,7 +50,7 @@ def request(scope: Any, robot_id: str) -> Request:
     headers = {
         name.decode(): value.decode("latin-1")
         for name, value in reversed(scope["headers"])
-        if name in _HEADERS
+        if name in _HEADERS or name.startswith(_LABEL_HEADER)
     }
     client = scope.get("client")
     return Request(
@@ -78,6 +81,8 @@ class Admitted(NamedTuple):
     """What the accept names, of those that the client offers."""
     acknowledge: bool = False
     """Whether the robot asks for acknowledgements."""
+    labels: Labels = NO_LABELS
+    """The robot's labels, of those that the service takes."""
 
 
 class Refusal(NamedTuple):
@@ -113,7 +118,27 @@ def admit(gateway: Gateway, request: Request) -> Admitted | Refusal:
     if refusal is not None:
         return refusal
     acknowledge = request.query.get("ack", "").lower() in _TRUE
-    return Admitted(token and token.expires_at, _chosen(request.subprotocols), acknowledge)
+    return Admitted(
+        token and token.expires_at,
+        _chosen(request.subprotocols),
+        acknowledge,
+        gateway.labels.choose(token.labels if token else _labels(request)),
+    )
+
+
+def _labels(request: Request) -> Mapping[str, str]:
+    """Return the labels that a robot without a token brings, as headers or in the query."""
+    headers = {
+        name.removeprefix(_LABEL_HEADER.decode()).replace("-", "_"): value
+        for name, value in request.headers.items()
+        if name.startswith(_LABEL_HEADER.decode())
+    }
+    query = {
+        name.removeprefix(_LABEL_PARAMETER): value
+        for name, value in request.query.items()
+        if name.startswith(_LABEL_PARAMETER)
+    }
+    return headers | query
 
 
 def _check_rate(gateway: Gateway, address: str | None) -> Refusal | None:

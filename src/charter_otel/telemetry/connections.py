@@ -5,11 +5,12 @@ import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 from charter_otel.charter import CloseReason
+from charter_otel.telemetry.labels import NO_LABELS
 
 
 class Connection:
@@ -19,6 +20,7 @@ class Connection:
         robot_id: The robot.
         handshake: Span context of the handshake, whose trace the connection belongs to.
         expires_at: Unix seconds at which the robot's token expires, if it has one.
+        labels: The robot's labels, by the names of their attributes.
     """
 
     __slots__ = (
@@ -31,6 +33,7 @@ class Connection:
         "frames",
         "handshake",
         "id",
+        "labels",
         "last_seen",
         "opened",
         "opened_ns",
@@ -43,6 +46,7 @@ class Connection:
         robot_id: str,
         handshake: SpanContext = INVALID_SPAN_CONTEXT,
         expires_at: float | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
     ) -> None:
         self.opened_ns = time.time_ns()
         self.connected_at = self.opened_ns // 1_000 / 1e6
@@ -51,6 +55,7 @@ class Connection:
         self.robot_id = robot_id
         self.id = f"ws_{robot_id}_{int(self.connected_at)}_{secrets.token_hex(4)}"
         self.handshake = handshake
+        self.labels = labels
         self.expires = math.inf
         """When the token expires, of the monotonic clock."""
         self.expire_at(expires_at)

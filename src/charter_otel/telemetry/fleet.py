@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.frames import Frame
+from charter_otel.telemetry.labels import NO_LABELS, Labels, short
 from charter_otel.thresholds import Flaps, Thresholds
 
 KNOWN_ROBOTS = 100_000
@@ -43,6 +44,7 @@ class Robot:
         "connection_id",
         "disconnected_at",
         "flaps",
+        "labels",
         "last_reason",
         "lateness",
         "reading",
@@ -62,6 +64,8 @@ class Robot:
         self.last_reason: CloseReason | None = None
         self.flaps: Flaps | None = None
         """How often it went lately; None where it never did."""
+        self.labels: Labels = NO_LABELS
+        """Those that it brought with its last connection."""
         self.reading: Frame | None = None
         """The newest reading."""
         self.reading_from: str | None = None
@@ -93,6 +97,7 @@ class Robot:
             "last_seen_at": self.connection.last_seen_at if self.connection else self.seen_at,
             "disconnected_at": self.disconnected_at,
             "last_reason": self.last_reason,
+            **({"labels": short(self.labels)} if self.labels else {}),
         }
 
     def metrics(self) -> dict[str, float]:
@@ -159,6 +164,7 @@ class Fleet:
         robot.connection = connection
         robot.connection_id = connection.id
         robot.connected_at = connection.connected_at
+        robot.labels = connection.labels
         robot.disconnected_at = None
         return robot
 

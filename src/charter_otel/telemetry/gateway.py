@@ -6,6 +6,7 @@ from charter_otel.telemetry.cluster.local import LocalPresence
 from charter_otel.telemetry.connections import Connections
 from charter_otel.telemetry.fleet import Fleet
 from charter_otel.telemetry.handshakes import HandshakeRate
+from charter_otel.telemetry.labels import AllowedLabels
 from charter_otel.telemetry.returning import Herd
 
 MAX_HANDSHAKES_PER_SECOND = 2_000
@@ -47,6 +48,8 @@ class Gateway:
     """Origins whose pages may connect, beside the service's own."""
     secrets: tuple[str, ...] = field(default=(), repr=False)
     """Secrets that robots' tokens may be signed with; without any, robots need no token."""
+    labels: AllowedLabels = field(default_factory=AllowedLabels)
+    """Labels that robots may bring."""
     closing: bool = False
     """Set when the service stops: no new connections."""
     herd: Herd = field(default_factory=Herd)

@@ -12,6 +12,7 @@ from charter_otel.telemetry.conditions import Conditions
 from charter_otel.telemetry.fleet import Robot
 from charter_otel.telemetry.frames import Frame
 from charter_otel.telemetry.gateway import Gateway
+from charter_otel.telemetry.labels import by_labels
 
 _READINGS: tuple[tuple[Metric, str, Callable[[Frame], float]], ...] = (
     (semconv.CHARTER_ROBOT_CPU_UTILIZATION, "high_cpu", lambda r: r.cpu_usage / 100),
@@ -29,15 +30,21 @@ def observe(instruments: Instruments, gateway: Gateway) -> None:
     """Register the metrics of the gateway, which are read at each collection."""
 
     def robots() -> Observed:
+        if gateway.labels.names:
+            return _robots_by_labels(gateway)
         offline = gateway.fleet.offline
-        yield len(gateway.fleet) - offline, {semconv.CHARTER_ROBOT_STATUS: "online"}
-        yield offline, {semconv.CHARTER_ROBOT_STATUS: "offline"}
+        return [
+            (len(gateway.fleet) - offline, _status("online")),
+            (offline, _status("offline")),
+        ]
 
     def online() -> Observed:
         shown = islice(conditions.worst_first("flapping", "offline"), ROBOT_SERIES)
         return [(int(robot.online), _id(robot)) for robot in shown]
 
     def counts() -> Observed:
+        if gateway.labels.names:
+            return _conditions_by_labels(gateway, conditions)
         return [(len(robots), _condition(name)) for name, robots in conditions.look().items()]
 
     def omitted() -> Observed:
@@ -58,7 +65,10 @@ def _observe_traffic(instruments: Instruments, gateway: Gateway) -> None:
     connections = gateway.connections
 
     def active() -> Observed:
-        yield len(connections), {}
+        if not gateway.labels.names:
+            return [(len(connections), {})]
+        counts = by_labels((c.labels for c in connections), gateway.labels)
+        return [(count, {**labels}) for labels, count in counts]
 
     def frames() -> Observed:
         for outcome, count in list(connections.frames.items()):
@@ -72,6 +82,20 @@ def _observe_traffic(instruments: Instruments, gateway: Gateway) -> None:
     instruments.observe(semconv.CHARTER_FRAME_RECEIVED, frames)
     instruments.observe(semconv.CHARTER_READING_RECEIVED, readings)
     instruments.observe(semconv.CHARTER_READING_AGE, lambda: _ages(gateway))
+
+
+def _robots_by_labels(gateway: Gateway) -> Observed:
+    for status, online in (("online", True), ("offline", False)):
+        found = (robot.labels for robot in gateway.fleet if robot.online is online)
+        for labels, count in by_labels(found, gateway.labels):
+            yield count, {**_status(status), **labels}
+
+
+def _conditions_by_labels(gateway: Gateway, conditions: Conditions) -> Observed:
+    for name, robots in conditions.look().items():
+        found = (robot.labels for robot in robots.values())
+        for labels, count in by_labels(found, gateway.labels):
+            yield count, {**_condition(name), **labels}
 
 
 def _ages(gateway: Gateway) -> Observed:
@@ -95,6 +119,10 @@ def _reading(
         return [(value(r.reading), _id(r)) for r in islice(talking, ROBOT_SERIES) if r.reading]
 
     return read
+
+
+def _status(name: str) -> dict[str, str]:
+    return {semconv.CHARTER_ROBOT_STATUS: name}
 
 
 def _condition(name: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ import structlog
 from litestar import Router, get, websocket
 from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import FromPath
-from opentelemetry.trace import Span, StatusCode, set_span_in_context
+from opentelemetry.trace import Span, StatusCode
 
 from charter_otel.charter import ROBOT_ID_RULE, CloseReason, Event, EventType, is_robot_id
 from charter_otel.emit import AnyStream, event_seam, get_emitter
@@ -160,7 +160,9 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
                 return None
             await socket.accept(verdict.subprotocol)
             outcome = "accepted"
-            connection = Connection(robot_id, span.get_span_context(), verdict.expires_at)
+            connection = Connection(
+                robot_id, span.get_span_context(), verdict.expires_at, verdict.labels
+            )
             robot = await _established(gateway, connection, span)
             return Session(socket, connection, robot, gateway, acknowledge=verdict.acknowledge)
     finally:
@@ -212,13 +214,14 @@ async def _established(gateway: Gateway, connection: Connection, span: Span) -> 
             semconv.HTTP_RESPONSE_STATUS_CODE: 101,
             semconv.CHARTER_ROBOT_ID: connection.robot_id,
             semconv.CHARTER_CONNECTION_ID: connection.id,
+            **connection.labels,
         }
     )
     gateway.connections.add(connection)
     robot = gateway.fleet.connected(connection)
     gateway.instances.opened(connection)
     try:
-        with spans.ContextAttached(set_span_in_context(span)):
+        with spans.ContextAttached(spans.telling(span, connection)):
             await _emit_event_safe(
                 event_type=EventType.TELEMETRY_CONNECTION_ESTABLISHED,
                 payload={

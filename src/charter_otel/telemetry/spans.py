@@ -18,6 +18,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
+from charter_otel.otel.context_attributes import with_attributes
 from charter_otel.otel.propagation import RawHeaders, parent_of_request
 from charter_otel.telemetry.closing import is_expected
 from charter_otel.telemetry.connections import Connection
@@ -93,7 +94,7 @@ def connection_span(tracer: Tracer, connection: Connection, reason: CloseReason)
     Yields:
         The connection's duration, in seconds.
     """
-    duration = connection.duration
+    duration, labels = connection.duration, connection.labels
     context = inside(connection.handshake)
     span = tracer.start_span(
         semconv.SPAN_CHARTER_CONNECTION,
@@ -106,7 +107,7 @@ def connection_span(tracer: Tracer, connection: Connection, reason: CloseReason)
         span.set_attribute(semconv.ERROR_TYPE, reason.value)
         span.set_status(StatusCode.ERROR, reason.value)
     try:
-        with ContextAttached(set_span_in_context(span, context)):
+        with ContextAttached(with_attributes(set_span_in_context(span, context), labels)):
             yield duration
     finally:
         span.end(connection.opened_ns + int(duration * 1e9))
@@ -124,10 +125,16 @@ def inside(handshake: SpanContext) -> Context:
     return set_span_in_context(NonRecordingSpan(handshake), Context())
 
 
+def telling(span: Span, connection: Connection) -> Context:
+    """Return a context for a connection's event: the span is current, the labels go along."""
+    return with_attributes(set_span_in_context(span), connection.labels)
+
+
 def _carried(connection: Connection, duration: float) -> Attributes:
     return {
         semconv.CHARTER_ROBOT_ID: connection.robot_id,
         semconv.CHARTER_CONNECTION_ID: connection.id,
         semconv.CHARTER_CONNECTION_DURATION_SECONDS: duration,
         semconv.CHARTER_CONNECTION_FRAMES: connection.frames,
+        **connection.labels,
     }

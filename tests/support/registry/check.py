@@ -72,7 +72,7 @@ class Report:
 
     def saw(self, signal: model.Signal, keys: Iterable[str]) -> None:
         """Record the attributes that a signal had."""
-        self.attributes.update((signal.name, key) for key in keys)
+        self.attributes.update((signal.name, _declared(self.registry, key)) for key in keys)
 
 
 def check(
@@ -191,10 +191,17 @@ def _attributes(
         if declared[key].required:
             yield f"{name}: required attribute {key} is missing"
     for key, value in attributes.items():
-        if key not in declared:
+        template = _declared(registry, key)
+        if template not in declared:
             yield f"{name}: attribute {key} is not declared"
         else:
-            yield from _value(name, registry.attributes[key], value)
+            yield from _value(name, registry.attributes[template], value)
+
+
+def _declared(registry: model.Registry, key: str) -> str:
+    """Return the key as it is declared: a template's keys have a name at their end."""
+    template = registry.attributes.get(key.rpartition(".")[0])
+    return template.key if template and (template.type or "").startswith("template") else key
 
 
 def _value(name: str, attribute: model.Attribute, value: Any) -> Iterator[str]:

@@ -8,6 +8,7 @@ from charter_otel.charter import CloseReason
 from charter_otel.telemetry.cluster.register import Details, read_entry
 from charter_otel.telemetry.cluster.shared_state import State
 from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.labels import named, short
 from charter_otel.telemetry.spans import remote
 
 
@@ -58,6 +59,7 @@ class AdoptedConnection(NamedTuple):
             duration=seconds,
             frames=frames,
         )
+        connection.labels = named(known.get("labels"))
         return cls(orphan, connection, details.connected_at + seconds, epoch.decode())
 
     def offline(self) -> State:
@@ -70,6 +72,7 @@ class AdoptedConnection(NamedTuple):
             "last_seen_at": self.ended,
             "disconnected_at": self.ended,
             "last_reason": CloseReason.SERVER_LOST.value,
+            **({"labels": short(self.connection.labels)} if self.connection.labels else {}),
         }
         return State(self.connection.robot_id, self.epoch, presence)
 
