@@ -1,6 +1,7 @@
 """The documents: examples run as they stand there, links lead somewhere, tables are complete."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,19 @@ def test_every_command_exists() -> None:
     assert {a or b for a, b in made} <= set(re.findall(r"^([a-z]+):", targets, re.MULTILINE))
     told = set(re.findall(r"(?:^|`)charter-otel ([a-z-]+)(?= |`|$)", text, re.MULTILINE))
     assert told - {"runs"} <= main.commands.keys()
+
+
+def test_the_root_holds_what_tools_expect_there() -> None:
+    """Everything else is at home in a room."""
+    listed = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("needs git and a checkout")
+    rooms = {"src", "collector", "dashboards", "tests", "charts", ".ci"}
+    files = {
+        *("pyproject.toml", "README.md", "Makefile", "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md"),
+        *("SECURITY.md", "constraints.txt", "Dockerfile", "compose.yaml"),
+        *(".gitignore", ".dockerignore"),
+    }
+    assert {line.partition("/")[0] for line in listed.stdout.splitlines()} <= rooms | files

@@ -1,4 +1,4 @@
-"""Runs the demonstration, looks at it as people do, and writes what is seen to `docs/pictures/`."""
+"""Runs the demonstration, looks at it as people do, and writes what is seen to `dashboards/pictures/`."""
 
 import asyncio
 import io
@@ -25,7 +25,7 @@ from support.browser import Tab, find_chromium, tab
 from support.polling import wait_until
 from support.ports import free_port
 
-PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
+PICTURES = Path(__file__).parents[2] / "dashboards" / "pictures"
 SECONDS = 70
 """How long the demonstration plays: once through its story."""
 SEEN = 40
