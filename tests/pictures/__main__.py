@@ -1,4 +1,4 @@
-"""Runs the demonstration, looks at it as people do, and writes what is seen to `dashboards/pictures/`."""
+"""Runs the demonstration and writes what people see of it to `dashboards/pictures/`."""
 
 import asyncio
 import io
