@@ -191,6 +191,11 @@ class Fleet:
         if robot is not None and robot.connection is None and robot.connection_id == connection.id:
             del self._offline[robot.robot_id], self._robots[robot.robot_id]
 
+    def forget_gone(self, robot: Robot) -> None:
+        """Forget a robot that left, unless it is back."""
+        if robot.robot_id in self._offline:
+            del self._offline[robot.robot_id], self._robots[robot.robot_id]
+
     def _make_room(self) -> None:
         if len(self._robots) >= self._capacity and self._offline:
             longest = next(iter(self._offline))

@@ -1,11 +1,19 @@
 """Presence and readings are one truth, whichever instance is asked."""
 
+import asyncio
+import time
 from typing import Any
 
+from redis.asyncio import Redis
 from websockets.asyncio.client import connect
 
+from charter_otel.charter import CloseReason
+from charter_otel.telemetry.cluster import SharedPresence
+from charter_otel.telemetry.connections import Connection, Connections
+from charter_otel.telemetry.fleet import Fleet
 from support.instances import instances
 from support.polling import eventually
+from support.redis import RedisServer
 from support.robots import READING
 from support.service import ServiceProcess
 
@@ -36,3 +44,40 @@ def _reading(instance: ServiceProcess) -> Any:
         return instance.get("/api/telemetry/robots/robot_001/metrics")
     except OSError:
         return None
+
+
+async def test_a_robot_that_left_here_and_is_elsewhere_is_offline_nowhere(
+    server: RedisServer,
+) -> None:
+    """Instances count the robots that left them; one that moved is in no count."""
+
+    async def close(_: Connection, __: float) -> None:
+        raise AssertionError
+
+    fleets, connections = (Fleet(), Fleet()), (Connections(), Connections())
+    both = [
+        SharedPresence(Redis.from_url(server.url), fleet, open_, close, lease=1.0)
+        for fleet, open_ in zip(fleets, connections, strict=True)
+    ]
+    for one in both:
+        await one.start()
+    at_first, stays = Connection("robot_moves"), Connection("robot_stays")
+    for connection in (at_first, stays):
+        connections[0].add(connection)
+        fleets[0].connected(connection)
+        both[0].opened(connection)
+    await asyncio.sleep(0.5)
+    for connection in (at_first, stays):
+        connections[0].remove(connection)
+        fleets[0].disconnected(connection, CloseReason.CLIENT_DISCONNECT, time.time())
+        both[0].closed(connection)
+    await asyncio.sleep(1.0)
+    assert fleets[0].offline == 2
+    then = Connection("robot_moves")
+    connections[1].add(then)
+    fleets[1].connected(then)
+    both[1].opened(then)
+    await eventually(lambda: fleets[0].offline == 1, "the one that moved is not counted here")
+    assert [robot.robot_id for robot in fleets[0].gone()] == ["robot_stays"]
+    for one in both:
+        await one.stop()

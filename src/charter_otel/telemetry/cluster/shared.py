@@ -32,6 +32,8 @@ _PAUSE = 0.1
 _DOUBT = 2.0
 _STOP_WITHIN = 1.0
 _REGISTERED_AT_ONCE = 500
+_LOOKED_AFTER = 1_000
+"""Robots that left here and are asked for at once, whether they are at another instance."""
 
 Answer = TypeVar("Answer")
 
@@ -74,6 +76,8 @@ class SharedPresence(LocalPresence):
         self._pause = min(_PAUSE, lease / 10)
         self._moved: set[str] = set()
         """Connections whose robots have newer ones on other instances."""
+        self._after = 0
+        """How many of the robots that left here have been asked for in this round."""
         self._joined = False
         self.connected = False
         """Whether the last exchange with the others worked."""
@@ -261,8 +265,20 @@ class SharedPresence(LocalPresence):
         self._changes.told(changes)
         return bool(changes)
 
+    async def _forget_moved(self) -> None:
+        """Forget robots that left here and are at another instance: each is counted once."""
+        gone = [robot for robot in self._fleet.gone() if not self._changes.pending(robot.robot_id)]
+        self._after = self._after if self._after < len(gone) else 0
+        asked = gone[self._after : self._after + _LOOKED_AFTER]
+        self._after += _LOOKED_AFTER
+        newest = await self._state.connection_ids([robot.robot_id for robot in asked])
+        for robot in asked:
+            if newest.get(robot.robot_id, robot.connection_id) != robot.connection_id:
+                self._fleet.forget_gone(robot)
+
     async def _reap(self) -> None:
         """Close what dead instances have left, if this one itself is alive for sure."""
         if self._membership.valid:
             await self._membership.declare_lost()
             await self._reaper.reap()
+            await self._forget_moved()

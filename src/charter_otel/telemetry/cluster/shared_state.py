@@ -82,6 +82,18 @@ class SharedState:
                 found[robot_id.decode()] = shown(presence)
         return found
 
+    async def connection_ids(self, robot_ids: Sequence[str]) -> dict[str, str]:
+        """Return the newest connection of each robot that is known, by the robot's id."""
+        if not robot_ids:
+            return {}
+        found: dict[str, str] = {}
+        known = await self._client.hmget(self._layout.presence, robot_ids)
+        for robot_id, presence in zip(robot_ids, known, strict=True):
+            if presence is not None:
+                with self._bad_presence.skipped(robot_id.encode()):
+                    found[robot_id] = shown(presence)["connection_id"]
+        return found
+
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
         """Return a robot's newest reading."""
         reading = await self._client.hget(self._layout.readings, robot_id)
