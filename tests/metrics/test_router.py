@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from litestar import Litestar
+from litestar.exceptions import ValidationException
 from litestar.params import RawBody
 from litestar.testing import AsyncTestClient
 
-from charter_otel.metrics import jobs
+from charter_otel.metrics import jobs, router
 from charter_otel.metrics.jobs import aggregate_mission_metrics
 from charter_otel.metrics.missions import MemoryMissions
 from charter_otel.metrics.router import add_mission_entries, metrics_router
@@ -140,3 +141,22 @@ async def test_openapi_knows_the_body(client: Client) -> None:
     assert one["required"] == ["mission_id", "status"]
     assert one["properties"]["status"]["maxLength"] == 64
     assert many == {"type": "array", "items": one, "maxItems": 10_000}
+
+
+def test_a_list_that_is_too_long_is_counted_before_it_is_decoded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Decoding 250,000 entries would keep the event loop for most of a second."""
+    decoded: list[bytes] = []
+
+    class Watched:
+        def decode(self, body: bytes) -> object:
+            decoded.append(body)
+            return []
+
+    monkeypatch.setattr(router, "_BODY", Watched())
+    with pytest.raises(ValidationException, match="length"):
+        router._parse(b"[" + b",".join([entry()] * 10_001) + b"]")
+    assert decoded == []
+    router._parse(b'{"mission_id": "' + b"{" * 20_000 + b'", "status": "s"}')
+    assert len(decoded) == 1

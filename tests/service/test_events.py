@@ -347,6 +347,52 @@ async def test_followers_that_come_at_once_are_limited(
     assert sorted(answered) == [200] * 5 + [503] * 35
 
 
+class Slow(MemoryStream):
+    """A stream in which what is asked for is hard to find."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reading = 0
+
+    async def read(
+        self, *, after: str | None = None, types: Container[str] = frozenset(), limit: int = 100
+    ) -> Sequence[Event]:
+        """Look for a long time."""
+        del after, types, limit
+        self.reading += 1
+        try:
+            await asyncio.sleep(60)
+        finally:
+            self.reading -= 1
+        return ()
+
+
+async def test_a_question_that_takes_too_long_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The answer says how to ask for less, and nothing goes on behind it."""
+    monkeypatch.setattr(rooms, "READ_WITHIN", 0.2)
+    stream = Slow()
+    async with serving(build_app(stream)) as address, httpx.AsyncClient() as client:
+        response = await client.get(f"http://{address}/api/events")
+    assert response.status_code == 503
+    assert "few among many" in response.json()["detail"]
+    assert stream.reading == 0
+
+
+async def test_a_question_ends_with_whoever_asked_it() -> None:
+    """A client that hangs up leaves no work behind."""
+    stream = Slow()
+    async with serving(build_app(stream)) as address:
+        asking = asyncio.create_task(_ask(address))
+        await eventually(lambda: stream.reading, "it is looked for")
+        asking.cancel()
+        await eventually(lambda: not stream.reading, "nobody looks any more", within=5)
+
+
+async def _ask(address: str) -> None:
+    async with httpx.AsyncClient(timeout=60) as client:
+        await client.get(f"http://{address}/api/events")
+
+
 async def test_slow_client_holds_no_events(stream: MemoryStream) -> None:
     """While the client takes nothing, one event at most is on its way to it."""
     sent: list[bytes] = []

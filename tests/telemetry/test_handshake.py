@@ -131,6 +131,20 @@ async def test_a_traceparent_of_the_robot_is_honoured(robots: Robots) -> None:
     assert f"{handshake.parent.span_id:016x}" == parent
 
 
+async def test_a_robot_that_is_refused_writes_into_nobodys_trace(robots: Robots) -> None:
+    """Its handshake is a trace of its own, with a link to the trace that it named."""
+    trace_id, parent = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+    headers = {"traceparent": f"00-{trace_id}-{parent}-01", "origin": "https://evil.example"}
+    with pytest.raises(InvalidStatus):
+        await robots.connect(additional_headers=headers)
+    await eventually(lambda: robots.spans(f"GET {ROUTE}"), "the handshake's span")
+    (handshake,) = robots.spans(f"GET {ROUTE}")
+    assert handshake.parent is None
+    assert f"{handshake.context.trace_id:032x}" != trace_id
+    (link,) = handshake.links
+    assert f"{link.context.span_id:016x}" == parent
+
+
 async def test_a_connection_is_one_small_trace(robots: Robots) -> None:
     """A thousand frames later the trace has two spans, and both events have its trace id."""
     robots.gateway.limits = Limits(max_frames_per_second=10_000)

@@ -28,10 +28,16 @@ def parent(headers: RawHeaders, base: Context | None = None) -> Context | None:
     propagator = propagate.get_global_textmap()
     fields = _fields(propagator)
     carrier: dict[str, list[str]] = {}
+    size: dict[bytes, int] = {}
     for name, value in headers:
-        if name in fields:
+        size[name] = size.get(name, 0) + len(value)
+        if name in fields and size[name] <= MOST_BYTES.get(name, 512):
             carrier.setdefault(name.decode("latin-1"), []).append(value.decode("latin-1"))
     return propagator.extract(carrier, base) if carrier else base
+
+
+MOST_BYTES = {b"tracestate": 512, b"baggage": 8_192}
+"""Bytes of a trace context's headers that are taken: so many W3C asks for."""
 
 
 class Parent(NamedTuple):

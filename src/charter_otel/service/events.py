@@ -1,6 +1,7 @@
 """The REST routes of the events: the latest ones, and the same live."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 from weakref import WeakSet
 
@@ -22,6 +23,9 @@ from charter_otel.service.problems import problem_responses
 from charter_otel.service.shutdown import ShutdownSignal
 from charter_otel.service.sse import FollowResponse
 from charter_otel.streams import EventStream, EventTypes, resolve
+
+READ_WITHIN = 10.0
+"""Seconds that a question for events may take, however rare those are that are asked for."""
 
 MAX_FOLLOWERS = 1_000
 """Responses of `/api/events/stream` that one instance holds open at most."""
@@ -86,11 +90,12 @@ def events_router(
         responses=problem_responses(HTTP_400_BAD_REQUEST, HTTP_503_SERVICE_UNAVAILABLE),
     )
     async def get_events(
-        types: Types = None, after: After = None, limit: Limit = 100
+        request: AnyRequest, types: Types = None, after: After = None, limit: Limit = 100
     ) -> Sequence[Event]:
         """Return events, oldest first: the latest ones, or those that came after one of them."""
-        begin = _event_id("after", after)
-        return await stream_or_problem().read(after=begin, types=_types(types), limit=limit)
+        begin, wanted = _event_id("after", after), _types(types)
+        reading = stream_or_problem().read(after=begin, types=wanted, limit=limit)
+        return await _bounded(request, reading)
 
     @get(
         "/stream",
@@ -135,6 +140,35 @@ def events_router(
         return response
 
     return Router("/api/events", route_handlers=[get_events, follow_events], tags=["events"])
+
+
+async def _bounded(
+    request: AnyRequest, reading: Coroutine[Any, Any, Sequence[Event]]
+) -> Sequence[Event]:
+    """Read for as long as somebody waits for it, and not for ever.
+
+    Raises:
+        ServiceUnavailableException: It takes too long.
+    """
+    task = asyncio.create_task(reading, name="charter events read")
+    gone = asyncio.create_task(_hung_up(request), name="charter events client")
+    try:
+        await asyncio.wait({task, gone}, timeout=READ_WITHIN, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise ServiceUnavailableException(
+            f"The events cannot be found within {READ_WITHIN:g} s: they are few among many. "
+            "Ask for more types, or begin after a later event."
+        )
+    finally:
+        for each in (task, gone):
+            each.cancel()
+        await asyncio.gather(task, gone, return_exceptions=True)
+
+
+async def _hung_up(request: AnyRequest) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 def _types(patterns: list[str] | None) -> EventTypes:

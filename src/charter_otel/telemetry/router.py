@@ -149,11 +149,20 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
     scope = socket.scope
     started = time.perf_counter()
     outcome = "error"
+    verdict, error = _decide(gateway, admission.request(scope, robot_id))
+    admitted = isinstance(verdict, admission.Admitted)
     try:
         with spans.handshake(
-            instrumentation.tracer, _route(scope), scope["scheme"], scope["headers"]
+            instrumentation.tracer,
+            _route(scope),
+            scope["scheme"],
+            scope["headers"],
+            admitted=admitted,
         ) as span:
-            verdict = _decide(gateway, admission.request(scope, robot_id), span)
+            if error is not None:
+                log.error("handshake failed", robot_id=robot_id, exc_info=error)
+                span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
+                span.set_status(StatusCode.ERROR)
             if isinstance(verdict, Refusal):
                 outcome = verdict.outcome
                 await _refuse(socket, robot_id, verdict, span)
@@ -178,16 +187,13 @@ def _route(scope: Any) -> str:
 
 
 def _decide(
-    gateway: Gateway, request: admission.Request, span: Span
-) -> admission.Admitted | Refusal:
+    gateway: Gateway, request: admission.Request
+) -> tuple[admission.Admitted | Refusal, Exception | None]:
     """Decide about a handshake; where that fails, the robot gets an answer all the same."""
     try:
-        return admission.admit(gateway, request)
-    except Exception as error:
-        log.exception("handshake failed", robot_id=request.robot_id)
-        span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
-        span.set_status(StatusCode.ERROR)
-        return admission.FAILED
+        return admission.admit(gateway, request), None
+    except Exception as error:  # noqa: BLE001 - it is logged in the handshake's span
+        return admission.FAILED, error
 
 
 async def _refuse(socket: Socket, robot_id: str, refusal: Refusal, span: Span) -> None:

@@ -46,17 +46,27 @@ class ContextAttached:
 
 
 @contextmanager
-def handshake(tracer: Tracer, route: str, scheme: str, headers: RawHeaders) -> Iterator[Span]:
+def handshake(
+    tracer: Tracer, route: str, scheme: str, headers: RawHeaders, *, admitted: bool
+) -> Iterator[Span]:
     """Run a handshake in a SERVER span named by the route's template.
 
     It ends at accept, so that the trace is there while the connection lives. A ``traceparent`` of
     the robot is honoured. Inside, the trace is current and not the span: what the server sets up
     at accept keeps the context, and would keep all that a span holds.
+
+    A robot that is not admitted writes into nobody's trace: its handshake is a trace of its own,
+    with a link to the one that it named.
     """
     parent = parent_of_request(headers, Context())
+    context, links = parent.context, list[Link]()
+    if not admitted and context is not None:
+        named = get_current_span(context).get_span_context()
+        context, links = Context(), [Link(named)] if named.is_valid else []
     span = tracer.start_span(
         f"GET {route}",
-        context=parent.context,
+        context=context,
+        links=links,
         kind=parent.kind,
         attributes={
             semconv.HTTP_REQUEST_METHOD: "GET",
