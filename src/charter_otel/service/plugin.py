@@ -1,12 +1,13 @@
 """The Litestar plugin: all of this in anyone's application."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any, Literal, get_args
 
 from litestar import Router
 from litestar.config.app import AppConfig
 from litestar.di import Provide
-from litestar.plugins import InitPlugin
+from litestar.plugins import CLIPlugin, InitPlugin
 from litestar.types import Guard, Middleware
 from litestar.utils.path import normalize_path
 
@@ -61,7 +62,7 @@ MAX_BODY_BYTES = 8_388_608
 """Bytes of a request: more than the longest list of the longest mission entries."""
 
 
-class CharterPlugin(InitPlugin):
+class CharterPlugin(InitPlugin, CLIPlugin):
     """Adds the routes, the request telemetry and what runs behind them to an application.
 
     For example::
@@ -144,6 +145,15 @@ class CharterPlugin(InitPlugin):
             )
         )
         return app_config
+
+    def on_cli_init(self, cli: Any) -> None:
+        """Add `litestar charter …`, the commands with the app's own event types.
+
+        Args:
+            cli: Litestar's group of commands.
+        """
+        # Only Litestar's command line needs ours, which stands above the service.
+        cli.add_command(import_module("charter_otel.cli").main, "charter")
 
     def _cross_origin(self, app_config: AppConfig) -> list[Middleware]:
         """Return what answers cross-origin requests, unless the app does that itself."""
