@@ -41,8 +41,9 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
     "--scope",
     "scopes",
     multiple=True,
-    type=click.Choice(["read", "write"]),
-    help="What the token allows on the REST routes; repeatable. A robot needs none.",
+    type=click.Choice(["read", "write", "robot"]),
+    help="What the token allows: REST routes, or the robot's WebSocket too; repeatable. "
+    "A robot's own token needs none.",
 )
 @click.option(
     "--label",
@@ -66,8 +67,11 @@ def token(
 ) -> None:
     """Print a token, signed with CHARTER_AUTH_SECRET.
 
-    The token opens the WebSocket of the robot ROBOT_ID, no other. With --scope it also allows
-    reading or writing through REST; ROBOT_ID is then whatever names its holder. Nothing is stored:
+    The token opens the WebSocket of the robot ROBOT_ID, no other. A robot presents it as the header
+    `Authorization: Bearer TOKEN`, a browser as the subprotocols `charter` and `bearer.TOKEN`.
+
+    With --scope read or write it allows REST instead, with the same header; ROBOT_ID is then
+    whatever names its holder, and only --scope robot opens the WebSocket too. Nothing is stored:
     whoever has the token has what it allows until it expires, or until the secret is changed.
     """
     from charter_otel.charter import ROBOT_ID_RULE, is_robot_id

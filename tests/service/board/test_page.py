@@ -55,6 +55,9 @@ def test_no_other_host_and_no_markup_from_text(name: str) -> None:
         ("/", "/", "board/main.js"),
         ("/fleet", "/fleet", "fleet/board/main.js"),
         ("/fleet/", "/fleet", "board/main.js"),
+        ("/api", "/", "board/reference.js"),
+        ("/api/", "/", "../board/reference.js"),
+        ("/fleet/api", "/fleet", "board/reference.js"),
     ],
 )
 async def test_page_finds_its_files_below_any_prefix(path: str, prefix: str, link: str) -> None:
