@@ -1,7 +1,7 @@
 # Two images: `service`, the Python service, and `collector`, the project's own Collector.
 # docker build --target service -t charter-otel .
 
-FROM python:3.13-slim-bookworm AS service-build
+FROM python:3.14-slim-trixie AS service-build
 WORKDIR /src
 COPY constraints.txt ./
 # The venv leaves without pip; the base image has one to install with.
@@ -11,7 +11,7 @@ COPY pyproject.toml README.md LICENSE ./
 COPY src ./src
 RUN pip --python /opt/charter-otel/bin/python install --no-cache-dir -c constraints.txt '.[pagerduty]'
 
-FROM python:3.13-slim-bookworm AS service
+FROM python:3.14-slim-trixie AS service
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin charter \
     && install -d -o charter -g charter -m 0700 /var/lib/charter-otel
 COPY --from=service-build /opt/charter-otel /opt/charter-otel
@@ -22,7 +22,7 @@ VOLUME /var/lib/charter-otel
 ENTRYPOINT ["charter-otel"]
 CMD ["serve"]
 
-FROM golang:1.25-alpine AS collector-build
+FROM golang:1.27-alpine AS collector-build
 ENV CGO_ENABLED=0
 WORKDIR /src
 COPY collector/builder.yaml collector/build.sh collector/
