@@ -3,12 +3,15 @@
 import json
 import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from charter_otel.charter import decode
-from charter_otel.simulator.summary import NEXT_STEPS
+from charter_otel.simulator.summary import next_steps
 from cli.commands import run, run_on_terminal, running
 
 QUIET = {"DEMO_SECONDS": "8", "CHARTER_AGGREGATION_INTERVAL": "2", "DEMO_STORY": "0"}
@@ -146,8 +149,21 @@ def test_each_announcement_is_one_line_of_80_columns(story: Demo) -> None:
     said = story.stderr.splitlines()
     assert len([line for line in said if line.startswith("▶")]) >= 12
     assert all(len(line.rstrip()) <= 80 for line in said), said
-    for _, command in NEXT_STEPS:
-        assert any(line.rstrip().endswith(command) for line in said)
+    for advised in next_steps().values():
+        assert any(line.rstrip().endswith(advised) for line in said)
+
+
+def test_the_advice_can_be_typed_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The venv that make builds is not on PATH: the command is named with its path then."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    told = next_steps()["the service"].split()
+    assert told[0] != "charter-otel"
+    assert subprocess.check_output([told[0], "--version"], text=True).startswith("charter-otel")
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
+    assert next_steps()["the service"] == "charter-otel serve"
 
 
 def test_the_board_is_named_first_and_last(story: Demo) -> None:

@@ -1,5 +1,9 @@
 """What a demonstration came to: one JSON line for a machine, tables for a person."""
 
+import os
+import shutil
+import sys
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,16 +17,26 @@ from charter_otel.emit import EmitStatistics
 from charter_otel.simulator import FleetStats
 from charter_otel.simulator.witness import Witness
 
-NEXT_STEPS = (
-    ("the service", "charter-otel serve"),
-    ("robots for it", "charter-otel simulate --robots 100 --seconds 60"),
-    ("its events", "charter-otel tail"),
-    ("events kept", "CHARTER_EVENT_STREAM=redis://127.0.0.1:6379/0 make demo"),
-    ("OpenTelemetry", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318 make demo"),
-    ("a Collector", "make collector, then see collector/"),
-    ("Grafana", "import or provision dashboards/"),
-)
-"""How to go on: to what, and with what."""
+
+def command() -> str:
+    """Return how the command line is started here: by its path, where PATH does not lead to it."""
+    if shutil.which("charter-otel"):
+        return "charter-otel"
+    path = os.path.relpath(Path(sys.executable).with_name("charter-otel"))
+    return path if os.access(path, os.X_OK) else f"{sys.executable} -m charter_otel"
+
+
+def next_steps() -> dict[str, str]:
+    """Return how to go on: to what, and with what."""
+    start = command()
+    return {
+        "the service": f"{start} serve",
+        "robots for it": f"{start} simulate --robots 100 --seconds 60",
+        "its events": f"{start} tail",
+        "events kept": "export CHARTER_EVENT_STREAM=redis://127.0.0.1:6379/0",
+        "OpenTelemetry": "export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4318",
+        "all around it": f"{start} assets charter-assets",
+    }
 
 
 _FAILED = EventType.METRICS_AGGREGATION_FAILED
@@ -103,10 +117,10 @@ def show(summary: Summary, *, stderr: bool) -> None:
     for title, rows in (
         ("Events", {name: f"{count:,}" for name, count in summary.events.items()}),
         ("In numbers", _numbers(summary)),
-        ("How to go on", dict(NEXT_STEPS)),
+        ("How to go on", next_steps()),
     ):
         console.print(_table(title, rows))
-    console.print(f"\nThe board was at {summary.board}/; `charter-otel serve` brings it back.")
+    console.print(f"\nThe service has its board, too; here it was at {summary.board}/")
 
 
 def _table(title: str, rows: dict[str, str]) -> Table:
