@@ -154,6 +154,15 @@ def test_the_wheel_brings_the_bill_of_materials_along(tmp_path: Path) -> None:
         assert wheel.read(name) == bom.FILE.read_bytes()
 
 
+def test_the_description_on_a_package_index_leads_nowhere_in_the_checkout(tmp_path: Path) -> None:
+    """Files and headings that the README links to are named there instead."""
+    with zipfile.ZipFile(_wheel(tmp_path)) as wheel:
+        (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+        description = wheel.read(name).decode()
+    assert "the registry (`src/charter_otel/registry/README.md`)" in description
+    assert re.findall(r"\]\((?!\w+://)", description) == []
+
+
 def _wheel(directory: Path) -> Path:
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
