@@ -62,12 +62,17 @@ def test_event_messages_accept_the_examples(event_type: str) -> None:
         ("reading", READING),
         ("reading", {**READING, "timestamp": 1703005678.9, "unknown": 1}),
         ("ping", {"type": "ping"}),
+        ("batch", [READING, {**READING, "timestamp": 1.5}]),
+        ("token", {"type": "token", "token": "a.b.c"}),
+        ("renewed", json.loads(frames.renewed(1703005678.9))),
+        ("renewed", json.loads(frames.renewed(None))),
+        ("ack", json.loads(frames.ack_list(9, {"new": 3, "late": 1}, {4: "it is wrong"}))),
         ("pong", json.loads(frames.PONG)),
         ("ack", json.loads(frames.ack(3))),
         ("error", json.loads(frames.error(frames.BadFrame("invalid_json", "it is not JSON")))),
     ],
 )
-def test_frame_messages_accept_what_travels(message: str, frame: dict[str, Any]) -> None:
+def test_frame_messages_accept_what_travels(message: str, frame: Any) -> None:
     """A robot's frames and the service's real answers fit the message's schema."""
     payload = _at(f"#/channels/robot/messages/{message}")["$ref"]
     _validator(_at(payload)["payload"]["$ref"]).validate(frame)

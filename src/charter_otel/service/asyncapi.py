@@ -8,12 +8,44 @@ import msgspec
 from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, CloseReason
 from charter_otel.charter.schema import definitions
 from charter_otel.telemetry.closing import CODES
-from charter_otel.telemetry.frames import BadFrame, Frame, Ping
+from charter_otel.telemetry.frames import MAX_READINGS, BadFrame, Frame, NewToken, Ping
 
 Document = dict[str, Any]
 
 _SCHEMAS = "#/components/schemas/{name}"
-_ROBOT_MESSAGES = ("reading", "ping", "pong", "ack", "error")
+_ROBOT_MESSAGES = {
+    "reading": "A robot's reading.",
+    "batch": "A list of readings that a robot has kept, in any order.",
+    "ping": "Asks for a pong, and counts as a heartbeat.",
+    "pong": "Answers a ping.",
+    "token": "A new token in place of the one that the connection has.",
+    "renewed": "The new token is taken; until when it is good.",
+    "ack": "The service has taken the readings: they are live, or late and counted. It does not "
+    "say that they are on a disk. Only where the robot asked for it with `?ack=1`.",
+    "error": "Says what is wrong with a frame, which changed nothing.",
+}
+
+_ROBOT_CHANNEL = """Readings come in; nothing goes out but answers, in the order of the frames.
+
+A robot presents its token as `Authorization: Bearer TOKEN`, or, where it cannot send headers, as
+the second of the subprotocols `charter` and `bearer.TOKEN`; the answer names the first.
+
+A reading's `timestamp` decides: one that is older than the newest changes nothing live, one from
+more than a minute ahead counts as of now. A bad frame is answered with an error and changes
+nothing; ten in a row close the connection. Any frame counts as a heartbeat, WebSocket pings too.
+
+`x-close-reasons` lists how connections end, and how a robot comes back from each end."""
+
+_COME_BACK = {
+    CloseReason.CLIENT_DISCONNECT: "as the robot likes",
+    CloseReason.SUPERSEDED: "never: another connection has this robot id",
+    CloseReason.PROTOCOL_ERROR: "after a minute or more: the robot's program has a fault",
+    CloseReason.MESSAGE_TOO_BIG: "at once, with smaller frames",
+    CloseReason.RATE_LIMITED: "after a minute, with fewer frames",
+    CloseReason.TOKEN_EXPIRED: "at once, with a new token",
+    CloseReason.SERVER_SHUTDOWN: "after the seconds that the close frame's text tells",
+    CloseReason.SERVER_LOST: "after the seconds that the close frame's text tells",
+}
 
 
 def asyncapi() -> Document:
@@ -96,9 +128,7 @@ def _event_source() -> Document:
 def _robot() -> Document:
     return {
         "title": "A robot's connection",
-        "description": "Readings come in; nothing goes out but answers. A bad frame is answered "
-        "with an error and changes nothing; ten in a row close the connection. "
-        "`x-close-reasons` lists how connections end.",
+        "description": _ROBOT_CHANNEL,
         "address": "/api/telemetry/ws/{robot_id}",
         "servers": [{"$ref": "#/servers/service"}],
         "parameters": {
@@ -114,7 +144,11 @@ def _robot() -> Document:
 
 
 def _robot_query() -> Document:
-    ack = {"type": "string", "enum": ["1"], "description": "Asks for acknowledgements."}
+    ack = {
+        "type": "string",
+        "enum": ["1", "true", "yes", "on", "0", "false", "no", "off"],
+        "description": "Asks for acknowledgements. Another value is refused with 400.",
+    }
     return {"type": "object", "properties": {"ack": ack}}
 
 
@@ -124,6 +158,7 @@ def _close_reasons() -> list[Document]:
             "reason": reason.value,
             "code": CODES.get(reason),
             "expected": reason in EXPECTED_CLOSE_REASONS,
+            "come_back": _COME_BACK.get(reason, "with exponential back-off and jitter"),
         }
         for reason in CloseReason
     ]
@@ -134,8 +169,12 @@ def _operations() -> Document:
         "publishEvents": _operation("send", "eventStream", "Publish each event.", CATALOG),
         "sendEvents": _operation("send", "eventSource", "Send each event to readers.", CATALOG),
         "receiveReading": {
-            **_operation("receive", "robot", "Take a robot's reading.", ["reading"]),
+            **_operation("receive", "robot", "Take readings.", ["reading", "batch"]),
             "reply": _reply("ack", "error"),
+        },
+        "receiveToken": {
+            **_operation("receive", "robot", "Take a robot's new token.", ["token"]),
+            "reply": _reply("renewed", "error"),
         },
         "receivePing": {
             **_operation("receive", "robot", "Answer a robot's ping.", ["ping"]),
@@ -181,31 +220,45 @@ def _event_messages() -> Document:
 
 
 def _frame_messages() -> Document:
-    summaries = {
-        "reading": "A robot's reading.",
-        "ping": "Asks for a pong.",
-        "pong": "Answers a ping.",
-        "ack": "Counts a reading, where the robot asked for it with `?ack=1`.",
-        "error": "Says what is wrong with a frame.",
-    }
     return {
         name: {
             "name": name,
-            "summary": summaries[name],
+            "summary": summary,
             "payload": {"$ref": _SCHEMAS.format(name=name.capitalize())},
         }
-        for name in _ROBOT_MESSAGES
+        for name, summary in _ROBOT_MESSAGES.items()
     }
 
 
 def _frame_schemas() -> Document:
-    _, schemas = msgspec.json.schema_components([Frame, Ping], ref_template=_SCHEMAS)
+    kinds = [Frame, Ping, NewToken]
+    _, schemas = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS)
+    count = {"type": "integer", "minimum": 0}
+    ack = _object(type={"const": "ack"}, n={"type": "integer", "minimum": 0})
+    ack["properties"] |= {
+        "new": count | {"description": "Of a list: readings that are newer than all before."},
+        "late": count | {"description": "Of a list: readings that changed nothing live."},
+        "refused": count,
+        "refused_at": {"type": "array", "items": count, "description": "Their places, from 0."},
+        "detail": {"type": "string", "description": "Why the first one is refused."},
+    }
     code = {"enum": list(get_args(get_type_hints(BadFrame)["code"]))}
     return {
         "Reading": schemas["Frame"],
-        "Ping": schemas["Ping"],
+        "Batch": {
+            "type": "array",
+            "items": {"$ref": _SCHEMAS.format(name="Reading")},
+            "minItems": 1,
+            "maxItems": MAX_READINGS,
+        },
+        "Ping": schemas["Ping"] | {"required": ["type"]},
+        "Token": schemas["NewToken"],
+        "Renewed": _object(
+            type={"const": "token"},
+            expires_at={"type": ["number", "null"], "description": "Unix seconds."},
+        ),
         "Pong": _object(type={"const": "pong"}),
-        "Ack": _object(type={"const": "ack"}, n={"type": "integer", "minimum": 1}),
+        "Ack": ack,
         "Error": _object(error=_object(code=code, detail={"type": "string"})),
     }
 

@@ -1,0 +1,1 @@
+"""Clients for robots, to copy: the robots' page says what they do."""
