@@ -65,6 +65,7 @@ def scope(made: Builder, present: str) -> Builder:
     """
     for name, attribute in PLACES.items():
         made.with_variable(place_variable(name, f"label_values({promql.label(attribute)})"))
+    made.with_variable(place_variable("site", f"label_values({promql.SITE})"))
     made.with_variable(query_variable("job", f"label_values({present}, job)"))
     chosen = _within(present, 'job=~"$job"')
     return made.with_variable(query_variable("instance", f"label_values({chosen}, instance)"))

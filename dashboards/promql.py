@@ -22,6 +22,8 @@ SCOPE = (
     'k8s_cluster_name=~"$cluster"',
 )
 """What the dashboard shows: jobs and instances, and of the service its environment and cluster."""
+SITE = "charter_robot_label_site"
+"""The label of robots that dashboards can choose, where `CHARTER_ROBOT_LABELS` names ``site``."""
 EACH = "on (job, instance)"
 
 _STEP = "$__interval"
@@ -72,7 +74,9 @@ def select(metric: Metric, *matchers: str, part: Part = "") -> str:
     for matcher in matchers:
         if re.split(r"[=!~]", matcher)[0] not in known:
             raise ValueError(f"{metric.name} has no attribute for {matcher}; it has {known}")
-    shown = SCOPE if metric.name in _OF_THE_SERVICE else SCOPE[:2]
+    shown = list(SCOPE if metric.name in _OF_THE_SERVICE else SCOPE[:2])
+    if semconv.CHARTER_ROBOT_LABEL in metric.attributes:
+        shown.append(f'{SITE}=~"$site"')
     return f"{metric_name(metric, part)}{{{', '.join((*matchers, *shown))}}}"
 
 

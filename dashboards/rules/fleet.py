@@ -3,7 +3,7 @@
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
-from dashboards.promql import at_most
+from dashboards.promql import SITE, at_most, matching
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import (
     CONDITION,
@@ -37,6 +37,7 @@ def alerts(limits: Thresholds) -> list[Alert]:
         _short(limits),
         _flapping(limits),
         _fleet(limits),
+        _site(limits),
         _battery(limits),
         _cpu(limits),
         _omitted(limits),
@@ -108,11 +109,52 @@ def _fleet(limits: Thresholds) -> Alert:
             f")"
         ),
         summary="Many robots lost their connection at once",
-        description="{{ $value }} robots are lost, and nobody meant it.",
+        description="{{ $value }} robots are lost, and nobody meant it; where they have labels,"
+        f" most of them {_most_lost()}.",
         dashboard=OVERVIEW,
         traces=_CONNECTIONS,
         hold=limits.fleet_for,
         keep=limits.fleet_keep,
+    )
+
+
+def _site(limits: Thresholds) -> Alert:
+    """Return the alert of a site that is lost, where robots are labelled with theirs."""
+    by, labelled = f"job, {SITE}", f'{SITE}!=""'
+    matcher = matching(semconv.CHARTER_ROBOT_CONDITION, "lost")
+    lost = _sum(by, series(semconv.CHARTER_ROBOT_CONDITION_COUNT, matcher, labelled))
+    online = _sum(by, series(semconv.CHARTER_CONNECTION_ACTIVE, labelled))
+    robots = f"({lost} + ({online} or 0 * {lost}))"
+    most = f"clamp_min({limits.site_share} * {robots}, {limits.fleet_robots})"
+    return Alert(
+        name="SiteDisconnected",
+        severity="critical",
+        expr=(
+            f"{lost} >= {most}\n"
+            f"and on ({by}) (\n"
+            f"  {unexpected_closes(limits.fleet_window, by)} >= {limits.fleet_robots}\n"
+            f'  or ALERTS{{alertname="SiteDisconnected", alertstate="firing"}}\n'
+            f")"
+        ),
+        summary=f"Most robots of {of_label(SITE)} lost their connection at once",
+        description=f"{{{{ $value }}}} robots of {of_label(SITE)} are lost, and nobody meant it.",
+        dashboard=OVERVIEW,
+        traces=_CONNECTIONS,
+        keep=limits.fleet_keep,
+    )
+
+
+def _sum(by: str, selector: str) -> str:
+    return f"sum by ({by}) ({living(selector)})"
+
+
+def _most_lost() -> str:
+    """Return the template that names the sites that lost most robots."""
+    matcher = matching(semconv.CHARTER_ROBOT_CONDITION, "lost")
+    lost = series(semconv.CHARTER_ROBOT_CONDITION_COUNT, matcher, f'{SITE}!=""')
+    return (
+        f"{{{{ range query `topk(3, sum by ({SITE}) ({lost}))` }}}}at {{{{ .Labels.{SITE} }}}}"
+        f" ({{{{ .Value }}}}) {{{{ end }}}}"
     )
 
 

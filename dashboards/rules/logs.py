@@ -6,7 +6,7 @@ They know what metrics do not: which run failed and why, which robot was lost, a
 from charter_otel.charter import EventType
 from charter_otel.otel import semconv
 from dashboards.logql import EVENT_TYPE, unexpected
-from dashboards.promql import label
+from dashboards.promql import SITE, label
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import JOB_ID, REASON, ROBOT_ID
 from dashboards.rules.thresholds import Thresholds
@@ -56,7 +56,7 @@ def _job(limits: Thresholds) -> Alert:
 
 def _robot(limits: Thresholds) -> Alert:
     closed = f'{EVENT_TYPE}="{EventType.TELEMETRY_CONNECTION_CLOSED}"'
-    by = (ROBOT_ID, REASON, _CORRELATION)
+    by = (ROBOT_ID, REASON, _CORRELATION, SITE)
     return Alert(
         name="RobotDisconnected",
         severity="warning",

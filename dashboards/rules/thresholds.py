@@ -59,6 +59,8 @@ class Thresholds:
     fleet_for: str = "0s"
     fleet_keep: str = "2m"
     """How long it goes on after few are missing, so that it does not come and go."""
+    site_share: float = 0.5
+    """A site is lost where at least this share of its robots is."""
     omitted_for: str = "5m"
 
     battery_low: float = limits.LOW_BATTERY

@@ -63,7 +63,9 @@ def test_gauges_of_now_leave_out_the_dead(dashboard: Dashboard) -> None:
             asked = target["expr"]
             if target["datasource"]["type"] == "loki":
                 continue
-            if re.search(r"charter_(connection_active|robot_|stream_connected)", asked):
+            if re.search(
+                r"charter_(connection_active|robot_(co|on|ba|cp|me|ne)|stream_connected)", asked
+            ):
                 assert "unless on (job, instance) charter:instances:gone" in asked, panel["title"]
 
 

@@ -13,8 +13,9 @@ from support import runbooks
 from support.dashboards import Target, dashboards, declared, every, filled, label_values, variables
 from support.promql import named_selectors, nodes
 
-PLACES = {"deployment_environment_name", "k8s_cluster_name"}
-"""Resource attributes that the Collector puts on the service's series, and Loki on streams."""
+PLACES = {"deployment_environment_name", "k8s_cluster_name", promql.SITE}
+"""Resource attributes that the Collector puts on the service's series and Loki on streams, and the
+label of robots that a dashboard can choose."""
 EVERYWHERE = {"job", "instance", "__name__", *PLACES}
 ATTRIBUTES = {
     value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)

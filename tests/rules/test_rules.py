@@ -13,7 +13,7 @@ import yaml
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
 from dashboards import external, limits
-from dashboards.promql import at_most, label, metric_name
+from dashboards.promql import SITE, at_most, label, metric_name
 from dashboards.rules import build
 from dashboards.rules.alert import Links
 from dashboards.rules.collector import ENQUEUE_FAILED, SEND_FAILED
@@ -131,7 +131,9 @@ def test_names_in_rules_and_runbooks_are_known() -> None:
         [value for value in vars(semconv).values() if isinstance(value, Metric)]
         + [*external.COLLECTOR, *external.PROMETHEUS, *ENQUEUE_FAILED, *SEND_FAILED]
     )
-    attributes = {label(v) for k, v in vars(semconv).items() if k.isupper() and isinstance(v, str)}
+    attributes = {SITE} | {
+        label(v) for k, v in vars(semconv).items() if k.isupper() and isinstance(v, str)
+    }
     texts = [rule["expr"] for rule in ALERTS]
     texts += [path.read_text() for path in build.RUNBOOKS.glob("*.md")]
     named = {
@@ -224,7 +226,7 @@ def test_what_is_held_back_waits_for_its_cause() -> None:
         for matcher in rule["target_matchers"]:
             for name in re.findall(r"[A-Z]\w+", matcher.partition("~")[2]):
                 immediate = name in {"ServiceDown", "StreamQueueFilling", "SubscriberLagging"}
-                known_late = name == "FleetDisconnected"
+                known_late = name in {"FleetDisconnected", "SiteDisconnected"}
                 assert name in with_ids or name in patient or immediate or known_late, name
 
 

@@ -21,6 +21,7 @@ VALUES = {
     "correlation": ".*",
     "environment": ".*",
     "cluster": ".*",
+    "site": ".*",
     "__rate_interval": "20s",
     "__range": "5m",
     "__range_s": "300",

@@ -154,6 +154,7 @@ def _variables(redis: str, collector: str) -> dict[str, str]:
         "CHARTER_EVENT_STREAM": redis,
         "CHARTER_AGGREGATION_INTERVAL": "1",
         "CHARTER_LOG_FORMAT": "json",
+        "CHARTER_ROBOT_LABELS": "site",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
         "OTEL_METRIC_EXPORT_INTERVAL": str(EXPORT_MS),
         "OTEL_BSP_SCHEDULE_DELAY": "500",
