@@ -46,6 +46,12 @@ def test_search_ignores_case() -> None:
     assert ids(Listing(ROBOTS, {}).find("", "online", "last_seen")) == ["picker-2", "Picker-1"]
 
 
+def test_search_finds_labels() -> None:
+    """A part of a site's name finds its robots."""
+    robots = [presence("a", labels={"site": "Hamburg"}), presence("b", labels={"site": "Bremen"})]
+    assert ids(Listing(robots, {}).find("hamb", "all", "robot_id")) == ["a"]
+
+
 def test_robots_in_trouble() -> None:
     """Those in any condition that somebody should look into; being offline is none."""
     conditions = {"offline": ["lift-3"], "low_battery": ["picker-2"], "lost": ["lift-1"]}

@@ -73,7 +73,7 @@ class Listing:
         return [name for name, ids in self.trouble.items() if robot_id in ids]
 
     def find(self, search: str, status: Wanted, sort: Sort) -> list[Presence]:
-        """Return the robots with the text in their ids, in an order."""
+        """Return the robots with the text in their ids or labels, in an order."""
         robots = self._order(sort)
         if status == "trouble":
             robots = [robot for robot in robots if self.conditions(robot["robot_id"])]
@@ -81,7 +81,7 @@ class Listing:
             robots = [robot for robot in robots if robot["status"] == status]
         if search:
             text = search.casefold()
-            robots = [robot for robot in robots if text in robot["robot_id"].casefold()]
+            robots = [robot for robot in robots if _holds(robot, text)]
         return robots
 
     def _order(self, sort: Sort) -> list[Presence]:
@@ -122,6 +122,11 @@ class FleetView:
                 ended = self._clock()
                 self._good_until = ended + max(FRESH_FOR, _WORTH * (ended - begun))
             return self._listing
+
+
+def _holds(robot: Presence, text: str) -> bool:
+    labels = robot.get("labels", {}).values()
+    return any(text in value.casefold() for value in (robot["robot_id"], *labels))
 
 
 def _attention(robot: Presence) -> tuple[bool, float, str]:

@@ -31,7 +31,9 @@ from charter_otel.thresholds import Thresholds
 MOST_ROWS = 200
 """Robots in one answer at most."""
 
-Search = Annotated[str, QueryParameter(description="A part of the robot's id.", max_length=64)]
+Search = Annotated[
+    str, QueryParameter(description="A part of the robot's id or of a label.", max_length=64)
+]
 Status = Annotated[Wanted, QueryParameter(description="Which robots.")]
 Order = Annotated[Sort, QueryParameter(description="Those that left last come first by default.")]
 Rows = Annotated[int, QueryParameter(description="How many at most.", ge=1, le=MOST_ROWS)]
@@ -83,6 +85,8 @@ class RobotState(Struct):
     metrics: dict[str, float] | None = None
     """The last reading, None where there is none."""
     updated_at: float | None = None
+    labels: dict[str, str] = {}
+    """Labels of its token, such as its site, where `CHARTER_ROBOT_LABELS` names them."""
     conditions: list[str] = []
     """What is wrong with it, on this instance: `low_battery`, `high_cpu`, `flapping`, `lost`."""
 

@@ -71,6 +71,9 @@ export class LineChart {
       y: HEIGHT - 2 - (HEIGHT - 4) * Math.min(1, reading[this.field] / most),
       reading,
     }));
+    // The last reading holds until the next one comes, or should have come.
+    const last = this.#points.at(-1);
+    if (last && end - last.reading.at < GAP) this.#points.push({ ...last, x: WIDTH });
     this.#draw();
     this.#tell(values);
   }

@@ -60,7 +60,7 @@ export class RobotDetails {
   }
 
   #present(robot, own) {
-    const drawn = JSON.stringify([robot.status, robot.connection_id, robot.missing, robot.last_reason, own.length]);
+    const drawn = JSON.stringify([robot.status, robot.connection_id, robot.missing, robot.last_reason, robot.conditions, own.length]);
     if (drawn === this.#drawn) return;
     this.#drawn = drawn;
     const opened = own.find((event) => event.type === "telemetry.connection_established");
@@ -79,6 +79,8 @@ function present(robot, trace) {
   const online = robot.status === "online";
   return facts({
     Status: el("span", { class: "state", "data-tone": online ? "good" : "bad" }, robot.status),
+    Trouble: robot.conditions.join(", ").replaceAll("_", " "),
+    ...robot.labels,
     "Last close reason": robot.last_reason,
     Connected: when(robot.connected_at),
     Disconnected: when(robot.disconnected_at),

@@ -85,6 +85,7 @@ function row(robot) {
   const parts = {
     status: el("span", { class: "state" }),
     conditions: el("span", { class: "conditions" }),
+    labels: el("span", { class: "labels hint" }),
     since: el("td", { "data-label": "Since" }),
     seen: el("td", { "data-label": "Last seen" }),
     cpu: el("td", { class: "number", "data-label": "CPU" }),
@@ -98,6 +99,7 @@ function row(robot) {
     link(`#/robots/${encodeURIComponent(robot.robot_id)}`, robot.robot_id),
     parts.status,
     parts.conditions,
+    parts.labels,
   );
   const { since, seen, cpu, memory, latency, battery } = parts;
   const element = el("tr", {}, name, since, seen, cpu, memory, latency, battery);
@@ -113,6 +115,7 @@ function fill(element, robot) {
   say(parts.status, online ? "online" : reason);
   parts.status.dataset.tone = online ? "good" : isExpected(reason) ? "" : "bad";
   say(parts.conditions, robot.conditions.filter((name) => name !== "lost").join(", ").replaceAll("_", " "));
+  say(parts.labels, Object.values(robot.labels ?? {}).join(" · "));
   time(parts.since, online ? robot.connected_at : robot.disconnected_at, "");
   time(parts.seen, robot.last_seen_at);
   const metrics = robot.metrics ?? {};
