@@ -148,7 +148,7 @@ def _is_read(running: ServiceProcess, body: bytes) -> bool:
     except ConnectionError:
         return False
     assert answer.status == 400
-    return answer.headers["content-type"] == "application/problem+json"
+    return answer.headers.get("content-type") == "application/problem+json"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,13 @@ _PEM = click.Path(exists=True, dir_okay=False)
     type=click.IntRange(0, 65_535),
     help="Port to listen on; 0 takes a free one.",
 )
+@click.option(
+    "--keep-alive",
+    default=75,
+    show_default=True,
+    type=click.IntRange(1, 3_600),
+    help="Seconds that an idle HTTP connection stays; more than your load balancer's.",
+)
 @click.option("--insecure", is_flag=True, help="Listen on any address without a secret.")
 @click.option("--ssl-certfile", type=_PEM, help="Certificate chain; turns TLS on.")
 @click.option("--ssl-keyfile", type=_PEM, help="Private key of the certificate.")
@@ -26,6 +33,7 @@ def serve(
     *,
     host: str,
     port: int,
+    keep_alive: int,
     insecure: bool,
     ssl_certfile: str | None,
     ssl_keyfile: str | None,
@@ -41,9 +49,9 @@ def serve(
     _check_address(host, secret=checked.auth_secret, insecure=insecure)
     if ssl_keyfile and not ssl_certfile:
         raise Refusal("--ssl-keyfile is of no use without --ssl-certfile; give both")
-    from charter_otel.server.server import run
+    from charter_otel.server.server import Options, run
 
-    run(checked, host, port, ssl_certfile=ssl_certfile, ssl_keyfile=ssl_keyfile)
+    run(checked, Options(host, port, keep_alive, ssl_certfile, ssl_keyfile))
 
 
 def _check_address(host: str, *, secret: str | None, insecure: bool) -> None:

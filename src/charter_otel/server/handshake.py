@@ -3,8 +3,10 @@
 import base64
 import binascii
 import hashlib
+import re
 from typing import NamedTuple
 
+from charter_otel.server.patience import MAX_HEADER_BYTES
 from charter_otel.telemetry.admission import Refusal
 
 VERSION = b"13"
@@ -12,6 +14,12 @@ VERSION = b"13"
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _KEY_BYTES = 16
+
+_PLAIN = re.compile(
+    rb"GET (/[!$-~]*) HTTP/1\.1\r\n((?:[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*\r\n)+)\r\n"
+)
+"""A request without a body, in printable ASCII (RFC 9112, sections 3 and 5)."""
+_UNUSUAL = frozenset({b"content-length", b"transfer-encoding", b"expect", b"trailer", b"te"})
 
 Headers = list[tuple[bytes, bytes]]
 """With lower-case names, in the order in which they came."""
@@ -53,6 +61,25 @@ def check(handshake: Handshake) -> Refusal | None:
     if handshake.values(b"transfer-encoding") or set(handshake.values(b"content-length")) - {b"0"}:
         return _refused(400, "Bad Request", "A WebSocket handshake has no body.")
     return None
+
+
+def read_plain(data: bytes) -> Handshake | None:
+    """Read a whole handshake with nothing unusual about it; None leaves it to the HTTP parser.
+
+    Whatever two parsers might understand in two ways is unusual: a header that comes twice, a body,
+    another version, bytes beyond ASCII, anything behind the request.
+    """
+    found = _PLAIN.fullmatch(data, 0, MAX_HEADER_BYTES)
+    if found is None:
+        return None
+    headers = []
+    for line in found[2][:-2].split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        headers.append((name.lower(), value.strip(b" \t")))
+    names = {name for name, _ in headers}
+    plain = len(names) == len(headers) and b"host" in names and not names & _UNUSUAL
+    handshake = Handshake(b"GET", found[1], headers)
+    return handshake if plain and is_upgrade(headers) and check(handshake) is None else None
 
 
 def accept_value(key: bytes) -> bytes:

@@ -6,7 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 import uvicorn
@@ -14,15 +14,29 @@ import uvicorn
 from charter_otel.aio import until_first
 from charter_otel.failures import Failure, Refusal
 from charter_otel.open_files import raise_open_file_limit
+from charter_otel.server.front import Front
 from charter_otel.server.gc_tuning import settle
-from charter_otel.server.patience import MAX_HEADER_BYTES
-from charter_otel.server.protocols import TimedHTTP
 from charter_otel.server.websocket import websocket_protocol
 from charter_otel.service.app import create_app
 from charter_otel.service.settings import SettingError, Settings
 from charter_otel.streams import EventStream
 
 _BACKLOG = 2_048
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays: longer than a load balancer's 60, which would otherwise
+send a request just when the service closes."""
+
+
+class Options(NamedTuple):
+    """How the service is served."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    """0 takes a free one."""
+    keep_alive: int = KEEP_ALIVE
+    ssl_certfile: str | None = None
+    ssl_keyfile: str | None = None
 
 
 class Server(uvicorn.Server):
@@ -71,23 +85,21 @@ class EmbeddedServer(Server):
         yield
 
 
-def run(settings: Settings, host: str, port: int, **tls: str | None) -> None:
+def run(settings: Settings, options: Options) -> None:
     """Run the service until a signal ends it.
 
     Args:
         settings: The service's settings.
-        host: Address to listen on.
-        port: Port to listen on; 0 takes a free one.
-        tls: ``ssl_certfile`` and ``ssl_keyfile``.
+        options: How it is served.
 
     Raises:
         Failure: The address is taken, or the service did not start.
         Refusal: A variable or a certificate is wrong.
     """
     raise_open_file_limit()
-    config = configure(build_app(settings), settings, **tls)
+    config = configure(build_app(settings), settings, options)
     _check_tls(config)
-    with listen(host, port) as listening:
+    with listen(options.host, options.port) as listening:
         scheme = "https" if config.is_ssl else "http"
         board = f"{scheme}://{_address(listening)}/"
         click.echo(f"charter-otel: the board is at {board}, Ctrl-C ends the service", err=True)
@@ -134,25 +146,27 @@ def build_app(settings: Settings, *, stream: EventStream | None = None) -> Any:
         raise Refusal(str(error)) from error
 
 
-def configure(app: Any, settings: Settings, **tls: str | None) -> uvicorn.Config:
+def configure(app: Any, settings: Settings, options: Options | None = None) -> uvicorn.Config:
     """Return uvicorn's options for the service.
 
     uvicorn's own log set-up is off, so that its lines go through ours.
     """
+    options = options or Options()
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=TimedHTTP,
-        h11_max_incomplete_event_size=MAX_HEADER_BYTES,
+        http=Front,
         ws=websocket_protocol(),
         ws_max_size=settings.max_frame_bytes,
+        timeout_keep_alive=options.keep_alive,
         timeout_graceful_shutdown=10,
         log_config=None,
         # At INFO it writes each connection's address, which is nobody's business.
         log_level="warning",
         access_log=False,
         server_header=False,
-        **tls,  # type: ignore[arg-type]
+        ssl_certfile=options.ssl_certfile,
+        ssl_keyfile=options.ssl_keyfile,
     )
 
 
