@@ -111,8 +111,9 @@ async def _in_place(robots: Robots) -> AsyncIterator[None]:
     providers = build(
         span_processors=[SimpleSpanProcessor(robots.exporter)], metric_readers=[robots.reader]
     )
-    previous, sweeper = get_emitter(), Sweeper(robots.gateway)
-    set_emitter(Emitter(providers.instrumentation()))
+    previous, instrumentation = get_emitter(), providers.instrumentation()
+    sweeper = Sweeper(robots.gateway, instrumentation)
+    set_emitter(Emitter(instrumentation))
     gauges.observe(get_emitter().instrumentation.instruments, robots.gateway)
     router.set_gateway(robots.gateway)
     router.set_event_stream(robots.stream)
