@@ -20,6 +20,7 @@ from charter_otel.consumers import Audit
 from charter_otel.consumers.audit import FIRST, AuditLog, AuditLogError, verify
 from charter_otel.consumers.audit.chain import make, read
 from charter_otel.streams import MemoryStream
+from charter_otel.testing import Capture
 from consumers.conftest import Make
 from support.polling import eventually
 
@@ -501,3 +502,18 @@ def test_a_killed_writer_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
     assert log.append("evt_after", b'{"id":"evt_after"}')
     log.close()
     assert verify(tmp_path).broken is None
+
+
+async def test_the_head_is_told_elsewhere_with_each_file(
+    tmp_path: Path, established: Make, charter_capture: Capture
+) -> None:
+    """As a line and as a log record, so that who cuts the tail off has to forge these too."""
+    audit = Audit(tmp_path, max_bytes=1, instrumentation=charter_capture.instrumentation)
+    await audit.record([established(number=1)])
+    head = audit.log.head
+    await audit.record([established(number=2)])
+    await audit.stop()
+    told = [line for line in charter_capture.lines if line["event"] == "audit log anchored"]
+    assert [(line["rows"], line["head"]) for line in told][-1] == (1, head)
+    bodies = [str(record.log_record.body) for record in charter_capture.raw_log_records]
+    assert f"audit log anchored: 1 rows, head {head}" in bodies

@@ -45,7 +45,7 @@ def make(
         case "analytics":
             return Analytics()
         case "audit":
-            return Audit(state_dir / "audit")
+            return Audit(state_dir / "audit", instrumentation=instrumentation)
         case "alerts" if pagerduty_routing_key:
             send = pagerduty(pagerduty_routing_key, url=pagerduty_url, grafana=grafana_url)
             pager = Pager(send, instrumentation=instrumentation)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import msgspec
 import structlog
+from opentelemetry._logs import SeverityNumber
 
 from charter_otel.aio import describe, end, spawn
 from charter_otel.charter import Event, encode
 from charter_otel.consumers.audit.log import MAX_BYTES, AuditLog, Head
 from charter_otel.consumers.audit.segments import AuditLogError
 from charter_otel.consumers.base import Consumer
+from charter_otel.otel import Instrumentation
 from charter_otel.redis.errors import FAILURES
 from charter_otel.streams import EventStream, Lease, NotNow
 
@@ -42,14 +44,21 @@ class Audit(Consumer):
         types: Event types or patterns to record; the specification asks for ``telemetry.*``, and
             all lets one id lead from a failed job's page to its row too.
         max_bytes: Size from which a new file is begun.
+        instrumentation: Where the log's head goes beside the service's own log.
     """
 
     name = "audit"
 
     def __init__(
-        self, directory: Path, *, types: tuple[str, ...] = ("*",), max_bytes: int = MAX_BYTES
+        self,
+        directory: Path,
+        *,
+        types: tuple[str, ...] = ("*",),
+        max_bytes: int = MAX_BYTES,
+        instrumentation: Instrumentation | None = None,
     ) -> None:
-        self.log = AuditLog(directory, max_bytes=max_bytes, anchor=tell_head)
+        self.log = AuditLog(directory, max_bytes=max_bytes, anchor=self._tell_head)
+        self._instrumentation = instrumentation or Instrumentation()
         self._types = types
         self._writing = asyncio.Lock()
         """Held around each call of the log, whose methods block and are not for two threads."""
@@ -124,8 +133,18 @@ class Audit(Consumer):
             if time.monotonic() - anchored >= ANCHOR_EVERY:
                 anchored = time.monotonic()
                 if self.log.is_open:
-                    tell_head(self.log.rows, self.log.head)
+                    self._tell_head(self.log.rows, self.log.head)
             await asyncio.sleep(TICK)
+
+    def _tell_head(self, rows: int, head: str) -> None:
+        """Report the chain's head, so that somebody else has it and a cut tail is found."""
+        log.info("audit log anchored", rows=rows, head=head)
+        self._instrumentation.logger.emit(
+            timestamp=time.time_ns(),
+            severity_text="INFO",
+            severity_number=SeverityNumber.INFO,
+            body=f"audit log anchored: {rows} rows, head {head}",
+        )
 
     async def _open(self) -> None:
         async with self._writing:
@@ -148,11 +167,6 @@ class Audit(Consumer):
             await asyncio.to_thread(self.log.close)
         if was_open:
             log.info("audit log closed", rows=self.log.rows, head=self.log.head)
-
-
-def tell_head(rows: int, head: str) -> None:
-    """Report the chain's head, so that somebody else has it and a cut tail is found."""
-    log.info("audit log anchored", rows=rows, head=head)
 
 
 def _explain(error: BaseException, directory: Path) -> str:
