@@ -94,7 +94,8 @@ class RedisLease(Lease):
             LeaseLost: This process is not the holder any more.
             RedisError: Redis cannot be reached.
         """
-        if not await self._hand_on(self._client, self._keys, self._holder, self.epoch, state):
+        keys, epoch = self._keys, self.epoch
+        if not self.held or not await self._hand_on(self._client, keys, self._holder, epoch, state):
             self._lose()
             raise LeaseLost
 
