@@ -27,6 +27,9 @@ COLLECTOR_UPTIME = metric_name(external.COLLECTOR_UPTIME)
 GONE = metric_name(external.INSTANCES_GONE)
 
 _EACH = "on (job, instance)"
+REAL = matching(semconv.CHARTER_ROBOT_SIMULATED, "true", "!=")
+"""Leaves out robots that said that they are simulated."""
+
 _REMEMBERED = "1h"
 """How far back a series is looked for whose instance does not tell its uptime."""
 
@@ -88,7 +91,9 @@ def silent() -> str:
 
 def unexpected_closes(window: str, by: str) -> str:
     """Return how many connections ended in a way that nobody meant."""
-    closes = series(semconv.CHARTER_CONNECTION_DURATION, f'{REASON}!~"{EXPECTED}"', part="count")
+    closes = series(
+        semconv.CHARTER_CONNECTION_DURATION, f'{REASON}!~"{EXPECTED}"', REAL, part="count"
+    )
     return grown(closes, window, by)
 
 

@@ -7,6 +7,7 @@ from dashboards.promql import SITE, at_most, matching
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import (
     CONDITION,
+    REAL,
     REASON,
     ROBOT_ID,
     grown,
@@ -66,7 +67,7 @@ def _short(limits: Thresholds) -> Alert:
     return Alert(
         name="ShortConnections",
         severity="warning",
-        expr=f"{grown(series(metric, deployed, bucket, part='bucket'), window, 'job')} > 0.5",
+        expr=f"{grown(series(metric, deployed, bucket, REAL, part='bucket'), window, 'job')} > 0.5",
         summary=f"Connections end within {limits.short_connection_s:g} s",
         description=f"{{{{ $value | humanize }}}} connections lasted less than"
         f" {limits.short_connection_s:g} s within {window}.",
@@ -209,7 +210,7 @@ def _still(alert: str) -> str:
 
 def _value(metric: Metric) -> str:
     # A robot that moved has a series of the instance that it left, for a while.
-    return f"min by ({_ROBOT}) ({living(series(metric))})"
+    return f"min by ({_ROBOT}) ({living(series(metric, REAL))})"
 
 
 def _named(robots: str) -> str:

@@ -4,8 +4,9 @@ They know what metrics do not: which run failed and why, which robot was lost, a
 """
 
 from charter_otel.charter import EventType
+from charter_otel.charter.robots import SIMULATED_PATTERN
 from charter_otel.otel import semconv
-from dashboards.logql import EVENT_TYPE, unexpected
+from dashboards.logql import EVENT_TYPE, filtered, unexpected
 from dashboards.promql import SITE, label
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import JOB_ID, REASON, ROBOT_ID
@@ -56,11 +57,12 @@ def _job(limits: Thresholds) -> Alert:
 
 def _robot(limits: Thresholds) -> Alert:
     closed = f'{EVENT_TYPE}="{EventType.TELEMETRY_CONNECTION_CLOSED}"'
+    real = filtered(semconv.CHARTER_CONNECTION_ID, SIMULATED_PATTERN, "!~")
     by = (ROBOT_ID, REASON, _CORRELATION, SITE)
     return Alert(
         name="RobotDisconnected",
         severity="warning",
-        expr=_newest(limits, limits.disconnects_window, by, closed, unexpected()),
+        expr=_newest(limits, limits.disconnects_window, by, closed, unexpected(), real),
         summary=f"Robot `{of_label(ROBOT_ID)}` lost its connection: {of_label(REASON)}",
         description=f"The connection of `{of_label(ROBOT_ID)}` ended with {of_label(REASON)}"
         f" (correlation id {of_label(_CORRELATION)})",

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from charter_otel.charter import is_simulated
 from cli.commands import Service, run, run_on_terminal, running, serving
 from support.certificates import make_certificate
 from support.polling import wait_until
@@ -46,6 +47,7 @@ def test_the_service_has_the_last_readings(service: Service) -> None:
     assert 0 <= metrics["battery_percentage"] <= 100
     presence = {robot["robot_id"]: robot for robot in service.get("/api/telemetry/robots")}
     assert presence["robot_002"]["last_reason"] == "client_disconnect"
+    assert is_simulated(presence["robot_002"]["connection_id"])
 
 
 def test_without_acknowledgements_pings_are_sent(service: Service) -> None:

@@ -100,7 +100,8 @@ class TestForm:
                 assert len(values) == len(set(values)) > 1, item["key"]
                 assert all(m["brief"].endswith(".") and m["stability"] for m in members)
             else:
-                assert item["type"] in {"string", "int", "double", "template[string]"}, item["key"]
+                types = {"string", "int", "double", "boolean", "template[string]"}
+                assert item["type"] in types, item["key"]
                 assert item["examples"], item["key"]
 
     @pytest.mark.parametrize("signal", SIGNALS, ids=lambda signal: signal.name)

@@ -14,7 +14,7 @@ from charter_otel.charter.envelope import (
 )
 from charter_otel.charter.event_types import CATALOG, event_type
 from charter_otel.charter.payloads import EXPECTED_CLOSE_REASONS, ROBOT_ID_PATTERN, CloseReason
-from charter_otel.charter.robots import ROBOT_ID_RULE, is_robot_id
+from charter_otel.charter.robots import ROBOT_ID_RULE, SIMULATED, is_robot_id, is_simulated
 from charter_otel.charter.schema import json_schema, portable
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "EXPECTED_CLOSE_REASONS",
     "ROBOT_ID_PATTERN",
     "ROBOT_ID_RULE",
+    "SIMULATED",
     "VERSION",
     "CloseReason",
     "Entry",
@@ -33,6 +34,7 @@ __all__ = [
     "encode",
     "event_type",
     "is_robot_id",
+    "is_simulated",
     "json_schema",
     "portable",
     "type_of",

@@ -175,6 +175,8 @@ def _habits(plan: Plan) -> Callable[[int], RobotBehaviour]:
     def habits(number: int) -> RobotBehaviour:
         return RobotBehaviour(
             hz=_READINGS_PER_SECOND,
+            # Here alerts are what there is to see, where somebody has connected a Prometheus.
+            simulated=False,
             leaves_after=_STAYS + number / 2 if number % _LEAVING == 0 else None,
             sends_bad_frame=number == 1 and not plan.length,
         )

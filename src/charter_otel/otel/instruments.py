@@ -14,7 +14,7 @@ from opentelemetry.metrics import (
     Observation,
 )
 
-from charter_otel.charter import CloseReason, Event, EventType
+from charter_otel.charter import CloseReason, Event, EventType, is_simulated
 from charter_otel.otel import semconv
 from charter_otel.otel.context_attributes import current_attributes
 from charter_otel.otel.semconv import Metric
@@ -114,4 +114,6 @@ class Instruments:
         reason = payload.get("reason")
         reason = reason if reason in _CLOSE_REASONS else "other"
         attributes = {semconv.CHARTER_CONNECTION_CLOSE_REASON: reason, **current_attributes()}
+        if is_simulated(payload["connection_id"]):
+            attributes[semconv.CHARTER_ROBOT_SIMULATED] = True
         self.connection_duration.record(payload["duration_seconds"], attributes)

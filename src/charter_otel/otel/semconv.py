@@ -48,6 +48,8 @@ CHARTER_ROBOT_ID = "charter.robot.id"
 """Identifier of the robot."""
 CHARTER_ROBOT_LABEL = "charter.robot.label"
 """A label of the robot, such as its site; the key ends with the label's name."""
+CHARTER_ROBOT_SIMULATED = "charter.robot.simulated"
+"""Whether the robot said at its handshake that it is simulated; no alert is about it."""
 CHARTER_ROBOT_STATUS = "charter.robot.status"
 """Presence of a robot."""
 CHARTER_ROBOT_CONDITION = "charter.robot.condition"
@@ -212,6 +214,7 @@ CHARTER_CONNECTION_DURATION = Metric(
     attributes=(
         CHARTER_CONNECTION_CLOSE_REASON,
         CHARTER_ROBOT_LABEL,
+        CHARTER_ROBOT_SIMULATED,
     ),
     boundaries=(1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14400, 43200, 86400),
 )
@@ -282,7 +285,10 @@ CHARTER_ROBOT_ONLINE = Metric(
     "gauge",
     "{robot}",
     "1 while the robot holds a connection, 0 while it does not.",
-    attributes=(CHARTER_ROBOT_ID,),
+    attributes=(
+        CHARTER_ROBOT_ID,
+        CHARTER_ROBOT_SIMULATED,
+    ),
     observable=True,
 )
 CHARTER_ROBOT_CPU_UTILIZATION = Metric(
@@ -290,7 +296,10 @@ CHARTER_ROBOT_CPU_UTILIZATION = Metric(
     "gauge",
     "1",
     "CPU usage of the robot, 0 to 1.",
-    attributes=(CHARTER_ROBOT_ID,),
+    attributes=(
+        CHARTER_ROBOT_ID,
+        CHARTER_ROBOT_SIMULATED,
+    ),
     observable=True,
 )
 CHARTER_ROBOT_MEMORY_UTILIZATION = Metric(
@@ -298,7 +307,10 @@ CHARTER_ROBOT_MEMORY_UTILIZATION = Metric(
     "gauge",
     "1",
     "Memory usage of the robot, 0 to 1.",
-    attributes=(CHARTER_ROBOT_ID,),
+    attributes=(
+        CHARTER_ROBOT_ID,
+        CHARTER_ROBOT_SIMULATED,
+    ),
     observable=True,
 )
 CHARTER_ROBOT_BATTERY_CHARGE = Metric(
@@ -306,7 +318,10 @@ CHARTER_ROBOT_BATTERY_CHARGE = Metric(
     "gauge",
     "1",
     "Charge of the robot's battery, 0 to 1.",
-    attributes=(CHARTER_ROBOT_ID,),
+    attributes=(
+        CHARTER_ROBOT_ID,
+        CHARTER_ROBOT_SIMULATED,
+    ),
     observable=True,
 )
 CHARTER_ROBOT_NETWORK_LATENCY = Metric(
@@ -314,7 +329,10 @@ CHARTER_ROBOT_NETWORK_LATENCY = Metric(
     "gauge",
     "s",
     "Network latency that the robot measures.",
-    attributes=(CHARTER_ROBOT_ID,),
+    attributes=(
+        CHARTER_ROBOT_ID,
+        CHARTER_ROBOT_SIMULATED,
+    ),
     observable=True,
 )
 CHARTER_STREAM_CONNECTED = Metric(

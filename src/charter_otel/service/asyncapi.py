@@ -144,12 +144,21 @@ def _robot() -> Document:
 
 
 def _robot_query() -> Document:
-    ack = {
-        "type": "string",
-        "enum": ["1", "true", "yes", "on", "0", "false", "no", "off"],
-        "description": "Asks for acknowledgements. Another value is refused with 400.",
+    switches = {
+        "ack": "Asks for acknowledgements.",
+        "simulated": "Says that this is not a real robot: no alert is about it.",
     }
-    return {"type": "object", "properties": {"ack": ack}}
+    return {
+        "type": "object",
+        "properties": {
+            name: {
+                "type": "string",
+                "enum": ["1", "true", "yes", "on", "0", "false", "no", "off"],
+                "description": f"{description} Another value is refused with 400.",
+            }
+            for name, description in switches.items()
+        },
+    }
 
 
 def _close_reasons() -> list[Document]:

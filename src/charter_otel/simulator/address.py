@@ -18,12 +18,12 @@ class Address(NamedTuple):
     http: str
     """Base address of the REST API."""
 
-    def of(self, robot_id: str, *, acknowledge: bool = False) -> str:
+    def of(self, robot_id: str, *, acknowledge: bool = False, simulated: bool = False) -> str:
         """Return the address of one robot's connection."""
         address = self.websocket.replace(_PLACEHOLDER, quote(robot_id, safe=""))
-        if not acknowledge:
-            return address
-        return address + ("&" if "?" in address else "?") + "ack=1"
+        asked = {"ack": acknowledge, "simulated": simulated}
+        query = "&".join(f"{name}=1" for name, wanted in asked.items() if wanted)
+        return address + ("&" if "?" in address else "?") + query if query else address
 
 
 def parse(url: str) -> Address:

@@ -84,5 +84,5 @@ class Fleet:
 
     def _robot(self, number: int, habits: RobotBehaviour) -> Robot:
         robot_id = f"robot_{number + 1:03d}"
-        url = self._address.of(robot_id, acknowledge=habits.acknowledge)
+        url = self._address.of(robot_id, acknowledge=habits.acknowledge, simulated=habits.simulated)
         return Robot(robot_id, url, habits, self.tally, self._credentials, tls=self._tls)

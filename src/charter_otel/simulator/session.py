@@ -38,6 +38,8 @@ class RobotBehaviour:
     """Seconds between two attempts to connect at most."""
     leaves_after: float | None = None
     """Seconds after which it disconnects on purpose, and comes back."""
+    simulated: bool = True
+    """Whether it says that it is not a real robot, so that no alert is about it."""
     sends_bad_frame: bool = False
     """Whether its first connection begins with a bad frame."""
 

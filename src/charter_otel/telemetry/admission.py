@@ -25,7 +25,8 @@ _LABEL_PARAMETER = "label."
 _PARAMETERS = 100
 _TRUE = frozenset({"1", "true", "yes", "on"})
 _FALSE = frozenset({"", "0", "false", "no", "off"})
-_ACK = "ack={}: ask for acknowledgements with 1, true, yes or on; leave it out otherwise."
+_QUERY = "{}={}: ask for it with 1, true, yes or on; leave it out otherwise."
+_SWITCHES = ("ack", "simulated")
 
 
 class Request(NamedTuple):
@@ -83,6 +84,8 @@ class Admitted(NamedTuple):
     """Whether the robot asks for acknowledgements."""
     labels: Labels = NO_LABELS
     """The robot's labels, of those that the service takes."""
+    simulated: bool = False
+    """Whether it says that it is not a real robot: no page is about it."""
 
 
 class Refusal(NamedTuple):
@@ -117,12 +120,13 @@ def admit(gateway: Gateway, request: Request) -> Admitted | Refusal:
     refusal = _check_capacity(gateway, request.robot_id)
     if refusal is not None:
         return refusal
-    acknowledge = request.query.get("ack", "").lower() in _TRUE
+    acknowledge, simulated = (request.query.get(name, "").lower() in _TRUE for name in _SWITCHES)
     return Admitted(
         token and token.expires_at,
         _chosen(request.subprotocols),
         acknowledge,
         gateway.labels.choose(token.labels if token else _labels(request)),
+        simulated,
     )
 
 
@@ -163,8 +167,9 @@ def _check_request(gateway: Gateway, request: Request) -> Refusal | None:
         return Refusal("forbidden", 403, "Forbidden", REBOUND)
     if is_foreign(request.headers, gateway.allowed_origins):
         return Refusal("forbidden", 403, "Forbidden", "Pages of another origin may not connect.")
-    if (ack := request.query.get("ack", "").lower()) not in _TRUE | _FALSE:
-        return Refusal("invalid_query", 400, "Bad Request", _ACK.format(ack[:20]))
+    for name in _SWITCHES:
+        if (value := request.query.get(name, "").lower()) not in _TRUE | _FALSE:
+            return Refusal("invalid_query", 400, "Bad Request", _QUERY.format(name, value[:20]))
     return None
 
 

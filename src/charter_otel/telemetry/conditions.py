@@ -82,9 +82,11 @@ class Conditions:
 
 
 def _sorted(robots: list[tuple[float, Robot]]) -> dict[str, Robot]:
+    """Return the robots in order, without those that are simulated: no page is about them."""
+    robots = [item for item in robots if not item[1].simulated]
     robots.sort(key=lambda item: (item[0], item[1].robot_id))
     return {robot.robot_id: robot for _, robot in robots}
 
 
 def _is_lost(robot: Robot) -> bool:
-    return robot.last_reason not in EXPECTED_CLOSE_REASONS
+    return robot.last_reason not in EXPECTED_CLOSE_REASONS and not robot.simulated

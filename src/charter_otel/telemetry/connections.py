@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
-from charter_otel.charter import CloseReason
+from charter_otel.charter import SIMULATED, CloseReason
 from charter_otel.telemetry.labels import NO_LABELS
 
 
@@ -21,6 +21,7 @@ class Connection:
         handshake: Span context of the handshake, whose trace the connection belongs to.
         expires_at: Unix seconds at which the robot's token expires, if it has one.
         labels: The robot's labels, by the names of their attributes.
+        simulated: Whether the robot says that it is not a real one.
     """
 
     __slots__ = (
@@ -47,13 +48,16 @@ class Connection:
         handshake: SpanContext = INVALID_SPAN_CONTEXT,
         expires_at: float | None = None,
         labels: Mapping[str, str] = NO_LABELS,
+        *,
+        simulated: bool = False,
     ) -> None:
         self.opened_ns = time.time_ns()
         self.connected_at = self.opened_ns // 1_000 / 1e6
         """Unix seconds."""
         self.opened = self.last_seen = self.checkpoint_at = time.monotonic()
         self.robot_id = robot_id
-        self.id = f"ws_{robot_id}_{int(self.connected_at)}_{secrets.token_hex(4)}"
+        mark = SIMULATED if simulated else ""
+        self.id = f"ws_{robot_id}_{int(self.connected_at)}_{mark}{secrets.token_hex(4)}"
         self.handshake = handshake
         self.labels = labels
         self.expires = math.inf

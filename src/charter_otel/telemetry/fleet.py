@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from charter_otel.charter import CloseReason
+from charter_otel.charter import CloseReason, is_simulated
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.frames import Frame
 from charter_otel.telemetry.labels import NO_LABELS, Labels, short
@@ -82,6 +82,11 @@ class Robot:
     def online(self) -> bool:
         """Whether the robot holds a connection."""
         return self.connection is not None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether its newest connection is a simulated robot's."""
+        return self.connection_id is not None and is_simulated(self.connection_id)
 
     def talked_on(self, connection: Connection) -> bool:
         """Return whether the newest reading came over the connection."""

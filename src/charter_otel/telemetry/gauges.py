@@ -129,5 +129,6 @@ def _condition(name: str) -> dict[str, str]:
     return {semconv.CHARTER_ROBOT_CONDITION: name}
 
 
-def _id(robot: Robot) -> dict[str, str]:
-    return {semconv.CHARTER_ROBOT_ID: robot.robot_id}
+def _id(robot: Robot) -> dict[str, str | bool]:
+    simulated = {semconv.CHARTER_ROBOT_SIMULATED: True} if robot.simulated else {}
+    return {semconv.CHARTER_ROBOT_ID: robot.robot_id, **simulated}

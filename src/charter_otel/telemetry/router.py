@@ -170,7 +170,11 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
             await socket.accept(verdict.subprotocol)
             outcome = "accepted"
             connection = Connection(
-                robot_id, span.get_span_context(), verdict.expires_at, verdict.labels
+                robot_id,
+                span.get_span_context(),
+                verdict.expires_at,
+                verdict.labels,
+                simulated=verdict.simulated,
             )
             robot = await _established(gateway, connection, span)
             return Session(socket, connection, robot, gateway, acknowledge=verdict.acknowledge)

@@ -6,7 +6,13 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from charter_otel.charter import EXPECTED_CLOSE_REASONS, CloseReason, Event, EventType
+from charter_otel.charter import (
+    EXPECTED_CLOSE_REASONS,
+    CloseReason,
+    Event,
+    EventType,
+    is_simulated,
+)
 from charter_otel.consumers.alerts.losses import Losses
 from charter_otel.consumers.alerts.page import Page, Severity, key_of, resolve
 from charter_otel.thresholds import Thresholds
@@ -38,6 +44,8 @@ class Incidents:
         self._held: dict[str, tuple[float, Page]] = {}
         self._paged: dict[str, float] = {}
         """When each of the robots was paged for that were so within the window."""
+        self._simulated: set[str] = set()
+        """Robots whose newest connection is a simulated one's."""
         self._decide: dict[str, Callable[[Event, float], list[Page]]] = {
             EventType.METRICS_AGGREGATION_FAILED: self.handle_job_failure,
             EventType.METRICS_AGGREGATION_COMPLETED: self.handle_job_completion,
@@ -64,7 +72,7 @@ class Incidents:
     def handle(self, event: Event, now: float) -> list[Page]:
         """Return the pages that an event leads to; ``now`` is in seconds of a monotonic clock."""
         decide = self._decide.get(event.type)
-        return decide(event, now) if decide else []
+        return decide(event, now) if decide and not self._is_simulated(event) else []
 
     def due(self, now: float) -> list[Page]:
         """Return the pages of robots that waited long enough, and what time alone resolves."""
@@ -140,6 +148,18 @@ class Incidents:
             *self._condition(battery_page, bad=battery < empty),
             *self._condition(cpu_page, bad=cpu > busy),
         ]
+
+    def _is_simulated(self, event: Event) -> bool:
+        """Return whether the event is about a simulated robot; its readings do not say so."""
+        robot_id = event.payload.get("robot_id", "")
+        connection_id = event.payload.get("connection_id")
+        if connection_id is None:
+            return robot_id in self._simulated
+        if not is_simulated(connection_id):
+            self._simulated.discard(robot_id)
+        elif len(self._simulated) < MAX_KEYS:
+            self._simulated.add(robot_id)
+        return is_simulated(connection_id)
 
     def _condition(self, page: Page, *, bad: bool) -> list[Page]:
         if not bad:
