@@ -50,6 +50,7 @@ async def test_one_instance_writes_the_audit_log_and_the_next_names_its_head(
     await eventually(lambda: any(audit.holds and audit.log.is_open for audit in audits), "a writer")
     first = next(number for number, audit in enumerate(audits) if audit.holds and audit.log.is_open)
     other = 1 - first
+    assert not audits[other].holds, "it waits, and says so"
     events = [established(number=number) for number in range(20)]
     for number, event in enumerate(events[:10]):
         streams[number % 2].publish_nowait(event)

@@ -60,6 +60,8 @@ class Alerts(Consumer):
         self._path = state
         self._incidents = Incidents(thresholds)
         self._clock = clock
+        self._holds = True
+        """The same before the first lease: a stream that has none gives its events at once."""
         self._lease: Lease | None = None
         """Of the group, once this process has held it; without a stream it needs none."""
         self._epoch = 0
@@ -82,11 +84,12 @@ class Alerts(Consumer):
     @property
     def holds(self) -> bool:
         """Whether this instance holds the group; another one may."""
-        return self._lease is None or self._lease.held
+        return self._holds if self._lease is None else self._lease.held
 
     def attach(self, stream: EventStream) -> None:
         """Subscribe to all but the starts of jobs."""
         wanted = [str(t) for t in EventType if t != EventType.METRICS_AGGREGATION_STARTED]
+        self._holds = False
         stream.subscribe(*wanted, group=GROUP, take_over=self._take_over)(self.handle)
 
     async def start(self) -> None:
@@ -105,6 +108,7 @@ class Alerts(Consumer):
 
     async def handle(self, event: Event) -> None:
         """Write down the pages that an event leads to, and have them sent."""
+        self._holds = True
         before = self._incidents.changes
         self._page(self._incidents.handle(event, self._clock()))
         if self._incidents.changes != before:

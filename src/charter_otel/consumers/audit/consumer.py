@@ -62,6 +62,8 @@ class Audit(Consumer):
         self._types = types
         self._writing = asyncio.Lock()
         """Held around each call of the log, whose methods block and are not for two threads."""
+        self._holds = True
+        """The same before the first lease: a stream that has none gives its events at once."""
         self._lease: Lease | None = None
         """Of the group, once this process has held it."""
         self._task: asyncio.Task[None] | None = None
@@ -69,10 +71,11 @@ class Audit(Consumer):
     @property
     def holds(self) -> bool:
         """Whether this instance holds the group; another one may."""
-        return self._lease is None or self._lease.held
+        return self._holds if self._lease is None else self._lease.held
 
     def attach(self, stream: EventStream) -> None:
         """Subscribe, from the earliest event that the stream holds."""
+        self._holds = False
         stream.subscribe_batch(
             *self._types, group=GROUP, start="earliest", take_over=self._take_over
         )(self.record)
@@ -94,6 +97,7 @@ class Audit(Consumer):
         Raises:
             NotNow: The log cannot be written.
         """
+        self._holds = True
         given = [(event.id, encode(event)) for event in events]
         async with self._writing:
             try:
