@@ -1,5 +1,6 @@
 """The alert rules: what is committed, what Prometheus makes of it, what every alert carries."""
 
+import json
 import os
 import re
 import subprocess
@@ -61,9 +62,24 @@ def test_prometheus_accepts_the_rules() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name.partition(".")[0])
-def test_alerts_fire_stay_silent_and_resolve(case: Path) -> None:
-    """The cases of `promtool test rules` hold."""
-    done = _promtool("test", "rules", str(case))
+def test_alerts_fire_stay_silent_and_resolve(case: Path, tmp_path: Path) -> None:
+    """The cases of `promtool test rules` hold; each runs with the groups that it asks about.
+
+    With all groups, hours of samples take minutes.
+    """
+    text = case.read_text()
+    asked = set(re.findall(r'alertname="(\w+)"', text))
+    groups = [
+        group
+        for group in RULES["charter.rules.yaml"]["groups"]
+        if group["name"] == "charter.service" or asked & {r.get("alert") for r in group["rules"]}
+    ]
+    if any(group["name"] == "charter.objectives" for group in groups):
+        groups += [g for g in RULES["charter.rules.yaml"]["groups"] if "recorded" in g["name"]]
+    (tmp_path / "charter.rules.yaml").write_text(json.dumps({"groups": groups}))
+    copy = tmp_path / case.name
+    copy.write_text(text.replace("../charter.rules.yaml", "charter.rules.yaml"))
+    done = _promtool("test", "rules", str(copy))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -74,7 +74,7 @@ class Installation:
 
     def connect(self, robot: str, at: int = 0) -> AbstractContextManager[ClientConnection]:
         """Connect a robot; it disconnects on the way out."""
-        return connect(f"{self.services[at].websocket}/api/telemetry/ws/{robot}")
+        return connect(f"{self.services[at].websocket}/api/telemetry/ws/{robot}?label.site=here")
 
 
 @contextlib.contextmanager
