@@ -61,7 +61,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes that a robot's frame has at most."""
     max_frames_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
     """Frames that a robot sends in a second at most."""
-    max_readings_per_second: Annotated[int, Meta(ge=1_000, le=1_000_000)] = 10_000
+    max_readings_per_second: Annotated[int, Meta(ge=1_000, le=1_000_000)] = 30_000
     """Readings that a robot sends in lists in a second at most."""
     max_connections: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
     """Connections that the instance holds at most."""

@@ -20,7 +20,7 @@ class Limits:
     max_frame_bytes: int = 65_536
     max_frames_per_second: int = 50
     """Also the burst that an idle robot may send at once."""
-    max_readings_per_second: int = 10_000
+    max_readings_per_second: int = 30_000
     """Likewise for the readings of lists, of which each is one frame."""
     max_connections: int = 20_000
     heartbeat_timeout: float = 60.0
