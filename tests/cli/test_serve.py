@@ -153,7 +153,7 @@ def test_spans_on_the_console_leave_stdout_to_the_log() -> None:
 def test_a_reader_of_the_event_stream_does_not_hold_up_the_end() -> None:
     """A connection that never ends by itself is ended."""
     with serving() as service, socket.create_connection(("127.0.0.1", service.port)) as reader:
-        reader.sendall(b"GET /api/events/stream HTTP/1.1\r\nHost: service\r\n\r\n")
+        reader.sendall(b"GET /api/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         reader.settimeout(5)
         assert reader.recv(100).startswith(b"HTTP/1.1 200")
         code, _, _ = service.command.ends(signal.SIGTERM, within=5)
