@@ -9,6 +9,7 @@ from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
 from chaos.instances import instances_at_random, instances_in_parts
+from chaos.moved import address_changes
 from chaos.paging import pager_away
 
 EVERY: tuple[Fault, ...] = (
@@ -17,6 +18,7 @@ EVERY: tuple[Fault, ...] = (
     cluster_fails_over,
     restarted_in_an_outage,
     redis_anew,
+    address_changes,
     pager_away,
     instances_at_random,
     instances_in_parts,

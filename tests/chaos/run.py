@@ -138,7 +138,7 @@ class Run:
             *(sys.executable, "-m", "chaos.clock", "chaos.emitting"),
             *(str(self._port), str(rate), *self._capacity),
             stdout=asyncio.subprocess.PIPE,
-            env=self._variables(quiet=not rate),
+            env=self.variables(quiet=not rate),
         )
         self.lives.append(Life(process, quiet=not rate))
         await eventually(lambda: self.life.state, "the service runs", 20)
@@ -148,7 +148,8 @@ class Run:
             lambda: self.life.state["robots"] == robots.count(), "all robots are connected", 60
         )
 
-    def _variables(self, *, quiet: bool) -> dict[str, str]:
+    def variables(self, *, quiet: bool) -> dict[str, str]:
+        """Return the service's environment; a quiet one has its job run once a day."""
         ours = ("CHARTER_", "OTEL_")
         kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
         paths = {

@@ -8,6 +8,7 @@ from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
 from chaos.instances import instances_at_random, instances_in_parts
+from chaos.moved import address_changes
 from chaos.paging import pager_away
 from chaos.promises import EVERY, promised
 
@@ -31,7 +32,7 @@ def test_the_readme_has_every_fault() -> None:
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize(
-    "fault", [*FAULTS, *FAILOVERS, redis_anew], ids=lambda fault: fault.__name__
+    "fault", [*FAULTS, *FAILOVERS, redis_anew, address_changes], ids=lambda fault: fault.__name__
 )
 async def test_a_fault_keeps_its_class(fault: Fault) -> None:
     """No event is lost uncounted, none comes twice, and the order stays, whatever fails."""

@@ -72,7 +72,7 @@ class RedisServer:
     ) -> None:
         self.port = 0 if unix else free_port()
         self.password = password
-        self._directory = directory
+        self.directory = directory
         self._socket = directory / "r.sock" if unix else None
         self._options = options
         self._configuration = configuration
@@ -98,7 +98,7 @@ class RedisServer:
     def start(self) -> None:
         """Start the server and wait until it answers; with the data it had, if any."""
         if self._process is None:
-            log = (self._directory / "redis.log").open("ab")
+            log = (self.directory / "redis.log").open("ab")
             with log:
                 self._process = subprocess.Popen(self._command(), stdout=log, stderr=log)
             try:
@@ -123,9 +123,9 @@ class RedisServer:
 
     def lose_data(self) -> None:
         """Remove what a killed server has written; `start` brings it back empty."""
-        shutil.rmtree(self._directory / "appendonlydir", ignore_errors=True)
+        shutil.rmtree(self.directory / "appendonlydir", ignore_errors=True)
         for name in ("appendonly.aof", "dump.rdb"):
-            (self._directory / name).unlink(missing_ok=True)
+            (self.directory / name).unlink(missing_ok=True)
 
     def pause(self) -> None:
         """Stop the server from answering, with its connections left open."""
@@ -147,7 +147,7 @@ class RedisServer:
 
     def _command(self) -> list[str]:
         role = [str(self._configuration), "--sentinel"] if self._configuration else []
-        command = [redis_binary(), *role, "--dir", str(self._directory), *self._listening()]
+        command = [redis_binary(), *role, "--dir", str(self.directory), *self._listening()]
         command += ["--bind", "127.0.0.1"]
         if not role:
             # With everysec a server on a busy disk answers before it has written anything.
@@ -179,7 +179,7 @@ class RedisServer:
     def _require_start(self) -> None:
         if not self._ended():
             return
-        log = (self._directory / "redis.log").read_text(errors="replace")
+        log = (self.directory / "redis.log").read_text(errors="replace")
         reason = f"{redis_binary()} was built without TLS"
         require("redis", available=not (self._tls and _NO_TLS.search(log)), reason=reason)
         pytest.fail(f"the Redis server ended at its start: {log[-500:]}")
