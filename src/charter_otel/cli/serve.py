@@ -20,6 +20,13 @@ _PEM = click.Path(exists=True, dir_okay=False)
     help="Port to listen on; 0 takes a free one.",
 )
 @click.option(
+    "--workers",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1, 256),
+    help="Processes on the port; more than one need redis://.",
+)
+@click.option(
     "--keep-alive",
     default=75,
     show_default=True,
@@ -33,6 +40,7 @@ def serve(
     *,
     host: str,
     port: int,
+    workers: int,
     keep_alive: int,
     insecure: bool,
     ssl_certfile: str | None,
@@ -50,8 +58,13 @@ def serve(
     if ssl_keyfile and not ssl_certfile:
         raise Refusal("--ssl-keyfile is of no use without --ssl-certfile; give both")
     from charter_otel.server.server import Options, run
+    from charter_otel.server.serving import run_workers
 
-    run(checked, Options(host, port, keep_alive, ssl_certfile, ssl_keyfile))
+    options = Options(host, port, keep_alive, ssl_certfile, ssl_keyfile)
+    if workers > 1:
+        run_workers(checked, options, workers)
+    else:
+        run(checked, options)
 
 
 def _check_address(host: str, *, secret: str | None, insecure: bool) -> None:

@@ -98,12 +98,17 @@ def run(settings: Settings, options: Options) -> None:
     """
     raise_open_file_limit()
     config = configure(build_app(settings), settings, options)
-    _check_tls(config)
+    check_tls(config)
     with listen(options.host, options.port) as listening:
-        scheme = "https" if config.is_ssl else "http"
-        board = f"{scheme}://{_address(listening)}/"
-        click.echo(f"charter-otel: the board is at {board}, Ctrl-C ends the service", err=True)
+        show_address(listening, config)
         Server(config).run(sockets=[listening])
+
+
+def show_address(listening: socket.socket, config: uvicorn.Config, *more: str) -> None:
+    """Say where the service is, and how to end it."""
+    scheme = "https" if config.is_ssl else "http"
+    told = [f"the board is at {scheme}://{_address(listening)}/", *more, "Ctrl-C ends the service"]
+    click.echo(f"charter-otel: {', '.join(told)}", err=True)
 
 
 @asynccontextmanager
@@ -170,7 +175,7 @@ def configure(app: Any, settings: Settings, options: Options | None = None) -> u
     )
 
 
-def _check_tls(config: uvicorn.Config) -> None:
+def check_tls(config: uvicorn.Config) -> None:
     """Read the certificate and its key now, before anybody is told that the service is there."""
     try:
         config.load()
@@ -181,15 +186,23 @@ def _check_tls(config: uvicorn.Config) -> None:
         ) from error
 
 
-def listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     """Open the listening socket.
+
+    Args:
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        shared: Whether other sockets may listen there, too, which the kernel spreads
+            connections among.
 
     Raises:
         Failure: The address is taken, or is none of this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        return socket.create_server(
+            (host, port), family=family, backlog=_BACKLOG, reuse_port=shared
+        )
     except OSError as error:
         raise Failure(
             f"cannot listen on {host}:{port}: {_reason(error)}; "
