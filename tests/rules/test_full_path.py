@@ -25,12 +25,13 @@ QUICK = Thresholds(
     interval="1s",
     job_failed_window="6s",
     job_repeated_window="10s",
-    # A run that waits for a Redis that is away is late, which is not what is asked here.
+    # What is asked here are runs that fail, not those that are missing.
     job_missing_after_s=3600,
     battery_for="1s",
     reading_keep="1s",
     disconnects_window="8s",
 )
+MISSIONS = "{charter}:missions"
 JOB = "job aggregate_mission_metrics"
 
 
@@ -65,7 +66,7 @@ async def service(port: int, environment: dict[str, str], log: Path) -> AsyncIte
 
 @pytest.mark.timeout(240)
 async def test_from_a_failing_job_and_a_robot_to_pagerduty(tmp_path: Path) -> None:
-    """Redis goes: the job's incident opens, escalates, and resolves when Redis is back.
+    """The job fails: its incident opens, escalates, and resolves when runs complete again.
 
     A robot with a low battery has an incident of its own meanwhile.
     """
@@ -105,7 +106,9 @@ async def test_from_a_failing_job_and_a_robot_to_pagerduty(tmp_path: Path) -> No
 
 
 async def _failing_job(redis: RedisServer, pagerduty: PagerDuty) -> None:
-    redis.kill()
+    # Not Redis itself: a stream that is away explains the runs that fail for it.
+    redis.command("DEL", MISSIONS)
+    redis.command("SET", MISSIONS, "not a stream")
     await eventually(lambda: pagerduty.of("trigger", component=JOB), "the page", within=60)
     first = pagerduty.of("trigger", component=JOB)[0]
 
@@ -113,7 +116,7 @@ async def _failing_job(redis: RedisServer, pagerduty: PagerDuty) -> None:
         return pagerduty.of("trigger", component=JOB, severity="critical")
 
     await eventually(escalated, "the escalation", within=60)
-    redis.start()
+    redis.command("DEL", MISSIONS)
 
     def resolved() -> bool:
         return first["dedup_key"] in {event["dedup_key"] for event in pagerduty.of("resolve")}
