@@ -10,7 +10,6 @@ from opentelemetry.sdk._logs.export import LogRecordExporter
 from opentelemetry.sdk.metrics.export import MetricExporter
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from charter_otel.otel.sdk.bounded_session import BoundedSession
 from charter_otel.otel.sdk.collector_link import LINK
 
 Signal = Literal["traces", "metrics", "logs"]
@@ -96,7 +95,9 @@ def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> An
     )
     options: dict[str, Any] = {"meter_provider": meter_provider} if meter_provider else {}
     if transport == "http":
-        options["session"] = BoundedSession()
+        # Here, because it imports requests, which `import charter_otel` must not.
+        session = import_module("charter_otel.otel.sdk.bounded_session")
+        options["session"] = session.BoundedSession()
     made = exporter(timeout=_timeout(signal), **options)
     made.export = LINK.watch(signal, made.export)
     return made
