@@ -257,10 +257,9 @@ def _kind(kind: msgspec.inspect.Type) -> str:
             return " or ".join(str(value) for value in values)
         case msgspec.inspect.IntType(ge=low, le=high):
             return f"a whole number from {low} to {high}"
-        case msgspec.inspect.FloatType(gt=None, ge=low, le=high):
-            return f"a number from {low:g} to {high:g}"
-        case msgspec.inspect.FloatType(gt=low, le=high):
-            return f"a number above {low:g} and up to {high:g}"
+        case msgspec.inspect.FloatType(gt=above, ge=low, le=high):
+            start = f"from {low:g} to" if above is None else f"above {above:g} and up to"
+            return f"a number {start} {high:g}"
         case msgspec.inspect.NoneType():
             return ""
         case _:
