@@ -144,7 +144,8 @@ class FrameProtocol(LastWord):
         super().connection_lost(exc)
         self._tell({"code": 1006})
         self._state = State.CLOSED
-        self._reader.stopped = True
+        # It calls back: with it, only the garbage collector could free the connection.
+        del self._reader
         self._server.connections.discard(self)
         self._let_write()
 

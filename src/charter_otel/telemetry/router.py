@@ -90,6 +90,7 @@ async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
             # The close is emitted before anything that waits; then comes the close frame.
             await _closed(gateway, session.connection, reason)
             await session.close(reason)
+            session.release()
 
 
 async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
