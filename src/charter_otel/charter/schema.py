@@ -9,6 +9,7 @@ from charter_otel.charter.catalog import SIX
 from charter_otel.charter.entry import Entry
 from charter_otel.charter.envelope import VERSION
 from charter_otel.charter.event_types import CATALOG
+from charter_otel.charter.payloads import CloseReason
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The JSON Schema dialect of the documents."""
@@ -36,6 +37,7 @@ def definitions(reference: str) -> _Schemas:
         reference: Where the definitions stand in the document, with ``{name}`` in it.
     """
     events, payloads = _module(SIX, reference, "{name}")
+    _name_reasons(payloads)
     for module, entries in _own_modules().items():
         more_events, more_payloads = _module(entries, reference, f"{module}.payloads.{{name}}")
         events |= more_events
@@ -53,6 +55,13 @@ def portable(schema: Any) -> Any:
             for key, value in schema.items()
         }
     return schema
+
+
+def _name_reasons(payloads: _Schemas) -> None:
+    """Name the close reasons that there are; those of a newer version are texts, too."""
+    reason = payloads["ConnectionClosed"]["properties"]["reason"]
+    known = {"enum": [each.value for each in CloseReason]}
+    reason["anyOf"] = [known, {"type": reason.pop("type")}]
 
 
 def _own_modules() -> dict[str, list[Entry]]:

@@ -90,12 +90,21 @@ def metrics_router() -> Router:
     )
 
 
+def entry_schema() -> dict[str, Any]:
+    """Return the schema of a mission entry, for the components of a document."""
+    _, components = msgspec.json.schema_components([MissionEntry])
+    schema: dict[str, Any] = portable(components["MissionEntry"])
+    for optional in schema["properties"].values():
+        # A field with a default is one that a generated client takes for granted.
+        optional.pop("default", None)
+    return schema
+
+
 class _BodySchema(Schema):
     """What the body looks like; Litestar sees bytes only."""
 
     def to_schema(self) -> dict[str, Any]:
-        _, components = msgspec.json.schema_components([MissionEntry])
-        one = portable(components["MissionEntry"])
+        one = {"$ref": "#/components/schemas/MissionEntry"}
         return {"oneOf": [one, {"type": "array", "items": one, "maxItems": MAX_ENTRIES}]}
 
 

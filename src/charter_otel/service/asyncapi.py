@@ -69,6 +69,7 @@ def asyncapi() -> Document:
         "components": {
             "messages": {**_event_messages(), **_frame_messages()},
             "schemas": {**definitions(_SCHEMAS), **_frame_schemas()},
+            "securitySchemes": _security_schemes(),
         },
     }
 
@@ -79,16 +80,41 @@ def _servers() -> Document:
             "host": "localhost:8000",
             "protocol": "ws",
             "description": "The service, for robots.",
+            "security": [_scheme("token"), _scheme("subprotocol")],
         },
         "api": {
             "host": "localhost:8000",
             "protocol": "http",
             "description": "The service, for readers of events.",
+            "security": [_scheme("token")],
         },
         "redis": {
             "host": "localhost:6379",
             "protocol": "redis",
             "description": "The event stream where CHARTER_EVENT_STREAM is redis://.",
+        },
+    }
+
+
+def _scheme(name: str) -> Document:
+    return {"$ref": f"#/components/securitySchemes/{name}"}
+
+
+def _security_schemes() -> Document:
+    return {
+        "token": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "`charter-otel token ROBOT_ID` signs a robot's, and with `--scope read` "
+            "that of a reader. Without CHARTER_AUTH_SECRET none is asked for. A browser's "
+            "EventSource sends no header: read the response of `fetch` instead.",
+        },
+        "subprotocol": {
+            "type": "httpApiKey",
+            "in": "header",
+            "name": "Sec-WebSocket-Protocol",
+            "description": "For browsers: the subprotocol `bearer.<token>`.",
         },
     }
 
@@ -121,7 +147,6 @@ def _event_source() -> Document:
         "address": "/api/events/stream",
         "servers": [{"$ref": "#/servers/api"}],
         "messages": _references(CATALOG),
-        "bindings": {"http": {"bindingVersion": "0.3.0"}},
     }
 
 
@@ -176,7 +201,10 @@ def _close_reasons() -> list[Document]:
 def _operations() -> Document:
     return {
         "publishEvents": _operation("send", "eventStream", "Publish each event.", CATALOG),
-        "sendEvents": _operation("send", "eventSource", "Send each event to readers.", CATALOG),
+        "sendEvents": {
+            **_operation("send", "eventSource", "Send each event to readers.", CATALOG),
+            "bindings": {"http": {"method": "GET", "bindingVersion": "0.3.0"}},
+        },
         "receiveReading": {
             **_operation("receive", "robot", "Take readings.", ["reading", "batch"]),
             "reply": _reply("ack", "error"),

@@ -115,9 +115,10 @@ def events_router(
         """Return events as Server-Sent Events, from now on or from the one after an event on.
 
         Each has the event's id as `id`, its type as `event` and the envelope as `data`. The
-        response ends when the token expires.
+        response ends when the token expires. A browser's EventSource sends no token: read the
+        response of `fetch` with an Authorization header instead.
         """
-        begin = _event_id("Last-Event-ID", last_event_id) or _event_id("after", after)
+        begin = _event_id("Last-Event-ID", last_event_id or None) or _event_id("after", after)
         wanted = _types(types)
         stream = stream_or_problem()
         # An unreachable stream is a plain 503 only as long as nothing has been answered.
@@ -180,7 +181,7 @@ def _types(patterns: list[str] | None) -> EventTypes:
 
 
 def _event_id(field: str, text: str | None) -> str | None:
-    if not text:
+    if text is None:
         return None
     try:
         milliseconds(text)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict, cast
 
 import structlog
 from litestar import HttpMethod, Request, Response, Router, route
@@ -38,6 +38,25 @@ class Dependency(NamedTuple):
     """What else is known; no secrets."""
 
 
+class Health(TypedDict):
+    """That the process is alive."""
+
+    status: Literal["ok"]
+
+
+class DependencyState(TypedDict):
+    """The state of a dependency, and what else is known of it."""
+
+    status: Status
+
+
+class Readiness(TypedDict):
+    """The state of the service: that of its worst dependency."""
+
+    status: Status
+    dependencies: dict[str, DependencyState]
+
+
 Check = Callable[[], Dependency]
 """Tells the state of a dependency from what is known, without I/O."""
 
@@ -64,11 +83,11 @@ def health_router(
         summary="Whether the process is alive",
         sync_to_thread=False,
     )
-    def get_health() -> dict[str, str]:
+    def get_health() -> Health:
         """Answer, which is all that a liveness probe wants."""
         return {"status": "ok"}
 
-    unready = ResponseSpec(dict[str, Any], description="Not started yet, or about to stop.")
+    unready = ResponseSpec(Readiness, description="Not started yet, or about to stop.")
 
     @route(
         "/readyz",
@@ -77,21 +96,22 @@ def health_router(
         responses={HTTP_503_SERVICE_UNAVAILABLE: unready},
         sync_to_thread=False,
     )
-    def get_readiness(request: AnyRequest) -> Response[dict[str, Any]]:
+    def get_readiness(request: AnyRequest) -> Response[Readiness]:
         """Return the state of each dependency, and of the service: that of the worst of them."""
         details = may_read(request)
         states = {name: _state(name, check) for name, check in dependencies.items()}
         status = max((s.status for s in states.values()), key=_ORDER.index, default=_ORDER[0])
         if not running():
             status = "unready"
-        return Response(
-            {
-                "status": status,
-                "dependencies": {
-                    name: {**(state.details if details else {}), "status": state.status}
-                    for name, state in states.items()
-                },
+        answer = {
+            "status": status,
+            "dependencies": {
+                name: {**(state.details if details else {}), "status": state.status}
+                for name, state in states.items()
             },
+        }
+        return Response(
+            cast("Readiness", answer),
             status_code=HTTP_503_SERVICE_UNAVAILABLE if status == "unready" else HTTP_200_OK,
         )
 

@@ -1,6 +1,8 @@
 """The REST API as an OpenAPI document; Litestar makes it from the routes."""
 
 from collections.abc import Sequence
+from copy import copy
+from dataclasses import fields
 from importlib.metadata import version
 from inspect import getdoc
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 from litestar import Litestar, Router
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
-from litestar.openapi.spec import License, Tag
+from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.status_codes import (
     HTTP_400_BAD_REQUEST,
     HTTP_401_UNAUTHORIZED,
@@ -18,6 +20,7 @@ from litestar.status_codes import (
 )
 from litestar.types import Guard
 
+from charter_otel.metrics.router import entry_schema
 from charter_otel.service.problems import problem_responses
 
 _PROBLEMS = (
@@ -26,6 +29,9 @@ _PROBLEMS = (
     HTTP_403_FORBIDDEN,
     HTTP_503_SERVICE_UNAVAILABLE,
 )
+
+TOKEN = "token"  # noqa: S105 - the name of a scheme
+"""Name of the security scheme in the documents."""
 
 PATH = "/schema"
 """Where the service serves the document."""
@@ -70,13 +76,50 @@ def openapi_config(guards: Sequence[Guard] = ()) -> OpenAPIConfig:
     )
 
 
-def document(router: Router) -> Router:
-    """Say of each route what it does and which problems it may answer with; give the router."""
+def with_components(config: OpenAPIConfig) -> OpenAPIConfig:
+    """Return a program's configuration with what our routes refer to beside its own."""
+    token = SecurityScheme(
+        type="http",
+        scheme="bearer",
+        bearer_format="JWT",
+        description="A token with the scope that the route names; `charter-otel token` signs one. "
+        "Without CHARTER_AUTH_SECRET the service asks for none.",
+    )
+    given = config.components if isinstance(config.components, list) else [config.components]
+    merged = _Components(security_schemes={TOKEN: token})
+    for components in given:
+        for field in fields(components):
+            if value := getattr(components, field.name):
+                setattr(merged, field.name, {**(getattr(merged, field.name) or {}), **value})
+    # Not `dataclasses.replace`, which reads deprecated fields.
+    changed = copy(config)
+    changed.components = merged
+    return changed
+
+
+class _Components(Components):
+    """Adds the schema of a mission entry at the end: Litestar writes over those it is given."""
+
+    def to_schema(self) -> dict[str, Any]:
+        document = super().to_schema()
+        document.setdefault("schemas", {})["MissionEntry"] = entry_schema()
+        return document
+
+
+def document(router: Router, *, is_open: bool = False) -> Router:
+    """Describe what each route does, asks for and may answer; return the router.
+
+    Args:
+        router: The routes.
+        is_open: Whether no token is asked for.
+    """
     for route in router.routes:
         for handler in getattr(route, "route_handlers", ()):
             # Exceptions are a matter of Python; a client sees them as the problems below.
             handler.description = (getdoc(handler.fn) or "").partition("\n\nRaises:")[0]
             statuses = _PROBLEMS if "{" not in route.path else (*_PROBLEMS, HTTP_404_NOT_FOUND)
+            scope = "read" if handler.http_methods <= {"GET", "HEAD"} else "write"
+            handler.security = [{TOKEN: [scope]}, *([{}] if is_open else [])]
             handler.responses = {**problem_responses(*statuses), **(handler.responses or {})}
     return router
 

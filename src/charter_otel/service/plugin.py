@@ -40,7 +40,7 @@ from charter_otel.service.health import (
     health_router,
 )
 from charter_otel.service.http import RequestTelemetry
-from charter_otel.service.openapi import document
+from charter_otel.service.openapi import document, with_components
 from charter_otel.service.problems import exception_handlers
 from charter_otel.service.runtime import Runtime
 from charter_otel.service.settings import Settings, load
@@ -135,6 +135,8 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         app_config.lifespan.append(lambda _: runtime.run())
         app_config.dependencies = {**self._dependencies(), **app_config.dependencies}
         app_config.signature_namespace = {**_NAMESPACE, **app_config.signature_namespace}
+        if app_config.openapi_config is not None:
+            app_config.openapi_config = with_components(app_config.openapi_config)
         app_config.route_handlers.append(
             Router(
                 self.path,
@@ -198,7 +200,10 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         own_pages = origin_guard(self.settings.allowed_origins)
         return Router(
             "/",
-            route_handlers=[document(guard_writes(router, own_pages)) for router in chosen],
+            route_handlers=[
+                document(guard_writes(router, own_pages), is_open=not self.settings.secrets)
+                for router in chosen
+            ],
             guards=self.read_guards(),
             request_max_body_size=MAX_BODY_BYTES,
         )

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from importlib.metadata import version
-from typing import Any
+from typing import Any, cast
 
 import structlog
 from litestar import Router, get, websocket
@@ -17,6 +17,7 @@ from charter_otel.otel import semconv
 from charter_otel.seams import Seam
 from charter_otel.telemetry import admission, spans
 from charter_otel.telemetry.admission import Refusal
+from charter_otel.telemetry.answers import Info, RobotId, RobotMetrics, RobotPresence
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import Robot
 from charter_otel.telemetry.gateway import Gateway
@@ -93,7 +94,7 @@ async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
             session.release()
 
 
-async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
+async def get_robot_metrics(robot_id: RobotId) -> RobotMetrics:
     """Return a robot's last readings.
 
     Raises:
@@ -111,15 +112,16 @@ async def get_robot_metrics(robot_id: FromPath[str]) -> dict[str, Any]:
             event_type=EventType.TELEMETRY_METRICS_PUBLISHED,
             payload={"robot_id": robot_id, "metrics": metrics, "published_at": time.time()},
         )
-    return {"robot_id": robot_id, **metrics, "updated_at": reading["updated_at"]}
+    answer = {"robot_id": robot_id, **metrics, "updated_at": reading["updated_at"]}
+    return cast("RobotMetrics", answer)
 
 
-async def get_robots() -> list[dict[str, Any]]:
+async def get_robots() -> list[RobotPresence]:
     """Return the presence of every known robot."""
-    return await _gateway.get().instances.robots()
+    return cast("list[RobotPresence]", await _gateway.get().instances.robots())
 
 
-async def get_info() -> dict[str, Any]:
+async def get_info() -> Info:
     """Return what answers here: name, version, features, active connections."""
     gateway = _gateway.get()
     return {
