@@ -51,6 +51,7 @@ def test_a_python_example_runs(example: Example, monkeypatch: pytest.MonkeyPatch
     """Each block is a program of its own."""
     monkeypatch.setenv("CHARTER_EVENT_STREAM", "memory://")
     example.document.namespace.clear()
+    example.document.namespace["__name__"] = "__main__"
     with declarations_restored():
         example.evaluate()
 

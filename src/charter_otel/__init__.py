@@ -13,22 +13,34 @@ from charter_otel.charter import (
     Event,
     EventType,
     InvalidEvent,
-    create,
     decode,
     encode,
     event_type,
     json_schema,
-    validate,
+)
+from charter_otel.charter import (
+    create as create_event,
+)
+from charter_otel.charter import (
+    validate as validate_event,
 )
 from charter_otel.emit import Emitter, emit, get_emitter, set_emitter
 from charter_otel.otel import (
     EventToSpanEventBridge,
     Instrumentation,
     Providers,
-    build,
     configure_logs,
 )
-from charter_otel.streams import EventStream, MemoryStream, StreamUnavailable, connect
+from charter_otel.otel import (
+    build as build_providers,
+)
+from charter_otel.streams import (
+    EventStream,
+    MemoryStream,
+    StreamUnavailable,
+    connect,
+    register_scheme,
+)
 
 if TYPE_CHECKING:
     from charter_otel.consumers import Consumer
@@ -59,18 +71,19 @@ __all__ = [
     "Settings",
     "StreamUnavailable",
     "__version__",
-    "build",
+    "build_providers",
     "configure_logs",
     "connect",
-    "create",
+    "create_event",
     "decode",
     "emit",
     "encode",
     "event_type",
     "get_emitter",
     "json_schema",
+    "register_scheme",
     "set_emitter",
-    "validate",
+    "validate_event",
 ]
 
 
@@ -85,10 +98,16 @@ _LATER = {
 """Name → module of what pulls in more than emitting needs."""
 
 
+_RENAMED = {"build": "build_providers", "create": "create_event", "validate": "validate_event"}
+"""Earlier name → what it is called now."""
+
+
 def __getattr__(name: str) -> Any:
     """Import what only some programs need, when they ask for it (PEP 562)."""
     if name == "__version__":
         return import_module("importlib.metadata").version("charter-otel")
+    if name in _RENAMED:
+        return globals()[_RENAMED[name]]
     if module := _LATER.get(name):
         return getattr(import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

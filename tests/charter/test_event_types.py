@@ -11,7 +11,9 @@ import pytest
 from jsonschema import Draft202012Validator
 from msgspec import Meta
 
-from charter_otel import CATALOG, Event, InvalidEvent, create, decode, encode, event_type, validate
+from charter_otel import CATALOG, Event, InvalidEvent, decode, encode, event_type
+from charter_otel import create_event as create
+from charter_otel import validate_event as validate
 from charter_otel.charter import json_schema, payloads, type_of
 from charter_otel.charter.event_types import declarations_restored
 from charter_otel.charter.ids import milliseconds

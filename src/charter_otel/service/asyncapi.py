@@ -7,6 +7,7 @@ import msgspec
 
 from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, CloseReason
 from charter_otel.charter.schema import definitions
+from charter_otel.service.asyncapi_security import scheme, security_schemes
 from charter_otel.telemetry.closing import CODES
 from charter_otel.telemetry.frames import MAX_READINGS, BadFrame, Frame, NewToken, Ping
 
@@ -69,7 +70,7 @@ def asyncapi() -> Document:
         "components": {
             "messages": {**_event_messages(), **_frame_messages()},
             "schemas": {**definitions(_SCHEMAS), **_frame_schemas()},
-            "securitySchemes": _security_schemes(),
+            "securitySchemes": security_schemes(),
         },
     }
 
@@ -80,41 +81,18 @@ def _servers() -> Document:
             "host": "localhost:8000",
             "protocol": "ws",
             "description": "The service, for robots.",
-            "security": [_scheme("token"), _scheme("subprotocol")],
+            "security": [scheme("token"), scheme("subprotocol")],
         },
         "api": {
             "host": "localhost:8000",
             "protocol": "http",
             "description": "The service, for readers of events.",
-            "security": [_scheme("token")],
+            "security": [scheme("token")],
         },
         "redis": {
             "host": "localhost:6379",
             "protocol": "redis",
             "description": "The event stream where CHARTER_EVENT_STREAM is redis://.",
-        },
-    }
-
-
-def _scheme(name: str) -> Document:
-    return {"$ref": f"#/components/securitySchemes/{name}"}
-
-
-def _security_schemes() -> Document:
-    return {
-        "token": {
-            "type": "http",
-            "scheme": "bearer",
-            "bearerFormat": "JWT",
-            "description": "`charter-otel token ROBOT_ID` signs a robot's, and with `--scope read` "
-            "that of a reader. Without CHARTER_AUTH_SECRET none is asked for. A browser's "
-            "EventSource sends no header: read the response of `fetch` instead.",
-        },
-        "subprotocol": {
-            "type": "httpApiKey",
-            "in": "header",
-            "name": "Sec-WebSocket-Protocol",
-            "description": "For browsers: the subprotocol `bearer.<token>`.",
         },
     }
 

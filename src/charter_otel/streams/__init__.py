@@ -2,7 +2,7 @@
 
 from charter_otel.charter.patterns import EventTypes, resolve
 from charter_otel.streams.base import EventStream
-from charter_otel.streams.connect import connect
+from charter_otel.streams.connect import connect, register_scheme
 from charter_otel.streams.memory import DeadLetter, MemoryStream
 from charter_otel.streams.redis import RedisStream
 from charter_otel.streams.redis.partitioned import PartitionedStream
@@ -45,5 +45,6 @@ __all__ = [
     "Subscription",
     "TakeOver",
     "connect",
+    "register_scheme",
     "resolve",
 ]

@@ -110,7 +110,7 @@ class EventStream(ABC):
                 f"group {subscription.group!r} has a handler already; give another group="
             )
         self._subscriptions[subscription.group] = subscription
-        self._subscribed(subscription)
+        self.subscribed(subscription)
 
     def use_register(self, register: OpenRegister | None) -> None:
         """Keep a register of open connections that moves with the stream; call it before `start`.
@@ -189,7 +189,7 @@ class EventStream(ABC):
         return Lease(take_over)
 
     @abstractmethod
-    def _subscribed(self, subscription: Subscription) -> None:
+    def subscribed(self, subscription: Subscription) -> None:
         """Record a new subscription; a stream that runs starts to deliver to it."""
 
 

@@ -1,6 +1,8 @@
 """From a URL to a stream."""
 
+import re
 from pathlib import Path
+from typing import Protocol
 
 from charter_otel.redis.address import EXAMPLES, SCHEMES
 from charter_otel.streams.base import EventStream
@@ -9,6 +11,37 @@ from charter_otel.streams.redis import RedisStream
 from charter_otel.streams.redis.lease import LEASE
 from charter_otel.streams.redis.partitioned import PartitionedStream
 from charter_otel.streams.types import Observer
+
+
+class MakeStream(Protocol):
+    """Makes a stream from a URL of a scheme of one's own."""
+
+    def __call__(self, url: str, *, observer: Observer | None) -> EventStream:
+        """Return the stream; it does nothing until it is started."""
+
+
+_makers: dict[str, MakeStream] = {}
+
+
+def register_scheme(scheme: str, make: MakeStream) -> None:
+    """Let `connect`, and so ``CHARTER_EVENT_STREAM``, take URLs of a scheme of your own.
+
+    Such a stream serves one instance: missions, slots and presence stay in the process.
+
+    Args:
+        scheme: What stands before ``://``, e.g. ``nats``.
+        make: Returns the stream that a URL names, or raises ValueError for a wrong one.
+
+    Raises:
+        ValueError: It is not a scheme, or one of the package's own.
+    """
+    if not re.fullmatch("[a-z][a-z0-9+.-]*", scheme):
+        raise ValueError(
+            f"{scheme!r} is not a scheme: use lower-case letters and digits, e.g. nats"
+        )
+    if scheme in {*SCHEMES, "memory", "none"}:
+        raise ValueError(f"{scheme}:// is a stream of the package; use another scheme")
+    _makers[scheme] = make
 
 
 def connect(
@@ -24,7 +57,7 @@ def connect(
     Args:
         url: ``memory://``, ``redis://host:port/0`` (also Valkey, ``rediss://``, ``unix://``,
             ``redis+sentinel://host:port,host:port/mymaster/0``,
-            ``redis+cluster://host:port,host:port``) or ``none``.
+            ``redis+cluster://host:port,host:port``), ``none``, or one of a registered scheme.
         observer: Who is told what the stream does.
         spool: Directory where events wait that Redis does not take.
         lease: Seconds after which an exclusive group of a process that died is taken over.
@@ -41,7 +74,10 @@ def connect(
         return None
     if url == "memory://":
         return MemoryStream(observer=observer)
-    if url.partition(":")[0].lower() in SCHEMES:
+    scheme = url.partition(":")[0].lower()
+    if make := _makers.get(scheme):
+        return make(url, observer=observer)
+    if scheme in SCHEMES:
         if partitions != 1:
             return PartitionedStream(url, partitions, observer=observer, spool=spool, lease=lease)
         return RedisStream(url, observer=observer, spool=spool, lease=lease)

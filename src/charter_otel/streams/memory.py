@@ -139,7 +139,8 @@ class MemoryStream(EventStream):
             since=self._since,
         )
 
-    def _subscribed(self, subscription: Subscription) -> None:
+    def subscribed(self, subscription: Subscription) -> None:
+        """Deliver to a new subscription, at once where the stream runs."""
         delivery = Delivery(
             subscription,
             self.observer,

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 
 from charter_otel.charter.event_types import declarations_restored
 from charter_otel.testing.capturing import Capture, Failure, capture, logging_restored
+from charter_otel.testing.conformance import StreamConformance
 from charter_otel.testing.doubles import FixedClock, IncrementalIdGenerator, RecordingStream
 from charter_otel.testing.views import (
     CapturedPoint,
@@ -33,6 +34,7 @@ __all__ = [
     "FixedClock",
     "IncrementalIdGenerator",
     "RecordingStream",
+    "StreamConformance",
     "capture",
     "declarations_restored",
     "logging_restored",

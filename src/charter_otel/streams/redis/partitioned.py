@@ -156,7 +156,8 @@ class PartitionedStream(EventStream):
         # One lease for all parts, or different processes would hold different ones.
         return self.parts[0]._lease(group, take_over)  # noqa: SLF001 - a stream made of streams
 
-    def _subscribed(self, subscription: Subscription) -> None:
+    def subscribed(self, subscription: Subscription) -> None:
+        """Deliver to a new subscription, at once where the stream runs."""
         for part in self.parts:
             part.register(subscription)
 

@@ -230,7 +230,8 @@ class RedisStream(EventStream):
         async for event in self.reader.follow_after(mark, types):
             yield event
 
-    def _subscribed(self, subscription: Subscription) -> None:
+    def subscribed(self, subscription: Subscription) -> None:
+        """Deliver to a new subscription, at once where the stream runs."""
         consumer = self._groups.add(subscription)
         if self._tasks:
             self._groups.start([consumer])
