@@ -30,7 +30,7 @@ SBOM = json.loads(bom.FILE.read_text(encoding="utf-8"))
 def test_the_runtime_dependencies_are_these() -> None:
     """Another one is a decision: it is added here as well."""
     assert sorted(requirement.name for requirement in RUNTIME) == [
-        "click", "httpx", "litestar", "msgspec", "opentelemetry-api",
+        "click", "httptools", "httpx", "litestar", "msgspec", "opentelemetry-api",
         "opentelemetry-exporter-otlp", "opentelemetry-sdk", "platformdirs", "pyjwt", "redis",
         "rich", "structlog", "uvicorn", "uvloop", "websockets",
     ]  # fmt: skip
