@@ -69,9 +69,9 @@ async def test_an_unknown_event_id_stands_for_its_time(backend: Backend) -> None
 async def test_a_wrong_event_id_is_an_error(backend: Backend, after: str) -> None:
     """A text that is not an event id is refused, not taken for the beginning."""
     stream = backend.make()
-    with pytest.raises(ValueError, match="no event id"):
+    with pytest.raises(ValueError, match="not an event id"):
         await stream.read(after=after)
-    with pytest.raises(ValueError, match="no event id"):
+    with pytest.raises(ValueError, match="not an event id"):
         stream.follow(after=after)
 
 
