@@ -78,7 +78,7 @@ async def test_an_event_without_a_proper_id_is_refused_to_its_publisher(backend:
     """An event made by hand with a wrong id is an error where it is published."""
     stream = backend.make()
     wrong = msgspec.structs.replace(started("a"), id="evt_x")
-    with pytest.raises(ValueError, match="no event id"):
+    with pytest.raises(ValueError, match="not an event id"):
         stream.publish_nowait(wrong)
 
 
