@@ -193,8 +193,9 @@ class MemoryStream(EventStream):
             return position
         # Older than the ring, or never seen: everything made since then, rather twice than never.
         held = self._history.after(self._history.start, frozenset(), self._history.end)
-        older = (at for at, event in enumerate(held) if milliseconds(event.id) >= made)
-        return self._history.start + next(older, len(held))
+        newer = (at for at, event in enumerate(held) if milliseconds(event.id) >= made)
+        # An id ahead of all that is held is of an earlier stream, whose clock was ahead, too.
+        return self._history.start + next(newer, 0)
 
 
 class SubscriberQueue:
