@@ -31,7 +31,7 @@ class Running:
             parts.hostname, parts.port, ssl=self.tls, limit=1_000_000
         )
         writer.write(
-            f"GET {PATH}{robot_id} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\n"
+            f"GET {PATH}{robot_id} HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n"
             "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
         )

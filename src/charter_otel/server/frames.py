@@ -266,13 +266,14 @@ def decode_close(payload: bytes) -> Close:
     """
     if not payload:
         return Close(NO_CODE, "")
+    try:
+        reason = payload[2:].decode()
+    except UnicodeDecodeError as error:
+        raise FrameError(INVALID_TEXT, "the close reason is not UTF-8") from error
     code = int.from_bytes(payload[:2], "big")
     if len(payload) < 2 or code not in _CODES:  # noqa: PLR2004 - the code's bytes
         raise FrameError(PROTOCOL_ERROR, "the close code is not one")
-    try:
-        return Close(code, payload[2:].decode())
-    except UnicodeDecodeError as error:
-        raise FrameError(INVALID_TEXT, "the close reason is not UTF-8") from error
+    return Close(code, reason)
 
 
 _UTF_8 = codecs.getincrementaldecoder("utf-8")
