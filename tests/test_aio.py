@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from charter_otel.aio import Backoff, stop_on_signal, until_first, wait_for
+from charter_otel.aio import Allowance, Backoff, stop_on_signal, until_first, wait_for
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -64,3 +64,14 @@ def test_pauses_grow_to_a_limit_and_start_over() -> None:
     assert len(set(lengths)) == 20
     pauses.reset()
     assert pauses.next() <= 0.5
+
+
+def test_the_allowance_fills_up_to_one_second_s_worth() -> None:
+    """At the limit all is allowed, one over it is not, a tenth of a second earns a tenth."""
+    now = [100.0]
+    allowance = Allowance(10, clock=lambda: now[0])
+    assert [allowance.spend() for _ in range(11)] == [True] * 10 + [False]
+    now[0] += 0.125
+    assert [allowance.spend() for _ in range(2)] == [True, False]
+    now[0] += 3_600
+    assert sum(allowance.spend() for _ in range(20)) == 10

@@ -4,7 +4,7 @@ import asyncio
 import contextvars
 import signal
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any
@@ -47,6 +47,32 @@ class Backoff:
     def reset(self) -> None:
         """Start over with the shortest delay."""
         self._next = self._first
+
+
+class Allowance:
+    """A token bucket: what may be spent fills up to one second's worth.
+
+    Args:
+        per_second: How much it fills in a second.
+        clock: Returns seconds of a monotonic clock.
+    """
+
+    __slots__ = ("_at", "_clock", "_left", "_per_second")
+
+    def __init__(self, per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._per_second = self._left = float(per_second)
+        self._clock = clock
+        self._at = clock()
+
+    def spend(self) -> bool:
+        """Take one token; return False where none is left."""
+        now = self._clock()
+        self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
+        self._at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:

@@ -12,7 +12,7 @@ class _Said(click.ClickException):
         )
 
 
-class Failure(_Said):
+class CommandFailure(_Said):
     """The command could not do its work. Exit code 1."""
 
 

@@ -51,7 +51,7 @@ class Seam(Generic[T]):
             scope.values[self] = value
 
 
-class Claim:
+class Hold:
     """An app's hold on the module-level functions, from `claim` until `release`."""
 
     def __init__(self, scope: Scope | None) -> None:
@@ -105,12 +105,12 @@ def in_scope() -> bool:
     return _scope.get() is not None
 
 
-def claim() -> Claim:
+def claim() -> Hold:
     """Claim the process's values for an app; where another holds them, the app gets its own."""
     with _lock:
         first = not _holders
         _holders.add(True)
-    return Claim(None if first else Scope())
+    return Hold(None if first else Scope())
 
 
 _scope: ContextVar[Scope | None] = ContextVar("charter_otel_scope", default=None)

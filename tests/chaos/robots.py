@@ -5,7 +5,7 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from charter_otel.simulator import Fleet, RobotBehaviour, parse
+from charter_otel.simulator import RobotBehaviour, SimulatedFleet, parse
 
 _CONNECTS_PER_SECOND = 500
 _PAUSE = 1.0
@@ -26,7 +26,7 @@ class Robots:
     """
 
     def __init__(self, websocket: str) -> None:
-        self._fleet = Fleet(
+        self._fleet = SimulatedFleet(
             parse(websocket), count(), lambda _: _HABITS, connects_per_second=_CONNECTS_PER_SECOND
         )
 

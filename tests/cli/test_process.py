@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json
 
-from charter_otel.failures import Failure, Refusal
+from charter_otel.failures import CommandFailure, Refusal
 from charter_otel.otel.lines.values import one_line, plain_json
 from cli.commands import serving
 
@@ -59,7 +59,7 @@ def test_commands_work_whatever_the_encoding_of_stdout(encoding: str) -> None:
         assert b"Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("kind", [Failure, Refusal])
+@pytest.mark.parametrize("kind", [CommandFailure, Refusal])
 def test_an_error_text_of_others_steers_no_terminal(
     kind: Callable[[str], click.ClickException],
 ) -> None:

@@ -21,8 +21,8 @@ from charter_otel.service.events import _event_id, _types
 from charter_otel.service.settings import SettingError, Settings, load
 from charter_otel.streams.redis.layout import parse
 from charter_otel.telemetry import BadFrame, Frame, Gateway, Ping, frames
-from charter_otel.telemetry.admission import Admitted, Refusal, Request, admit
-from charter_otel.telemetry.frames import MAX_READINGS, NewToken, Readings
+from charter_otel.telemetry.admission import Admitted, HandshakeRefusal, HandshakeRequest, admit
+from charter_otel.telemetry.frames import MAX_READINGS, NewToken, ReadingList
 from charter_otel.tokens import AUDIENCE, InvalidToken, Token, verify
 
 SECRET = "s" * 32
@@ -36,7 +36,7 @@ def frame(data: bytes) -> None:
         parsed = frames.parse(form)
         if isinstance(parsed, Frame):
             _reading(parsed)
-        elif isinstance(parsed, Readings):
+        elif isinstance(parsed, ReadingList):
             assert 0 < len(parsed.taken) + len(parsed.refused) <= MAX_READINGS
             for reading in parsed.taken:
                 _reading(reading)
@@ -113,9 +113,9 @@ def handshake(data: bytes) -> None:
     """Any handshake is admitted or refused; without a token it is refused."""
     robot_id, origin, authorization, *offered = [*data.decode("latin-1").split("\n"), "", "", ""]
     headers = {"origin": origin, "authorization": authorization, "host": "h"}
-    request = Request(robot_id, headers, offered, origin)
-    assert isinstance(admit(Gateway(secrets=(SECRET,)), request), Refusal)
-    assert isinstance(admit(Gateway(), request), Refusal | Admitted)
+    request = HandshakeRequest(robot_id, headers, offered, origin)
+    assert isinstance(admit(Gateway(secrets=(SECRET,)), request), HandshakeRefusal)
+    assert isinstance(admit(Gateway(), request), HandshakeRefusal | Admitted)
 
 
 def setting(data: bytes) -> None:

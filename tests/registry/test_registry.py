@@ -120,7 +120,7 @@ class TestForm:
                     assert word in LEVELS
 
     @pytest.mark.parametrize("metric", REGISTRY.metrics, ids=lambda metric: metric.name)
-    def test_metric(self, metric: model.Metric) -> None:
+    def test_metric(self, metric: model.MetricDefinition) -> None:
         """A metric has an instrument, a unit of UCUM, and boundaries if it is a histogram."""
         assert metric.instrument in INSTRUMENTS
         assert re.fullmatch(r"s|By|1|\{[a-z_]+\}", metric.unit)

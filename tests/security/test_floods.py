@@ -11,7 +11,6 @@ from charter_otel.server.floods import (
     FREE_CHUNKS,
     PIECES_PER_SECOND,
     UNWANTED_BYTES,
-    Allowance,
 )
 from charter_otel.tokens import sign
 from support.polling import wait_until
@@ -119,18 +118,6 @@ def test_a_second_s_worth_may_come_at_once(running: ServiceProcess, name: str, s
             data = client.recv(65_536)
             assert data
             received += data
-
-
-def test_the_allowance_fills_up_to_one_second_s_worth(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the limit all is allowed, one over it is not, a tenth of a second earns a tenth."""
-    now = [100.0]
-    monkeypatch.setattr("charter_otel.server.floods.time.monotonic", lambda: now[0])
-    allowance = Allowance(10)
-    assert [allowance.spend() for _ in range(11)] == [True] * 10 + [False]
-    now[0] += 0.125
-    assert [allowance.spend() for _ in range(2)] == [True, False]
-    now[0] += 3_600
-    assert sum(allowance.spend() for _ in range(20)) == 10
 
 
 def _chunked(size: int, count: int) -> bytes:

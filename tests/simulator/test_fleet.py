@@ -7,14 +7,14 @@ from contextlib import asynccontextmanager
 
 from websockets.asyncio.server import ServerConnection, serve
 
-from charter_otel.simulator import Address, Fleet, RobotBehaviour, in_words, parse
+from charter_otel.simulator import FleetAddress, RobotBehaviour, SimulatedFleet, in_words, parse
 from support.ports import free_port
 
 Handler = Callable[[ServerConnection], Awaitable[None]]
 
 
 @asynccontextmanager
-async def service(handler: Handler) -> AsyncIterator[Address]:
+async def service(handler: Handler) -> AsyncIterator[FleetAddress]:
     """Serve robots with this handler."""
     async with serve(handler, "127.0.0.1", 0) as server:
         (socket,) = server.sockets
@@ -22,10 +22,10 @@ async def service(handler: Handler) -> AsyncIterator[Address]:
 
 
 async def run(
-    address: Address, habits: RobotBehaviour, *, robots: int = 1, seconds: float = 0.5
-) -> Fleet:
+    address: FleetAddress, habits: RobotBehaviour, *, robots: int = 1, seconds: float = 0.5
+) -> SimulatedFleet:
     """Run a fleet for a short time."""
-    fleet = Fleet(address, robots, lambda _: habits)
+    fleet = SimulatedFleet(address, robots, lambda _: habits)
     await fleet.run(asyncio.Event(), seconds=seconds)
     return fleet
 
@@ -145,7 +145,7 @@ async def test_a_fleet_can_be_stopped_while_it_connects() -> None:
     """Stopping ends the ramp, and the robots that are connected leave in order."""
     stop = asyncio.Event()
     async with service(acknowledge) as address:
-        fleet = Fleet(address, 1_000, lambda _: RobotBehaviour(), connects_per_second=100)
+        fleet = SimulatedFleet(address, 1_000, lambda _: RobotBehaviour(), connects_per_second=100)
         asyncio.get_running_loop().call_later(0.3, stop.set)
         await fleet.run(stop)
     assert 0 < len(fleet.tally.connected) < 100

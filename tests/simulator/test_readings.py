@@ -5,14 +5,14 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charter_otel.simulator.readings import Readings
+from charter_otel.simulator.readings import SimulatedReadings
 from charter_otel.telemetry import frames
 
 
 @given(seed=st.integers(), seconds=st.floats(0.001, 600))
 def test_every_reading_is_one_that_the_service_takes(seed: int, seconds: float) -> None:
     """Whatever chance brings, the readings stay within the service's limits."""
-    readings = Readings(Random(seed))  # noqa: S311 - readings, not secrets
+    readings = SimulatedReadings(Random(seed))  # noqa: S311 - readings, not secrets
     for _ in range(50):
         reading = frames.parse(frames._ENCODER.encode(readings.next(seconds)))
         assert isinstance(reading, frames.Frame), reading
@@ -20,7 +20,7 @@ def test_every_reading_is_one_that_the_service_takes(seed: int, seconds: float) 
 
 def test_the_battery_drains_and_charges() -> None:
     """A robot works until its battery is low, then charges until it is nearly full."""
-    readings = Readings(Random(1))  # noqa: S311 - likewise
+    readings = SimulatedReadings(Random(1))  # noqa: S311 - likewise
     charge = [readings.next(10)["battery_percentage"] for _ in range(1_000)]
     assert min(charge) < 20
     assert max(charge[100:]) > 90
@@ -28,5 +28,5 @@ def test_the_battery_drains_and_charges() -> None:
 
 def test_the_same_seed_gives_the_same_readings() -> None:
     """A simulation can be repeated."""
-    one, other = (Readings(Random("robot_001")) for _ in range(2))  # noqa: S311 - likewise
+    one, other = (SimulatedReadings(Random("robot_001")) for _ in range(2))  # noqa: S311 - likewise
     assert [one.next(1) for _ in range(20)] == [other.next(1) for _ in range(20)]

@@ -8,7 +8,7 @@ import pytest
 from charter_otel.charter import encode
 from charter_otel.redis.script import Script
 from charter_otel.streams import RedisStream
-from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.layout import StreamKeys
 from streams.backends import RedisBackend, established, next_of, published, started, subscribe
 from support.polling import eventually
 
@@ -58,7 +58,7 @@ async def test_all_keys_share_the_hash_tag(redis_backend: RedisBackend) -> None:
 def test_a_prefix_without_one_hash_tag_is_refused(prefix: str) -> None:
     """A prefix that would spread the keys over a cluster is an error."""
     with pytest.raises(ValueError, match="hash tag"):
-        Layout(prefix)
+        StreamKeys(prefix)
 
 
 async def test_a_dead_letter_tells_its_story(redis_backend: RedisBackend) -> None:
@@ -94,7 +94,7 @@ async def test_the_stream_keeps_its_length(redis_backend: RedisBackend) -> None:
         stream.publish_nowait(started(f"job-{n}"))
     await published(stream, 1001)
     assert 100 <= len(redis_backend.entries()) <= 300
-    key = Layout().published(int(event.id.split("_")[2]) // 60_000)
+    key = StreamKeys().published(int(event.id.split("_")[2]) // 60_000)
     ttl = redis_backend.server.command("TTL", key)
     assert isinstance(ttl, int)
     assert 3590 < ttl <= 3600

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from charter_otel.streams import RedisStream
-from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.layout import StreamKeys
 from streams.backends import RedisBackend, Remembering, published, started
 from streams.proxy import Proxy
 from support.polling import eventually
@@ -140,7 +140,7 @@ async def test_a_broken_memory_of_ids_does_not_stop_publishing(
 ) -> None:
     """Where ids cannot be remembered, events are published all the same."""
     event = started("a")
-    key = Layout().published(int(event.id.split("_")[2]) // 60_000)
+    key = StreamKeys().published(int(event.id.split("_")[2]) // 60_000)
     redis_backend.server.command("SET", key, "in the way")
     stream = redis_backend.make()
     await stream.start()

@@ -21,7 +21,7 @@ from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.spool import Spool
 from charter_otel.streams.spool.directory import SpoolDirectory
-from charter_otel.streams.spool.file import Page, SpoolFile
+from charter_otel.streams.spool.file import SpoolFile, SpoolPage
 from charter_otel.streams.types import DropReason
 from support.polling import eventually
 
@@ -351,7 +351,7 @@ async def test_a_disk_that_stumbles_when_it_is_read_loses_nothing(
     """The next read returns what this one could not, in order."""
     real, stumbles = SpoolFile.read, [2]
 
-    def read(file: SpoolFile, *limits: int) -> Page:
+    def read(file: SpoolFile, *limits: int) -> SpoolPage:
         if stumbles[0]:
             stumbles[0] -= 1
             error = sqlite3.OperationalError("disk I/O error")

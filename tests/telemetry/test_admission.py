@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from charter_otel import tokens
 from charter_otel.telemetry import Gateway, HandshakeRate, Limits
-from charter_otel.telemetry.admission import Admitted, Refusal, Request, admit
+from charter_otel.telemetry.admission import Admitted, HandshakeRefusal, HandshakeRequest, admit
 from charter_otel.telemetry.origins import is_foreign, is_origin
 
 SECRET = "s" * 32
@@ -17,8 +17,8 @@ def _bearer(subject: str) -> dict[str, str]:
 
 
 def _outcome(gateway: Gateway, robot_id: str = "robot_1", **headers: str) -> str:
-    verdict = admit(gateway, Request(robot_id, headers, (), "192.0.2.1"))
-    return verdict.outcome if isinstance(verdict, Refusal) else "accepted"
+    verdict = admit(gateway, HandshakeRequest(robot_id, headers, (), "192.0.2.1"))
+    return verdict.outcome if isinstance(verdict, HandshakeRefusal) else "accepted"
 
 
 def test_a_stranger_does_not_learn_how_full_the_service_is() -> None:
@@ -53,7 +53,7 @@ def test_the_allowance_comes_before_everything() -> None:
 )
 def test_a_token_is_never_sent_back(offered: list[str], chosen: str | None) -> None:
     """The header of the answer may be written down somewhere."""
-    verdict = admit(Gateway(), Request("robot_1", {}, offered))
+    verdict = admit(Gateway(), HandshakeRequest("robot_1", {}, offered))
     assert isinstance(verdict, Admitted)
     assert verdict.subprotocol == chosen
 
@@ -108,8 +108,8 @@ def test_any_handshake_gets_an_answer(
 ) -> None:
     """Whatever comes, it is admitted or refused; nothing is raised, and no id but an id passes."""
     headers = {"origin": origin, "host": "h", "authorization": authorization}
-    request = Request(robot_id, headers, subprotocols, "2001:db8::1")
-    assert isinstance(admit(Gateway(secrets=(SECRET,)), request), Refusal)
+    request = HandshakeRequest(robot_id, headers, subprotocols, "2001:db8::1")
+    assert isinstance(admit(Gateway(secrets=(SECRET,)), request), HandshakeRefusal)
 
 
 @pytest.mark.parametrize(
@@ -121,15 +121,15 @@ def test_any_handshake_gets_an_answer(
 )
 def test_acknowledgements_are_asked_for_with_a_true_value(value: str, asks: bool) -> None:
     """The usual words for yes and no are understood."""
-    verdict = admit(Gateway(), Request("robot_1", {}, (), query={"ack": value}))
+    verdict = admit(Gateway(), HandshakeRequest("robot_1", {}, (), query={"ack": value}))
     assert isinstance(verdict, Admitted)
     assert verdict.acknowledge is asks
 
 
 def test_a_robot_that_means_something_else_is_told() -> None:
     """An ``ack`` that is neither is refused with 400: a robot would wait for acks in vain."""
-    verdict = admit(Gateway(), Request("robot_1", {}, (), query={"ack": "always"}))
-    assert isinstance(verdict, Refusal)
+    verdict = admit(Gateway(), HandshakeRequest("robot_1", {}, (), query={"ack": "always"}))
+    assert isinstance(verdict, HandshakeRefusal)
     assert (verdict.status, verdict.outcome) == (400, "invalid_query")
     assert "1, true, yes or on" in verdict.detail
 
@@ -153,7 +153,7 @@ def test_without_a_secret_loopback_answers_to_its_own_names(
     server: str, host: str, *, admitted: bool
 ) -> None:
     """A page whose name was turned to this machine (DNS rebinding) reaches nothing."""
-    request = Request("robot_1", {"host": host}, (), server=server)
+    request = HandshakeRequest("robot_1", {"host": host}, (), server=server)
     verdict = admit(Gateway(), request)
     assert isinstance(verdict, Admitted) is admitted
     assert isinstance(verdict, Admitted) or "localhost" in verdict.detail
@@ -162,6 +162,8 @@ def test_without_a_secret_loopback_answers_to_its_own_names(
 def test_with_a_secret_any_name_may_ask() -> None:
     """The token says who asks, so that a proxy may keep the name."""
     gateway = Gateway(secrets=("s" * 40,))
-    verdict = admit(gateway, Request("r", {"host": "fleet.example"}, (), server="127.0.0.1"))
-    assert isinstance(verdict, Refusal)
+    verdict = admit(
+        gateway, HandshakeRequest("r", {"host": "fleet.example"}, (), server="127.0.0.1")
+    )
+    assert isinstance(verdict, HandshakeRefusal)
     assert verdict.status == 401

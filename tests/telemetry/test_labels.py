@@ -6,7 +6,7 @@ import pytest
 
 from charter_otel import tokens
 from charter_otel.telemetry import Gateway
-from charter_otel.telemetry.admission import Admitted, Request, admit
+from charter_otel.telemetry.admission import Admitted, HandshakeRequest, admit
 from charter_otel.telemetry.labels import MOST_SETS, AllowedLabels
 from charter_otel.telemetry.router import get_robots
 from support.polling import eventually
@@ -46,12 +46,14 @@ def test_combinations_of_values_have_a_limit_too() -> None:
 @pytest.mark.parametrize(
     "request_",
     [
-        Request("robot_1", {}, (), query={"label.site": "berlin"}),
-        Request("robot_1", {"charter-label-site": "berlin"}, ()),
+        HandshakeRequest("robot_1", {}, (), query={"label.site": "berlin"}),
+        HandshakeRequest("robot_1", {"charter-label-site": "berlin"}, ()),
     ],
     ids=["query", "header"],
 )
-def test_a_robot_without_a_token_brings_labels_with_its_handshake(request_: Request) -> None:
+def test_a_robot_without_a_token_brings_labels_with_its_handshake(
+    request_: HandshakeRequest,
+) -> None:
     """In the query or as headers; where tokens are asked for, only the token's count."""
     verdict = admit(Gateway(labels=AllowedLabels(["site"])), request_)
     assert isinstance(verdict, Admitted)

@@ -5,7 +5,7 @@ import time
 from typing import Any
 
 from charter_otel.telemetry import Limits, frames
-from charter_otel.telemetry.frames import Readings
+from charter_otel.telemetry.frames import ReadingList
 from charter_otel.telemetry.router import get_robot_metrics
 from support.polling import eventually
 from support.robots import READING, Robots
@@ -83,7 +83,7 @@ async def test_readings_per_second_have_a_limit_of_their_own(robots: Robots) -> 
 
 def test_a_list_has_a_thousand_readings_at_most() -> None:
     """A thousand are taken, one more or none is a bad frame, whatever else is in it."""
-    assert isinstance(frames.parse(f"[{','.join([READING] * 1_000)}]"), Readings)
+    assert isinstance(frames.parse(f"[{','.join([READING] * 1_000)}]"), ReadingList)
     for wrong in ([READING] * 1_001, ["0"] * 1_001, []):
         parsed = frames.parse(f"[{','.join(wrong)}]")
         assert parsed == frames.BadFrame("invalid_reading", "a list has from 1 to 1000 readings")

@@ -11,7 +11,7 @@ from litestar.exceptions import NotFoundException, ValidationException
 
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry import BadFrame, Connection, Fleet, Frame, Ping, frames
-from charter_otel.telemetry.frames import NewToken, Readings
+from charter_otel.telemetry.frames import NewToken, ReadingList
 from charter_otel.telemetry.readings import take_reading
 from charter_otel.telemetry.router import get_robot_metrics, get_robots
 from support.polling import eventually
@@ -53,7 +53,7 @@ def test_a_value_out_of_range_is_named(
 @given(st.binary() | st.text())
 def test_no_frame_can_raise(data: bytes | str) -> None:
     """Whatever a robot sends is a reading, a list, a ping, a token or a bad frame."""
-    assert isinstance(frames.parse(data), Frame | Readings | Ping | NewToken | BadFrame)
+    assert isinstance(frames.parse(data), Frame | ReadingList | Ping | NewToken | BadFrame)
 
 
 @pytest.mark.parametrize(

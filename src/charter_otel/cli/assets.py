@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from charter_otel.failures import Failure
+from charter_otel.failures import CommandFailure
 
 _NEXT = """Written to {directory}: {count} files. What to do with them:
 
@@ -34,7 +34,7 @@ def assets(directory: Path, *, force: bool) -> None:
     found = {directory / name: source.read_bytes() for name, source in _sources()}
     changed = [path for path, content in found.items() if _differs(path, content)]
     if changed and not force:
-        raise Failure(
+        raise CommandFailure(
             f"{changed[0]} is there already and differs, as do {len(changed) - 1} others; nothing "
             "was written. Name an empty directory, or overwrite them with --force"
         )
@@ -43,7 +43,7 @@ def assets(directory: Path, *, force: bool) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     except OSError as error:
-        raise Failure(f"cannot write {error.filename}: {error.strerror}") from error
+        raise CommandFailure(f"cannot write {error.filename}: {error.strerror}") from error
     click.echo(_NEXT.format(directory=directory, count=len(found)))
 
 

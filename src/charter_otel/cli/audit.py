@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from charter_otel.cli.environment import settings
-from charter_otel.failures import Failure
+from charter_otel.failures import CommandFailure
 
 
 @click.group()
@@ -28,7 +28,9 @@ def verify(path: Path | None) -> None:
         found = verified(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise Failure(f"{path}: {reason}; name the log's directory or a file of it") from error
+        raise CommandFailure(
+            f"{path}: {reason}; name the log's directory or a file of it"
+        ) from error
     for row, reason in found.continued:
         click.echo(f"row {row}: the log says that it was interrupted before: {printable(reason)}")
     if found.broken is not None:
@@ -37,13 +39,13 @@ def verify(path: Path | None) -> None:
         for broken in found.breaks[1:]:
             click.echo(f"{broken.path}:{broken.line}: row {broken.row}: {printable(broken.reason)}")
         broken = found.broken
-        raise Failure(
+        raise CommandFailure(
             f"{broken.path}:{broken.line}: row {broken.row} is broken: {broken.reason}{more}. "
             f"{found.rows} rows before it are in order; keep the file as evidence."
         )
     if found.doubles:
         named = ", ".join(f"{event_id} again in row {row}" for event_id, row in found.doubles[:5])
-        raise Failure(
+        raise CommandFailure(
             f"{path}: {len(found.doubles)} rows repeat an event: {named}; the chain is in order"
         )
     click.echo(f"{path}: {found.rows} rows from row {found.first} are in order, head {found.head}")

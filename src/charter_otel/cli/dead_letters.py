@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from charter_otel.cli.environment import settings
-from charter_otel.failures import Failure, Refusal
+from charter_otel.failures import CommandFailure, Refusal
 
 _GROUP = click.option("--group", metavar="GROUP", help="Only those that this group gave up.")
 _ID = re.compile(r"([0-9]{1,2}/)?[0-9]{1,20}-[0-9]{1,20}")
@@ -69,7 +69,9 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     try:
         asyncio.run(work)
     except StreamUnavailable as error:
-        raise Failure(f"{error}; see that CHARTER_EVENT_STREAM is right and Redis runs") from error
+        raise CommandFailure(
+            f"{error}; see that CHARTER_EVENT_STREAM is right and Redis runs"
+        ) from error
     except ValueError as error:
         raise Refusal(f"CHARTER_EVENT_STREAM: {error}") from error
 
@@ -93,4 +95,4 @@ async def _replay(url: str, partitions: int, ids: tuple[str, ...], group: str | 
     click.echo(f"{len(outcomes) - len(failed)} delivered again")
     if failed:
         each = ", ".join(f"{letter} ({why})" for letter, why in failed.items())
-        raise Failure(f"not delivered again: {each}; they stay where they are")
+        raise CommandFailure(f"not delivered again: {each}; they stay where they are")

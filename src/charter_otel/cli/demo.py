@@ -41,6 +41,6 @@ def demo(*, seconds: float | None, robots: int, port: int | None, story: bool) -
     """
     check_otel_variables()
     checked = settings()
-    from charter_otel.cli.demo_run import Plan, demonstrate
+    from charter_otel.cli.demo_run import DemoPlan, demonstrate
 
-    demonstrate(Plan(checked, robots=robots, seconds=seconds, port=port, story=story))
+    demonstrate(DemoPlan(checked, robots=robots, seconds=seconds, port=port, story=story))

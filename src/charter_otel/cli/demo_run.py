@@ -19,12 +19,12 @@ import uvloop
 from charter_otel.aio import stop_on_signal, wait_for
 from charter_otel.charter import EventType
 from charter_otel.emit import Emitter, get_emitter
-from charter_otel.failures import Failure
+from charter_otel.failures import CommandFailure
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.otel.lines.configure import configure_logs, default_format
 from charter_otel.server.server import embedded, listen
 from charter_otel.service.settings import Settings
-from charter_otel.simulator import Fleet, Missions, RobotBehaviour, parse, summary
+from charter_otel.simulator import Missions, RobotBehaviour, SimulatedFleet, parse, summary
 from charter_otel.simulator.credentials import Credentials
 from charter_otel.simulator.outage import InterruptibleStream
 from charter_otel.simulator.story import LENGTH, ROBOTS, SHORTEST, Story
@@ -46,7 +46,7 @@ _LEAVING, _STAYS = 4, 4.0
 _CLOSED_WITHIN = 5.0
 
 
-class Plan(NamedTuple):
+class DemoPlan(NamedTuple):
     """What to demonstrate."""
 
     settings: Settings
@@ -64,7 +64,7 @@ class Plan(NamedTuple):
         seconds = min(self.seconds or LENGTH, LENGTH)
         return seconds if self.story and self.robots >= ROBOTS and seconds >= SHORTEST else 0.0
 
-    def with_defaults(self) -> "Plan":
+    def with_defaults(self) -> "DemoPlan":
         """Return the plan with the settings of a demonstration, where none are given."""
         share = (self.length or LENGTH) / LENGTH
         defaults = {
@@ -79,11 +79,11 @@ class Plan(NamedTuple):
         return self._replace(settings=msgspec.structs.replace(self.settings, **missing))
 
 
-def demonstrate(plan: Plan) -> None:
+def demonstrate(plan: DemoPlan) -> None:
     """Run the demonstration and show its summary.
 
     Raises:
-        Failure: Something did not go as it should.
+        CommandFailure: Something did not go as it should.
     """
     plan = plan.with_defaults()
     log_format = plan.settings.log_format or default_format(sys.stdout)
@@ -102,7 +102,7 @@ def demonstrate(plan: Plan) -> None:
     _judge(result)
 
 
-async def _run(plan: Plan) -> summary.Summary:
+async def _run(plan: DemoPlan) -> summary.DemoSummary:
     with _stream(plan) as stream:
         witness = Witness(stream) if stream else None
         port = _free_port() if plan.port is None else plan.port
@@ -112,7 +112,7 @@ async def _run(plan: Plan) -> summary.Summary:
             # What emitting takes, whatever else runs on the machine.
             emitter.timer = time.thread_time_ns
             credentials = Credentials(plan.settings.auth_secret)
-            fleet = Fleet(parse(url), plan.robots, _habits(plan), credentials=credentials)
+            fleet = SimulatedFleet(parse(url), plan.robots, _habits(plan), credentials=credentials)
             # In here, so that a signal reaches the fleet first: the service ends after its robots.
             with stop_on_signal() as stop:
                 _greet(plan, url)
@@ -134,7 +134,7 @@ async def _run(plan: Plan) -> summary.Summary:
 
 
 @contextmanager
-def _stream(plan: Plan) -> Iterator[InterruptibleStream | None]:
+def _stream(plan: DemoPlan) -> Iterator[InterruptibleStream | None]:
     """Yield the embedded stream of a story; None where the settings' own is meant."""
     if not plan.length or plan.settings.event_stream != "memory://":
         yield None
@@ -144,8 +144,8 @@ def _stream(plan: Plan) -> Iterator[InterruptibleStream | None]:
 
 
 async def _play(
-    plan: Plan,
-    fleet: Fleet,
+    plan: DemoPlan,
+    fleet: SimulatedFleet,
     client: httpx.AsyncClient,
     stream: InterruptibleStream | None,
     stop: asyncio.Event,
@@ -169,7 +169,7 @@ async def _repeat(story: Story, length: float, stop: asyncio.Event) -> None:
         await wait_for(stop, begun + length - time.monotonic())
 
 
-def _habits(plan: Plan) -> Callable[[int], RobotBehaviour]:
+def _habits(plan: DemoPlan) -> Callable[[int], RobotBehaviour]:
     """Return what each robot does: every fourth leaves after some seconds and comes back."""
 
     def habits(number: int) -> RobotBehaviour:
@@ -198,12 +198,12 @@ async def _all_closed(emitter: Emitter) -> None:
 def _free_port() -> int:
     try:
         listen("127.0.0.1", PORT).close()
-    except Failure:
+    except CommandFailure:
         return 0
     return PORT
 
 
-def _greet(plan: Plan, url: str) -> None:
+def _greet(plan: DemoPlan, url: str) -> None:
     until = "until Ctrl-C" if plan.seconds is None else f"for {plan.seconds:g} s"
     interval = f"{plan.settings.aggregation_interval:.3g} s"
     lines = [
@@ -219,19 +219,19 @@ def _announce(sentence: str) -> None:
     click.secho(f"▶ {sentence}", bold=True, fg="cyan", err=True)
 
 
-def _judge(result: summary.Summary) -> None:
+def _judge(result: summary.DemoSummary) -> None:
     if result.errors:
-        raise Failure(
+        raise CommandFailure(
             f"the demonstration met {sum(result.errors.values())} errors: "
             f"{result.first_error or result.errors}; the log lines tell more"
         )
     if result.connections_established != result.connections_closed:
-        raise Failure(
+        raise CommandFailure(
             f"{result.connections_established} connections were established and "
             f"{result.connections_closed} closed; each needs both: this is a bug, please report it"
         )
     if result.events_lost:
-        raise Failure(
+        raise CommandFailure(
             f"{result.events_lost} events did not reach the stream's subscriber; "
             "this is a bug, please report it"
         )

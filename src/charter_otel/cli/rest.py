@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 
 from charter_otel.cli.options import DEFAULT_URL
-from charter_otel.failures import Failure
+from charter_otel.failures import CommandFailure
 from charter_otel.service.settings import Settings
 from charter_otel.simulator.credentials import READER_HINT, REFUSALS, Credentials
 
@@ -29,7 +29,7 @@ class Rest:
                 base_url=url, auth=credentials.of_client("read"), trust_env=False, timeout=_WITHIN
             )
         except httpx.InvalidURL as error:
-            raise Failure(
+            raise CommandFailure(
                 f"{url!r} is not an address ({error}); give --url {DEFAULT_URL}"
             ) from error
 
@@ -42,18 +42,18 @@ class Rest:
             query: The query's parameters.
 
         Raises:
-            Failure: The service refuses.
+            CommandFailure: The service refuses.
             httpx.TransportError: The service does not answer.
         """
         response = self._client.get(path, params=query)
         if response.is_success or response.status_code == also:
             return response.json()
         hint = f"; {READER_HINT}" if response.status_code in REFUSALS else ""
-        raise Failure(f"{self.url} refuses: {_detail(response)}{hint}")
+        raise CommandFailure(f"{self.url} refuses: {_detail(response)}{hint}")
 
-    def unreachable(self, error: Exception) -> Failure:
+    def unreachable(self, error: Exception) -> CommandFailure:
         """Return the failure of a service that does not answer."""
-        return Failure(
+        return CommandFailure(
             f"{self.url} does not answer ({error}); start the service with `charter-otel serve`, "
             "or give its address with --url"
         )

@@ -90,7 +90,7 @@ def simulate(
         address = parse(url)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint="--url") from error
-    plan = simulation.Plan(
+    plan = simulation.SimulationPlan(
         address=address,
         robots=robots,
         habits=RobotBehaviour(hz=hz, acknowledge=acknowledge, reconnect=reconnect),

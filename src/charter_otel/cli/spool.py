@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from charter_otel.cli.environment import settings
-from charter_otel.failures import Failure, Refusal
+from charter_otel.failures import CommandFailure, Refusal
 
 
 @click.group()
@@ -77,6 +77,6 @@ def _disk(directory: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, sqlite3.Error) as error:
-        raise Failure(
+        raise CommandFailure(
             f"{directory}: {error}; see that CHARTER_STATE_DIR is the service's"
         ) from error

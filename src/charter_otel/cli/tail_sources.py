@@ -14,7 +14,7 @@ import uvloop
 from charter_otel.aio import FIRST_PAUSE, LONGEST_PAUSE, Backoff, stop_on_signal, until_first
 from charter_otel.charter import Event, encode
 from charter_otel.cli.sse import EventSource, Refused
-from charter_otel.failures import Failure, Refusal
+from charter_otel.failures import CommandFailure, Refusal
 from charter_otel.otel.lines.configure import LogFormat, configure_logs
 from charter_otel.otel.lines.console import event_line
 from charter_otel.otel.lines.values import plain_json, printable
@@ -55,7 +55,7 @@ def follow_redis(
     """Print the events of a stream in Redis until a signal.
 
     Raises:
-        Failure: The stream cannot be reached.
+        CommandFailure: The stream cannot be reached.
         Refusal: The address or ``after`` is wrong.
     """
     # stdout is for envelopes; what the stream says of its connection goes to stderr.
@@ -68,7 +68,7 @@ def follow_redis(
     try:
         uvloop.run(_until_signal(_follow_redis(url, types, after, write, partitions)))
     except StreamUnavailable as error:
-        raise Failure(str(error)) from error
+        raise CommandFailure(str(error)) from error
     except ValueError as error:
         raise Refusal(str(error)) from error
 
@@ -79,15 +79,15 @@ def follow_service(
     """Print the events that a service sends, until a signal.
 
     Raises:
-        Failure: The service cannot be reached, or refuses.
+        CommandFailure: The service cannot be reached, or refuses.
     """
     try:
         uvloop.run(_until_signal(_follow_service(url, types, after, credentials, write)))
     except Refused as error:
         hint = f"; {READER_HINT}" if error.status in REFUSALS else ""
-        raise Failure(f"{url} refuses: {error}{hint}") from error
+        raise CommandFailure(f"{url} refuses: {error}{hint}") from error
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Failure(
+        raise CommandFailure(
             f"cannot follow {url} ({error}); start the service with `charter-otel serve`, "
             "give its address with --url, or set CHARTER_EVENT_STREAM=redis://… to do without"
         ) from error

@@ -67,7 +67,7 @@ class Signal:
 
 
 @dataclass(frozen=True)
-class Metric(Signal):
+class MetricDefinition(Signal):
     """A metric: one of ours, or one of the semantic conventions that we record."""
 
     instrument: str
@@ -88,7 +88,7 @@ class Registry:
 
     attributes: dict[str, Attribute]
     events: tuple[Signal, ...]
-    metrics: tuple[Metric, ...]
+    metrics: tuple[MetricDefinition, ...]
     spans: tuple[Span, ...]
 
 
@@ -152,9 +152,9 @@ def _signal(item: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _metric(item: dict[str, Any]) -> Metric:
+def _metric(item: dict[str, Any]) -> MetricDefinition:
     common = _signal(item)
-    return Metric(
+    return MetricDefinition(
         **common,
         instrument=item.get("instrument") or common["hints"]["instrument"],
         unit=item.get("unit") or common["hints"]["unit"],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-from charter_otel.registry.model import Attribute, Metric, Reference, Registry, Signal
+from charter_otel.registry.model import Attribute, MetricDefinition, Reference, Registry, Signal
 
 NOTICE = "Generated from registry/charter.yaml by `make generate`; do not edit."
 
@@ -153,7 +153,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 # -- metrics
 
 
-class Metric(NamedTuple):
+class MetricDefinition(NamedTuple):
     """The declaration of a metric."""
 
     name: str
@@ -167,7 +167,7 @@ class Metric(NamedTuple):
 
 {metrics}
 
-METRICS: tuple[Metric, ...] = ({names})
+METRICS: tuple[MetricDefinition, ...] = ({names})
 """All metrics, in the order of the registry."""
 
 # -- events
@@ -316,7 +316,7 @@ def _attribute_constant(attribute: Attribute) -> str:
     return f'{line}\n"""{attribute.brief}"""' if attribute.brief else line
 
 
-def _metric(metric: Metric) -> str:
+def _metric(metric: MetricDefinition) -> str:
     attributes = ", ".join(
         reference.key.upper().replace(".", "_") for reference in metric.attributes
     )
@@ -327,7 +327,7 @@ def _metric(metric: Metric) -> str:
         arguments.append("observable=True")
     if boundaries := metric.hints.get("boundaries"):
         arguments.append(f"boundaries={tuple(boundaries)!r}")
-    return f"{metric.constant} = Metric({', '.join(arguments)})"
+    return f"{metric.constant} = MetricDefinition({', '.join(arguments)})"
 
 
 def _event_attributes(event: Signal) -> str:

@@ -4,8 +4,6 @@ A read from a connection brings up to 256 KiB. Forty thousand empty frames fit i
 chunks of one byte, and take most of a second that nobody else gets a turn in.
 """
 
-import time
-
 PIECES_PER_SECOND = 1_000
 """Pings, pongs and fragments that a robot may send in a second; a busy one needs a few."""
 LATE_BYTES = 16_777_216
@@ -19,28 +17,3 @@ CHUNK_BYTES = 64
 """Bytes that each has on average from then on; clients send thousands."""
 UNWANTED_BYTES = 8_388_608
 """Bytes of a body that a client may still send once it has its answer: the longest one's rest."""
-
-
-class Allowance:
-    """What may be spent: it fills up to one second's worth.
-
-    Args:
-        per_second: How much it fills in a second.
-    """
-
-    __slots__ = ("_at", "_left", "_per_second")
-
-    def __init__(self, per_second: int) -> None:
-        self._per_second = self._left = float(per_second)
-        self._at = time.monotonic()
-
-    def spend(self) -> bool:
-        """Take one; return False where there is none."""
-        if self._left < 1:
-            now = time.monotonic()
-            earned = (now - self._at) * self._per_second
-            self._left, self._at = min(self._per_second, self._left + earned), now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from charter_otel.server.patience import MAX_HEADER_BYTES
-from charter_otel.telemetry.admission import Refusal
+from charter_otel.telemetry.admission import HandshakeRefusal
 
 VERSION = b"13"
 """The protocol's version; there is no other."""
@@ -44,7 +44,7 @@ def is_upgrade(headers: Headers) -> bool:
     )
 
 
-def check(handshake: Handshake) -> Refusal | None:
+def check(handshake: Handshake) -> HandshakeRefusal | None:
     """Return what the handshake lacks, if anything."""
     if handshake.method != b"GET":
         return _refused(405, "Method Not Allowed", "A WebSocket handshake is a GET request.")
@@ -93,8 +93,8 @@ def subprotocols(headers: Headers) -> list[str]:
     return [name for name in map(str.strip, offered.decode("latin-1").split(",")) if name]
 
 
-def _refused(status: int, title: str, detail: str) -> Refusal:
-    return Refusal("invalid_handshake", status, title, detail)
+def _refused(status: int, title: str, detail: str) -> HandshakeRefusal:
+    return HandshakeRefusal("invalid_handshake", status, title, detail)
 
 
 def _tokens(headers: Headers, name: bytes) -> set[bytes]:

@@ -6,11 +6,11 @@ from typing import Any
 
 import structlog
 
-from charter_otel.telemetry.admission import Refusal
+from charter_otel.telemetry.admission import HandshakeRefusal
 from charter_otel.telemetry.refusal import headers_of, problem_of
 from charter_otel.telemetry.router import WEBSOCKET_ROUTE
 
-_NOWHERE = Refusal(
+_NOWHERE = HandshakeRefusal(
     "not_found",
     404,
     "Not Found",

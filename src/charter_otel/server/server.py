@@ -12,7 +12,7 @@ import click
 import uvicorn
 
 from charter_otel.aio import until_first
-from charter_otel.failures import Failure, Refusal
+from charter_otel.failures import CommandFailure, Refusal
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.server.front import Front
 from charter_otel.server.gc_tuning import settle
@@ -51,12 +51,12 @@ class Server(uvicorn.Server):
         """Serve until asked to end.
 
         Raises:
-            Failure: The app did not start.
+            CommandFailure: The app did not start.
         """
         try:
             await super().serve(sockets)
         except SystemExit as error:
-            raise Failure(
+            raise CommandFailure(
                 "the service did not start; the log lines above say why, fix that and start again"
             ) from error
 
@@ -93,7 +93,7 @@ def run(settings: Settings, options: Options) -> None:
         options: How it is served.
 
     Raises:
-        Failure: The address is taken, or the service did not start.
+        CommandFailure: The address is taken, or the service did not start.
         Refusal: A variable or a certificate is wrong.
     """
     raise_open_file_limit()
@@ -123,7 +123,7 @@ async def embedded(
         stream: An event stream of the caller's, instead of the one that the settings name.
 
     Raises:
-        Failure: The service did not start.
+        CommandFailure: The service did not start.
         Refusal: A variable has a wrong value.
     """
     server = EmbeddedServer(configure(build_app(settings, stream=stream), settings))
@@ -196,7 +196,7 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
             connections among.
 
     Raises:
-        Failure: The address is taken, or is none of this machine's.
+        CommandFailure: The address is taken, or is none of this machine's.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -204,7 +204,7 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
             (host, port), family=family, backlog=_BACKLOG, reuse_port=shared
         )
     except OSError as error:
-        raise Failure(
+        raise CommandFailure(
             f"cannot listen on {host}:{port}: {_reason(error)}; "
             "stop what uses the address, or give another --host or --port"
         ) from error

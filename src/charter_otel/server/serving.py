@@ -14,7 +14,7 @@ import click
 import msgspec
 import uvicorn
 
-from charter_otel.failures import Failure, Refusal
+from charter_otel.failures import CommandFailure, Refusal
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.otel import configure_logs
 from charter_otel.otel.sdk.providers import make_resource
@@ -43,7 +43,7 @@ def run_workers(settings: Settings, options: Options, count: int) -> None:
         count: How many workers.
 
     Raises:
-        Failure: The address is taken, or a worker did not start.
+        CommandFailure: The address is taken, or a worker did not start.
         Refusal: A variable or a certificate is wrong, or the workers would share nothing.
     """
     scheme = settings.event_stream.partition("://")[0]
@@ -85,7 +85,7 @@ def work(settings: Settings, options: Options, number: int, says: Connection) ->
         server = _WorkerServer(configure(build_app(own), own, options), says)
         with listen(options.host, options.port, shared=True) as listening:
             server.run(sockets=[listening])
-    except (Failure, Refusal) as error:
+    except (CommandFailure, Refusal) as error:
         click.echo(f"charter-otel: worker {number}: {error}", err=True)
         sys.exit(1)
 

@@ -22,7 +22,7 @@ from charter_otel.server.floods import PIECES_PER_SECOND
 from charter_otel.server.handshake import Handshake, accept_value, check, subprotocols
 from charter_otel.server.keepalive import Keepalive
 from charter_otel.server.responses import refusal, response
-from charter_otel.server.wire import FrameProtocol, Message, State
+from charter_otel.server.wire import FrameProtocol, Message, WireState
 from charter_otel.telemetry.closing import CODES
 from charter_otel.telemetry.extension import DIRECT, REFUSAL, Take
 
@@ -120,9 +120,9 @@ class WebSocketProtocol(FrameProtocol):
 
     def _fail(self) -> None:
         """End a connection that the application has left as it is."""
-        if self._state in {State.HANDSHAKE, State.REFUSED}:
+        if self._state in {WireState.HANDSHAKE, WireState.REFUSED}:
             self._finish(response(500))
-        elif self._state is State.OPEN:
+        elif self._state is WireState.OPEN:
             self._close(CODES[CloseReason.SERVER_ERROR], CloseReason.SERVER_ERROR.value)
 
     def _accept(self, message: Message) -> None:
@@ -135,7 +135,7 @@ class WebSocketProtocol(FrameProtocol):
         if subprotocol := message.get("subprotocol"):
             headers.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
         self.transport.write(response(101, headers))
-        self._state = State.OPEN
+        self._state = WireState.OPEN
         self.keepalive.add(self)
         if self._early:
             early, self._early = self._early, b""
@@ -152,7 +152,7 @@ class WebSocketProtocol(FrameProtocol):
             finally:
                 self._waiting = None
         message = self._inbox.popleft()
-        if not self._inbox and self._state is State.OPEN and self._writable is None:
+        if not self._inbox and self._state is WireState.OPEN and self._writable is None:
             self.transport.resume_reading()
         return message
 
@@ -165,7 +165,7 @@ class WebSocketProtocol(FrameProtocol):
             if message["type"] == "websocket.disconnect":
                 return message
             self._message(message.get("text") or message.get("bytes") or "")
-        if self._state is State.OPEN and self._writable is None:
+        if self._state is WireState.OPEN and self._writable is None:
             self.transport.resume_reading()
         try:
             return await self._ended
@@ -174,20 +174,20 @@ class WebSocketProtocol(FrameProtocol):
 
     async def _send(self, message: Message) -> None:
         kind = message["type"].removeprefix("websocket.")
-        if self._state is State.CLOSED:
+        if self._state is WireState.CLOSED:
             raise ClientDisconnected
-        if self._state is State.HANDSHAKE and kind == "accept":
+        if self._state is WireState.HANDSHAKE and kind == "accept":
             self._accept(message)
-        elif self._state is State.HANDSHAKE and kind == "close":
+        elif self._state is WireState.HANDSHAKE and kind == "close":
             self._finish(refusal(message))
-        elif self._state is State.HANDSHAKE and kind == "http.response.start":
-            self._answer, self._state = message, State.REFUSED
-        elif self._state is State.REFUSED and kind == "http.response.body":
+        elif self._state is WireState.HANDSHAKE and kind == "http.response.start":
+            self._answer, self._state = message, WireState.REFUSED
+        elif self._state is WireState.REFUSED and kind == "http.response.body":
             headers = self._answer.get("headers") or ()
             self._finish(response(self._answer["status"], headers, message.get("body", b"")))
-        elif self._state is State.OPEN and kind == "send":
+        elif self._state is WireState.OPEN and kind == "send":
             await self._send_message(message)
-        elif self._state is State.OPEN and kind == "close":
+        elif self._state is WireState.OPEN and kind == "close":
             self._close(message.get("code", 1000), message.get("reason") or "")
         else:
             raise RuntimeError(f"{message['type']} does not fit a connection in {self._state}")
@@ -218,7 +218,7 @@ class WebSocketProtocol(FrameProtocol):
             if self._ended is not None and not self._ended.done():
                 self._ended.set_exception(error)
         else:
-            if answer is not None and self._state is State.OPEN:
+            if answer is not None and self._state is WireState.OPEN:
                 self.transport.write(frames.encode(answer.encode()))
 
     def _tell(self, disconnect: Message) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
+from charter_otel.aio import Allowance
 from charter_otel.charter import CloseReason
 from charter_otel.server import frames, patience
-from charter_otel.server.floods import PIECES_PER_SECOND, Allowance
+from charter_otel.server.floods import PIECES_PER_SECOND
 from charter_otel.server.frames import FrameError, FrameReader, LateFrames
 from charter_otel.server.lingering import LastWord
 from charter_otel.server.responses import response
@@ -24,7 +25,7 @@ MAX_EARLY_BYTES = 65_536
 Message = Mapping[str, Any]
 
 
-class State(Enum):
+class WireState(Enum):
     """How far a connection is."""
 
     HANDSHAKE = 1
@@ -54,7 +55,7 @@ class FrameProtocol(LastWord):
         self.loop = loop or asyncio.get_running_loop()
         self._config = config
         self._server = server_state
-        self._state = State.HANDSHAKE
+        self._state = WireState.HANDSHAKE
         self._early = b""
         self._reader = FrameReader(config.ws_max_size, self._message, self._control, self._spend)
         self._late: LateFrames | None = None
@@ -75,13 +76,13 @@ class FrameProtocol(LastWord):
 
     def data_received(self, data: bytes) -> None:
         """Take what the client sends, as far as the connection is."""
-        if self._state is State.OPEN:
+        if self._state is WireState.OPEN:
             self._read(data)
-        elif self._state is State.CLOSING:
+        elif self._state is WireState.CLOSING:
             self.throw_away(data)
             if self._late is not None and self._late.has_close(data):
                 self.transport.close()
-        elif self._state is not State.CLOSED:
+        elif self._state is not WireState.CLOSED:
             self._early += data
             if len(self._early) > MAX_EARLY_BYTES:
                 self.transport.pause_reading()
@@ -105,7 +106,7 @@ class FrameProtocol(LastWord):
         close = frames.decode_close(payload)
         self._tell({"code": close.code, "reason": close.reason, CLOSED_BY: ROBOT})
         self.transport.write(frames.encode_close(close.code))
-        self._state = State.CLOSED
+        self._state = WireState.CLOSED
         self._reader.stopped = True
         self.transport.close()
         self._watch(patience.LINGER)
@@ -126,7 +127,7 @@ class FrameProtocol(LastWord):
 
     def _end(self, code: int, reason: str) -> None:
         """Close the connection before the application does, and tell it so."""
-        if self._state is State.OPEN:
+        if self._state is WireState.OPEN:
             self._tell({"code": code, "reason": reason, CLOSED_BY: SERVICE})
             self._close(code, reason)
 
@@ -136,14 +137,14 @@ class FrameProtocol(LastWord):
         self._finish(frames.encode_close(code, reason))
 
     def _finish(self, last: bytes) -> None:
-        self._state = State.CLOSING
+        self._state = WireState.CLOSING
         self.end_with(last)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the application, unless it knows why."""
         super().connection_lost(exc)
         self._tell({"code": 1006})
-        self._state = State.CLOSED
+        self._state = WireState.CLOSED
         # It calls back: with it, only the garbage collector could free the connection.
         del self._reader
         self._server.connections.discard(self)
@@ -151,16 +152,16 @@ class FrameProtocol(LastWord):
 
     def shutdown(self) -> None:
         """End the connection, as the server does."""
-        if self._state is State.OPEN:
+        if self._state is WireState.OPEN:
             reason = CloseReason.SERVER_SHUTDOWN
             self._end(CODES[reason], reason.value)
-        elif self._state is State.HANDSHAKE:
+        elif self._state is WireState.HANDSHAKE:
             self._tell({"code": 1006})
             self._finish(response(503, [(b"retry-after", b"1")]))
 
     def ping(self) -> bool:
         """Ask for a heartbeat; return False where the last one has not been answered."""
-        if self._state is not State.OPEN:
+        if self._state is not WireState.OPEN:
             return False
         if self._pong_due:
             self._tell({"code": 1006})
@@ -176,13 +177,13 @@ class FrameProtocol(LastWord):
         """Read no more of a client that does not read."""
         super().pause_writing()
         self._writable = self.loop.create_future()
-        if self._state is State.OPEN:
+        if self._state is WireState.OPEN:
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Read on."""
         self._let_write()
-        if self._state is State.OPEN:
+        if self._state is WireState.OPEN:
             self.transport.resume_reading()
 
     def _let_write(self) -> None:

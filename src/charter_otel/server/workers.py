@@ -19,7 +19,7 @@ from types import FrameType
 import structlog
 
 from charter_otel.aio import Backoff
-from charter_otel.failures import Failure
+from charter_otel.failures import CommandFailure
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that end all workers."""
@@ -111,7 +111,7 @@ class Supervisor:
         """Watch the workers until a signal ends them.
 
         Raises:
-            Failure: A worker ended before it had ever served.
+            CommandFailure: A worker ended before it had ever served.
         """
         with _on_signals(self._stop) as woken:
             for worker in self._workers:
@@ -131,7 +131,7 @@ class Supervisor:
             code = worker.ended()
             if code is not None and not self._stopping:
                 if not worker.serves:
-                    raise Failure(
+                    raise CommandFailure(
                         f"worker {worker.number} ended with {code} before it served; "
                         "the log lines above say why, fix that and start again"
                     )

@@ -93,11 +93,11 @@ class RequestTelemetry:
         else:
             request.fail(error)
 
-    def _begin(self, scope: Scope) -> "Request":
+    def _begin(self, scope: Scope) -> "TracedRequest":
         operation = self._operation(scope)
         tracer, instruments = self._instrumentation.tracer, self._instrumentation.instruments
         span = operation.start_span(tracer, scope["path"], parent_of_request(scope["headers"]))
-        request = Request(operation, span, instruments.request_duration)
+        request = TracedRequest(operation, span, instruments.request_duration)
         scope["state"][_KEY] = request
         return request
 
@@ -164,7 +164,7 @@ class Outcome(NamedTuple):
     of_measurement: dict[str, Any]
 
 
-class Request:
+class TracedRequest:
     """One request under way: notes how it is answered, and ends its span once."""
 
     __slots__ = (
@@ -231,7 +231,7 @@ class Request:
 
 def trace_id(scope: Scope) -> str | None:
     """Return the trace id of a request, with or without a route, or None where there is none."""
-    request: Request | None = scope["state"].get(_KEY)
+    request: TracedRequest | None = scope["state"].get(_KEY)
     return correlation_id(request.span.get_span_context() if request else current())
 
 

@@ -16,7 +16,7 @@ from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.otel.sdk.providers import make_resource
 from charter_otel.otel.sdk.recent_spans import RecentSpans
-from charter_otel.seams import Claim, Scope, claim
+from charter_otel.seams import Hold, Scope, claim
 from charter_otel.service.backend import parse
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.parts import (
@@ -87,7 +87,7 @@ class Runtime:
         self.vitals = Vitals()
         self.running = False
         self.recent_spans = RecentSpans(kept) if (kept := settings.recent_spans) else None
-        self._claimed: Claim | None = None
+        self._claimed: Hold | None = None
         self._given_stream = stream
         self._given_emitter = emitter
         self._sinks = dict(sinks or {})
@@ -105,7 +105,7 @@ class Runtime:
             log.info("service started", event_stream=self.stream.system if self.stream else "none")
             yield
 
-    async def _start(self, stack: AsyncExitStack, claimed: Claim) -> None:
+    async def _start(self, stack: AsyncExitStack, claimed: Hold) -> None:
         parts = (
             self._logs(),
             self._telemetry(),
@@ -127,7 +127,7 @@ class Runtime:
         return self._claimed.scope if self._claimed else None
 
     @contextmanager
-    def _claim(self) -> Iterator[Claim]:
+    def _claim(self) -> Iterator[Hold]:
         """Claim the module-level functions for this app, or give it a scope of its own."""
         claimed = self._claimed = claim()
         try:
@@ -202,7 +202,7 @@ class Runtime:
                 log.warning("telemetry was not flushed in time; the Collector does not answer")
 
     @asynccontextmanager
-    async def _events(self, claimed: Claim) -> AsyncIterator[None]:
+    async def _events(self, claimed: Hold) -> AsyncIterator[None]:
         observer = StreamTelemetry(self.instrumentation)
         stream = self._given_stream or self.backend.stream(
             observer=observer,
@@ -234,7 +234,7 @@ class Runtime:
                 emitter.stream = before
 
     @asynccontextmanager
-    async def _jobs(self, claimed: Claim) -> AsyncIterator[None]:
+    async def _jobs(self, claimed: Hold) -> AsyncIterator[None]:
         store = self.backend.missions()
         lock = self.backend.slot_lock()
         instruments = self.instrumentation.instruments
@@ -284,7 +284,7 @@ class Runtime:
             stop.push_async_callback(release, self.gateway, 0, deadline=CLOSE_CONNECTIONS_WITHIN)
             yield
 
-    def _instances(self, claimed: Claim) -> LocalPresence:
+    def _instances(self, claimed: Hold) -> LocalPresence:
         return self.backend.presence(
             self.gateway.fleet,
             self.gateway.connections,

@@ -10,7 +10,7 @@ _PLACEHOLDER = "{robot_id}"
 _SCHEMES = {"ws": "http", "http": "http", "wss": "https", "https": "https"}
 
 
-class Address(NamedTuple):
+class FleetAddress(NamedTuple):
     """A service, as its robots and its REST clients reach it."""
 
     websocket: str
@@ -26,7 +26,7 @@ class Address(NamedTuple):
         return address + ("&" if "?" in address else "?") + query if query else address
 
 
-def parse(url: str) -> Address:
+def parse(url: str) -> FleetAddress:
     """Read the address of a service.
 
     Args:
@@ -45,7 +45,7 @@ def parse(url: str) -> Address:
     http = _SCHEMES[scheme]
     prefix = prefix.rstrip("/")
     robots = f"{prefix}{ROUTE}/{_PLACEHOLDER}"
-    return Address(
+    return FleetAddress(
         urlunsplit((http.replace("http", "ws"), netloc, robots, query, "")),
         urlunsplit((http, netloc, prefix, "", "")),
     )

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 from charter_otel.aio import wait_for
-from charter_otel.simulator.address import Address
+from charter_otel.simulator.address import FleetAddress
 from charter_otel.simulator.credentials import Credentials
-from charter_otel.simulator.robot import Robot
+from charter_otel.simulator.robot import SimulatedRobot
 from charter_otel.simulator.session import RobotBehaviour
 from charter_otel.simulator.tally import FleetStats
 
@@ -18,7 +18,7 @@ CONNECTS_PER_SECOND = 250.0
 _NONE = Credentials()
 
 
-class Fleet:
+class SimulatedFleet:
     """A fleet of simulated robots, ``robot_001`` and on.
 
     Args:
@@ -32,7 +32,7 @@ class Fleet:
 
     def __init__(
         self,
-        address: Address,
+        address: FleetAddress,
         robots: int,
         habits: Callable[[int], RobotBehaviour],
         *,
@@ -74,15 +74,15 @@ class Fleet:
             due += self._interval
             await asyncio.sleep(due - time.perf_counter())
 
-    def robot(self, number: int) -> Robot:
+    def robot(self, number: int) -> SimulatedRobot:
         """Return the robot of a number, from 0."""
         return self._robots[number]
 
-    def impostor(self, number: int, habits: RobotBehaviour) -> Robot:
+    def impostor(self, number: int, habits: RobotBehaviour) -> SimulatedRobot:
         """Return somebody else who connects as the robot of a number."""
         return self._robot(number, habits)
 
-    def _robot(self, number: int, habits: RobotBehaviour) -> Robot:
+    def _robot(self, number: int, habits: RobotBehaviour) -> SimulatedRobot:
         robot_id = f"robot_{number + 1:03d}"
         url = self._address.of(robot_id, acknowledge=habits.acknowledge, simulated=habits.simulated)
-        return Robot(robot_id, url, habits, self.tally, self._credentials, tls=self._tls)
+        return SimulatedRobot(robot_id, url, habits, self.tally, self._credentials, tls=self._tls)

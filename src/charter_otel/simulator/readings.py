@@ -28,7 +28,7 @@ class RandomWalk:
         return round(self.value, 2)
 
 
-class Readings:
+class SimulatedReadings:
     """The readings of one robot, from frame to frame.
 
     Args:

@@ -10,8 +10,8 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidSta
 
 from charter_otel.aio import FIRST_PAUSE, Backoff, wait_for
 from charter_otel.simulator.credentials import Credentials
-from charter_otel.simulator.readings import Readings
-from charter_otel.simulator.session import RobotBehaviour, Session
+from charter_otel.simulator.readings import SimulatedReadings
+from charter_otel.simulator.session import RobotBehaviour, SimulatedSession
 from charter_otel.simulator.tally import FleetStats, refused
 
 CERTIFICATE = "connect: untrusted certificate"
@@ -20,7 +20,7 @@ CERTIFICATE = "connect: untrusted certificate"
 _CONNECT_WITHIN = 10.0
 
 
-class Robot:
+class SimulatedRobot:
     """A simulated robot.
 
     Args:
@@ -49,10 +49,10 @@ class Robot:
         self._credentials = credentials
         self._tls: dict[str, Any] = {"ssl": tls} if tls else {}
         self._random = Random(robot_id)  # noqa: S311 - readings, not secrets
-        self._readings = Readings(self._random)
+        self._readings = SimulatedReadings(self._random)
         self._first = True
         self._pauses = Backoff(FIRST_PAUSE, habits.longest_pause, self._random)
-        self._session: Session | None = None
+        self._session: SimulatedSession | None = None
         self._absence: float | None = None
 
     @property
@@ -114,7 +114,7 @@ class Robot:
     async def _connected(self, connection: ClientConnection, stop: asyncio.Event) -> None:
         self._tally.opened(self.robot_id)
         self._pauses.reset()
-        session = self._session = Session(
+        session = self._session = SimulatedSession(
             connection, self._readings.next, self._habits, self._tally
         )
         phase = self._random.uniform(0, min(1.0, 1 / self._habits.hz))

@@ -44,7 +44,7 @@ class RobotBehaviour:
     """Whether its first connection begins with a bad frame."""
 
 
-class Session:
+class SimulatedSession:
     """A connection that sends readings and matches the answers with what was sent.
 
     The service answers in order: each reading with an acknowledgement where the robot asked for

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from charter_otel.aio import stop_on_signal, wait_for
-from charter_otel.failures import Failure
+from charter_otel.failures import CommandFailure
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.simulator import (
-    Address,
-    Fleet,
+    FleetAddress,
     FleetStats,
     Missions,
     Result,
     RobotBehaviour,
+    SimulatedFleet,
     in_words,
     refused,
 )
@@ -30,10 +30,10 @@ from charter_otel.simulator.credentials import HINT, REFUSALS, Credentials
 from charter_otel.simulator.robot import CERTIFICATE
 
 
-class Plan(NamedTuple):
+class SimulationPlan(NamedTuple):
     """What to simulate."""
 
-    address: Address
+    address: FleetAddress
     robots: int
     habits: RobotBehaviour
     seconds: float
@@ -49,14 +49,14 @@ class Plan(NamedTuple):
         return self.seconds + self.robots / self.connects_per_second
 
 
-def simulate(plan: Plan) -> None:
+def simulate(plan: SimulationPlan) -> None:
     """Run the simulation and print its result.
 
     Raises:
-        Failure: A robot could not connect, or anything failed.
+        CommandFailure: A robot could not connect, or anything failed.
     """
     raise_open_file_limit()
-    fleet = Fleet(
+    fleet = SimulatedFleet(
         plan.address,
         plan.robots,
         lambda _: plan.habits,
@@ -75,7 +75,7 @@ def simulate(plan: Plan) -> None:
     _judge(plan, result, fleet.tally)
 
 
-async def _run(plan: Plan, fleet: Fleet) -> None:
+async def _run(plan: SimulationPlan, fleet: SimulatedFleet) -> None:
     with stop_on_signal() as stop:
         async with (
             httpx.AsyncClient(
@@ -93,7 +93,7 @@ async def _run(plan: Plan, fleet: Fleet) -> None:
             await fleet.run(stop, seconds=plan.seconds)
 
 
-async def _show_progress(plan: Plan, tally: FleetStats, stop: asyncio.Event) -> None:
+async def _show_progress(plan: SimulationPlan, tally: FleetStats, stop: asyncio.Event) -> None:
     """Show a bar on stderr where that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -110,23 +110,23 @@ async def _show_progress(plan: Plan, tally: FleetStats, stop: asyncio.Event) -> 
             )
 
 
-def _state(plan: Plan, tally: FleetStats) -> str:
+def _state(plan: SimulationPlan, tally: FleetStats) -> str:
     return f"{tally.open}/{plan.robots} connected, {tally.sent:,} frames, {tally.tell_errors()}"
 
 
-def _judge(plan: Plan, result: Result, tally: FleetStats) -> None:
+def _judge(plan: SimulationPlan, result: Result, tally: FleetStats) -> None:
     if result.connected == 0:
-        raise Failure(
+        raise CommandFailure(
             f"no robot could connect to {plan.address.websocket} ({tally.first_error}); "
             f"{_remedy(tally)}"
         )
     if result.errors:
-        raise Failure(
+        raise CommandFailure(
             f"{tally.tell_errors()}, the first: {tally.first_error}; "
             "the service's log tells more about each connection's end"
         )
     if result.connected < result.robots:
-        raise Failure(
+        raise CommandFailure(
             f"{result.robots - result.connected} robots had no time to connect; "
             "give more --seconds or --connects-per-second"
         )

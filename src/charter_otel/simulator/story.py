@@ -10,7 +10,7 @@ from charter_otel.emit import get_emitter
 from charter_otel.metrics import jobs
 from charter_otel.metrics.missions.aggregates import Aggregates
 from charter_otel.metrics.missions.base import Batch, MissionStore, MissionsUnavailable
-from charter_otel.simulator.fleet import Fleet
+from charter_otel.simulator.fleet import SimulatedFleet
 from charter_otel.simulator.outage import InterruptibleStream
 from charter_otel.simulator.session import RobotBehaviour
 
@@ -44,7 +44,7 @@ class Story:
     """
 
     def __init__(
-        self, fleet: Fleet, stream: InterruptibleStream | None, length: float, tell: Tell
+        self, fleet: SimulatedFleet, stream: InterruptibleStream | None, length: float, tell: Tell
     ) -> None:
         self._fleet = fleet
         self._stream = stream

@@ -42,7 +42,7 @@ def next_steps() -> dict[str, str]:
 _FAILED = EventType.METRICS_AGGREGATION_FAILED
 
 
-class Summary(Struct, frozen=True, kw_only=True):
+class DemoSummary(Struct, frozen=True, kw_only=True):
     """A demonstration in numbers."""
 
     seconds: float
@@ -78,10 +78,10 @@ def summarize(
     robots: int,
     seconds: float,
     witness: Witness | None,
-) -> Summary:
+) -> DemoSummary:
     """Sum up what fleet, emitter and witness counted."""
     emitted = statistics.emitted
-    return Summary(
+    return DemoSummary(
         seconds=round(seconds, 3),
         events={event_type: emitted.get(event_type, 0) for event_type in CATALOG},
         robots=robots,
@@ -103,13 +103,13 @@ def summarize(
     )
 
 
-def log(summary: Summary) -> None:
+def log(summary: DemoSummary) -> None:
     """Write the summary as a line of the log."""
     fields: dict[str, Any] = msgspec.to_builtins(summary)
     structlog.get_logger("charter_otel.cli.demo").info("demo.summary", **fields)
 
 
-def show(summary: Summary, *, stderr: bool) -> None:
+def show(summary: DemoSummary, *, stderr: bool) -> None:
     """Show the summary to a person."""
     console = Console(stderr=stderr)
     # A command to copy stays on one line.
@@ -130,7 +130,7 @@ def _table(title: str, rows: dict[str, str]) -> Table:
     return table
 
 
-def _numbers(summary: Summary) -> dict[str, str]:
+def _numbers(summary: DemoSummary) -> dict[str, str]:
     opened, closed = summary.connections_established, summary.connections_closed
     numbers = {
         "connections": f"{opened} established, {closed} closed, by {summary.robots} robots",
@@ -147,5 +147,5 @@ def _numbers(summary: Summary) -> dict[str, str]:
     return numbers
 
 
-def _cost(summary: Summary) -> str:
+def _cost(summary: DemoSummary) -> str:
     return f"p50 {summary.emission_p50_us} µs, p99 {summary.emission_p99_us} µs"

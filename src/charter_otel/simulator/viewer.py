@@ -6,7 +6,7 @@ from itertools import cycle
 import httpx
 
 from charter_otel.aio import wait_for
-from charter_otel.simulator import Fleet
+from charter_otel.simulator import SimulatedFleet
 
 
 class Viewer:
@@ -18,7 +18,7 @@ class Viewer:
         every: Seconds between two looks.
     """
 
-    def __init__(self, client: httpx.AsyncClient, fleet: Fleet, *, every: float) -> None:
+    def __init__(self, client: httpx.AsyncClient, fleet: SimulatedFleet, *, every: float) -> None:
         self._client = client
         self._every = every
         self._tally = fleet.tally

@@ -13,7 +13,7 @@ from charter_otel.streams.pending import (
     PendingEvent,
     PendingQueue,
 )
-from charter_otel.streams.spool.batch import Batch, State
+from charter_otel.streams.spool.batch import BatchState, HeldBatch
 from charter_otel.streams.spool.file import Appended
 from charter_otel.streams.spool.spiller import Spiller
 from charter_otel.streams.spool.spool import NoSpool, Spool, SpoolUnavailable
@@ -70,7 +70,7 @@ class Outbox:
         self._waiting = PendingQueue(batch, batch_bytes)
         self._moving: list[PendingEvent] = []
         """What a spill is writing; it is in memory until the disk has it."""
-        self._batch: Batch | None = None
+        self._batch: HeldBatch | None = None
         """What the publisher has in hand."""
         self._put = 0
         """Events that were ever put: tells how long the oldest has waited, see `_is_late`."""
@@ -84,7 +84,9 @@ class Outbox:
     @property
     def queued(self) -> int:
         """Events that wait in memory."""
-        in_hand = len(self._batch) if self._batch and self._batch.state is not State.ON_DISK else 0
+        in_hand = (
+            len(self._batch) if self._batch and self._batch.state is not BatchState.ON_DISK else 0
+        )
         return len(self._waiting) + len(self._moving) + in_hand
 
     def __len__(self) -> int:
@@ -128,7 +130,7 @@ class Outbox:
                 if self.spooled:
                     await self._read()
                 elif self._waiting:
-                    self._batch = Batch(self._waiting.take_batch())
+                    self._batch = HeldBatch(self._waiting.take_batch())
                 if self._batch:
                     return self._batch.events
             if not len(self):
@@ -140,11 +142,11 @@ class Outbox:
         batch, self._batch = self._batch, None
         if batch is None:
             return
-        if batch.state is State.ON_DISK:
+        if batch.state is BatchState.ON_DISK:
             self.spooled -= len(batch)
             self.replayed += len(batch)
             self._spool.forget(batch.last_row)
-        batch.state = State.PUBLISHED
+        batch.state = BatchState.PUBLISHED
         self._note_empty()
 
     def give_back(self) -> None:
@@ -154,12 +156,12 @@ class Outbox:
         batch, self._batch = self._batch, None
         if batch is None:
             return
-        if batch.state is State.IN_MEMORY:
+        if batch.state is BatchState.IN_MEMORY:
             self._waiting.put_back(batch.events)
             self._trim()
-        elif batch.state is State.COPYING:
+        elif batch.state is BatchState.COPYING:
             self._moving = [*batch.events, *self._moving]
-        batch.state = State.RETURNED
+        batch.state = BatchState.RETURNED
 
     async def drained(self) -> None:
         """Wait until nothing is left to publish."""
@@ -207,14 +209,14 @@ class Outbox:
     async def _move(self) -> None:
         # Only a batch that is older than all else may be copied: not where something was found.
         batch = self._batch if not self.spooled else None
-        if batch and batch.state is not State.IN_MEMORY:
+        if batch and batch.state is not BatchState.IN_MEMORY:
             batch = None
         self._moving = self._waiting.take_all()
         events = batch.events if batch else ()
         if not events and not self._moving:
             return
         if batch:
-            batch.state = State.COPYING
+            batch.state = BatchState.COPYING
         try:
             appended = await self._spool.append([*events, *self._moving], len(events))
         except SpoolUnavailable as unavailable:
@@ -225,21 +227,21 @@ class Outbox:
         else:
             self._settle(batch, appended)
 
-    def _settle(self, batch: Batch | None, appended: Appended) -> None:
+    def _settle(self, batch: HeldBatch | None, appended: Appended) -> None:
         """The disk has it all."""
         self.spooled += len(self._moving)
         self._moving = []
-        if batch and batch.state is State.COPYING:
-            batch.state, batch.last_row = State.ON_DISK, appended.last_taken
+        if batch and batch.state is BatchState.COPYING:
+            batch.state, batch.last_row = BatchState.ON_DISK, appended.last_taken
             self.spooled += len(batch)
-        elif batch and batch.state is State.PUBLISHED:
+        elif batch and batch.state is BatchState.PUBLISHED:
             self._spool.forget(appended.last_taken)
         self._give_up(appended.evicted, "spool_full")
 
-    def _restore(self, batch: Batch | None, *, lost: bool, saved: int = 0) -> None:
+    def _restore(self, batch: HeldBatch | None, *, lost: bool, saved: int = 0) -> None:
         """The disk has nothing of it."""
-        if batch and batch.state is State.COPYING:
-            batch.state = State.IN_MEMORY
+        if batch and batch.state is BatchState.COPYING:
+            batch.state = BatchState.IN_MEMORY
         self._waiting.put_back(self._moving)
         self._moving = []
         if lost:
@@ -257,7 +259,7 @@ class Outbox:
             return
         self._give_up(page.damaged, "spool_damaged")
         if page.events:
-            self._batch = Batch(page.events, State.ON_DISK, page.last)
+            self._batch = HeldBatch(page.events, BatchState.ON_DISK, page.last)
         elif page.damaged:
             self._spool.forget(page.last)
         else:
@@ -279,8 +281,8 @@ class Outbox:
 
     def _lose(self, saved: int = 0) -> None:
         """Count what was on a damaged disk as lost, but for what was saved and a batch in hand."""
-        if self._batch and self._batch.state is State.ON_DISK:
-            self._batch.state = State.IN_MEMORY
+        if self._batch and self._batch.state is BatchState.ON_DISK:
+            self._batch.state = BatchState.IN_MEMORY
             self.spooled -= len(self._batch)
         self._give_up(max(0, self.spooled - saved), "spool_damaged")
 

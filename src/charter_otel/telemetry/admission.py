@@ -29,7 +29,7 @@ _QUERY = "{}={}: ask for it with 1, true, yes or on; leave it out otherwise."
 _SWITCHES = ("ack", "simulated")
 
 
-class Request(NamedTuple):
+class HandshakeRequest(NamedTuple):
     """A handshake's request, as far as it matters for admission."""
 
     robot_id: str
@@ -40,13 +40,13 @@ class Request(NamedTuple):
     """The client's; it is counted and told to nobody."""
     query: Mapping[str, str] = {}
     """Parameters of the query; of those that come twice, the first."""
-    broken: "Refusal | None" = None
+    broken: "HandshakeRefusal | None" = None
     """What is wrong with the handshake itself, where the server found something."""
     server: str = ""
     """The address that took the connection."""
 
 
-def request(scope: Any, robot_id: str) -> Request:
+def request(scope: Any, robot_id: str) -> HandshakeRequest:
     """Return what matters of an ASGI scope; of headers that come twice, the first."""
     headers = {
         name.decode(): value.decode("latin-1")
@@ -54,7 +54,7 @@ def request(scope: Any, robot_id: str) -> Request:
         if name in _HEADERS or name.startswith(_LABEL_HEADER)
     }
     client = scope.get("client")
-    return Request(
+    return HandshakeRequest(
         robot_id,
         headers,
         scope.get("subprotocols") or (),
@@ -88,7 +88,7 @@ class Admitted(NamedTuple):
     """Whether it says that it is not a real robot: no page is about it."""
 
 
-class Refusal(NamedTuple):
+class HandshakeRefusal(NamedTuple):
     """Why a handshake is refused."""
 
     outcome: str
@@ -100,7 +100,7 @@ class Refusal(NamedTuple):
     """Seconds after which the robot may come back."""
 
 
-FAILED = Refusal(
+FAILED = HandshakeRefusal(
     "error",
     500,
     "Internal Server Error",
@@ -109,13 +109,13 @@ FAILED = Refusal(
 """The answer where admission itself fails."""
 
 
-def admit(gateway: Gateway, request: Request) -> Admitted | Refusal:
+def admit(gateway: Gateway, request: HandshakeRequest) -> Admitted | HandshakeRefusal:
     """Decide about a handshake."""
     refusal = _check_rate(gateway, request.address) or _check_request(gateway, request)
     if refusal is not None:
         return refusal
     token = _check_token(gateway, request) if gateway.secrets else None
-    if isinstance(token, Refusal):
+    if isinstance(token, HandshakeRefusal):
         return token
     refusal = _check_capacity(gateway, request.robot_id)
     if refusal is not None:
@@ -130,7 +130,7 @@ def admit(gateway: Gateway, request: Request) -> Admitted | Refusal:
     )
 
 
-def _labels(request: Request) -> Mapping[str, str]:
+def _labels(request: HandshakeRequest) -> Mapping[str, str]:
     """Return the labels that a robot without a token brings, as headers or in the query."""
     headers = {
         name.removeprefix(_LABEL_HEADER.decode()).replace("-", "_"): value
@@ -145,10 +145,10 @@ def _labels(request: Request) -> Mapping[str, str]:
     return headers | query
 
 
-def _check_rate(gateway: Gateway, address: str | None) -> Refusal | None:
+def _check_rate(gateway: Gateway, address: str | None) -> HandshakeRefusal | None:
     if gateway.handshakes.allows(address):
         return None
-    return Refusal(
+    return HandshakeRefusal(
         "rate_limited",
         429,
         "Too Many Requests",
@@ -158,22 +158,28 @@ def _check_rate(gateway: Gateway, address: str | None) -> Refusal | None:
     )
 
 
-def _check_request(gateway: Gateway, request: Request) -> Refusal | None:
+def _check_request(gateway: Gateway, request: HandshakeRequest) -> HandshakeRefusal | None:
     if request.broken is not None:
         return request.broken
     if not is_robot_id(request.robot_id):
-        return Refusal("invalid_robot_id", 400, "Bad Request", f"A robot id has {ROBOT_ID_RULE}.")
+        return HandshakeRefusal(
+            "invalid_robot_id", 400, "Bad Request", f"A robot id has {ROBOT_ID_RULE}."
+        )
     if not gateway.secrets and is_rebound(request.server, request.headers.get("host")):
-        return Refusal("forbidden", 403, "Forbidden", REBOUND)
+        return HandshakeRefusal("forbidden", 403, "Forbidden", REBOUND)
     if is_foreign(request.headers, gateway.allowed_origins):
-        return Refusal("forbidden", 403, "Forbidden", "Pages of another origin may not connect.")
+        return HandshakeRefusal(
+            "forbidden", 403, "Forbidden", "Pages of another origin may not connect."
+        )
     for name in _SWITCHES:
         if (value := request.query.get(name, "").lower()) not in _TRUE | _FALSE:
-            return Refusal("invalid_query", 400, "Bad Request", _QUERY.format(name, value[:20]))
+            return HandshakeRefusal(
+                "invalid_query", 400, "Bad Request", _QUERY.format(name, value[:20])
+            )
     return None
 
 
-def _check_capacity(gateway: Gateway, robot_id: str) -> Refusal | None:
+def _check_capacity(gateway: Gateway, robot_id: str) -> HandshakeRefusal | None:
     if gateway.closing:
         detail = "The service is shutting down; another instance may take you."
         return _unavailable(gateway, "shutting_down", detail, at_least=1)
@@ -184,28 +190,28 @@ def _check_capacity(gateway: Gateway, robot_id: str) -> Refusal | None:
     return None
 
 
-def _unavailable(gateway: Gateway, outcome: str, detail: str, *, at_least: int) -> Refusal:
+def _unavailable(gateway: Gateway, outcome: str, detail: str, *, at_least: int) -> HandshakeRefusal:
     retry_after = seconds_to_return(at_least, gateway.herd.refused())
-    return Refusal(outcome, 503, "Service Unavailable", detail, retry_after)
+    return HandshakeRefusal(outcome, 503, "Service Unavailable", detail, retry_after)
 
 
-def _check_token(gateway: Gateway, request: Request) -> Token | Refusal:
+def _check_token(gateway: Gateway, request: HandshakeRequest) -> Token | HandshakeRefusal:
     presented = _presented(request)
     if presented is None:
-        return Refusal("unauthorized", 401, "Unauthorized", "Present the robot's token.")
+        return HandshakeRefusal("unauthorized", 401, "Unauthorized", "Present the robot's token.")
     return check_token(gateway.secrets, request.robot_id, presented)
 
 
-def check_token(secrets: Sequence[str], robot_id: str, presented: str) -> Token | Refusal:
+def check_token(secrets: Sequence[str], robot_id: str, presented: str) -> Token | HandshakeRefusal:
     """Return what the token says, if it opens the robot's socket."""
     try:
         token = verify(secrets, presented)
     except InvalidToken as error:
-        return Refusal("unauthorized", 401, "Unauthorized", f"{error}.".capitalize())
+        return HandshakeRefusal("unauthorized", 401, "Unauthorized", f"{error}.".capitalize())
     if token.subject != robot_id:
-        return Refusal("forbidden", 403, "Forbidden", "The token is not this robot's.")
+        return HandshakeRefusal("forbidden", 403, "Forbidden", "The token is not this robot's.")
     if token.scopes and "robot" not in token.scopes:
-        return Refusal(
+        return HandshakeRefusal(
             "forbidden",
             403,
             "Forbidden",
@@ -214,7 +220,7 @@ def check_token(secrets: Sequence[str], robot_id: str, presented: str) -> Token 
     return token
 
 
-def _presented(request: Request) -> str | None:
+def _presented(request: HandshakeRequest) -> str | None:
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token:
         return token.strip()

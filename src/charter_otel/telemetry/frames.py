@@ -56,7 +56,7 @@ class NewToken(Struct, frozen=True, gc=False):
     token: Annotated[str, Meta(description="The robot's new token.")]
 
 
-class Readings(NamedTuple):
+class ReadingList(NamedTuple):
     """A list of readings, of which some may be refused."""
 
     taken: Sequence[Frame]
@@ -78,7 +78,7 @@ class BadFrame(NamedTuple):
     detail: str
 
 
-Parsed = Frame | Readings | Ping | NewToken | BadFrame
+Parsed = Frame | ReadingList | Ping | NewToken | BadFrame
 
 
 def parse(data: str | bytes) -> Parsed:
@@ -122,7 +122,7 @@ def error(bad: BadFrame) -> str:
     return _ENCODER.encode({"error": bad._asdict()}).decode()
 
 
-def refused(readings: Readings) -> str:
+def refused(readings: ReadingList) -> str:
     """Say how many readings of a list are refused, and why the first one is."""
     reasons = readings.refused
     index, reason = next(iter(reasons.items()))
@@ -186,7 +186,7 @@ def _parse_list(data: str | bytes) -> Parsed:
             readings.append(_FRAME.decode(item))
         except msgspec.ValidationError as error:
             refused[index] = _in_words(error)
-    return Readings(readings, refused)
+    return ReadingList(readings, refused)
 
 
 def _parse_token(data: str | bytes) -> Parsed:

@@ -5,6 +5,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+from charter_otel.aio import Allowance
+
 ADDRESSES = 10_000
 """Addresses that are remembered; the one that has been silent longest is forgotten first."""
 
@@ -33,8 +35,8 @@ class HandshakeRate:
         self.per_second = per_second
         self._addresses = addresses
         self._clock = clock
-        self._allowances: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        """By address, the longest silent first: what was left, and when."""
+        self._allowances: OrderedDict[str, Allowance] = OrderedDict()
+        """By address, the longest silent first."""
 
     def __len__(self) -> int:
         """Return the number of addresses that are remembered."""
@@ -46,15 +48,14 @@ class HandshakeRate:
         Args:
             address: The client's; None where the server knows none, as for a Unix socket.
         """
-        key, now = _network(address or ""), self._clock()
-        left, at = self._allowances.get(key, (float(self.per_second), now))
-        left = min(float(self.per_second), left + (now - at) * self.per_second)
-        allowed = left >= 1
-        self._allowances[key] = (left - 1 if allowed else left, now)
+        key = _network(address or "")
+        allowance = self._allowances.get(key)
+        if allowance is None:
+            allowance = self._allowances[key] = Allowance(self.per_second, self._clock)
         self._allowances.move_to_end(key)
         if len(self._allowances) > self._addresses:
             self._allowances.popitem(last=False)
-        return allowed
+        return allowance.spend()
 
 
 def _network(address: str) -> str:

@@ -6,7 +6,7 @@ import msgspec
 from litestar import WebSocket
 
 from charter_otel.otel.trace_context import correlation_id, current
-from charter_otel.telemetry.admission import Refusal
+from charter_otel.telemetry.admission import HandshakeRefusal
 
 _EXTENSION = "websocket.http.response"
 _HEADERS = {
@@ -16,7 +16,7 @@ _HEADERS = {
 }
 
 
-async def refuse(socket: WebSocket[Any, Any, Any], refusal: Refusal) -> None:
+async def refuse(socket: WebSocket[Any, Any, Any], refusal: HandshakeRefusal) -> None:
     """Answer the handshake with the refusal.
 
     A server without the ASGI extension for it answers 403 instead.
@@ -34,7 +34,7 @@ async def refuse(socket: WebSocket[Any, Any, Any], refusal: Refusal) -> None:
         await socket.send(message)  # type: ignore[arg-type]  # Litestar's types lack the extension
 
 
-def headers_of(refusal: Refusal, body: bytes) -> list[tuple[bytes, bytes]]:
+def headers_of(refusal: HandshakeRefusal, body: bytes) -> list[tuple[bytes, bytes]]:
     """Return the headers of the answer."""
     return [
         (b"content-type", b"application/problem+json"),
@@ -45,7 +45,7 @@ def headers_of(refusal: Refusal, body: bytes) -> list[tuple[bytes, bytes]]:
     ]
 
 
-def problem_of(refusal: Refusal) -> bytes:
+def problem_of(refusal: HandshakeRefusal) -> bytes:
     """Return the body of the answer, with the trace id of the handshake that is current."""
     problem: dict[str, Any] = {
         "status": refusal.status,

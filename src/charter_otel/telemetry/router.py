@@ -16,7 +16,7 @@ from charter_otel.emit import AnyStream, event_seam, get_emitter
 from charter_otel.otel import semconv
 from charter_otel.seams import Seam
 from charter_otel.telemetry import admission, spans
-from charter_otel.telemetry.admission import Refusal
+from charter_otel.telemetry.admission import HandshakeRefusal
 from charter_otel.telemetry.answers import Info, RobotId, RobotMetrics, RobotPresence
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import Robot
@@ -166,7 +166,7 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
                 log.error("handshake failed", robot_id=robot_id, exc_info=error)
                 span.set_attribute(semconv.ERROR_TYPE, type(error).__qualname__)
                 span.set_status(StatusCode.ERROR)
-            if isinstance(verdict, Refusal):
+            if isinstance(verdict, HandshakeRefusal):
                 outcome = verdict.outcome
                 await _refuse(socket, robot_id, verdict, span)
                 return None
@@ -194,8 +194,8 @@ def _route(scope: Any) -> str:
 
 
 def _decide(
-    gateway: Gateway, request: admission.Request
-) -> tuple[admission.Admitted | Refusal, Exception | None]:
+    gateway: Gateway, request: admission.HandshakeRequest
+) -> tuple[admission.Admitted | HandshakeRefusal, Exception | None]:
     """Decide about a handshake; where that fails, the robot gets an answer all the same."""
     try:
         return admission.admit(gateway, request), None
@@ -203,7 +203,7 @@ def _decide(
         return admission.FAILED, error
 
 
-async def _refuse(socket: Socket, robot_id: str, refusal: Refusal, span: Span) -> None:
+async def _refuse(socket: Socket, robot_id: str, refusal: HandshakeRefusal, span: Span) -> None:
     span.set_attribute(semconv.CHARTER_HANDSHAKE_OUTCOME, refusal.outcome)
     span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, refusal.status)
     # Who it says to be helps to find the robot; what is not a robot id is not repeated.

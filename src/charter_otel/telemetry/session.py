@@ -11,12 +11,12 @@ from litestar.exceptions import LitestarException
 
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry import frames
-from charter_otel.telemetry.admission import Refusal, check_token
+from charter_otel.telemetry.admission import HandshakeRefusal, check_token
 from charter_otel.telemetry.closing import CODES, classify, close_text
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.extension import DIRECT, Direct
 from charter_otel.telemetry.fleet import Robot
-from charter_otel.telemetry.frames import BadFrame, Frame, NewToken, Ping, Readings
+from charter_otel.telemetry.frames import BadFrame, Frame, NewToken, Ping, ReadingList
 from charter_otel.telemetry.gateway import Gateway
 from charter_otel.telemetry.readings import take_reading, take_readings
 
@@ -172,7 +172,7 @@ class Session:
         self._allowance = allowance - 1 if allowed else allowance
         return allowed
 
-    def _accept(self, frame: Frame | Readings | Ping | NewToken) -> str | BadFrame | None:
+    def _accept(self, frame: Frame | ReadingList | Ping | NewToken) -> str | BadFrame | None:
         if isinstance(frame, Frame):
             connection, counts = self.connection, self._counts
             counts.frames["reading"] += 1
@@ -185,7 +185,7 @@ class Session:
             return frames.PONG
         return self._renew(frame) if isinstance(frame, NewToken) else self._accept_list(frame)
 
-    def _accept_list(self, readings: Readings) -> str | BadFrame | None:
+    def _accept_list(self, readings: ReadingList) -> str | BadFrame | None:
         """Take a list of readings; those that are refused are named and harm no others."""
         taken, refused = readings
         if not self._allows(len(taken) + len(refused)):
@@ -221,7 +221,7 @@ class Session:
         expires_at = None
         if secrets:
             verdict = check_token(secrets, self.connection.robot_id, frame.token)
-            if isinstance(verdict, Refusal):
+            if isinstance(verdict, HandshakeRefusal):
                 return BadFrame("invalid_token", verdict.detail)
             expires_at = verdict.expires_at
             self.connection.expire_at(expires_at)

@@ -137,7 +137,7 @@ def _check_metric(report: Report, series: Series) -> None:
             report.add(_attributes(report.registry, name, metric.attributes, point))
 
 
-def _kind_of_metric(metric: model.Metric, series: Series) -> Iterator[str]:
+def _kind_of_metric(metric: model.MetricDefinition, series: Series) -> Iterator[str]:
     boundaries = tuple(metric.hints.get("boundaries", ()))
     for what, declared, exported in (
         ("instrument", metric.instrument, series.instrument),

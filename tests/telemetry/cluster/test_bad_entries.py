@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 
 from charter_otel.metrics.missions import RedisMissions
 from charter_otel.redis.address import parse_address
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.reaper import Reaper
 from charter_otel.telemetry.cluster.register import Details, entry
@@ -26,7 +26,7 @@ async def test_presence_readings_and_aggregates_skip_it(
 ) -> None:
     """The others are there, and the bad one is named once."""
     client = Redis.from_url(redis_server.url)
-    layout = Layout()
+    layout = ClusterKeys()
     good = b'{"robot_id":"good","status":"offline","connection_id":"c",'
     good += b'"connected_at":1,"last_seen_at":1}'
     await client.hset(layout.presence, mapping={"good": good, "bad": bad})
@@ -47,7 +47,7 @@ async def test_presence_readings_and_aggregates_skip_it(
 async def test_the_reaper_goes_on(redis_server: RedisServer) -> None:
     """Connections beside bad entries are closed."""
     client = Redis.from_url(redis_server.url)
-    layout, closed = Layout(), list[str]()
+    layout, closed = ClusterKeys(), list[str]()
 
     async def close(connection: Connection, ended: float) -> None:
         del ended

@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from charter_otel.redis.address import parse_address
 from charter_otel.redis.errors import FAILURES
 from charter_otel.telemetry.cluster.claims import Claims
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
-from charter_otel.telemetry.cluster.shared_state import SharedState, State, state_of
+from charter_otel.telemetry.cluster.shared_state import SharedRobotState, SharedState, state_of
 from charter_otel.telemetry.cluster.takeover import Takeover
 from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet, Robot
@@ -30,10 +30,10 @@ class Instance:
 
     def __init__(self, client: Redis) -> None:
         self.close = client.aclose
-        self.member = Membership(client, Layout(), LEASE)
+        self.member = Membership(client, ClusterKeys(), LEASE)
         self.claims, self.fleet = Claims(), Fleet()
-        self.takeover = Takeover(client, Layout(), self.claims, self.fleet)
-        self.state = SharedState(client, Layout())
+        self.takeover = Takeover(client, ClusterKeys(), self.claims, self.fleet)
+        self.state = SharedState(client, ClusterKeys())
 
     async def claim(self, connection: Connection) -> list[Connection]:
         """Claim a connection's robot, and give the connection if it is not the newest."""
@@ -152,7 +152,7 @@ async def test_an_epoch_grows_though_redis_s_clock_was_set_back(make: Make, redi
     one = make()
     ahead = "9000000000000000"
     client = parse_address(redis_url).client()
-    held: Any = client.hset(Layout().owners, "robot_001", f"{ahead} 1.000000 gone ws_1")
+    held: Any = client.hset(ClusterKeys().owners, "robot_001", f"{ahead} 1.000000 gone ws_1")
     await held
     connection = Connection("robot_001")
     assert await one.claim(connection) == []
@@ -185,7 +185,7 @@ async def test_a_robot_that_came_back_is_not_among_the_offline_ones(
     client: Any = parse_address(redis_url).client()
     for status in ("offline", "online"):
         await one.state.write([_state(connection, status, one.epoch(connection))])
-    assert await client.zscore(Layout().offline, "robot_001") is None
+    assert await client.zscore(ClusterKeys().offline, "robot_001") is None
     await client.aclose()
 
 
@@ -258,7 +258,7 @@ async def test_only_the_newest_connection_is_heard(make: Make, redis_url: str) -
     await one.claim(old)
     await two.claim(new)
     client = parse_address(redis_url).client()
-    shared = SharedState(client, Layout())
+    shared = SharedState(client, ClusterKeys())
     try:
         assert await shared.write([_state(new, "online", two.epoch(new))]) == 1
         assert await shared.write([_state(old, "offline", one.epoch(old))]) == 0
@@ -274,7 +274,7 @@ async def test_only_so_many_robots_are_known(make: Make, redis_url: str) -> None
     for connection in connections:
         await one.claim(connection)
     client = parse_address(redis_url).client()
-    shared = SharedState(client, Layout(), capacity=4)
+    shared = SharedState(client, ClusterKeys(), capacity=4)
     try:
         await shared.write([_state(connections[0], "online", one.epoch(connections[0]))])
         for c in connections[1:]:
@@ -290,9 +290,11 @@ def _connections() -> tuple[Connection, Connection]:
     return old, new
 
 
-def _state(connection: Connection, status: str, epoch: str, *, at: float | None = None) -> State:
+def _state(
+    connection: Connection, status: str, epoch: str, *, at: float | None = None
+) -> SharedRobotState:
     fleet, connections = Fleet(), Connections()
     connections.add(connection)
     presence = fleet.connected(connection).presence()
     told = presence | {"status": status, "disconnected_at": at or 1.0, "frames": 0}
-    return State(connection.robot_id, epoch, told)
+    return SharedRobotState(connection.robot_id, epoch, told)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from charter_otel.redis.address import parse_address
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from support.redis import RedisServer
 
@@ -23,14 +23,14 @@ async def members(redis_url: str) -> AsyncIterator[Members]:
         clients = [parse_address(redis_url).client() for _ in range(2)]
         for client in clients:
             stack.push_async_callback(client.aclose)
-        yield [Membership(client, Layout(), LEASE) for client in clients]
+        yield [Membership(client, ClusterKeys(), LEASE) for client in clients]
 
 
 @pytest.fixture
 async def alone(server: RedisServer) -> AsyncIterator[Membership]:
     """Yield the membership of an instance whose Redis a test may stop and pause."""
     client = parse_address(server.url).client()
-    yield Membership(client, Layout(), LEASE)
+    yield Membership(client, ClusterKeys(), LEASE)
     await client.aclose()
 
 

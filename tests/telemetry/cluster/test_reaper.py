@@ -16,11 +16,11 @@ from redis.asyncio import Redis
 from charter_otel.redis.address import parse_address
 from charter_otel.redis.errors import FAILURES
 from charter_otel.telemetry.cluster.claims import Claims
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.reaper import Reaper
 from charter_otel.telemetry.cluster.register import NOBODY, Details, entry
-from charter_otel.telemetry.cluster.shared_state import SharedState, State
+from charter_otel.telemetry.cluster.shared_state import SharedRobotState, SharedState
 from charter_otel.telemetry.cluster.takeover import Takeover
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import Fleet
@@ -37,11 +37,11 @@ class Instance:
     closed: list[Connection] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.member = Membership(self.client, Layout(), LEASE)
+        self.member = Membership(self.client, ClusterKeys(), LEASE)
         self.claims = Claims()
-        self.takeover = Takeover(self.client, Layout(), self.claims, Fleet())
-        self.state = SharedState(self.client, Layout())
-        self.reaper = Reaper(self.client, Layout(), self.member, self.state, self._close)
+        self.takeover = Takeover(self.client, ClusterKeys(), self.claims, Fleet())
+        self.state = SharedState(self.client, ClusterKeys())
+        self.reaper = Reaper(self.client, ClusterKeys(), self.member, self.state, self._close)
 
     async def hold(self, robot_id: str, *, since: float = 0.0, apart: float = 0.0) -> Connection:
         """Connect a robot for so many seconds, by a wall clock that is set apart."""
@@ -52,17 +52,17 @@ class Instance:
         accepted = self.member.on_common_clock(connection.opened)
         details = Details(robot_id, connection.connected_at, accepted=accepted)
         value = entry(self.member.id, details)
-        await _hset(self.client, Layout().open, connection.id, value)
+        await _hset(self.client, ClusterKeys().open, connection.id, value)
         self.takeover.add(connection)
         await self.takeover.claim(self.member)
         await self.state.write([self.online(connection)])
         return connection
 
-    def online(self, connection: Connection) -> State:
+    def online(self, connection: Connection) -> SharedRobotState:
         """Return the state in which the connection's robot is online."""
         presence = Fleet().connected(connection).presence()
         epoch = self.claims.of(connection).epoch or ""
-        return State(connection.robot_id, epoch, presence | {"frames": 7})
+        return SharedRobotState(connection.robot_id, epoch, presence | {"frames": 7})
 
     async def let_go(self, connection: Connection) -> None:
         """Close a robot's connection, as it should."""
@@ -73,7 +73,7 @@ class Instance:
             "last_reason": "client_disconnect",
         }
         await self.state.write([online._replace(presence=presence)])
-        removed: Any = self.client.hdel(Layout().open, connection.id)
+        removed: Any = self.client.hdel(ClusterKeys().open, connection.id)
         await removed
 
     async def _close(self, connection: Connection, ended: float) -> None:
@@ -98,10 +98,10 @@ async def test_each_connection_is_closed_by_one_survivor(three: Three) -> None:
     one, two, dead = three
     held = [await dead.hold(f"robot_{number}") for number in range(250)]
     await _declare_lost(one, two)
-    await one.client.delete(Layout().reaper)
+    await one.client.delete(ClusterKeys().reaper)
     first = asyncio.create_task(one.reaper.reap())
     await asyncio.sleep(0.02)
-    await one.client.delete(Layout().reaper)
+    await one.client.delete(ClusterKeys().reaper)
     await asyncio.gather(first, two.reaper.reap())
     closed = [connection.id for connection in one.closed + two.closed]
     assert sorted(closed) == sorted(connection.id for connection in held)
@@ -136,12 +136,12 @@ async def test_an_instance_that_just_starts_gets_its_lease_from_each_reaper(thre
     """A reaper that regains its turn waits anew for owners that it does not know."""
     one, _, _ = three
     details = Details("robot_001", time.time())
-    await _hset(one.client, Layout().open, "ws_1", entry("unknown", details))
+    await _hset(one.client, ClusterKeys().open, "ws_1", entry("unknown", details))
     await one.reaper.reap()
-    await one.client.set(Layout().reaper, "another")
+    await one.client.set(ClusterKeys().reaper, "another")
     await one.reaper.reap()
     await asyncio.sleep(LEASE * 1.1)
-    await one.client.delete(Layout().reaper)
+    await one.client.delete(ClusterKeys().reaper)
     assert await one.reaper.reap() == 0
     await asyncio.sleep(LEASE * 1.1)
     assert await one.reaper.reap() == 1
@@ -177,7 +177,7 @@ async def test_what_a_dead_reaper_took_is_taken_again(three: Three) -> None:
     await _declare_lost(one, two)
     await one.reaper.reap()
     await one.member.leave()
-    await two.client.delete(Layout().reaper)
+    await two.client.delete(ClusterKeys().reaper)
     deadline = time.monotonic() + 20 * LEASE
     while not two.closed and time.monotonic() < deadline:
         await two.member.renew()
@@ -213,7 +213,7 @@ async def test_a_robot_whose_connection_the_stream_does_not_know_goes_offline(
     one, two, dead = three
     await dead.hold("robot_001")
     living = await two.hold("robot_002")
-    await one.client.delete(Layout().open)
+    await one.client.delete(ClusterKeys().open)
     await _declare_lost(one, two)
     assert await one.reaper.reap() == 1
     assert await one.reaper.reap() == 0
@@ -231,7 +231,7 @@ async def test_an_owner_that_is_not_known_yet_gets_time_to_join(three: Three) ->
     """An instance that starts while Redis is away may publish before it joins."""
     one, _, _ = three
     value = entry(NOBODY, Details("robot_001", time.time()))
-    await _hset(one.client, Layout().open, "ws_robot_001_1", value)
+    await _hset(one.client, ClusterKeys().open, "ws_robot_001_1", value)
     assert await one.reaper.reap() == 0
     await asyncio.sleep(LEASE * 1.1)
     assert await one.reaper.reap() == 1
@@ -241,7 +241,7 @@ async def test_an_entry_that_cannot_be_read_is_left_alone(three: Three) -> None:
     """It holds up none of the others."""
     one, two, dead = three
     held = await dead.hold("robot_001")
-    await _hset(one.client, Layout().open, "broken", "nobody\n{")
+    await _hset(one.client, ClusterKeys().open, "broken", "nobody\n{")
     await _declare_lost(one, two)
     await one.reaper.reap()
     assert [connection.id for connection in one.closed] == [held.id]
@@ -272,7 +272,7 @@ async def _declare_lost(*watching: Instance) -> None:
     client: Any = watching[0].client
     living = {instance.member.id.encode() for instance in watching}
     async with asyncio.timeout(20):
-        while set(await client.hkeys(Layout().instances)) != living:
+        while set(await client.hkeys(ClusterKeys().instances)) != living:
             for instance in watching:
                 await instance.member.renew()
             await asyncio.sleep(LEASE / 5)

@@ -11,7 +11,7 @@ CAPACITY = 10_000
 """Incidents whose page waits at most; beyond it the oldest trigger is given up."""
 
 
-class State(Struct):
+class BookState(Struct):
     """What outlives the process: written down, and handed on to the next holder."""
 
     open: list[str] = []
@@ -99,7 +99,7 @@ class Book:
         if pages := self._waiting.pop(page.key, []):
             self._waiting[page.key] = pages
 
-    def restore(self, state: State) -> None:
+    def restore(self, state: BookState) -> None:
         """Begin with what an earlier process, or the last holder, left."""
         self._waiting.clear()
         for page in state.waiting:
@@ -108,11 +108,11 @@ class Book:
         untaken = {page.key for page in state.waiting if page.action == "trigger"}
         self._taken = self._attempted - untaken
 
-    def state(self, open_keys: Iterable[str], held: Iterable[Page]) -> State:
+    def state(self, open_keys: Iterable[str], held: Iterable[Page]) -> BookState:
         """Return what has to outlive the process."""
         waiting = [page for pages in self._waiting.values() for page in self._newest(pages)]
         told = sorted(self._attempted | self._taken)
-        return State(sorted(open_keys), waiting, told, list(held))
+        return BookState(sorted(open_keys), waiting, told, list(held))
 
     def _newest(self, pages: list[Page]) -> list[Page]:
         """Return the pages of one key that make PagerDuty's state the newest one."""
@@ -137,15 +137,15 @@ class Book:
             self._keep(page.key, pages[pages.index(page) + 1 :])
 
 
-def decode(data: bytes) -> State:
+def decode(data: bytes) -> BookState:
     """Read a state, also that of earlier versions: a list of the open keys.
 
     Raises:
         msgspec.DecodeError, UnicodeError: It is none.
     """
-    state = msgspec.json.decode(data, type=State | list[str])
+    state = msgspec.json.decode(data, type=BookState | list[str])
     if isinstance(state, list):
-        return State(open=state, told=state)
+        return BookState(open=state, told=state)
     return state
 
 

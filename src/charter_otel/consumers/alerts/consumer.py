@@ -12,7 +12,7 @@ import structlog
 from charter_otel.aio import describe, end, spawn
 from charter_otel.charter import Event, EventType
 from charter_otel.consumers.alerts import book
-from charter_otel.consumers.alerts.book import State
+from charter_otel.consumers.alerts.book import BookState
 from charter_otel.consumers.alerts.incidents import Incidents
 from charter_otel.consumers.alerts.page import Page
 from charter_otel.consumers.alerts.pager import Pager
@@ -140,10 +140,10 @@ class Alerts(Consumer):
         """Go on with what the last holder left, unless this process knows something newer."""
         left = await lease.load()
         try:
-            state = book.decode(left) if left else State()
+            state = book.decode(left) if left else BookState()
         except (msgspec.DecodeError, UnicodeError) as error:
             log.warning("what the last pager left is unreadable", error=describe(error))
-            state = State()
+            state = BookState()
         mine = self._state()
         newest = max(state, mine, key=lambda each: (each.epoch, each.number))
         self._restore(newest)
@@ -151,12 +151,12 @@ class Alerts(Consumer):
         if newest.open or newest.waiting:
             log.info("incidents taken over", open=len(newest.open), waiting=len(newest.waiting))
 
-    def _restore(self, state: State) -> None:
+    def _restore(self, state: BookState) -> None:
         self._number, self._epoch = state.number, state.epoch
         self._incidents.restore(state.open, state.held, self._clock())
         self.pager.book.restore(state)
 
-    def _state(self) -> State:
+    def _state(self) -> BookState:
         state = self.pager.book.state(self._incidents.open_keys, self._incidents.held)
         state.epoch, state.number = self._epoch, self._number
         return state
@@ -185,13 +185,13 @@ class Alerts(Consumer):
                     return
             self._unsaved = None
 
-    def _read(self) -> State:
+    def _read(self) -> BookState:
         if self._path is None:
-            return State()
+            return BookState()
         try:
             return book.decode(self._path.read_bytes())
         except FileNotFoundError:
-            return State()
+            return BookState()
         except (OSError, msgspec.DecodeError, UnicodeError) as error:
             kept = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns() // 1_000_000}")
             with contextlib.suppress(OSError):
@@ -202,7 +202,7 @@ class Alerts(Consumer):
                 path=str(kept),
                 error=describe(error),
             )
-            return State()
+            return BookState()
 
 
 def _write(path: Path, data: bytes) -> None:

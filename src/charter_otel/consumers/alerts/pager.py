@@ -10,7 +10,7 @@ from charter_otel.aio import Backoff, describe, end, spawn
 from charter_otel.consumers.alerts.book import Book
 from charter_otel.consumers.alerts.page import Page
 from charter_otel.otel import Instrumentation
-from charter_otel.streams.spool.worker import Worker
+from charter_otel.streams.spool.worker import DiskThread
 
 PAUSE = 1.0
 """Seconds after which PagerDuty is tried again at first; doubles up to `LONGEST_PAUSE`."""
@@ -65,7 +65,7 @@ class Pager:
         self._since = 0.0
         """Monotonic time since when it takes none."""
         self._task: asyncio.Task[None] | None = None
-        self._worker: Worker | None = None
+        self._worker: DiskThread | None = None
 
     @property
     def trouble(self) -> str | None:
@@ -77,7 +77,7 @@ class Pager:
     def start(self) -> None:
         """Begin to send."""
         # The thread is a daemon: an API that hangs does not keep the process from ending.
-        self._worker = Worker("charter pager")
+        self._worker = DiskThread("charter pager")
         self._task = spawn(self._run(self._worker), "charter pager")
         self.wake()
 
@@ -106,7 +106,7 @@ class Pager:
         """Look again at what waits."""
         self._woken.set()
 
-    async def _run(self, worker: Worker) -> None:
+    async def _run(self, worker: DiskThread) -> None:
         while True:
             page = self.book.next() if self.may_send() else None
             if page is None:
@@ -115,7 +115,7 @@ class Pager:
             elif not await self._deliver(page, worker):
                 await asyncio.sleep(self._backoff.next())
 
-    async def _deliver(self, page: Page, worker: Worker) -> bool:
+    async def _deliver(self, page: Page, worker: DiskThread) -> bool:
         """Send a page, and return whether PagerDuty answers at all."""
         try:
             await worker.call(lambda: self._send(page))

@@ -21,13 +21,13 @@ _SETUP = (
 _BATCH = 10_000
 
 
-class _Identified(msgspec.Struct):
+class _IndexedRow(msgspec.Struct):
     id: str
 
 
 class _Line(msgspec.Struct):
     row: int
-    event: _Identified
+    event: _IndexedRow
 
 
 _LINE = msgspec.json.Decoder(_Line)

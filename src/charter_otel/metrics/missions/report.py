@@ -10,7 +10,7 @@ from charter_otel.metrics.missions.aggregates import (
 )
 
 
-class Fleet(Struct):
+class NamedRobots(Struct):
     """The robots that entries named."""
 
     total: int
@@ -30,7 +30,7 @@ class MissionReport(Struct):
     malformed_by_reason: dict[str, int]
     last_seen_at: float | None
     by_status: dict[str, StatusAggregate]
-    robots: Fleet
+    robots: NamedRobots
 
 
 def report(aggregates: Aggregates) -> MissionReport:
@@ -42,7 +42,7 @@ def report(aggregates: Aggregates) -> MissionReport:
         malformed_by_reason=totals.malformed,
         last_seen_at=totals.last_seen_at,
         by_status=aggregates.by_status,
-        robots=Fleet(
+        robots=NamedRobots(
             total=len(robots),
             at_cap=len(robots) >= ROBOT_CAP,
             entries_beyond_cap=totals.entries_beyond_robot_cap,

@@ -3,6 +3,7 @@
 import os
 import sys
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any, Literal
 
 from opentelemetry.metrics import MeterProvider
@@ -20,25 +21,9 @@ TIMEOUT = 3.0
 _FIRST_MILLISECONDS = 100
 """From here on a timeout is in milliseconds."""
 
-_CLASSES: dict[Signal, tuple[str, str, str]] = {
-    "traces": (
-        "trace_exporter",
-        "OTLPSpanExporter",
-        "opentelemetry.sdk.trace.export:ConsoleSpanExporter",
-    ),
-    "metrics": (
-        "metric_exporter",
-        "OTLPMetricExporter",
-        "opentelemetry.sdk.metrics.export:ConsoleMetricExporter",
-    ),
-    "logs": (
-        "_log_exporter",
-        "OTLPLogExporter",
-        "opentelemetry.sdk._logs.export:ConsoleLogRecordExporter",
-    ),
-}
 _EXPORTERS = ("otlp", "console", "none")
-_PROTOCOLS = {"http/protobuf": "http", "grpc": "grpc"}
+_PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
+"""Protocol -> name of the exporter's entry point."""
 
 
 def span_exporter(meter_provider: MeterProvider | None = None) -> SpanExporter | None:
@@ -82,25 +67,27 @@ def check(signal: Signal) -> None:
 def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> Any:
     check(signal)
     wanted = _wanted(signal)
-    module, name, console = _CLASSES[signal]
     if wanted == "none":
         return None
     if wanted == "console":
-        path, _, class_name = console.partition(":")
         # stdout belongs to the log pipeline: one JSON object a line, and nothing else.
-        return getattr(import_module(path), class_name)(out=sys.stderr)
+        return _load(signal, "console")(out=sys.stderr)
     transport = _transport(signal)
-    exporter = getattr(
-        import_module(f"opentelemetry.exporter.otlp.proto.{transport}.{module}"), name
-    )
+    exporter = _load(signal, transport)
     options: dict[str, Any] = {"meter_provider": meter_provider} if meter_provider else {}
-    if transport == "http":
+    if transport == _PROTOCOLS["http/protobuf"]:
         # Here, because it imports requests, which `import charter_otel` must not.
         session = import_module("charter_otel.otel.sdk.bounded_session")
         options["session"] = session.BoundedSession()
     made = exporter(timeout=_timeout(signal), **options)
     made.export = LINK.watch(signal, made.export)
     return made
+
+
+def _load(signal: Signal, name: str) -> Any:
+    """Return the class of an exporter by its entry point, as the SDK's own configuration does."""
+    [found] = entry_points(group=f"opentelemetry_{signal}_exporter", name=name)
+    return found.load()
 
 
 def _wanted(signal: Signal) -> str:

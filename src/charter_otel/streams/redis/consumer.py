@@ -12,9 +12,9 @@ from charter_otel.charter import InvalidEvent
 from charter_otel.redis import commands
 from charter_otel.redis.script import Script
 from charter_otel.streams.delivery import Delivery
-from charter_otel.streams.redis.health import Health
-from charter_otel.streams.redis.layout import EVENT, Layout, fields_of, parse
-from charter_otel.streams.redis.ledger import Entry, EntryLedger
+from charter_otel.streams.redis.health import RedisHealth
+from charter_otel.streams.redis.layout import EVENT, StreamKeys, fields_of, parse
+from charter_otel.streams.redis.ledger import EntryLedger, GroupEntry
 from charter_otel.streams.types import BatchHandler, LeaseLost, Subscription
 
 log = structlog.get_logger(__name__)
@@ -34,7 +34,7 @@ DEAD_LETTERS = 100_000
 _CLAIM_SECONDS = 5.0
 
 
-class Consumer:
+class GroupConsumer:
     """One consumer of a group: takes over what others left, reads, delivers, acknowledges.
 
     Args:
@@ -50,12 +50,12 @@ class Consumer:
     def __init__(
         self,
         client: Redis,
-        layout: Layout,
+        layout: StreamKeys,
         identity: str,
         subscription: Subscription,
         delivery: Delivery,
         *,
-        health: Health,
+        health: RedisHealth,
         min_idle: float,
     ) -> None:
         self.group = subscription.group
@@ -162,13 +162,13 @@ class Consumer:
         """Close the connection."""
         await self._client.aclose()
 
-    async def _read(self) -> Sequence[Entry]:
+    async def _read(self) -> Sequence[GroupEntry]:
         done = tuple(self._done)
         raw = await commands.acknowledge_and_wait(
             self._client, self._layout.events, self._who, done, count=BATCH, block=BLOCK
         )
         self._acknowledged(done)
-        entries = [Entry(entry_id, fields, 0, counted=True) for entry_id, fields in raw]
+        entries = [GroupEntry(entry_id, fields, 0, counted=True) for entry_id, fields in raw]
         if entries:
             self._position = entries[-1].id
             self._fresh.update([entry.id for entry in entries])
@@ -188,7 +188,9 @@ class Consumer:
             # What this consumer read, and had no time to begin, was not delivered yet.
             await self._handle(
                 [
-                    Entry(id_, fields_of(flat), 0 if id_ in self._fresh else begun, counted=False)
+                    GroupEntry(
+                        id_, fields_of(flat), 0 if id_ in self._fresh else begun, counted=False
+                    )
                     for id_, begun, flat in claimed
                 ]
             )
@@ -196,7 +198,7 @@ class Consumer:
             if len(claimed) + trimmed < BATCH:
                 return
 
-    async def _handle(self, entries: Sequence[Entry]) -> None:
+    async def _handle(self, entries: Sequence[GroupEntry]) -> None:
         self.held |= dict.fromkeys([entry.id for entry in entries])
         if self._batch_handler is not None and len(entries) > 1:
             entries = await self._deliver_batch(self._batch_handler, entries)
@@ -208,8 +210,8 @@ class Consumer:
                 await self._acknowledge()
 
     async def _deliver_batch(
-        self, handler: BatchHandler, entries: Sequence[Entry]
-    ) -> Sequence[Entry]:
+        self, handler: BatchHandler, entries: Sequence[GroupEntry]
+    ) -> Sequence[GroupEntry]:
         """Deliver entries at once, and give those that are to be delivered one by one.
 
         These are all of them where one needs care: it was delivered before, it is not an event, or
@@ -230,7 +232,7 @@ class Consumer:
             return entries
         return ()
 
-    async def _deliver(self, entry: Entry) -> None:
+    async def _deliver(self, entry: GroupEntry) -> None:
         self._fresh.discard(entry.id)
         ledger = EntryLedger(self, [entry])
         try:
@@ -243,18 +245,18 @@ class Consumer:
         else:
             ledger.done()
 
-    async def count(self, entries: Sequence[Entry], deliveries: int) -> None:
+    async def count(self, entries: Sequence[GroupEntry], deliveries: int) -> None:
         """Make Redis remember how many deliveries were begun, in case this process dies."""
         ids = [entry.id for entry in entries]
         await commands.keep(
             self._client, self._layout.events, self._who, ids, deliveries=deliveries
         )
 
-    def handled(self, entries: Sequence[Entry]) -> None:
+    def handled(self, entries: Sequence[GroupEntry]) -> None:
         """Acknowledge entries with the next command."""
         self._done.extend([entry.id for entry in entries])
 
-    async def bury(self, entry: Entry, error: str, deliveries: int) -> None:
+    async def bury(self, entry: GroupEntry, error: str, deliveries: int) -> None:
         """Move an entry to the dead letters."""
         fields = {
             "event": entry.fields.get(EVENT, b""),

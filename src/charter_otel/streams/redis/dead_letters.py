@@ -11,7 +11,7 @@ from charter_otel.redis.address import parse_address
 from charter_otel.redis.errors import FAILURES, explain
 from charter_otel.redis.script import Script
 from charter_otel.redis.slots import prefixes
-from charter_otel.streams.redis.layout import Fields, Layout
+from charter_otel.streams.redis.layout import Fields, StreamKeys
 from charter_otel.streams.types import StreamUnavailable
 
 _PAGE = 500
@@ -33,11 +33,11 @@ class BuriedEvent(NamedTuple):
     """The envelope's JSON, or what stands in its place."""
 
 
-class Partition(NamedTuple):
+class DeadLetterPartition(NamedTuple):
     """A part of the stream."""
 
     client: Redis
-    layout: Layout
+    layout: StreamKeys
     name: str
     """What the ids of its letters begin with."""
 
@@ -58,7 +58,9 @@ class DeadLetters:
         address = parse_address(url)
         self._name = address.name
         self._parts = [
-            Partition(address.client(each), Layout(each), f"{number}/" if partitions > 1 else "")
+            DeadLetterPartition(
+                address.client(each), StreamKeys(each), f"{number}/" if partitions > 1 else ""
+            )
             for number, each in enumerate(prefixes(partitions, prefix))
         ]
         self._replay = Script(__package__, "replay")

@@ -16,9 +16,9 @@ from charter_otel.aio import describe, end, spawn
 from charter_otel.redis.address import Address
 from charter_otel.redis.errors import FAILURES
 from charter_otel.streams.delivery import Delivery
-from charter_otel.streams.redis.consumer import Consumer
-from charter_otel.streams.redis.health import Health, run_forever
-from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.consumer import GroupConsumer
+from charter_otel.streams.redis.health import RedisHealth, run_forever
+from charter_otel.streams.redis.layout import StreamKeys
 from charter_otel.streams.types import Observer, SubscriberStatistics, Subscription
 
 log = structlog.get_logger(__name__)
@@ -38,9 +38,14 @@ class Groups:
     """Makes a consumer of each subscription, and starts and stops them."""
 
     def __init__(
-        self, address: Address, layout: Layout, terms: Terms, health: Health, observer: Observer
+        self,
+        address: Address,
+        layout: StreamKeys,
+        terms: Terms,
+        health: RedisHealth,
+        observer: Observer,
     ) -> None:
-        self.consumers: list[Consumer] = []
+        self.consumers: list[GroupConsumer] = []
         self._address = address
         self._layout = layout
         self._terms = terms
@@ -49,7 +54,7 @@ class Groups:
         self.identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
-    def add(self, subscription: Subscription) -> Consumer:
+    def add(self, subscription: Subscription) -> GroupConsumer:
         """Make a consumer of a subscription."""
         delivery = Delivery(
             subscription,
@@ -59,7 +64,7 @@ class Groups:
             max_deliveries=self._terms.max_deliveries,
             redelivery_delay=self._terms.redelivery_delay,
         )
-        consumer = Consumer(
+        consumer = GroupConsumer(
             self._address.client(self._layout.events),
             self._layout,
             self.identity,
@@ -71,7 +76,7 @@ class Groups:
         self.consumers.append(consumer)
         return consumer
 
-    def start(self, consumers: Iterable[Consumer]) -> None:
+    def start(self, consumers: Iterable[GroupConsumer]) -> None:
         """Begin to deliver."""
         for consumer in consumers:
             consumer.delivery.begin()
@@ -113,7 +118,7 @@ class Groups:
         """Return the consumers' scores."""
         return tuple(c.delivery.statistics(lags.get(c.group, 0)) for c in self.consumers)
 
-    async def _release(self, consumer: Consumer, until: float) -> None:
+    async def _release(self, consumer: GroupConsumer, until: float) -> None:
         try:
             async with asyncio.timeout(max(0.05, until - time.monotonic())):
                 await consumer.release()

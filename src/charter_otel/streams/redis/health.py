@@ -12,7 +12,7 @@ from charter_otel.redis.errors import FAILURES, explain
 log = structlog.get_logger(__name__)
 
 
-class Health:
+class RedisHealth:
     """What the last operation of each part came to.
 
     A change from reachable to unreachable and back is logged once, not once a part or a try.
@@ -65,7 +65,7 @@ class Health:
 
 
 async def run_forever(
-    session: Callable[[], Awaitable[None]], part: str, health: Health, backoff: Backoff
+    session: Callable[[], Awaitable[None]], part: str, health: RedisHealth, backoff: Backoff
 ) -> None:
     """Run a part of the stream again and again until cancelled.
 

@@ -21,7 +21,7 @@ _HASH_TAG = re.compile(r"[^{}]*\{[^{}]+\}[^{}]*")
 Fields = Mapping[bytes, bytes]
 
 
-class Layout:
+class StreamKeys:
     """The keys of a stream; one hash tag holds them together in one slot of a cluster.
 
     Args:

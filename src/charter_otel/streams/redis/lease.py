@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from charter_otel.aio import Backoff, describe
 from charter_otel.redis.errors import FAILURES
 from charter_otel.redis.script import Script
-from charter_otel.streams.redis.health import Health
-from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.health import RedisHealth
+from charter_otel.streams.redis.layout import StreamKeys
 from charter_otel.streams.types import Lease, LeaseLost, TakeOver
 
 LEASE = 15.0
@@ -44,12 +44,12 @@ class RedisLease(Lease):
     def __init__(
         self,
         client: Redis,
-        layout: Layout,
+        layout: StreamKeys,
         group: str,
         *,
         holder: str,
         take_over: TakeOver,
-        health: Health,
+        health: RedisHealth,
         seconds: float = LEASE,
     ) -> None:
         super().__init__(take_over)

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 from charter_otel.streams.redis.layout import Fields
 
 
-class Entry(NamedTuple):
+class GroupEntry(NamedTuple):
     """An entry that this consumer holds."""
 
     id: bytes
@@ -20,20 +20,20 @@ class Entry(NamedTuple):
 class Keeper(Protocol):
     """Tells Redis what becomes of entries; a consumer does."""
 
-    async def count(self, entries: Sequence[Entry], deliveries: int) -> None:
+    async def count(self, entries: Sequence[GroupEntry], deliveries: int) -> None:
         """Keep in Redis how many deliveries were begun."""
 
-    def handled(self, entries: Sequence[Entry]) -> None:
+    def handled(self, entries: Sequence[GroupEntry]) -> None:
         """Acknowledge entries with the next command."""
 
-    async def bury(self, entry: Entry, error: str, deliveries: int) -> None:
+    async def bury(self, entry: GroupEntry, error: str, deliveries: int) -> None:
         """Move an entry to the dead letters."""
 
 
 class EntryLedger:
     """What Redis remembers of entries that are delivered together, or of one."""
 
-    def __init__(self, consumer: Keeper, entries: Sequence[Entry]) -> None:
+    def __init__(self, consumer: Keeper, entries: Sequence[GroupEntry]) -> None:
         self._consumer = consumer
         self._entries = entries
         self._counted = all(entry.counted for entry in entries)

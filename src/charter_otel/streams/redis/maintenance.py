@@ -13,10 +13,10 @@ from charter_otel.redis import commands
 from charter_otel.redis.script import Script
 from charter_otel.redis.survey import survey
 from charter_otel.streams.history import History
-from charter_otel.streams.redis.consumer import Consumer
+from charter_otel.streams.redis.consumer import GroupConsumer
 from charter_otel.streams.redis.groups import Groups
-from charter_otel.streams.redis.health import Health
-from charter_otel.streams.redis.layout import Layout, mark_of
+from charter_otel.streams.redis.health import RedisHealth
+from charter_otel.streams.redis.layout import StreamKeys, mark_of
 
 log = structlog.get_logger(__name__)
 
@@ -35,10 +35,10 @@ class GroupMaintenance:
     def __init__(
         self,
         client: Redis,
-        layout: Layout,
+        layout: StreamKeys,
         groups: Groups,
         history: History,
-        health: Health,
+        health: RedisHealth,
     ) -> None:
         self.lags: dict[str, int] = {}
         """Group → events not acknowledged yet."""
@@ -93,7 +93,7 @@ class GroupMaintenance:
                 stream=self._health.name,
             )
 
-    async def _keep(self, consumer: Consumer) -> None:
+    async def _keep(self, consumer: GroupConsumer) -> None:
         """Refresh the idle time of entries in work: a slow handler is not a dead one."""
         held = list(consumer.held)
         who = (consumer.group, consumer.identity)

@@ -225,10 +225,8 @@ async def _pass_on(source: AsyncIterator[Event], queue: asyncio.Queue[Any]) -> N
         await queue.put(None)
 
 
-_SUMS = (
-    *("published", "queued", "capacity", "dropped"),
-    *("accepted", "spooled", "recovered", "replayed"),
-)
+_SUMS = tuple(name for name, kind in Statistics.__annotations__.items() if kind is int)
+"""The statistics that add up over the partitions."""
 
 
 def _added(subscribers: Iterable[SubscriberStatistics]) -> tuple[SubscriberStatistics, ...]:

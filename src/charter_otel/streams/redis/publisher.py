@@ -16,8 +16,8 @@ from charter_otel.redis.replication import NotReplicated
 from charter_otel.redis.script import Script
 from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
-from charter_otel.streams.redis.health import Health
-from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.health import RedisHealth
+from charter_otel.streams.redis.layout import StreamKeys
 from charter_otel.streams.register import OpenRegister
 from charter_otel.streams.types import DropReason, Observer
 
@@ -54,11 +54,11 @@ class Publisher:
     def __init__(
         self,
         client: Redis,
-        layout: Layout,
+        layout: StreamKeys,
         outbox: Outbox,
         *,
         prepare: Callable[[Redis], Awaitable[None]],
-        health: Health,
+        health: RedisHealth,
         observer: Observer,
         drop: Callable[[int, DropReason], object],
         max_length: int,

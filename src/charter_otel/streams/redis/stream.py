@@ -19,8 +19,8 @@ from charter_otel.streams.history import CAPACITY, History
 from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.groups import Groups, Terms
-from charter_otel.streams.redis.health import Health, run_forever
-from charter_otel.streams.redis.layout import Layout
+from charter_otel.streams.redis.health import RedisHealth, run_forever
+from charter_otel.streams.redis.layout import StreamKeys
 from charter_otel.streams.redis.lease import LEASE, RedisLease
 from charter_otel.streams.redis.maintenance import GroupMaintenance
 from charter_otel.streams.redis.publisher import Publisher
@@ -98,9 +98,9 @@ class RedisStream(EventStream):
         spool_bytes: int = LIMIT,
     ) -> None:
         super().__init__(observer=observer)
-        address, layout = parse_address(url), Layout(prefix)
+        address, layout = parse_address(url), StreamKeys(prefix)
         terms = Terms(max_deliveries, redelivery_delay, min_idle)
-        self._health = Health(address.name)
+        self._health = RedisHealth(address.name)
         disk = Spool(spool, address.place(prefix), limit=spool_bytes) if spool else None
         self._outbox = Outbox(capacity, drop=self._drop, spool=disk)
         self._groups = Groups(address, layout, terms, self._health, self.observer)

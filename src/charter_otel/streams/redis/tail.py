@@ -16,8 +16,8 @@ from charter_otel.redis.commands import RawEntry
 from charter_otel.redis.errors import FAILURES, explain
 from charter_otel.redis.script import Script
 from charter_otel.streams.history import History, Located, StreamPosition
-from charter_otel.streams.redis.health import Health
-from charter_otel.streams.redis.layout import Fields, Layout, mark_of, parse, range_after, since
+from charter_otel.streams.redis.health import RedisHealth
+from charter_otel.streams.redis.layout import Fields, StreamKeys, mark_of, parse, range_after, since
 from charter_otel.streams.types import StreamUnavailable
 
 T = TypeVar("T")
@@ -46,7 +46,9 @@ class Tail:
 
     name = "tail"
 
-    def __init__(self, client: Redis, layout: Layout, history: History, health: Health) -> None:
+    def __init__(
+        self, client: Redis, layout: StreamKeys, history: History, health: RedisHealth
+    ) -> None:
         self.beginning = 0
         """Position in the history of the first event that came after the tail began."""
         self.backoff = Backoff()
@@ -159,7 +161,7 @@ class Tail:
 class Reader:
     """Reads a stream's past: from the history where that reaches, from Redis where it does not."""
 
-    def __init__(self, client: Redis, layout: Layout, history: History, tail: Tail) -> None:
+    def __init__(self, client: Redis, layout: StreamKeys, history: History, tail: Tail) -> None:
         self._client = client
         self._layout = layout
         self._history = history

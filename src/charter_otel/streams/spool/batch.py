@@ -20,7 +20,7 @@ from enum import Enum, auto
 from charter_otel.streams.pending import PendingEvent
 
 
-class State(Enum):
+class BatchState(Enum):
     """Where the events of a batch are."""
 
     IN_MEMORY = auto()
@@ -31,11 +31,11 @@ class State(Enum):
 
 
 @dataclass(slots=True, eq=False)
-class Batch:
+class HeldBatch:
     """Events that a publisher has taken."""
 
     events: Sequence[PendingEvent]
-    state: State = State.IN_MEMORY
+    state: BatchState = BatchState.IN_MEMORY
     last_row: int = 0
     """Number of the last row on disk that belongs to it, where it is on disk."""
 

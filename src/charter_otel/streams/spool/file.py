@@ -43,7 +43,7 @@ class Appended(NamedTuple):
     """Oldest events that had to go."""
 
 
-class Page(NamedTuple):
+class SpoolPage(NamedTuple):
     """The oldest events of a file."""
 
     events: list[PendingEvent]
@@ -104,9 +104,9 @@ class SpoolFile:
         self._bytes += sum(len(event.data) for event in events) - freed
         return Appended(last_taken if taken else 0, evicted)
 
-    def read(self, limit: int, limit_bytes: int) -> Page:
+    def read(self, limit: int, limit_bytes: int) -> SpoolPage:
         """Return the oldest events; they are safe from eviction until the next call."""
-        page = Page([], self._gone, 0)
+        page = SpoolPage([], self._gone, 0)
         size = 0
         rows = self._connection.execute(f"{_SELECT} ORDER BY number LIMIT ?", (self._gone, limit))
         for number, *fields, checksum in rows:
@@ -134,7 +134,7 @@ class SpoolFile:
         """Close the file and give up its lock."""
         self._connection.close()
 
-    def _turn(self, page: Page, number: int, fields: list[Any], checksum: int) -> Page:
+    def _turn(self, page: SpoolPage, number: int, fields: list[Any], checksum: int) -> SpoolPage:
         event = whole(fields, checksum)
         if event is None:
             return page._replace(last=number, damaged=page.damaged + 1)

@@ -11,8 +11,8 @@ import structlog
 from charter_otel.aio import describe
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.spool.directory import SpoolDirectory, is_damaged
-from charter_otel.streams.spool.file import Appended, Page, SpoolFile
-from charter_otel.streams.spool.worker import Worker
+from charter_otel.streams.spool.file import Appended, SpoolFile, SpoolPage
+from charter_otel.streams.spool.worker import DiskThread
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class Spool:
 
     def __init__(self, path: Path, place: str, *, limit: int = LIMIT) -> None:
         self._directory = SpoolDirectory(path, place, limit=limit)
-        self._worker: Worker | None = None
+        self._worker: DiskThread | None = None
         self._file: SpoolFile | None = None
         self._failing = False
         self._retry_at = 0.0
@@ -77,7 +77,7 @@ class Spool:
             Whether there is a file to write to.
         """
         if self._file is None and self.may_try:
-            self._worker = self._worker or Worker("charter spool")
+            self._worker = self._worker or DiskThread("charter spool")
             try:
                 await self._worker.call(self._open)
             except _FAILURES as error:
@@ -107,7 +107,7 @@ class Spool:
         self._succeeded()
         return appended
 
-    async def read(self, limit: int, limit_bytes: int) -> Page:
+    async def read(self, limit: int, limit_bytes: int) -> SpoolPage:
         """Return the oldest events. See `SpoolFile.read`.
 
         Raises:
@@ -178,7 +178,7 @@ class Spool:
             saved = await self._renew(self._worker) if lost else 0
             raise SpoolUnavailable(lost=lost, saved=saved) from error
 
-    async def _renew(self, worker: Worker) -> int:
+    async def _renew(self, worker: DiskThread) -> int:
         """Put a damaged file aside and begin a new one, with what can be saved of it."""
         self._retry_at = 0.0
         try:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Worker:
+class DiskThread:
     """Calls functions one after the other in a thread of its own.
 
     The thread is a daemon: a disk that hangs does not keep the process from ending, as an

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from charter_otel.telemetry.cluster.claims import Claims
-from charter_otel.telemetry.cluster.shared_state import BATCH, State, state_of
+from charter_otel.telemetry.cluster.shared_state import BATCH, SharedRobotState, state_of
 from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet
 
@@ -17,7 +17,7 @@ class Change(NamedTuple):
 
     connection: Connection
     last_seen: float
-    state: State
+    state: SharedRobotState
 
 
 class Changes:

@@ -3,7 +3,7 @@
 from charter_otel.streams.register import RegisterKeys
 
 
-class Layout:
+class ClusterKeys:
     """The keys.
 
     Args:

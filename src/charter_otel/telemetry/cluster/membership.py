@@ -11,7 +11,7 @@ from typing import Any, Literal
 from redis.asyncio import Redis
 
 from charter_otel.redis.script import Script
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 
 REMEMBERED = 86_400
 """Seconds for which a lost instance, and what was closed for it, is remembered."""
@@ -41,7 +41,7 @@ class Membership:
         lease: Seconds for which a heartbeat is valid.
     """
 
-    def __init__(self, client: Redis, layout: Layout, lease: float) -> None:
+    def __init__(self, client: Redis, layout: ClusterKeys, lease: float) -> None:
         self.id = _new_id()
         self.lease = lease
         self.beat = lease / _BEATS_PER_LEASE

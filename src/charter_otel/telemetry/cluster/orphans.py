@@ -6,7 +6,7 @@ import msgspec
 
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry.cluster.register import Details, read_entry
-from charter_otel.telemetry.cluster.shared_state import State
+from charter_otel.telemetry.cluster.shared_state import SharedRobotState
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.labels import named, short
 from charter_otel.telemetry.spans import remote
@@ -62,7 +62,7 @@ class AdoptedConnection(NamedTuple):
         connection.labels = named(known.get("labels"))
         return cls(orphan, connection, details.connected_at + seconds, epoch.decode())
 
-    def offline(self) -> State:
+    def offline(self) -> SharedRobotState:
         """Return the state that the connection's end puts its robot in."""
         presence = {
             "robot_id": self.connection.robot_id,
@@ -74,7 +74,7 @@ class AdoptedConnection(NamedTuple):
             "last_reason": CloseReason.SERVER_LOST.value,
             **({"labels": short(self.connection.labels)} if self.connection.labels else {}),
         }
-        return State(self.connection.robot_id, self.epoch, presence)
+        return SharedRobotState(self.connection.robot_id, self.epoch, presence)
 
 
 def registered(id_: bytes, value: bytes, last_beat: bytes) -> Orphan:

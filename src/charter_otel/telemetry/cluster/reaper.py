@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from charter_otel.redis.bad_entries import BadEntries
 from charter_otel.redis.script import Script
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.orphans import (
     AdoptedConnection,
@@ -54,7 +54,7 @@ class Reaper:
     def __init__(
         self,
         client: Redis,
-        layout: Layout,
+        layout: ClusterKeys,
         membership: Membership,
         state: SharedState,
         close: CloseLost,

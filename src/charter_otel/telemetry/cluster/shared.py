@@ -15,7 +15,7 @@ from charter_otel.otel.trace_context import traceparent
 from charter_otel.redis.errors import FAILURES
 from charter_otel.telemetry.cluster.changes import Changes
 from charter_otel.telemetry.cluster.claims import Claims
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.local import LocalPresence
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.reaper import CloseLost, Reaper
@@ -64,7 +64,7 @@ class SharedPresence(LocalPresence):
     ) -> None:
         super().__init__(fleet)
         self.register = ConnectionRegister(self.owner)
-        layout = self._layout = Layout(prefix)
+        layout = self._layout = ClusterKeys(prefix)
         self._client: Any = client
         self._connections = connections
         self._membership = Membership(client, layout, lease)

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from charter_otel.redis.bad_entries import BadEntries
 from charter_otel.redis.script import Script
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import KNOWN_ROBOTS, Robot
 from charter_otel.telemetry.frames import Frame
@@ -23,7 +23,7 @@ _PAGE = 1_000
 _LATEST = 2_000
 
 
-class State(NamedTuple):
+class SharedRobotState(NamedTuple):
     """What is told of a robot."""
 
     robot_id: str
@@ -42,17 +42,17 @@ class SharedState:
         capacity: Robots that are known at most.
     """
 
-    def __init__(self, client: Redis, layout: Layout, capacity: int = KNOWN_ROBOTS) -> None:
+    def __init__(self, client: Redis, layout: ClusterKeys, capacity: int = KNOWN_ROBOTS) -> None:
         self._client: Any = client
         self._layout = layout
         self._capacity = capacity
         self._share = Script(__package__, "share")
         self._bad_presence = BadEntries("presence of a robot")
         self._bad_readings = BadEntries("reading of a robot")
-        self._offline: deque[State] = deque(maxlen=_LATEST)
+        self._offline: deque[SharedRobotState] = deque(maxlen=_LATEST)
         """States that ended a robot's presence: the latest, more than a second's."""
 
-    async def write(self, states: Sequence[State]) -> int:
+    async def write(self, states: Sequence[SharedRobotState]) -> int:
         """Write the states, and return how many were accepted."""
         heard = await self._tell(states)
         self._offline.extend(state for state in states if _is_offline(state))
@@ -64,7 +64,7 @@ class SharedState:
         for start in range(0, len(states), BATCH):
             await self._tell(states[start : start + BATCH])
 
-    async def _tell(self, states: Sequence[State]) -> int:
+    async def _tell(self, states: Sequence[SharedRobotState]) -> int:
         if not states:
             return 0
         keys = [self._layout.presence, self._layout.readings, self._layout.owners]
@@ -117,14 +117,14 @@ def _lacking(found: dict[str, Any], wanted: tuple[str, ...]) -> dict[str, Any]:
     raise KeyError(min(set(wanted) - found.keys()))
 
 
-def state_of(robot: Robot, connection: Connection, epoch: str) -> State:
+def state_of(robot: Robot, connection: Connection, epoch: str) -> SharedRobotState:
     """Return the robot's state; the connection is its newest here, and has the epoch."""
     presence = {**robot.presence(), "frames": connection.frames}
     reading = None
     if robot.reading is not None and robot.talked_on(connection):
         timestamp = robot.reading.timestamp
         reading = {**robot.metrics(), "updated_at": robot.updated_at, "timestamp": timestamp}
-    return State(robot.robot_id, epoch, presence, reading)
+    return SharedRobotState(robot.robot_id, epoch, presence, reading)
 
 
 def adopt_reading(robot: Robot, connection: Connection, stored: bytes) -> None:
@@ -145,11 +145,11 @@ def adopt_reading(robot: Robot, connection: Connection, stored: bytes) -> None:
     robot.reading_from = None
 
 
-def _is_offline(state: State) -> bool:
+def _is_offline(state: SharedRobotState) -> bool:
     return bool(state.presence["status"] == "offline")
 
 
-def _packed(state: State) -> tuple[str, ...]:
+def _packed(state: SharedRobotState) -> tuple[str, ...]:
     offline = state.presence["disconnected_at"] if _is_offline(state) else None
     return (
         state.robot_id,

@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 
 from charter_otel.redis.script import Script
 from charter_otel.telemetry.cluster.claims import Claims
-from charter_otel.telemetry.cluster.keys import Layout
+from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.shared_state import adopt_reading
 from charter_otel.telemetry.connections import Connection
@@ -32,7 +32,7 @@ class Takeover:
         fleet: The robots, which learn what they told other instances.
     """
 
-    def __init__(self, client: Redis, layout: Layout, claims: Claims, fleet: Fleet) -> None:
+    def __init__(self, client: Redis, layout: ClusterKeys, claims: Claims, fleet: Fleet) -> None:
         self._client: Any = client
         self._layout = layout
         self._claims = claims
