@@ -119,7 +119,7 @@ def test_so_many_handshakes_may_come_from_an_address() -> None:
     assert statuses[:10] == [101] * 10
     refused = [answer for answer in answers if answer.status == 429]
     assert len(refused) >= 10
-    assert refused[0].headers["retry-after"] == "1"
+    assert 1 <= int(refused[0].headers["retry-after"]) <= 10
     assert refused[0].headers["content-type"] == "application/problem+json"
     assert "10 handshakes a second" in refused[0].problem["detail"]
     assert "127.0.0.1" not in refused[0].body.decode()
