@@ -114,7 +114,9 @@ async def test_a_request_that_comes_whole_in_time_is_answered(
     monkeypatch.setattr(patience, "HEADERS_WITHIN", 30.0)
     server, url = served
     with _client(url) as client:
-        await _in_thread(client.sendall, b"GET " + PATH.encode() + b" HTTP/1.1\r\nHost: localhost\r\n")
+        await _in_thread(
+            client.sendall, b"GET " + PATH.encode() + b" HTTP/1.1\r\nHost: localhost\r\n"
+        )
         await eventually(lambda: _open(server) == 1, "the connection is there")
         await asyncio.sleep(0.5)
         await _in_thread(
