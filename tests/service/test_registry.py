@@ -69,6 +69,9 @@ class Scenario:
             await asyncio.sleep(1.2)
             await self._get("/api/telemetry/robots/robot_001/metrics")
             await self._get("/api/telemetry/robots")
+        async with connect(f"{url}/robot_004?simulated=1") as simulated:
+            await simulated.send(READING)
+            await asyncio.sleep(1)
         lost = await connect(f"{url}/robot_002")
         lost.transport.abort()
         with pytest.raises(InvalidStatus):
