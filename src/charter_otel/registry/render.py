@@ -153,7 +153,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
 # -- metrics
 
 
-class MetricDefinition(NamedTuple):
+class Metric(NamedTuple):
     """The declaration of a metric."""
 
     name: str
@@ -167,7 +167,7 @@ class MetricDefinition(NamedTuple):
 
 {metrics}
 
-METRICS: tuple[MetricDefinition, ...] = ({names})
+METRICS: tuple[Metric, ...] = ({names})
 """All metrics, in the order of the registry."""
 
 # -- events
@@ -327,7 +327,7 @@ def _metric(metric: MetricDefinition) -> str:
         arguments.append("observable=True")
     if boundaries := metric.hints.get("boundaries"):
         arguments.append(f"boundaries={tuple(boundaries)!r}")
-    return f"{metric.constant} = MetricDefinition({', '.join(arguments)})"
+    return f"{metric.constant} = Metric({', '.join(arguments)})"
 
 
 def _event_attributes(event: Signal) -> str:
