@@ -5,14 +5,8 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
-from charter_otel.streams.pending import (
-    BATCH,
-    BATCH_BYTES,
-    Counts,
-    Drop,
-    PendingEvent,
-    PendingQueue,
-)
+from charter_otel.streams import pending
+from charter_otel.streams.pending import Counts, Drop, PendingEvent, PendingQueue
 from charter_otel.streams.spool.batch import BatchState, HeldBatch
 from charter_otel.streams.spool.file import Appended
 from charter_otel.streams.spool.spiller import Spiller
@@ -57,8 +51,8 @@ class Outbox:
         *,
         drop: Drop,
         spool: Spool | None = None,
-        batch: int = BATCH,
-        batch_bytes: int = BATCH_BYTES,
+        batch: int = pending.BATCH,
+        batch_bytes: int = pending.BATCH_BYTES,
     ) -> None:
         if capacity < 1:
             raise ValueError(f"the publishing queue holds at least one event, not {capacity}")
@@ -84,9 +78,8 @@ class Outbox:
     @property
     def queued(self) -> int:
         """Events that wait in memory."""
-        in_hand = (
-            len(self._batch) if self._batch and self._batch.state is not BatchState.ON_DISK else 0
-        )
+        batch = self._batch
+        in_hand = len(batch) if batch and batch.state is not BatchState.ON_DISK else 0
         return len(self._waiting) + len(self._moving) + in_hand
 
     def __len__(self) -> int:

@@ -52,10 +52,8 @@ class Tail:
         self.beginning = 0
         """Position in the history of the first event that came after the tail began."""
         self.backoff = Backoff()
-        self._client = client
-        self._layout = layout
-        self._history = history
-        self._health = health
+        self._client, self._layout = client, layout
+        self._history, self._health = history, health
         self._resume = Script(__package__, "resume")
         self._last: bytes | None = None
         """The last entry that was read, or after which reading begins; None before `prepare`."""
