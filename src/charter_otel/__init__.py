@@ -95,15 +95,15 @@ _LATER = {
     "SettingError": "charter_otel.service.settings",
     "Settings": "charter_otel.service.settings",
 }
-"""Name → module of what pulls in more than emitting needs."""
+"""Name → module, for names whose import loads more than emitting needs."""
 
 
 _RENAMED = {"build": "build_providers", "create": "create_event", "validate": "validate_event"}
-"""Earlier name → what it is called now."""
+"""Earlier name → present name."""
 
 
 def __getattr__(name: str) -> Any:
-    """Import what only some programs need, when they ask for it (PEP 562)."""
+    """Import a name that only some programs need, on first access (PEP 562)."""
     if name == "__version__":
         return import_module("importlib.metadata").version("charter-otel")
     if name in _RENAMED:

@@ -1,7 +1,7 @@
 """One event to its five sinks: log record with span event, JSON line, metrics, event stream.
 
 Emitting is synchronous, takes microseconds, waits for nothing and never raises. Each sink is
-isolated from the others: one that fails is logged and counted, and the rest goes on.
+isolated from the others: if one fails, the failure is logged and counted, and the rest goes on.
 """
 
 import contextlib
@@ -41,11 +41,11 @@ class Emission(NamedTuple):
 
 
 Sink = Callable[[Emission], object]
-"""Takes each event, at once: it must not wait, and what it raises is logged and counted."""
+"""Takes each event at once: it must not wait, and its exceptions are logged and counted."""
 
 
 class EmitStatistics(NamedTuple):
-    """What an emitter did. Durations are of the latest emissions, in seconds by its `timer`."""
+    """Counts of an emitter, and durations of its latest emissions, in seconds of its `timer`."""
 
     emitted: dict[str, int]
     """Events by type."""
@@ -60,8 +60,8 @@ class Emitter:
 
     Args:
         instrumentation: Tracer, logger and instruments; by default those of the global providers.
-        stream: Where events are published, unless `emit` is given another stream.
-        sinks: Sinks of your own by name, beside the five.
+        stream: Where events are published, unless `emit` gets another stream.
+        sinks: Your own sinks by name, beside the five.
         clock: Gives Unix nanoseconds.
         suffix: Gives the last part of an event's id.
 
@@ -70,9 +70,9 @@ class Emitter:
     """
 
     on_failure: Callable[[str, BaseException], None] | None = None
-    """Told the sink and the error of each failure; with it `charter_otel.testing` fails a test."""
+    """Called with the sink and the error of each failure; `charter_otel.testing` sets it."""
     timer: Callable[[], int] = staticmethod(time.perf_counter_ns)
-    """Gives the nanoseconds that statistics are in; `time.thread_time_ns` leaves waiting out."""
+    """Gives the nanoseconds for the statistics; `time.thread_time_ns` leaves waiting out."""
 
     def __init__(
         self,
@@ -105,16 +105,16 @@ class Emitter:
         *,
         stream: EventStream | UnsetType | None = UNSET,
     ) -> Event | None:
-        """Emit an event; never raises.
+        """Emit an event; never raise.
 
         Args:
-            event: One of the catalog's types, or, alone, an object of a payload's class.
+            event: One of the catalog's types; or, alone, an object of a payload's class.
             payload: The type's fields, as a mapping or as an object of the payload's class.
-            stream: Where the event is published, beside what OpenTelemetry and the log get: unless
-                given, the emitter's own stream; None, nowhere.
+            stream: Where the event is published, beside OpenTelemetry and the log. By default it
+                is the emitter's own stream; None stands for nowhere.
 
         Returns:
-            The event, or None where the payload breaks the contract.
+            The event, or None if the payload breaks the contract.
         """
         started = self.timer()
         emission = self._prepare(event, payload, self.stream if stream is UNSET else stream)
@@ -130,10 +130,10 @@ class Emitter:
         return emission.event
 
     def statistics(self) -> EmitStatistics:
-        """Return what was emitted, what failed and how long emitting took."""
+        """Return the counts of events and failures, and the time that emitting took."""
         durations = list(self._durations)
         if 1 < len(durations) == self._emitted.total():
-            # The first emission sets up what the others share.
+            # The first emission sets up the state that the others share.
             del durations[0]
         durations = sorted(durations) or [0]
         return EmitStatistics(
@@ -146,7 +146,7 @@ class Emitter:
     async def emit_to_foreign(
         self, event_type: str, payload: Mapping[str, Any], stream: ForeignStream
     ) -> None:
-        """Emit an event and publish it to a stream not ours, within 0.25 s; never raises."""
+        """Emit an event and publish it to a foreign stream, within 0.25 s; never raise."""
         event = self.emit(event_type, payload, stream=None)
         if event is None:
             return
@@ -214,7 +214,7 @@ class Emitter:
         return structlog.get_logger(SCOPE)
 
     def _swallow(self, sink: str, reason: str, error: BaseException) -> None:
-        """Log and count a failure, with nothing that could fail in turn reaching the caller."""
+        """Log and count a failure; no error on the way reaches the caller."""
         self._failed[sink] += 1
         with contextlib.suppress(Exception):
             self.instrumentation.instruments.dropped(sink, reason)
@@ -233,7 +233,7 @@ class Emitter:
 def _own_sinks(
     sinks: Mapping[str, Sink], ours: tuple[tuple[str, Sink], ...]
 ) -> tuple[tuple[str, Sink], ...]:
-    """Return a program's own sinks, each with a name of its own."""
+    """Return a program's own sinks, and refuse a name that is empty or taken."""
     taken = {"validation", *(name for name, _ in ours)}
     for name in sinks:
         if not name or name in taken:

@@ -16,7 +16,7 @@ BATCH_SIZE = 20_000
 SLICE = 1_000
 """Entries that are counted before other tasks get their turn: about a millisecond."""
 BATCHES_PER_RUN = 50
-"""Batches of a run at most, so that it ends however fast entries come; the next run goes on."""
+"""Most batches of a run, so that it ends however fast entries come; the next run goes on."""
 
 _STATUSES = frozenset({"pending", "running", "completed", "failed", "cancelled"})
 _OTHER = "other"
@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 async def aggregate(store: MissionStore, instruments: Instruments) -> int:
     """Count the entries since the cursor, each exactly once.
 
-    A failure in the middle leaves the batches that are committed, and what it raises passes
-    through. Malformed entries are skipped, counted by reason, and told of in one line a run.
+    A failure in the middle keeps the committed batches, and its exception passes through.
+    Malformed entries are skipped, counted by reason, and reported in one log line a run.
 
     Returns:
         How many entries this run counted.
@@ -57,7 +57,7 @@ async def _tally(batch: Batch) -> MissionCounter:
 
 
 class _Run:
-    """What one run has committed."""
+    """The progress that one run has committed."""
 
     def __init__(self, instruments: Instruments) -> None:
         self._instruments = instruments

@@ -1,4 +1,4 @@
-"""The job board: how each job's runs went on this instance, for people and for two gauges."""
+"""The job board: the outcome of each job's runs on this instance, for people and two gauges."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -26,10 +26,10 @@ class JobState(Struct):
     last_outcome: Outcome | None = None
     last_duration_ms: float | None = None
     last_error: str | None = None
-    """Class name of the exception that ended the last run, None where it completed."""
+    """Class name of the exception that ended the last run; None if the run completed."""
     last_success_at: float | None = None
     next_run_at: float | None = None
-    """When the next run is due; None where nothing schedules the job."""
+    """When the next run is due; None if the job is not scheduled."""
     completed_runs: int = 0
     failed_runs: int = 0
     skipped_slots: dict[str, int] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class JobState(Struct):
 
 
 class JobBoard:
-    """Keeps the jobs.
+    """Keeps the state of each job.
 
     Args:
         clock: Gives Unix seconds; durations come from a monotonic clock.
@@ -48,7 +48,7 @@ class JobBoard:
         self._jobs: dict[str, JobState] = {}
 
     def job(self, job_id: str) -> JobState:
-        """Return a job; one that is not known yet has not run."""
+        """Return a job's state; a job that is not known yet has not run."""
         return self._jobs.setdefault(job_id, JobState(job_id))
 
     def jobs(self) -> list[JobState]:
@@ -114,5 +114,5 @@ def get_job_board() -> JobBoard:
 
 
 def set_job_board(board: JobBoard) -> None:
-    """Set the board on which jobs note their runs; the service does at its start."""
+    """Set the board on which jobs record their runs; the service does so at its start."""
     _board.set(board)

@@ -12,7 +12,7 @@ LONGEST_NAME = 128
 
 @dataclass(frozen=True)
 class Job:
-    """What runs once in each slot, on one of all instances.
+    """A function that runs once in each slot, on one of all instances.
 
     A run emits the three events of the Charter with the job's name as ``job_id``, in one trace; it
     is on the job board and in the metrics of jobs. For example::
@@ -20,8 +20,8 @@ class Job:
         CharterPlugin(jobs=[Job("nightly", tidy_up, every=86_400)])
 
     Args:
-        name: The job's id. Names are few: each has series of its own.
-        run: A coroutine function; a whole number that it returns is ``entries_processed``.
+        name: The job's id. Keep names few: each has series of its own.
+        run: A coroutine function; an integer that it returns is ``entries_processed``.
         every: Seconds between two runs, counted from the Unix epoch.
 
     Raises:
@@ -40,10 +40,10 @@ class Job:
             raise ValueError(f"{JOB_ID} is the mission job; give this one another name")
         if not 0 < self.every < float("inf"):
             raise ValueError(f"job {self.name}: every={self.every!r} is not a number of seconds")
-        # A callable object may give anything to await; of a function it can be seen.
+        # A function shows whether it is a coroutine function; other callables may not.
         if isroutine(self.run) and not iscoroutinefunction(self.run):
             raise TypeError(f"job {self.name}: {self.run!r} is not a coroutine function")
 
     async def __call__(self) -> int:
-        """Run once, with all that belongs to a run."""
+        """Run once, with the run's events, span and metrics."""
         return await run_job(self.name, self.run)

@@ -43,22 +43,22 @@ def get_mission_store() -> MissionStore:
 
 
 def set_mission_store(store: MissionStore | None) -> None:
-    """Replace the store of the job and the routes; None is a new one in memory."""
+    """Replace the store of the job and the routes; None stands for a new one in memory."""
     _mission_store.set(MemoryMissions() if store is None else store)
 
 
 async def aggregate_mission_metrics() -> int:
-    """Aggregate the mission entries that have come since the last run.
+    """Aggregate the mission entries that have arrived since the last run.
 
-    Emits ``metrics.aggregation_started``, then ``metrics.aggregation_completed`` or
-    ``metrics.aggregation_failed``, in one trace whose root is the run's span. A run that is
-    cancelled has failed too, with error type ``CancelledError``.
+    Emit ``metrics.aggregation_started``, then ``metrics.aggregation_completed`` or
+    ``metrics.aggregation_failed``, in one trace whose root is the run's span. A cancelled run
+    counts as failed, with error type ``CancelledError``.
 
     Returns:
         How many entries were counted.
 
     Raises:
-        Exception: What made the run fail, after ``aggregation_failed`` is emitted.
+        Exception: The cause of the failure, after ``aggregation_failed`` is emitted.
     """
 
     async def count() -> int:
@@ -72,13 +72,13 @@ async def run_job(job_id: str, run: Callable[[], Awaitable[object]]) -> int:
 
     Args:
         job_id: The job's id in all of them.
-        run: What the job does; a whole number that it returns is the run's ``entries_processed``.
+        run: The job's coroutine function; an integer that it returns is ``entries_processed``.
 
     Returns:
         That number, or 0.
 
     Raises:
-        Exception: What made the run fail, after ``aggregation_failed`` is emitted.
+        Exception: The cause of the failure, after ``aggregation_failed`` is emitted.
     """
     with get_job_board().run(job_id), _span(job_id) as span:
         started = time.perf_counter()
@@ -97,7 +97,7 @@ async def run_job(job_id: str, run: Callable[[], Awaitable[object]]) -> int:
 
 
 def _span(job_id: str) -> AbstractContextManager[Span]:
-    """Start the run's span: a root, whoever calls."""
+    """Start the run's span: a root span, whatever span the caller has."""
     return get_emitter().instrumentation.tracer.start_as_current_span(
         semconv.SPAN_CHARTER_JOB_RUN,
         context=Context(),
@@ -142,7 +142,7 @@ async def _failed(job_id: str, error: BaseException, span: Span, seconds: float)
 
 
 def _message(error: BaseException) -> str:
-    """Return what the exception says, bounded, and its class name where it says nothing."""
+    """Return the exception's message, bounded, or its class name if the message is empty."""
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 - an exception that cannot say what it is is still reported

@@ -1,4 +1,4 @@
-"""Who runs a slot: everybody, or the first of several instances."""
+"""The locks that decide which instance runs a slot: every one, or the first of several."""
 
 from abc import ABC, abstractmethod
 from secrets import token_hex
@@ -15,19 +15,19 @@ class SlotLock(ABC):
     async def acquire(self, job_id: str, slot: int, interval: float) -> bool:
         """Return whether this instance is the first to ask for the slot.
 
-        May raise whatever a connection raises; the schedule runs the slot then, because a lock
-        that fails must not silence the job.
+        Any error of a connection may pass through. The schedule then runs the slot, because a lock
+        that fails must not stop the job.
         """
 
     async def now(self) -> float | None:
         """Return Unix seconds of the clock that all instances share, or None for one's own.
 
-        May raise whatever a connection raises.
+        Any error of a connection may pass through.
         """
         return None
 
     async def aclose(self) -> None:
-        """Release what the lock holds."""
+        """Release the resources of the lock."""
         return
 
 
@@ -44,12 +44,12 @@ class RedisSlotLock(SlotLock):
     """For instances that share a Redis: ``SET <prefix>:jobs:<job>:<slot> NX PX``.
 
     At most once: an instance that dies in its run loses the slot, and the next slot goes on from
-    the stored cursor. Slots are those of Redis's clock, so no instance's own clock has a say.
-    A lost reply is asked for once more: an instance that slept meanwhile finds whose the slot is.
+    the stored cursor. Slots follow Redis's clock, so an instance's own clock does not matter.
+    After a lost reply the lock asks once more: the key shows whose the slot is.
 
     Args:
         client: A client; `aclose` closes it.
-        prefix: What keys start with. Its braces keep them in one slot of a cluster.
+        prefix: The prefix of keys. Its braces keep them in one slot of a cluster.
     """
 
     KEPT_SECONDS = 60.0
@@ -69,7 +69,7 @@ class RedisSlotLock(SlotLock):
             return await self._take(key, holder, kept)
 
     async def now(self) -> float:
-        """Return what Redis's clock shows."""
+        """Return the time of Redis's clock."""
         seconds, microseconds = await self._client.time()
         return float(seconds) + microseconds / 1e6
 

@@ -76,7 +76,7 @@ async def get_jobs() -> list[JobState]:
 
 
 def metrics_router() -> Router:
-    """Make the routes under ``/api/metrics``; the handlers themselves stay plain functions."""
+    """Return the routes under ``/api/metrics``; the handlers themselves stay plain functions."""
     return Router(
         "/api/metrics",
         route_handlers=[
@@ -95,13 +95,13 @@ def entry_schema() -> dict[str, Any]:
     _, components = msgspec.json.schema_components([MissionEntry])
     schema: dict[str, Any] = portable(components["MissionEntry"])
     for optional in schema["properties"].values():
-        # A field with a default is one that a generated client takes for granted.
+        # A generated client treats a field with a default as one that is always there.
         optional.pop("default", None)
     return schema
 
 
 class _BodySchema(Schema):
-    """What the body looks like; Litestar sees bytes only."""
+    """The schema of the body; Litestar sees bytes only."""
 
     def to_schema(self) -> dict[str, Any]:
         one = {"$ref": "#/components/schemas/MissionEntry"}
@@ -110,7 +110,7 @@ class _BodySchema(Schema):
 
 @dataclass
 class _AddMissionEntries(Operation):
-    """Tells OpenAPI of the body."""
+    """Describes the body for OpenAPI."""
 
     def __post_init__(self) -> None:
         content = {"application/json": OpenAPIMediaType(schema=_BodySchema())}
@@ -132,7 +132,7 @@ def _parse(body: bytes) -> list[MissionEntry]:
 
 
 def _count(body: bytes) -> None:
-    """Count the entries of a long list before they are decoded, which takes far longer."""
+    """Refuse a list that is too long before it is decoded, which takes far longer."""
     if len(_RAW.decode(body)) > MAX_ENTRIES:
         raise msgspec.ValidationError(f"Expected `array` of length <= {MAX_ENTRIES}")
 

@@ -1,4 +1,4 @@
-"""The slot loop: a job once in each interval of a shared clock, never twice at once."""
+"""The slot loop: runs a job once in each interval of a shared clock, never twice at once."""
 
 import asyncio
 import contextvars
@@ -24,28 +24,28 @@ log = structlog.get_logger(__name__)
 class Schedule:
     """Runs a job once in each slot.
 
-    Slots are intervals of the lock's clock, counted from the Unix epoch, so that instances agree on
-    them, whatever their own clocks show: with 30 seconds, at :00 and :30. The first run is at once,
+    Slots are intervals of the lock's clock, counted from the Unix epoch: with 30 seconds, at :00
+    and :30. So instances agree on them, whatever their own clocks show. The first run is at once,
     in the slot that `start` falls into, so that a deployment shows within a second whether the job
-    works; with a shared lock only if no other instance has run that slot.
+    works. With a shared lock it happens only if no other instance has run that slot.
 
-    Runs do not overlap. A slot that begins while a run is going is skipped (``overlap``), and so is
-    one that is over before the loop comes to it (``late``), or that the lock gives to another
-    instance (``elsewhere``). A run that fails is logged, and the loop goes on.
+    Runs do not overlap. A slot that begins during a run is skipped (``overlap``). So is a slot that
+    is over before the loop reaches it (``late``), or that the lock gives to another instance
+    (``elsewhere``). A run that fails is logged, and the loop goes on.
 
-    Between slots the loop sleeps by the monotonic clock. When the clock of the slots is set forward
-    or far back, the run that was awaited still comes when it was due, in the slot that the clock
-    then shows. When it is set back by up to two intervals, the next run waits until it shows a slot
-    that has not been run, so that no slot is repeated.
+    Between slots the loop sleeps by the monotonic clock. If the clock of the slots is set forward
+    or far back, the next run still comes when it was due, in the slot that the clock then shows.
+    If it is set back by up to two intervals, the next run waits for a slot that has not been run,
+    so that no slot is repeated.
 
     Args:
         job_id: The job's id in metrics and on the board.
-        job: What runs; each run is a task of its own, in an empty context.
+        job: The coroutine function to run; each run is a task of its own, in an empty context.
         interval: Seconds between two runs.
-        lock: Who runs a slot.
-        board: Where next runs and skipped slots are noted.
+        lock: Decides which instance runs a slot.
+        board: Where next runs and skipped slots are recorded.
         instruments: Where skipped slots are counted.
-        clock: Gives Unix seconds; counts where the lock has no clock.
+        clock: Gives Unix seconds; used if the lock has no clock.
         sleep: Sleeps for seconds of the monotonic clock.
     """
 
@@ -70,15 +70,15 @@ class Schedule:
         self._clock = clock
         self._sleep = sleep
         self._apart: float | None = None
-        """Seconds by which the lock's clock was ahead of the monotonic one, once it has told."""
+        """Seconds by which the lock's clock was ahead of the monotonic one; None without one."""
         self._loop: asyncio.Task[None] | None = None
         self._run: asyncio.Task[object] | None = None
 
     async def start(self) -> None:
-        """Begin.
+        """Start the loop.
 
         Raises:
-            RuntimeError: It has begun already.
+            RuntimeError: The loop has started already.
         """
         if self._loop is not None:
             raise RuntimeError(f"the schedule of {self._job_id} runs already; stop it first")
@@ -91,7 +91,7 @@ class Schedule:
         )
 
     async def stop(self, grace: float = GRACE) -> None:
-        """Start no more runs, give one that is under way ``grace`` seconds, then cancel it."""
+        """Start no more runs; give a run under way ``grace`` seconds, then cancel it."""
         loop, self._loop = self._loop, None
         if loop is None:
             return
@@ -116,7 +116,7 @@ class Schedule:
             done = now if _is_due(now, slot) else slot
 
     async def _next_slot(self, done: int | None) -> int:
-        """Wait for a slot after ``done``; the first one is at once."""
+        """Wait for a slot after ``done``, and return it; the first slot comes at once."""
         while True:
             now = await self._now()
             slot = math.floor(now / self._interval)
@@ -147,7 +147,7 @@ class Schedule:
         if run.cancelled():
             log.warning("job run cancelled", job_id=self._job_id)
         elif (error := run.exception()) is not None:
-            # Of something that is away a traceback says nothing; the failed event has the text.
+            # A traceback does not help with a lost connection; the failed event has the text.
             unexpected = None if isinstance(error, ConnectionError) else error
             log.error("job run failed", job_id=self._job_id, exc_info=unexpected)
 
@@ -155,10 +155,10 @@ class Schedule:
         return math.floor(await self._now() / self._interval)
 
     async def _now(self) -> float:
-        """Return Unix seconds of the lock's clock; while it is silent, it goes on here."""
+        """Return Unix seconds of the lock's clock; while it does not answer, extrapolate them."""
         try:
             shared = await self._lock.now()
-        except Exception as error:  # noqa: BLE001 - as in `_is_ours`, which tells of it
+        except Exception as error:  # noqa: BLE001 - as in `_is_ours`, which logs it
             log.debug("the clock of the slots does not answer", error=describe(error))
         else:
             self._apart = None if shared is None else shared - time.monotonic()

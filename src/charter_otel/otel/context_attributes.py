@@ -1,4 +1,4 @@
-"""Attributes that the records and metrics of everything emitted in a context have."""
+"""Attributes of all records and metrics that are emitted in a context."""
 
 from collections.abc import Mapping
 from typing import cast

@@ -37,7 +37,7 @@ class Instrumentation:
         meter_provider: MeterProvider | None,
         logger_provider: LoggerProvider | None,
     ) -> None:
-        """Take other providers; a worker has its own only once it has started."""
+        """Switch to other providers; a worker has its own only once it has started."""
         self.tracer_provider = tracer_provider
         self.meter_provider = meter_provider
         self.logger_provider = logger_provider

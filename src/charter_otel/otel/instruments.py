@@ -1,4 +1,4 @@
-"""The instruments behind the registry's metrics, and what each event implies for them."""
+"""The instruments behind the registry's metrics, and the measurements that each event implies."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -23,13 +23,13 @@ Observed = Iterable[tuple[float, Mapping[str, str | float]]]
 """Values with their attributes."""
 
 Reading = Callable[[], Observed]
-"""What an observable metric asks at each collection."""
+"""The callback that an observable metric calls at each collection."""
 
 _CLOSE_REASONS = frozenset(CloseReason)
 
 
 class Instruments:
-    """One instrument for each metric that is recorded as things happen.
+    """The instruments of all metrics that are recorded as things happen, one for each.
 
     Args:
         meter: Where the instruments are made; a no-op meter makes them cost next to nothing.
@@ -110,7 +110,7 @@ class Instruments:
         self.job_duration.record(payload["duration_ms"] / 1000, attributes)
 
     def _connection_closed(self, payload: dict[str, Any]) -> None:
-        # A payload's reason is any text; a metric attribute is one of a closed list.
+        # A payload's reason may be any text; a metric attribute is one of a closed list.
         reason = payload.get("reason")
         reason = reason if reason in _CLOSE_REASONS else "other"
         attributes = {semconv.CHARTER_CONNECTION_CLOSE_REASON: reason, **current_attributes()}

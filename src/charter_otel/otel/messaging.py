@@ -1,4 +1,4 @@
-"""What an event stream does, as spans and metrics of the messaging conventions.
+"""The work of an event stream as spans and metrics of the messaging conventions.
 
 `StreamTelemetry` has the shape of `charter_otel.streams.types.Observer`; it imports nothing from
 there, so that streams and OpenTelemetry stay apart.
@@ -39,9 +39,9 @@ class StreamTelemetry:
     """Makes spans and metrics of publishing and handling.
 
     Args:
-        instrumentation: Where they go.
-        parent: True makes the handling span a child of the publisher's span instead of the root of
-            a trace of its own that links to it.
+        instrumentation: Where the spans and metrics go.
+        parent: True makes the handling span a child of the publisher's span. Otherwise it is the
+            root of a trace of its own, which links to that span.
     """
 
     def __init__(self, instrumentation: Instrumentation, *, parent: bool = False) -> None:
@@ -64,13 +64,13 @@ class StreamTelemetry:
         self._instruments.operation_duration.record(seconds, attributes)
 
     def dropped(self, count: int, reason: str, sink: str = "stream") -> None:
-        """Count events that the stream or a subscriber's queue gave up."""
+        """Count events that the stream or a subscriber's queue dropped."""
         self._instruments.dropped(sink, reason, count)
 
     def processing(
         self, system: str, destination: str, group: str, event: Event, traceparent: str | None
     ) -> "_Processing":
-        """Return what an event is handled in: a span, its duration and its correlation id."""
+        """Return the context manager for handling an event: span, duration and correlation id."""
         return _Processing(
             self._tracer,
             self._instruments,
@@ -85,12 +85,12 @@ class StreamTelemetry:
         self._instruments.redelivered.add(1, {semconv.MESSAGING_CONSUMER_GROUP_NAME: group})
 
     def dead_lettered(self, group: str) -> None:
-        """Count an event that was given up."""
+        """Count an event that became a dead letter."""
         self._instruments.dead_lettered.add(1, {semconv.MESSAGING_CONSUMER_GROUP_NAME: group})
 
 
 class _Subscriber(NamedTuple):
-    """What is the same for all events of a subscriber."""
+    """The values that all events of a subscriber share."""
 
     span_name: str
     span: dict[str, str]
@@ -118,7 +118,7 @@ def _subscriber(system: str, destination: str, group: str) -> _Subscriber:
 
 
 class _Processing:
-    """The handling of one event. A class, because a generator in its place costs twice as much."""
+    """The handling of one event. It is a class, because a generator costs twice as much."""
 
     __slots__ = (
         "_bound",

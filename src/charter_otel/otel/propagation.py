@@ -17,13 +17,13 @@ RawHeaders = Iterable[tuple[bytes, bytes]]
 
 
 def parent(headers: RawHeaders, base: Context | None = None) -> Context | None:
-    """Return the context that the headers carry, or ``base`` where they carry none.
+    """Return the context that the headers carry, or ``base`` if they carry none.
 
     Only the fields that the global propagator reads are decoded.
 
     Args:
-        headers: The request's.
-        base: The context; None stands for the current one.
+        headers: The request's headers.
+        base: The context to extend; None stands for the current one.
     """
     propagator = propagate.get_global_textmap()
     fields = _fields(propagator)
@@ -37,11 +37,11 @@ def parent(headers: RawHeaders, base: Context | None = None) -> Context | None:
 
 
 MOST_BYTES = {b"tracestate": 512, b"baggage": 8_192}
-"""Bytes of a trace context's headers that are taken: so many W3C asks for."""
+"""Bytes that are accepted of a trace context's headers: the minimum that W3C asks for."""
 
 
 class Parent(NamedTuple):
-    """What a request's span begins in."""
+    """The parent context and the kind of a request's span."""
 
     context: Context | None
     """None stands for the current one."""
@@ -49,10 +49,10 @@ class Parent(NamedTuple):
 
 
 def parent_of_request(headers: RawHeaders, base: Context | None = None) -> Parent:
-    """Return what a request's span begins in: the program's own current span, or the headers.
+    """Return the parent of a request's span: the program's own current span, or the headers.
 
-    Beside another instrumentation, which has made a SERVER span already, ours is an INTERNAL one.
-    The first time that this happens a line says so.
+    If another instrumentation has made a SERVER span already, ours is an INTERNAL one.
+    The first time that this happens, a line in the log says so.
     """
     span = get_current_span()
     context = span.get_span_context()

@@ -33,7 +33,7 @@ def severity(event: Event) -> str:
 
 
 def attributes(event: Event) -> dict[str, Any]:
-    """Return envelope and payload as flat attributes; what is null or absent stays out."""
+    """Return envelope and payload as flat attributes; null and absent fields stay out."""
     flat: dict[str, Any] = {
         semconv.CHARTER_EVENT_ID: event.id,
         semconv.CHARTER_EVENT_TYPE: event.type,
@@ -87,7 +87,7 @@ def _attribute_value(value: Any) -> Any:
 
 
 def emit_record(logger: Logger, event: Event, severity_text: str, timestamp_ns: int) -> None:
-    """Emit the event's log record, where anybody takes it.
+    """Emit the event's log record, if the logger is enabled.
 
     The record has no body: conventions leave it to display strings, and a map there costs the
     exporter more than all the rest.

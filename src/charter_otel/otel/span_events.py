@@ -14,7 +14,7 @@ class EventToSpanEventBridge(LogRecordProcessor):
 
     A span event is added if and only if the record has an event name, its trace id and span id are
     valid, the current span of the record's context is recording, and both have the same ids. It
-    has the record's event name, its timestamp (the observed one where there is none) and all its
+    has the record's event name, its timestamp (the observed one if there is none) and all its
     attributes. The body is not copied, and the record itself stays as it is.
 
     Install it beside the processor that exports the records; the order does not matter::
@@ -25,17 +25,17 @@ class EventToSpanEventBridge(LogRecordProcessor):
     """
 
     def on_emit(self, log_record: ReadWriteLogRecord) -> None:
-        """Add the span event, where one is due; never raises, so the record goes on."""
+        """Add the span event, if one is due; never raise, so that the record goes on."""
         try:
             self._bridge(log_record)
         except Exception:  # noqa: BLE001 - a processor never raises
             _log.exception("no span event: the current span did not take it")
 
     def shutdown(self) -> None:
-        """Nothing is held, so nothing is released."""
+        """Do nothing: the bridge holds nothing."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Nothing is held, so all is flushed."""
+        """Return True: the bridge holds nothing."""
         del timeout_millis
         return True
 

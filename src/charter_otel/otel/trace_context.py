@@ -6,7 +6,7 @@ from opentelemetry.trace import SpanContext, get_current_span
 
 
 class TraceIds(NamedTuple):
-    """What a valid span context says, as text."""
+    """The ids of a valid span context, as text."""
 
     trace_id: str
     """32 hexadecimal digits."""
@@ -22,7 +22,7 @@ class TraceIds(NamedTuple):
 
 
 def trace_ids(context: SpanContext) -> TraceIds | None:
-    """Return the context's ids as text, or None where there is no valid trace."""
+    """Return the context's ids as text, or None if there is no valid trace."""
     if not context.is_valid:
         return None
     return TraceIds(
@@ -31,12 +31,12 @@ def trace_ids(context: SpanContext) -> TraceIds | None:
 
 
 def correlation_id(context: SpanContext) -> str | None:
-    """Return the trace id as 32 hexadecimal digits, or None where there is no valid trace."""
+    """Return the trace id as 32 hexadecimal digits, or None if there is no valid trace."""
     return f"{context.trace_id:032x}" if context.is_valid else None
 
 
 def traceparent(context: SpanContext) -> str | None:
-    """Return the W3C ``traceparent``, or None where there is no valid trace."""
+    """Return the W3C ``traceparent``, or None if there is no valid trace."""
     ids = trace_ids(context)
     return ids.traceparent if ids else None
 

@@ -8,7 +8,7 @@ What is captured is deterministic, so a test can compare it whole::
 
 An error that the emitter swallows, as its contract asks, is raised when the capture ends. With
 pytest, ``pytest_plugins = ["charter_otel.testing"]`` in ``conftest.py`` gives the fixture
-`charter_capture`, and ``@pytest.mark.swallows`` marks tests that mean the emitter to swallow one.
+`charter_capture`. ``@pytest.mark.swallows`` marks tests in which the emitter has to swallow one.
 """
 
 from collections.abc import Iterator
@@ -55,7 +55,7 @@ else:
             yield captured
 
     def pytest_configure(config: pytest.Config) -> None:
-        """Make the marker known where this module is loaded as a plugin."""
+        """Register the marker if this module is loaded as a plugin."""
         config.addinivalue_line(
             "markers", "swallows: the test makes the emitter swallow an error on purpose"
         )

@@ -1,4 +1,4 @@
-"""Captures in memory what the emitter and the log give out."""
+"""Captures the output of the emitter and the log in memory."""
 
 import json
 import logging
@@ -42,7 +42,7 @@ class Failure(NamedTuple):
 
 
 class Capture:
-    """What was emitted, and what it became; `capture` makes one.
+    """The emitted events, and the signals that they became; `capture` makes one.
 
     Args:
         sampler: Decides which spans are recorded; all, unless given.
@@ -97,7 +97,7 @@ class Capture:
         return self._reader.get_metrics_data()
 
     def raise_failures(self) -> None:
-        """Raise what the emitter swallowed, if anything.
+        """Raise the errors that the emitter swallowed, if any.
 
         Raises:
             ExceptionGroup: With the errors, each noted with its sink.
@@ -128,11 +128,11 @@ def capture(*, swallows: bool = False, sampler: Sampler = ALWAYS_ON) -> Iterator
     sets an emitter of its own takes `Capture.instrumentation`.
 
     Args:
-        swallows: Whether the block means the emitter to swallow errors.
+        swallows: Whether the block expects the emitter to swallow errors.
         sampler: Decides which spans are recorded.
 
     Raises:
-        ExceptionGroup: The emitter swallowed errors, and was not meant to.
+        ExceptionGroup: The emitter swallowed errors that the block did not expect.
     """
     captured = Capture(sampler=sampler)
     before = get_emitter()
@@ -167,7 +167,7 @@ def logging_restored() -> Iterator[None]:
 
 
 class _CapturingEmitter(Emitter):
-    """An emitter with fixed clock and ids, that tells its capture of events and failures."""
+    """An emitter with fixed clock and ids, which reports events and failures to its capture."""
 
     def __init__(self, captured: Capture) -> None:
         suffixes = (f"{number:06d}" for number in count(1))

@@ -1,4 +1,4 @@
-"""What an event stream promises, as tests that the author of one runs on it.
+"""The promises of an event stream, as tests that its author runs on it.
 
 For example::
 
@@ -22,7 +22,7 @@ WITHIN = 10.0
 
 
 def job_started(job_id: str) -> Event:
-    """Return an event that tells its place by its ``job_id``."""
+    """Return an event whose ``job_id`` shows its place in the order."""
     return create("metrics.aggregation_started", {"job_id": job_id, "started_at": 1.5})
 
 
@@ -33,7 +33,7 @@ def robot_connected(robot_id: str) -> Event:
 
 
 def of_another_process() -> Event:
-    """Return an event whose type nobody in this process declared."""
+    """Return an event whose type is not declared in this process."""
     made = encode(job_started("elsewhere")).decode()
     foreign = made.replace("evt_metrics_", "evt_stock_").replace("metrics_service", "stock_service")
     return decode(foreign.replace("metrics.aggregation_started", "stock.pallet_moved"))
@@ -61,7 +61,7 @@ class StreamConformance(ABC):
         asyncio.run(scenario(self.make_stream()))
 
     def test_patterns_choose_types(self) -> None:
-        """A pattern takes its module only, and ``*`` what nobody here declared, too."""
+        """A pattern matches its module only; ``*`` also matches types not declared here."""
 
         async def scenario(stream: EventStream) -> None:
             robots, everything = _collect(stream, "telemetry.*"), _collect(stream, "*")
@@ -76,7 +76,7 @@ class StreamConformance(ABC):
         asyncio.run(scenario(self.make_stream()))
 
     def test_a_failed_event_comes_again(self) -> None:
-        """A handler that raises gets the event again, and the next ones all the same."""
+        """A handler that raises gets the event again, and still gets the next ones."""
 
         async def scenario(stream: EventStream) -> None:
             got: list[str] = []
@@ -95,7 +95,7 @@ class StreamConformance(ABC):
         asyncio.run(scenario(self.make_stream()))
 
     def test_a_slow_handler_delays_nobody_else(self) -> None:
-        """Each subscriber is delivered to by a task of its own."""
+        """Each subscriber has a delivery task of its own."""
 
         async def scenario(stream: EventStream) -> None:
             stuck = asyncio.Event()
@@ -114,7 +114,7 @@ class StreamConformance(ABC):
         asyncio.run(scenario(self.make_stream()))
 
     def test_events_are_read_again(self) -> None:
-        """`read` has the latest events, those after one of them, and those of some types."""
+        """`read` returns the latest events, those after one of them, and those of some types."""
 
         async def scenario(stream: EventStream) -> None:
             got = _collect(stream, "*")

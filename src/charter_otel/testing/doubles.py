@@ -1,4 +1,4 @@
-"""Doubles of what a program gets from outside: the clock, trace and span ids, a stream."""
+"""Doubles of a program's dependencies: the clock, trace and span ids, a stream."""
 
 from itertools import count
 
@@ -24,7 +24,7 @@ class FixedClock:
 
     @property
     def seconds(self) -> float:
-        """Return what the clock shows, in Unix seconds."""
+        """Return the clock's time in Unix seconds."""
         return self.nanoseconds // 1_000 / 1e6
 
     def advance(self, seconds: float) -> None:
@@ -49,7 +49,7 @@ class IncrementalIdGenerator(IdGenerator):
 
 
 class RecordingStream:
-    """A stream that remembers what was published; any module's ``set_event_stream`` takes it."""
+    """A stream that remembers published events; any module's ``set_event_stream`` takes it."""
 
     def __init__(self) -> None:
         self.events: list[Event] = []

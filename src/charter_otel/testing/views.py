@@ -1,4 +1,4 @@
-"""What was captured, without what differs from run to run: made to be compared whole."""
+"""Captured signals without the fields that differ from run to run, so that tests compare them."""
 
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ class CapturedRecord(NamedTuple):
     """Unix nanoseconds."""
     severity: str | None
     trace_id: str | None
-    """32 hexadecimal digits; None where there is no trace."""
+    """32 hexadecimal digits; None if there is no trace."""
     span_id: str | None
     attributes: dict[str, Any]
     body: Any
@@ -40,7 +40,7 @@ class CapturedSpan(NamedTuple):
     attributes: dict[str, Any]
     events: tuple[CapturedSpanEvent, ...]
     links: tuple[str, ...]
-    """Trace ids of the spans that it links to."""
+    """Trace ids of the linked spans."""
     status: str
 
 
@@ -49,9 +49,9 @@ class CapturedPoint(NamedTuple):
 
     attributes: dict[str, Any]
     value: float
-    """The value; of a histogram, the sum."""
+    """The value; for a histogram, the sum."""
     measurements: int | None = None
-    """How many; of a histogram only."""
+    """How many values were recorded; for a histogram only."""
 
 
 def record_view(readable: ReadableLogRecord) -> CapturedRecord:

@@ -1,4 +1,4 @@
-"""Mission entries: what they are, where they wait, and what is kept of them."""
+"""Mission entries: their fields, their stores and their aggregates."""
 
 from charter_otel.metrics.missions.aggregates import Aggregates
 from charter_otel.metrics.missions.base import (

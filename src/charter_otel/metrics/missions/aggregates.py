@@ -1,4 +1,4 @@
-"""What is kept of the mission entries: counts, durations and last times, in bounded memory."""
+"""The aggregates of the mission entries: counts, durations and last times, in bounded memory."""
 
 import sys
 from typing import NamedTuple
@@ -24,7 +24,7 @@ class Durations(Struct, gc=False):
     def add(self, other: "Durations") -> None:
         """Add other durations to these."""
         self.count += other.count
-        # The sum of finite durations may not be; JSON has no infinity.
+        # The sum of finite durations may not be finite; JSON has no infinity.
         self.total = min(self.total + other.total, sys.float_info.max)
         self.min = _lowest(self.min, other.min)
         self.max = _highest(self.max, other.max)
@@ -59,14 +59,14 @@ class RobotAggregate(Struct, gc=False):
 
 
 class ChangedKeys(NamedTuple):
-    """Which parts an addition changed, beside the totals."""
+    """The parts that an addition changed, beside the totals."""
 
     statuses: set[str]
     robots: set[str]
 
 
 class Totals(Struct):
-    """What is one number for all entries."""
+    """The numbers that cover all entries."""
 
     entries_processed: int = 0
     """Entries counted, malformed ones not among them."""
@@ -87,14 +87,14 @@ class Totals(Struct):
 
 
 class Aggregates(Struct):
-    """What is kept of all entries, or what a batch of them adds."""
+    """The aggregates of all entries, or of one batch."""
 
     totals: Totals = field(default_factory=Totals)
     by_status: dict[str, StatusAggregate] = field(default_factory=dict)
     by_robot: dict[str, RobotAggregate] = field(default_factory=dict)
 
     def add(self, other: "Aggregates") -> ChangedKeys:
-        """Add what a batch adds, within the caps; tells what it changed."""
+        """Add the aggregates of a batch, within the caps; return the changed parts."""
         self.totals.add(other.totals)
         return ChangedKeys(self._add_statuses(other), self._add_robots(other))
 

@@ -1,4 +1,4 @@
-"""What a mission store is: append, read on from the cursor, commit, aggregates."""
+"""The interface of a mission store: append, read on from the cursor, commit, aggregates."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ class MissionsUnavailable(ConnectionError):  # noqa: N818 - the name says what t
 
 
 class MissionBacklogFull(MissionsUnavailable):
-    """As many entries wait for the job as the store holds."""
+    """The store is full of entries that wait for the job."""
 
     def __init__(self, capacity: int) -> None:
         super().__init__(
@@ -30,17 +30,17 @@ class Batch(NamedTuple):
     version: str
     """State of cursor and aggregates that the batch was read at."""
     position: str
-    """Where the cursor is after this batch."""
+    """The cursor after this batch."""
     data: Sequence[bytes | None]
     """The entries as they were written; None for one without data."""
 
 
 class MissionStore(ABC):
-    """Holds mission entries until the job has counted them, and what it has counted.
+    """Holds mission entries until the job has counted them, and the job's aggregates.
 
     Cursor and aggregates move together, in one atomic step for each batch, and only from the state
-    that the batch was read at. So each entry counts exactly once: a run that fails in the middle
-    keeps the batches that it has committed, and of two runs on the same batch one is refused.
+    at which the batch was read. So each entry counts exactly once: a run that fails in the middle
+    keeps the batches that it has committed. Of two runs on the same batch one is refused.
     """
 
     @abstractmethod
@@ -48,7 +48,7 @@ class MissionStore(ABC):
         """Add entries for the job, all or none.
 
         Raises:
-            MissionBacklogFull: As many entries wait already as the store holds.
+            MissionBacklogFull: The store is full of entries that wait already.
             MissionsUnavailable: The store cannot be reached.
         """
 
@@ -61,11 +61,11 @@ class MissionStore(ABC):
         """Move the cursor behind the batch and add to the aggregates, in one step.
 
         Args:
-            batch: What `read` gave.
-            added: What the batch adds.
+            batch: The batch that `read` returned.
+            added: The aggregates of the batch.
 
         Returns:
-            False where another run has moved the cursor since; nothing is changed then.
+            False if another run has moved the cursor since; then nothing is changed.
         """
 
     @abstractmethod
@@ -77,5 +77,5 @@ class MissionStore(ABC):
         """
 
     async def aclose(self) -> None:
-        """Release what the store holds."""
+        """Release the resources of the store."""
         return

@@ -1,4 +1,4 @@
-"""From raw entries to what they add to the aggregates."""
+"""The way from raw entries to aggregates."""
 
 import sys
 from collections import defaultdict
@@ -26,7 +26,7 @@ NOT_AN_ENTRY = "not_an_entry"
 """A field is missing or wrong."""
 
 EXAMPLES_KEPT = 5
-"""Malformed entries of a tally of which the error's text is kept."""
+"""How many errors' texts are kept of malformed entries."""
 _TEXT_KEPT = 200
 
 
@@ -44,7 +44,7 @@ class MissionCounter:
     """Decodes and counts entries; malformed ones are skipped and counted with a reason.
 
     Args:
-        now: The time, in Unix seconds, that an entry without a timestamp counts as seen at.
+        now: The time, in Unix seconds, of an entry without a timestamp.
     """
 
     def __init__(self, now: float) -> None:
@@ -53,10 +53,10 @@ class MissionCounter:
         self._by_robot: dict[str | None, RobotAggregate] = {}
         self._malformed: dict[str, int] = {}
         self.examples: list[str] = []
-        """What is wrong with the first malformed entries."""
+        """The errors of the first malformed entries."""
 
     def add(self, data: Iterable[bytes | None]) -> None:
-        """Count entries. They are let go of at once: few at a time stay in the processor's cache.
+        """Count entries and release them at once: a few at a time stay in the processor's cache.
 
         Args:
             data: The entries' JSON; None for a stream entry that carries none.
@@ -69,7 +69,7 @@ class MissionCounter:
             self._by_status.setdefault(status, StatusAggregate()).add(_status_aggregate(entries))
 
     def aggregates(self) -> Aggregates:
-        """Return what all entries so far come to."""
+        """Return the aggregates of all entries so far."""
         totals = Totals(
             entries_processed=sum(s.entries for s in self._by_status.values()),
             malformed=self._malformed,

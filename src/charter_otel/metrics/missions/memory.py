@@ -1,4 +1,4 @@
-"""Mission entries in this process: bounded, and gone when it ends."""
+"""Mission entries in this process: bounded, and lost when it ends."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ class MemoryMissions(MissionStore):
     """A mission store in memory.
 
     Args:
-        capacity: Entries that wait for the job at most.
+        capacity: Most entries that wait for the job.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -30,12 +30,12 @@ class MemoryMissions(MissionStore):
         self._waiting.extend(entries)
 
     async def read(self, limit: int) -> Batch:
-        """Return the first entries that wait."""
+        """Return the first waiting entries."""
         data = list(islice(self._waiting, limit))
         return Batch(str(self._cursor), str(self._cursor + len(data)), data)
 
     async def commit(self, batch: Batch, added: Aggregates) -> bool:
-        """Add to the aggregates and let go of the entries."""
+        """Add to the aggregates and release the entries."""
         if batch.version != str(self._cursor):
             return False
         self._aggregates.add(added)

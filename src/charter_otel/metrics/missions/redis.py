@@ -1,4 +1,4 @@
-"""Mission entries in a Redis stream, cursor and aggregates in a hash beside it."""
+"""Mission entries in a Redis stream, with cursor and aggregates in a hash beside it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,7 +28,7 @@ from charter_otel.redis.commands import REPLY_LOST
 from charter_otel.redis.script import Script
 
 KEPT_MS = 3_600_000
-"""Milliseconds for which counted entries stay in the stream, for whoever wants to look."""
+"""Milliseconds for which counted entries stay in the stream, for inspection."""
 
 PAGE = 1_000
 """Entries that one reply carries at most."""
@@ -52,8 +52,8 @@ class RedisMissions(MissionStore):
 
     Args:
         client: A client of the store's own that gives bytes; `aclose` closes it.
-        prefix: What keys start with. Its braces keep them in one slot of a cluster.
-        capacity: Entries that the stream holds at most.
+        prefix: The prefix of keys. Its braces keep them in one slot of a cluster.
+        capacity: Most entries that the stream holds.
         replicas: Replicas that must have entries before they count as added.
     """
 
@@ -76,7 +76,7 @@ class RedisMissions(MissionStore):
         self._append = Script(__package__, "append")
         self._commit = Script(__package__, "commit")
         self._state: _State | None = None
-        """What this instance committed last; taken out while a commit is under way."""
+        """The state after this instance's last commit; None while a commit is under way."""
 
     async def append(self, entries: Sequence[bytes]) -> None:
         """Add entries to the stream, all or none."""
@@ -90,7 +90,7 @@ class RedisMissions(MissionStore):
     async def read(self, limit: int) -> Batch:
         """Read on from the stored cursor, in pages that keep neither side busy for long.
 
-        Whoever moves the cursor meanwhile moves the version too, and this batch is refused.
+        If another run moves the cursor meanwhile, the version changes, and this batch is refused.
         """
         version, cursor = await self._client.hmget(self._hash, "version", "cursor")
         position: bytes = cursor or b"0-0"
@@ -105,7 +105,7 @@ class RedisMissions(MissionStore):
         return Batch((version or b"").decode(), position.decode(), data)
 
     async def commit(self, batch: Batch, added: Aggregates) -> bool:
-        """Run the commit's script, and once more where its reply is lost."""
+        """Run the commit's script, and once more if its reply is lost."""
         state, self._state = self._state, None
         if state is None or state.version != batch.version:
             state = await self._load()
@@ -136,7 +136,7 @@ class RedisMissions(MissionStore):
         try:
             return bool(await self._commit(self._client, keys, *arguments))
         except REPLY_LOST:
-            # Whether the script ran is unknown; it knows its version when it sees it again.
+            # Whether the script ran is unknown; it recognizes its own version.
             return bool(await self._commit(self._client, keys, *arguments))
 
     async def _load(self) -> _State:
@@ -183,7 +183,7 @@ def _packed(parts: Sequence[bytes]) -> bytes:
     """Return a MessagePack array of strings, for one argument of a script.
 
     redis-py takes a microsecond for each argument, on the event loop. Redis's decoder does not know
-    MessagePack's binary type, so that bytes go as strings (str 32), which msgspec does not offer.
+    MessagePack's binary type, so bytes are sent as strings (str 32), which msgspec does not offer.
     """
     items = [b"\xdb" + len(part).to_bytes(4, "big") + part for part in parts]
     return b"\xdd" + len(items).to_bytes(4, "big") + b"".join(items)

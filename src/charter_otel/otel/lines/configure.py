@@ -22,7 +22,7 @@ LogFormat = Literal["json", "console"]
 
 _EXTRA = structlog.stdlib.ExtraAdder()
 _SAID_AGAIN = {"asctime", "color_message", "message"}
-"""What formatters of other handlers, and uvicorn for its colours, put into a record."""
+"""Fields that other handlers' formatters, and uvicorn for its colours, put into a record."""
 
 _FIRST_KEYS = (
     "timestamp",
@@ -46,8 +46,8 @@ def configure_logs(
     """Send structlog's and the standard library's lines through one renderer to stdout.
 
     Args:
-        service_name: What each line names as ``service.name``.
-        log_format: JSON lines or the console form; unless given, by whether stdout is a terminal.
+        service_name: The ``service.name`` of each line.
+        log_format: JSON lines or the console form; by default, the console form on a terminal.
         level: The lowest level that is written.
         writer: Where the lines go.
 
@@ -79,10 +79,10 @@ def configure_logs(
 
 
 def event_lines() -> EventLines | None:
-    """Return what writes an event's line directly, or None where its line has to go by structlog.
+    """Return the direct writer of events' lines, or None if they have to go through structlog.
 
-    It has to where structlog is not set up by `configure_logs` as JSON, where somebody has changed
-    that set-up since, and where fields are bound to the context.
+    They have to if structlog is not set up by `configure_logs` as JSON, if that set-up has changed
+    since, or if fields are bound to the context.
     """
     configuration = structlog.get_config()
     factory = configuration["logger_factory"]
@@ -97,7 +97,7 @@ def default_format(stream: TextIO) -> LogFormat:
 
 
 def _colors(writer: LineWriter) -> bool:
-    """Return whether colours help: on a terminal whose user does not say no (https://no-color.org)."""
+    """Return whether to use colours: on a terminal, unless `NO_COLOR` is set (https://no-color.org)."""
     return writer.on_terminal and not os.environ.get("NO_COLOR")
 
 
@@ -125,11 +125,11 @@ class _LineLogger:
 
 
 class _LoggerFactory:
-    """Makes the innermost loggers, and knows the short way of events' lines, if there is one."""
+    """Makes the innermost loggers, and holds the direct writer of events' lines, if any."""
 
     event_lines: EventLines | None = None
     configuration: dict[str, Any] | None = None
-    """structlog's configuration, for which the short way gives the same lines."""
+    """structlog's configuration under which the direct writer gives the same lines."""
 
     def __init__(self, writer: LineWriter) -> None:
         self._writer = writer
@@ -139,7 +139,7 @@ class _LoggerFactory:
 
 
 class _LineHandler(logging.Handler):
-    """Brings the standard library's records through the same processors to the same writer."""
+    """Sends the standard library's records through the same processors to the same writer."""
 
     def __init__(self, writer: LineWriter, processors: list[Processor]) -> None:
         super().__init__()
@@ -173,7 +173,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def _configuration() -> dict[str, Any]:
-    """Return structlog's configuration with a copy of the list, to which anybody may add later."""
+    """Return structlog's configuration with a copy of the list, which a caller may extend later."""
     configuration = structlog.get_config()
     return configuration | {"processors": configuration["processors"][:]}
 
@@ -212,7 +212,7 @@ def _add_service_name(name: str) -> Callable[[WrappedLogger, str, EventDict], Ev
 
 
 def _add_exception(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-    """Put an exception into the conventions' three fields."""
+    """Put an exception into the three fields of the conventions."""
     error = _exception(event_dict.pop("exc_info", None))
     if error is not None:
         summary = summarize(error)
@@ -248,7 +248,7 @@ def _json() -> list[Any]:
 
 
 def _made_safe(line: dict[str, Any], encoder: msgspec.json.Encoder) -> dict[str, Any]:
-    """Replace what cannot be encoded by its text, in lines that have such a key or value."""
+    """Replace keys and values that cannot be encoded by their text."""
     safe: dict[str, Any] = {}
     for key, value in line.items():
         try:

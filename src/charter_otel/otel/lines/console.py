@@ -1,7 +1,7 @@
-"""The console form of the log: lines for a person, none of which steers the terminal.
+"""The console form of the log: lines for a person, in which no value can steer the terminal.
 
-A line is wrapped between words at the terminal's width, 80 columns where there is none, so that a
-trace id stays whole and can be copied. What follows the first row is indented: nothing that a line
+A line is wrapped between words at the terminal's width, or at 80 columns without a terminal. So a
+trace id stays whole and can be copied. The rows after the first are indented: nothing that a line
 quotes looks like the beginning of another one.
 """
 
@@ -43,7 +43,7 @@ _TOLD: dict[str, str] = {
         "  latency {network_latency_ms:.0f} ms  battery {battery_percentage:.0f} %"
     ),
 }
-"""What a line tells of an event; its times are the line's own."""
+"""The words for each type of event; its times are the line's own."""
 
 
 class _Word(NamedTuple):
@@ -59,7 +59,7 @@ def console_processors(*, colors: bool = True) -> list[Any]:
     """Return the last processor of the console form; it ends with an encoded line.
 
     Args:
-        colors: Whether the lines are coloured; in a file they are easier to read without.
+        colors: Whether the lines are coloured; in a file, plain lines are easier to read.
     """
 
     def render(_: WrappedLogger, __: str, event_dict: EventDict) -> bytes:
@@ -80,7 +80,7 @@ def event_line(event: Event, *, colors: bool) -> str:
 
 
 def event_text(event: Event) -> str:
-    """Return what happened, in a few words."""
+    """Describe the event in a few words."""
     told = "".join(word.before + word.text for word in _told(event.type, event.payload))
     return told.strip(" ")
 
@@ -97,7 +97,7 @@ def _render(event_dict: EventDict, *, colors: bool) -> bytes:
 
 
 def _lay_out(fields: Mapping[str, Any], told: Iterable[_Word], *, colors: bool) -> str:
-    """Return a line: time, level, what happened, what is known of it, the trace id."""
+    """Return a line: time, level, event, details, trace id."""
     left = {name: value for name, value in fields.items() if name not in _HIDDEN}
     level = str(left.pop("level", "info"))
     level = _LEVELS.get(level, level)
@@ -111,14 +111,14 @@ def _lay_out(fields: Mapping[str, Any], told: Iterable[_Word], *, colors: bool) 
     if trace_id:
         words.append(_Word(f"trace={printable(trace_id)}", "dim", "  "))
     rows = [_row(row, colors=colors) for row in _wrap(head, words)]
-    # Rows of a traceback stay as they are: they are looked at side by side with the code.
+    # Rows of a traceback stay as they are: people compare them with the code.
     if stacktrace:
         rows += [f"    {printable(row)}" for row in str(stacktrace).rstrip("\n").split("\n")]
     return "\n".join(rows)
 
 
 def _told(event_type: str, payload: Mapping[str, Any]) -> Iterator[_Word]:
-    """Say what happened in words, or value by value where there are none for the event's type."""
+    """Describe the event in words, or value by value if its type has none."""
     values = _flat(payload)
     told = _TOLD.get(event_type)
     if told is not None:
@@ -159,9 +159,9 @@ def _split(text: str, style: str = "", before: str = " ") -> list[_Word]:
 
 
 def _wrap(head: list[_Word], words: list[_Word]) -> Iterator[list[_Word]]:
-    """Put words into rows no wider than the terminal; a word that is wider has its own.
+    """Put words into rows no wider than the terminal; a wider word has a row of its own.
 
-    What belongs together stays together where it fits into a row.
+    Words that belong together stay together if they fit into a row.
     """
     width = max(shutil.get_terminal_size((_COLUMNS, 24)).columns, _COLUMNS // 2)
     indent = _Word(_INDENT[:-1], "", "")
@@ -178,7 +178,7 @@ def _wrap(head: list[_Word], words: list[_Word]) -> Iterator[list[_Word]]:
 
 
 def _with_length(words: list[_Word]) -> Iterator[tuple[_Word, int]]:
-    """Return each word with the length of what belongs together from there on."""
+    """Return each word with the length from it to the end of its group."""
     together: list[int] = []
     length = 0
     for word in reversed(words):
@@ -201,5 +201,5 @@ def _coloured(word: _Word) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """Return a value as a line may have it: nothing that steers a terminal goes unescaped."""
+    """Return a value that is safe in a line: terminal control characters are escaped."""
     return value if isinstance(value, bool | int | float | None) else printable(value)

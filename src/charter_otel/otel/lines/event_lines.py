@@ -1,7 +1,7 @@
-"""The JSON line of a Charter event, put together from what is encoded already.
+"""The JSON line of a Charter event, put together from parts that are encoded already.
 
-structlog's way to the same bytes costs three times as much. It is taken where somebody else has a
-say in the line: processors of the user's own, fields bound to the context, the console form.
+structlog's way to the same bytes costs three times as much. It is taken if something else shapes
+the line: the user's own processors, fields bound to the context, the console form.
 """
 
 import logging
@@ -26,7 +26,7 @@ class EventLines:
     """Writes the lines of Charter events.
 
     Args:
-        service_name: What each line names as ``service.name``.
+        service_name: The ``service.name`` of each line.
         level: The lowest level that is written, as `logging` numbers it.
         writer: Where the lines go.
     """
@@ -35,9 +35,9 @@ class EventLines:
         self._writer = writer
         self._service_name = service_name
         self._levels = {s: name for s, (name, number) in _LEVELS.items() if number >= level}
-        """Severity → level; those that are written only."""
+        """Severity → level, for the levels that are written."""
         self._heads: dict[tuple[str, str], str] = {}
-        """Type and severity → what stands between time and ids."""
+        """Type and severity → the text between time and ids."""
 
     def write(self, event: Event, encoded: bytes, severity: str, ids: TraceIds | None) -> None:
         """Write the event's line, if its level is written.

@@ -1,17 +1,17 @@
-"""An exception as text for a line of the log, without what costs most: marks under the code.
+"""An exception as text for a line of the log, without the costliest part: marks under the code.
 
-The marks show which part of a line failed. Finding them takes ten times as long as all the rest,
-milliseconds for a deep stack, in which the event loop does nothing else.
+The marks show which part of a line failed. Finding them takes ten times as long as all the rest.
+For a deep stack it blocks the event loop for milliseconds.
 """
 
 from traceback import StackSummary, TracebackException, walk_tb
 
 _LIMIT = 30
-"""Frames that are kept: the innermost tell what happened."""
+"""Frames that are kept: the innermost ones show what happened."""
 
 
 def summarize(error: BaseException) -> TracebackException:
-    """Return the exception with its causes and the innermost frames of each, to format."""
+    """Return the exception with its causes and the innermost frames of each, ready to format."""
     summary = TracebackException.from_exception(error, limit=0, compact=True)
     left: list[tuple[TracebackException | None, BaseException | None]] = [(summary, error)]
     while left:

@@ -1,4 +1,4 @@
-"""What a line of the log may hold beside JSON's own values, in a form that every renderer takes."""
+"""Values of a log line beyond JSON's own types, in a form that every renderer takes."""
 
 import json
 import re
@@ -11,14 +11,14 @@ from charter_otel.charter import Event
 _STEERING = re.compile(
     rb"\x7f|\xc2[\x80-\x9f]|\xd8\x9c|\xe2\x80[\x8e\x8f\xa8-\xae]|\xe2\x81[\xa6-\xa9]"
 )
-"""In UTF-8: DEL and C1, which steer terminals, line ends beyond ASCII, and what turns the writing
-direction round. JSON leaves them as they are."""
+"""In UTF-8: DEL and C1, which steer terminals, line ends beyond ASCII, and characters that reverse
+the writing direction. JSON leaves them as they are."""
 
 
 class Envelope(dict[str, Any]):
     """A Charter event as the ``charter`` field of a line, for any renderer.
 
-    Ours takes the JSON that the event stream gets too, instead of making it again.
+    Our own renderer reuses the JSON that the event stream gets, instead of encoding it again.
     """
 
     def __init__(self, event: Event, encoded: bytes) -> None:
@@ -38,14 +38,14 @@ def _second(seconds: int) -> str:
 
 
 def one_line(encoded: bytes) -> bytes:
-    """Escape what JSON leaves as it is, and some readers or terminals do not."""
+    """Escape characters that JSON leaves as they are, but some readers or terminals interpret."""
     if encoded.isascii() and b"\x7f" not in encoded:
         return encoded
     return _STEERING.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), encoded)
 
 
 def plain_json(text: str) -> str:
-    """Return a JSON text of somebody else's such that it steers no terminal and is one line."""
+    """Return foreign JSON text as one line that cannot steer a terminal."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text).replace(
@@ -54,7 +54,7 @@ def plain_json(text: str) -> str:
 
 
 def printable(value: Any) -> str:
-    """Escape what would steer the terminal or begin a new line."""
+    """Escape characters that would steer the terminal or begin a new line."""
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in as_text(value))
 
 
@@ -65,7 +65,7 @@ def as_text(value: Any) -> str:
 
 
 def safe_repr(value: Any) -> str:
-    """Return a value's ``repr``, or say that it has none."""
+    """Return a value's ``repr``, or a text that says that it has none."""
     try:
         return repr(value)
     except Exception:  # noqa: BLE001 - a value's own code may raise anything

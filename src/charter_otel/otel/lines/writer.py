@@ -1,4 +1,4 @@
-"""Lines on stdout that never wait: written at once where it is ready, queued where it is not."""
+"""Writing lines to stdout without blocking: at once if it is ready, through a queue if not."""
 
 import os
 import select
@@ -13,23 +13,23 @@ class LineWriter:
     """Writes whole lines to a file descriptor without ever blocking the caller.
 
     A reader that stalls would otherwise stall the event loop. Lines that the descriptor does not
-    take wait in a bounded queue, which a thread empties; when that is full, the oldest line goes
-    and is counted.
+    take wait in a bounded queue, which a thread empties. When the queue is full, the oldest line
+    is dropped and counted.
 
     Args:
         descriptor: Where the lines go; stdout, unless given.
-        capacity: Lines that wait at most.
+        capacity: How many lines may wait.
     """
 
     def __init__(self, descriptor: int = 1, capacity: int = 10_000) -> None:
         self._descriptor = descriptor
         self._capacity = capacity
         self._waiting: deque[bytes] = deque()
-        # Reentrant: a finalizer that logs may run while its own thread is in here.
+        # Reentrant: a finalizer that logs may run while its thread holds the lock.
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
         self._draining = False
-        # Linux takes a write that must not wait; elsewhere the descriptor is asked first.
+        # Linux has writes that never wait; on other systems the descriptor is polled first.
         self._nowait: int = getattr(os, "RWF_NOWAIT", 0)
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
@@ -48,7 +48,7 @@ class LineWriter:
                 self._enqueue(rest)
 
     def flush(self, timeout: float = 1.0) -> bool:
-        """Wait until no line waits any more, for ``timeout`` seconds at most.
+        """Wait until the queue is empty, for ``timeout`` seconds at most.
 
         Returns:
             Whether all lines were written.
@@ -78,7 +78,7 @@ class LineWriter:
             self._write(line, wait=True)
 
     def _write_now(self, line: bytes) -> bytes:
-        """Write what the descriptor takes without waiting, and give the rest."""
+        """Write as much as the descriptor takes without waiting, and return the rest."""
         if self._nowait:
             try:
                 return line[os.pwritev(self._descriptor, (line,), -1, self._nowait) :]
@@ -91,9 +91,9 @@ class LineWriter:
         return self._write(line, wait=False) if ready else line
 
     def _write(self, line: bytes, *, wait: bool) -> bytes:
-        """Write the line, and give what is left of it.
+        """Write the line, and return the rest of it.
 
-        A descriptor that somebody made non-blocking says so when it is full: then wait, or leave.
+        A non-blocking descriptor refuses bytes when it is full: then wait, or return.
         """
         rest = memoryview(line)
         try:
@@ -105,6 +105,6 @@ class LineWriter:
                         return bytes(rest)
                     self._poll.poll()
         except OSError:
-            # Nobody reads any more, and there is nowhere left to say so.
+            # The reader is gone, and there is nowhere left to report it.
             self.dropped += 1
         return b""

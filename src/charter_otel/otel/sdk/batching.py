@@ -1,8 +1,8 @@
-"""The SDK's batch processors, which lose next to no time over what they cannot hold.
+"""The SDK's batch processors, which spend almost no time on items that they cannot hold.
 
 While the Collector is away and a queue is full, the SDK makes a log record and a measurement for
 each item that it drops, which takes longer than keeping it would. Here that happens once a second,
-and what is dropped in between is counted and told together.
+and the drops in between are counted and reported together.
 
 Workaround: https://github.com/open-telemetry/opentelemetry-python/issues/4336. Drop it when the SDK
 counts the drops of a full queue together; 1.45 does not.
@@ -24,14 +24,14 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from charter_otel.otel.sdk.collector_link import LINK
 
 _BATCH = 512
-"""Items of a batch, unless a variable says otherwise."""
+"""Items of a batch, unless a variable sets it."""
 
 TOLD_EVERY = 1.0
-"""Seconds between two times that drops are told."""
+"""Seconds between two reports of drops."""
 
 
 class Overflow:
-    """What does not fit into the queue of a batch processor.
+    """The items that do not fit into the queue of a batch processor.
 
     Args:
         batch: The SDK's own part of the processor, with the queue and its metrics.
@@ -39,18 +39,18 @@ class Overflow:
     """
 
     def __init__(self, batch: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        # The SDK says of its queue only how long it is, to a meter.
+        # The SDK publishes only the length of its queue, and only to a meter.
         self._queue: Sized = batch._queue  # noqa: SLF001
         self._capacity: int = batch._max_queue_size  # noqa: SLF001
         self._metrics: Any = batch._metrics  # noqa: SLF001
         self._clock = clock
-        # Reentrant: a finalizer that ends a span may run while its own thread is in here.
+        # Reentrant: a finalizer that ends a span may run while its thread holds the lock.
         self._lock = threading.RLock()
         self._untold = 0
         self._next = -math.inf
 
     def holds_back(self) -> bool:
-        """Return whether an item is dropped here; otherwise the SDK is to have it, full or not."""
+        """Return whether to drop an item here; if not, the SDK gets it, even with a full queue."""
         if len(self._queue) < self._capacity:
             if self._untold:
                 self.tell()
@@ -66,7 +66,7 @@ class Overflow:
         return False
 
     def tell(self) -> None:
-        """Count what was dropped in ``otel.sdk.processor.*.processed``, as the SDK does."""
+        """Count the drops in ``otel.sdk.processor.*.processed``, as the SDK does."""
         with self._lock:
             count, self._untold = self._untold, 0
         if count:
@@ -74,11 +74,11 @@ class Overflow:
 
 
 def batch_size(processor: str, queue: int | None = None) -> int | None:
-    """Return the batch size where the SDK's own default would not fit into the queue, else None.
+    """Return the batch size if the SDK's own default does not fit into the queue, else None.
 
     Args:
-        processor: ``BSP`` or ``BLRP``, as the variables have it.
-        queue: Items that the queue holds, unless a variable says it.
+        processor: ``BSP`` or ``BLRP``, as in the names of the variables.
+        queue: Items that the queue holds, unless a variable sets it.
     """
     if os.environ.get(f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE", "").strip():
         return None
@@ -102,7 +102,7 @@ class BatchSpans(BatchSpanProcessor):
             super().on_end(span)
 
     def shutdown(self) -> None:
-        """Export what waits, and tell what was dropped."""
+        """Export the waiting items, and report the drops."""
         self._overflow.tell()
         super().shutdown()  # type: ignore[no-untyped-call]
 
@@ -131,6 +131,6 @@ class BatchRecords(BatchLogRecordProcessor):
             super().on_emit(log_record)
 
     def shutdown(self) -> None:
-        """Export what waits, and tell what was dropped."""
+        """Export the waiting items, and report the drops."""
         self._overflow.tell()
         super().shutdown()  # type: ignore[no-untyped-call]

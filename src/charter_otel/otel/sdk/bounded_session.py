@@ -1,4 +1,4 @@
-"""The HTTP session of exports; imported when one is asked for."""
+"""The HTTP session of exports; imported on demand."""
 
 import time
 from typing import Any
@@ -9,20 +9,20 @@ import requests
 from charter_otel.otel.sdk.sessions import CertifiedSession
 
 LARGEST_ANSWER = 65_536
-"""Bytes of an answer that are read; nothing in it is needed, beyond them it is cut off."""
+"""Bytes of a response that are read; the rest is cut off, and nothing in it is needed."""
 
 
 class BoundedSession(CertifiedSession):
-    """An HTTP session for exports, which no answer keeps for long.
+    """An HTTP session for exports, which no response holds up for long.
 
-    The SDK takes a redirect for success, and reads an answer for as long as it lasts.
+    The SDK takes a redirect for success, and reads a response of any length.
     """
 
     def request(self, *arguments: Any, **options: Any) -> requests.Response:
         """Send a request.
 
         Raises:
-            requests.RequestException: It failed, or was answered with a redirect.
+            requests.RequestException: It failed, or the response was a redirect.
         """
         seconds = options.get("timeout")
         options["stream"] = True

@@ -1,4 +1,4 @@
-"""Whether the Collector takes telemetry: one line when it goes, one when it is back."""
+"""Whether the Collector takes telemetry: one line when it is lost, one when it is back."""
 
 import logging
 import re
@@ -28,10 +28,10 @@ log = structlog.get_logger(__name__)
 
 
 class CollectorLink(logging.Filter):
-    """Hears of every export, and keeps the SDK's own lines about an outage out of the log.
+    """Watches every export, and keeps the SDK's own lines about an outage out of the log.
 
-    Those are several for each attempt and signal. What is dropped is counted in the SDK's metrics
-    as before, and told when the outage is over.
+    The SDK writes several for each attempt and signal. Drops are counted in the SDK's metrics as
+    before, and reported when the outage is over.
     """
 
     def __init__(self) -> None:
@@ -42,12 +42,12 @@ class CollectorLink(logging.Filter):
         self._since = 0.0
         self._dropped = 0
         self._reason = ""
-        """What the SDK said last of why an export failed."""
+        """The last reason for a failed export that the SDK gave."""
         for name in _SDK_LOGGERS:
             logging.getLogger(name).addFilter(self)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether a line of the SDK is to be written."""
+        """Return whether to write a line of the SDK."""
         text = record.getMessage()
         if not _OF_AN_OUTAGE.search(text):
             return True
@@ -56,7 +56,7 @@ class CollectorLink(logging.Filter):
         return False
 
     def watch(self, signal: str, export: Callable[..., Any]) -> Callable[..., Any]:
-        """Return the export of a signal, such that it is heard of."""
+        """Return a signal's export function, wrapped so that its outcome is recorded."""
 
         def watched(batch: Any, *arguments: Any, **options: Any) -> Any:
             try:
@@ -71,7 +71,7 @@ class CollectorLink(logging.Filter):
         return watched
 
     def dropped(self, count: int = 1) -> None:
-        """Count what did not fit into a queue."""
+        """Count items that did not fit into a queue."""
         self._dropped += count
 
     def _ended(self, signal: str, batch: Any, *, worked: bool) -> None:
@@ -81,7 +81,7 @@ class CollectorLink(logging.Filter):
                 if not failed_before:
                     self._since = time.monotonic()
                 self._failing.add(signal)
-                # Metrics are sums: the next ones tell what these would have.
+                # Metrics are sums: the next export includes what this one lost.
                 self._dropped += len(batch) if signal != "metrics" else 0
             elif failed_before:
                 self._failing.discard(signal)
@@ -101,4 +101,4 @@ class CollectorLink(logging.Filter):
 
 
 LINK = CollectorLink()
-"""The one of this process."""
+"""The link of this process."""

@@ -1,4 +1,4 @@
-"""The exporter that the standard variables ask for, for each signal; imported when asked for."""
+"""The exporter of each signal, as the standard variables choose it; imported on demand."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ TIMEOUT = 3.0
 """Seconds that one export takes at most, retries included, unless a variable says otherwise."""
 
 _FIRST_MILLISECONDS = 100
-"""From here on a timeout is in milliseconds."""
+"""From this number on, a timeout is in milliseconds."""
 
 _EXPORTERS = ("otlp", "console", "none")
 _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
@@ -27,19 +27,19 @@ _PROTOCOLS = {"http/protobuf": "otlp_proto_http", "grpc": "otlp_proto_grpc"}
 
 
 def span_exporter(meter_provider: MeterProvider | None = None) -> SpanExporter | None:
-    """Return the exporter of spans, which reports on itself, or None where nothing asks for one."""
+    """Return the exporter of spans, which has metrics of its own, or None if none is asked for."""
     exporter: SpanExporter | None = _exporter("traces", meter_provider)
     return exporter
 
 
 def metric_exporter() -> MetricExporter | None:
-    """Return the exporter of metrics, or None where nothing asks for one."""
+    """Return the exporter of metrics, or None if none is asked for."""
     exporter: MetricExporter | None = _exporter("metrics")
     return exporter
 
 
 def log_exporter(meter_provider: MeterProvider | None = None) -> LogRecordExporter | None:
-    """Return the exporter of log records, which reports on itself, or None, as `span_exporter`."""
+    """Return the exporter of log records, or None, in the same way as `span_exporter`."""
     exporter: LogRecordExporter | None = _exporter("logs", meter_provider)
     return exporter
 
@@ -53,7 +53,7 @@ def check(signal: Signal) -> None:
     """Check the exporter and the protocol that the variables name for a signal.
 
     Raises:
-        ValueError: There is none of that name; the text says which there are.
+        ValueError: There is none of that name; the text lists the valid ones.
     """
     wanted = _wanted(signal)
     if wanted not in _EXPORTERS:
@@ -76,7 +76,7 @@ def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> An
     exporter = _load(signal, transport)
     options: dict[str, Any] = {"meter_provider": meter_provider} if meter_provider else {}
     if transport == _PROTOCOLS["http/protobuf"]:
-        # Here, because it imports requests, which `import charter_otel` must not.
+        # Imported here, because it imports requests, which `import charter_otel` must not.
         session = import_module("charter_otel.otel.sdk.bounded_session")
         options["session"] = session.BoundedSession()
     made = exporter(timeout=_timeout(signal), **options)
@@ -91,7 +91,7 @@ def _load(signal: Signal, name: str) -> Any:
 
 
 def _wanted(signal: Signal) -> str:
-    """Without a word about exporters, an endpoint is what asks for one."""
+    """Return the name of a signal's exporter; if no variable names one, an endpoint means OTLP."""
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return "none"
     named = os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower()
@@ -112,13 +112,14 @@ def _transport(signal: Signal) -> str:
 def _timeout(signal: Signal) -> float:
     """Return the seconds of an export; the standard has milliseconds, the SDK documents seconds.
 
-    No export waits for minutes, and none ends within a tenth of a second: the number says which.
+    No export waits for minutes, and none ends within a tenth of a second: so the number shows
+    its unit.
     """
     given = float(variable(signal, "TIMEOUT") or TIMEOUT)
     return given / 1000 if given >= _FIRST_MILLISECONDS else given
 
 
 def variable(signal: Signal, name: str) -> str:
-    """Return a variable of the exporter of a signal, or that of all signals."""
+    """Return an exporter's variable for a signal, or the variable for all signals."""
     general = os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
     return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", "") or general

@@ -35,15 +35,15 @@ SERVICE_NAME = "charter-otel"
 """``service.name``, unless the environment says otherwise."""
 
 ROBOT_SERIES = 1_000
-"""Series that each of the five per-robot metrics has at most: 5,000 for each instance."""
+"""Most series of each of the five per-robot metrics: 5,000 for each instance."""
 
 SDK_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Bucket boundaries of what the SDK says of its own work."""
+"""Bucket boundaries of the SDK's durations of its own work."""
 
 _SUMS = (Counter, UpDownCounter)
 
 LOG_QUEUE = 8_192
-"""Event records that wait for the exporter at most, unless `OTEL_BLRP_MAX_QUEUE_SIZE` says
+"""Most event records that wait for the exporter, unless `OTEL_BLRP_MAX_QUEUE_SIZE` says
 otherwise: 8 s at 1,000 events a second."""
 
 
@@ -59,11 +59,11 @@ class Providers(NamedTuple):
         return Instrumentation(self.tracer_provider, self.meter_provider, self.logger_provider)
 
     async def shutdown(self, budget: float = 3.0) -> bool:
-        """Export what waits and release everything, within ``budget`` seconds.
+        """Export all waiting items and release everything, within ``budget`` seconds.
 
         The SDK's own shutdown blocks for as long as the Collector lets it. So it runs in threads
-        that the process does not wait for, and that go on where the budget is too small: traces
-        and logs first, then metrics, which count them.
+        that the process does not wait for, and that go on if the budget is too small: traces and
+        logs first, then metrics, which count them.
 
         Returns:
             Whether all of it ended in time.
@@ -91,7 +91,7 @@ def build(
 ) -> Providers:
     """Build the providers that the standard variables ask for.
 
-    Where no variable names an endpoint or an exporter for a signal, that signal is not exported:
+    If no variable names an endpoint or an exporter for a signal, that signal is not exported:
     events still have trace ids, and the calls cost next to nothing.
 
     Args:
@@ -125,14 +125,14 @@ def _spans_wanted(processors: Sequence[SpanProcessor]) -> bool:
 
 
 def make_resource(service_name: str = SERVICE_NAME, service_version: str | None = None) -> Resource:
-    """Return who we are to OpenTelemetry; what the environment says wins."""
+    """Return the service's OpenTelemetry resource; the environment takes precedence."""
     attributes: dict[str, AttributeValue] = {}
     if not _named_by_environment():
         attributes["service.name"] = service_name
     if service_version:
         attributes["service.version"] = service_version
     if "host.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
-        # An instance's id is random: this says which machine or pod it is.
+        # An instance's id is random: this names its machine or pod.
         attributes["host.name"] = socket.gethostname()
     created = Resource.create(attributes)
     return HashedResource(created.attributes, created.schema_url)
@@ -187,7 +187,7 @@ def _tracer_provider(
 
 
 def _sampler(somebody_looks: bool) -> Sampler | None:
-    """Return None for the standard variables' choice; record nothing where nobody looks."""
+    """Return None for the standard variables' choice; record nothing without a consumer."""
     if somebody_looks or os.environ.get("OTEL_TRACES_SAMPLER"):
         return None
     return ParentBased(ALWAYS_OFF)

@@ -1,4 +1,4 @@
-"""The last finished spans in memory: one trace can be looked at where there is no trace store."""
+"""The last finished spans in memory, to look at one trace without a trace store."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ class RecentSpans(SpanProcessor):
     """Keeps the spans that ended last.
 
     Args:
-        capacity: How many it keeps; the oldest go.
+        capacity: How many spans it keeps; the oldest are dropped.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -23,18 +23,18 @@ class RecentSpans(SpanProcessor):
     def join(self, instrumentation: Instrumentation) -> None:
         """Keep the spans of a provider that the program has set up itself.
 
-        The SDK knows no way to take a processor off a provider again.
+        The SDK cannot remove a processor from a provider again.
         """
         provider = instrumentation.tracer_provider or trace.get_tracer_provider()
         if isinstance(provider, TracerProvider):
             provider.add_span_processor(self)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Keep a span; nothing is copied until somebody asks for it."""
+        """Keep a span; nothing is copied until a caller asks for it."""
         self._spans.append(span)
 
     def shutdown(self) -> None:
-        """Forget them."""
+        """Forget the spans."""
         self._spans.clear()
 
     def trace(self, trace_id: int) -> list[ReadableSpan]:

@@ -1,7 +1,7 @@
 """The standard `OTEL_*` variables, checked at the start.
 
-The SDK itself goes on with its default where a value is wrong, and its warning names no variable;
-some values it refuses with a traceback. A service that starts is better told at once.
+If a value is wrong, the SDK itself goes on with its default, and its warning names no variable;
+some values it refuses with a traceback. An error at the start is better.
 """
 
 import os
@@ -28,7 +28,7 @@ _SIGNALS: tuple[exporters.Signal, ...] = ("traces", "metrics", "logs")
 
 
 class _Rule(NamedTuple):
-    """What is right for some variables."""
+    """The rule that the values of some variables follow."""
 
     names: tuple[str, ...]
     is_right: Callable[[str], bool]
@@ -36,7 +36,7 @@ class _Rule(NamedTuple):
 
 
 def unused() -> list[str]:
-    """Return the standard variables that are set here and that nothing in the service follows."""
+    """Return the standard variables that are set, but that the service does not follow."""
     return sorted(name for name in os.environ if name in _UNUSED and os.environ[name].strip())
 
 
@@ -44,7 +44,7 @@ def check() -> None:
     """Check the variables that the service follows; one that is empty counts as not set.
 
     Raises:
-        ValueError: A value is wrong. The text names the variable, the value and what is right.
+        ValueError: A value is wrong. The text names the variable, the value and the rule.
     """
     for rule in _RULES:
         for name in rule.names:
@@ -82,7 +82,7 @@ def _check_client_certificate(signal: exporters.Signal) -> None:
 
 
 def _check_batch(processor: str) -> None:
-    """A queue that cannot hold a batch stops the SDK, whose text names no variable."""
+    """Refuse a queue that cannot hold a batch; the SDK's own error names no variable."""
     batch = os.environ.get(f"OTEL_{processor}_MAX_EXPORT_BATCH_SIZE", "").strip()
     queue = os.environ.get(f"OTEL_{processor}_MAX_QUEUE_SIZE", "").strip()
     if batch and int(batch) > int(queue or DEFAULT_QUEUE):

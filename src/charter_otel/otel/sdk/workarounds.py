@@ -31,10 +31,10 @@ class HashedResource(Resource):
 
 
 class UnreadMeterProvider(MeterProvider):
-    """A provider whose instruments ignore every value: no reader will ever ask for one.
+    """A provider whose instruments ignore every value: no reader will ever collect one.
 
-    Workaround: without a reader the SDK still makes a measurement of each value and offers it to
-    nobody. Drop it when instruments of a provider without readers are not enabled; 1.45 has no
+    Workaround: without a reader the SDK still makes a measurement of each value, for no one to
+    collect. Drop it when instruments of a provider without readers are not enabled; 1.45 has no
     ``enabled``, see
     https://opentelemetry.io/docs/specs/otel/metrics/sdk/#instrument-enabled.
     """
@@ -76,7 +76,7 @@ def no_exemplars(_: object) -> Callable[..., ExemplarReservoir]:
 class EventRecord(LogRecord):
     """A log record that is copied in a third of the time.
 
-    Workaround: the SDK copies each record with `copy.copy`, which goes by ``__reduce_ex__`` where a
+    Workaround: the SDK copies each record with `copy.copy`, which uses ``__reduce_ex__`` if a
     class has no ``__copy__``. Drop it when `LogRecord` has one; 1.45 has none, see
     https://github.com/open-telemetry/opentelemetry-python/blob/v1.45.0/opentelemetry-sdk/src/opentelemetry/sdk/_logs/_internal/__init__.py.
     """
