@@ -1,6 +1,6 @@
-"""Signed tokens: who somebody is, what they may do, until when.
+"""Signed tokens: their subject, their scopes and their expiry.
 
-A robot's token has the robot id as its subject and opens that robot's WebSocket, no other. A token
+A robot's token has the robot id as its subject and opens only that robot's WebSocket. A token
 for the REST routes has scopes: ``read``, ``write``; it opens no WebSocket unless ``robot`` is one
 of them. Both are JSON Web Tokens (RFC 7519) signed with HMAC-SHA256.
 """
@@ -14,7 +14,7 @@ import jwt
 
 Scope = Literal["read", "write", "robot"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-"""What a token may allow. Without scopes it is a robot's."""
+"""The scopes that a token may have. A token without scopes is a robot's."""
 
 ALGORITHM = "HS256"
 AUDIENCE = "charter-otel"
@@ -25,14 +25,14 @@ SHORT_SECRET = 32
 
 
 class InvalidToken(ValueError):  # noqa: N818 - the name says what the token is
-    """A token is not accepted; the text says why and holds nothing of the token."""
+    """A token is not accepted; the text says why and contains no part of the token."""
 
 
 class Token(NamedTuple):
-    """What a token says."""
+    """The content of a token."""
 
     subject: str
-    """The robot id, or whom the token was given to."""
+    """The robot id, or the name of another holder."""
     scopes: frozenset[str]
     expires_at: float
     """Unix seconds from which on it is not accepted any more, the leeway included."""
@@ -53,7 +53,7 @@ def sign(
 
     Args:
         secret: The service's secret.
-        subject: The robot id, or whom the token is for.
+        subject: The robot id, or the name of another holder.
         scopes: What the token allows; a robot's own token needs none.
         lifetime: Seconds until it expires.
         now: Unix seconds; the present, unless given.
@@ -111,9 +111,9 @@ def _labels(claim: Any) -> Mapping[str, str]:
 
 
 def is_short(secret: str) -> bool:
-    """Return whether the secret is shorter than it should be; the service says so at its start."""
+    """Return whether the secret is shorter than it should be; the service warns of it at start."""
     return len(secret.encode()) < SHORT_SECRET
 
 
-# PyJWT says the same at each token.
+# PyJWT would warn of it for each token.
 warnings.filterwarnings("ignore", category=jwt.InsecureKeyLengthWarning)

@@ -1,4 +1,4 @@
-"""What an event is: the envelope, the payloads, the catalog. Knows nothing else."""
+"""Events: their envelope, their payloads and the catalog. Imports nothing else of the project."""
 
 from charter_otel.charter.catalog import EventType
 from charter_otel.charter.entry import Entry

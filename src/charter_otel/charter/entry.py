@@ -1,4 +1,4 @@
-"""What is known of an event type, whoever declared it."""
+"""The catalog's entry for an event type, built in or declared by a program."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ Priority = Literal["low", "medium", "high"]
 
 @dataclass(frozen=True, eq=False)
 class Entry:
-    """What the catalog knows of an event type."""
+    """An entry of the catalog: the facts about an event type."""
 
     name: str
     payload: type[Any]
@@ -19,7 +19,7 @@ class Entry:
     priority: Priority
     severity: Severity
     severity_unexpected: Severity
-    """Severity where the payload's ``reason`` is not an expected one."""
+    """Severity if the payload's ``reason`` is not an expected one."""
     brief: str
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Path of a field in the payload → attribute, of a type that a program declared."""

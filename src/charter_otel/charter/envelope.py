@@ -21,13 +21,13 @@ _CORRELATION_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class InvalidEvent(ValueError):  # noqa: N818 - the name says what the event is
-    """An event breaks the Charter; the text names the field and what would be right."""
+    """An event breaks the Charter; the text names the field and the correct form."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A Charter v1.0 event, in the field order of the specification.
 
-    Make one with `create`, which checks it; `decode` reads one that somebody else wrote.
+    Make one with `create`, which checks it; `decode` reads one that another program wrote.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def random_suffix() -> str:
-    """Return what makes an event id unique among all instances: 48 random bits."""
+    """Return the part that makes an event id unique among all instances: 48 random bits."""
     return f"{_RANDOM.getrandbits(48):012x}"
 
 
@@ -115,7 +115,7 @@ def decode(data: bytes | str) -> Event:
 
 
 def validate(event: Event) -> None:
-    """Check an event that somebody built by hand: types, envelope and payload.
+    """Check an event that a caller built by hand: types, envelope and payload.
 
     Raises:
         InvalidEvent: The text names the field.
@@ -159,7 +159,7 @@ def _check(event: Event) -> None:
     _check_ids(event.type, event.id, event.meta["correlation_id"])
     kind = kind_of(event.type)
     if kind is None:
-        # Declared in another process; what its payload holds is known there.
+        # Declared in another process; only that process knows the payload's fields.
         _check_undeclared(event)
     else:
         _convert(kind, event.payload)
@@ -240,7 +240,7 @@ def _convert(kind: Kind, payload: object) -> dict[str, Any]:
 
 
 def _make_encodable(event_type: str, path: str, values: dict[str, Any]) -> None:
-    """Refuse numbers and replace text that JSON has no form for."""
+    """Refuse numbers and replace text that JSON cannot represent."""
     for name, value in values.items():
         if isinstance(value, float):
             if not math.isfinite(value):
@@ -260,7 +260,8 @@ def _replace_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-# Unique and no secret, as trace ids are. Its own, so that nobody seeds it; and a fork's differ.
+# Unique but not secret, like trace ids. A generator of its own, so that no other code seeds it;
+# a forked process seeds it anew.
 _RANDOM = random.Random()  # noqa: S311
 os.register_at_fork(after_in_child=_RANDOM.seed)
 

@@ -1,4 +1,4 @@
-"""The catalog at run time: the six event types, and those that a program declares beside them."""
+"""The catalog at run time: the six event types, and those that a program declares in addition."""
 
 import inspect
 import re
@@ -19,7 +19,7 @@ _ATTRIBUTE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 
 
 class Kind(NamedTuple):
-    """A catalog entry, and what follows from it for each of its events."""
+    """A catalog entry, with the values that follow from it for all its events."""
 
     entry: Entry
     type: str
@@ -40,7 +40,7 @@ def event_type(
     attributes: Mapping[str, str] | None = None,
     units: Mapping[str, str] | None = None,
 ) -> Callable[[type[PayloadT]], type[PayloadT]]:
-    """Declare an event type of one's own; decorates the class of its payload.
+    """Declare an event type of your own, as a decorator of its payload class.
 
     For example::
 
@@ -51,19 +51,19 @@ def event_type(
             order_id: str
             total: float
 
-    From then on it is an event as the six are, wherever events go.
+    From then on its events are treated like those of the six, everywhere.
 
     Args:
         name: ``<module>.<event>``, in lower case; ``metrics`` and ``telemetry`` are taken.
-        priority: How much it matters, ``low``, ``medium`` or ``high``.
-        severity: Of its log record and its line: ``info``, ``warn`` or ``error``.
+        priority: How important it is: ``low``, ``medium`` or ``high``.
+        severity: Severity of its log record and its log line: ``info``, ``warn`` or ``error``.
         brief: A sentence; by default the first line of the class's docstring.
-        attributes: Path of a field → attribute of the log record, where it is not
-            ``charter.<module>.<field>``. A field inside of another is ``customer.name``.
+        attributes: Path of a field → attribute of the log record, if it is not
+            ``charter.<module>.<field>``. A nested field is written ``customer.name``.
         units: Path of a field → unit (UCUM), for the JSON Schema.
 
     Raises:
-        ValueError: The name, an attribute or a path is wrong, or the type is declared already, with
+        ValueError: The name, an attribute or a path is wrong, or the type is already declared with
             other fields; the text names both places.
         TypeError: The class is neither a msgspec Struct nor a dataclass, or has no JSON Schema.
     """
@@ -87,7 +87,7 @@ def event_type(
         )
         kind = _make_kind(declared)
         _check_paths(kind)
-        msgspec.json.schema_components([payload])  # so that an odd field is told of here
+        msgspec.json.schema_components([payload])  # so that an odd field is reported here
         _check_is_new(declared)
         _add(kind)
         return payload
@@ -96,18 +96,18 @@ def event_type(
 
 
 def kind_of(name: str) -> Kind | None:
-    """Return what is known of an event type, or None where nobody here declared it."""
+    """Return the kind of an event type, or None if this process has not declared it."""
     return _KINDS.get(name)
 
 
 def name_of(payload: object) -> str | None:
-    """Return the event type of a payload object, or None where its class declares none."""
+    """Return the event type of a payload object, or None if its class declares none."""
     return _NAMES.get(type(payload))
 
 
 @contextmanager
 def declarations_restored() -> Iterator[None]:
-    """Forget what is declared inside of the block when it ends; for tests."""
+    """Forget the types declared inside the block when it ends; for tests."""
     saved = [dict(table) for table in _TABLES]
     try:
         yield
@@ -155,7 +155,7 @@ def _check_is_new(declared: Entry) -> None:
 
 
 def _shape(entry: Entry) -> tuple[Any, ...]:
-    """Return what two declarations of one type must agree in; a module may be loaded twice."""
+    """Return the facts in which two declarations of a type must agree; a module may load twice."""
     _, components = msgspec.json.schema_components([entry.payload])
     said = (entry.priority, entry.severity, dict(entry.attributes), dict(entry.units))
     return (*said, components)

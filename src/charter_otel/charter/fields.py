@@ -1,4 +1,4 @@
-"""The fields of a payload class, by the names that its JSON has."""
+"""The fields of a payload class, by their names in JSON."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from msgspec import inspect
 
 Fields: TypeAlias = dict[str, "Fields | None"]
-"""Name of a field → the fields inside of it, or None where it holds anything else."""
+"""Name of a field → its nested fields, or None if it has none."""
 
 
 def fields(payload: type[Any]) -> Fields:
@@ -52,7 +52,7 @@ def _inside(kind: inspect.Type, seen: dict[type[Any], Fields]) -> Fields | None:
             return None
         case inspect.StructType(cls=cls) | inspect.DataclassType(cls=cls):
             if cls not in seen:
-                # Known before its fields are looked at: a class may hold itself.
+                # Recorded before its fields are read: a class may contain itself.
                 seen[cls] = {}
                 if tag_field := getattr(kind, "tag_field", None):
                     seen[cls][tag_field] = None

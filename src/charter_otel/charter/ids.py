@@ -1,4 +1,4 @@
-"""What the names of events tell: an id its module and time, a type its module."""
+"""The facts in the names of events: module and time in an id, the module in a type."""
 
 import re
 

@@ -7,11 +7,11 @@ from charter_otel.charter.ids import is_event_type, is_reserved
 
 
 class EventTypes(Container[str]):
-    """The event types that patterns stand for, those that nobody here has declared included.
+    """The event types that patterns match, including those that this process has not declared.
 
     Args:
-        patterns: Event types; ``*`` and ``orders.*`` stand for several. Without any, it is false,
-            which readers take for all types.
+        patterns: Event types; ``*`` and ``orders.*`` stand for several. Without any, the object is
+            false, which readers take to mean all types.
     """
 
     __slots__ = ("_exact", "_prefixes", "patterns")
@@ -34,11 +34,11 @@ class EventTypes(Container[str]):
 
 
 def resolve(patterns: Sequence[str], *, undeclared: bool = False) -> EventTypes:
-    """Return the event types that the patterns stand for.
+    """Return the event types that the patterns match.
 
     Args:
         patterns: Event types, or patterns of them.
-        undeclared: Whether a type will do that is declared in another process only.
+        undeclared: Whether to accept a type that only another process has declared.
 
     Raises:
         ValueError: A pattern matches no event type.

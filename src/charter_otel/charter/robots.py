@@ -1,4 +1,4 @@
-"""What a robot is called, and whether it is a real one."""
+"""Robot ids, and whether a robot is real or simulated."""
 
 import re
 
@@ -8,7 +8,7 @@ ROBOT_ID_RULE = "1 to 64 of A-Z a-z 0-9 . _ : -, the first a letter or a digit"
 """The same for people, in error texts."""
 
 SIMULATED = "sim"
-"""What the last part of a connection id begins with where the robot said that it is simulated."""
+"""Prefix of the last part of a connection id, if the robot said that it is simulated."""
 
 SIMULATED_PATTERN = f".*_{SIMULATED}[0-9a-f]+"
 """The same as a regular expression, for rules."""
@@ -22,8 +22,8 @@ def is_robot_id(text: str) -> bool:
 
 
 def is_simulated(connection_id: str) -> bool:
-    """Return whether the connection is a simulated robot's: it counts, and pages nobody.
+    """Return whether the connection is a simulated robot's: it is counted, but raises no alert.
 
-    The id is the one thing that every place of an event knows: lines, records, metrics, consumers.
+    Only the id is known everywhere an event goes: in lines, records, metrics and consumers.
     """
     return connection_id.rpartition("_")[2].startswith(SIMULATED)

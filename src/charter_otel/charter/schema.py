@@ -31,7 +31,7 @@ def definitions(reference: str) -> _Schemas:
     """Return the schema of each event and payload by name.
 
     The payloads of a program's own types are named ``<module>.payloads.<class>``, so that they
-    never meet a name of ours.
+    never clash with a name of the Charter.
 
     Args:
         reference: Where the definitions stand in the document, with ``{name}`` in it.
@@ -46,7 +46,7 @@ def definitions(reference: str) -> _Schemas:
 
 
 def portable(schema: Any) -> Any:
-    r"""Return a schema with Python's end of text, ``\Z``, as ``$``, its name in JSON Schema."""
+    r"""Return a schema with Python's ``\Z``, the end of text, as JSON Schema's ``$``."""
     if isinstance(schema, list):
         return [portable(part) for part in schema]
     if isinstance(schema, dict):
@@ -58,7 +58,7 @@ def portable(schema: Any) -> Any:
 
 
 def _name_reasons(payloads: _Schemas) -> None:
-    """Name the close reasons that there are; those of a newer version are texts, too."""
+    """List the known close reasons; those of a newer version are accepted as text."""
     reason = payloads["ConnectionClosed"]["properties"]["reason"]
     known = {"enum": [each.value for each in CloseReason]}
     reason["anyOf"] = [known, {"type": reason.pop("type")}]
@@ -102,7 +102,7 @@ def _name_units(entry: Entry, named: _Schemas, target: str, reference: str) -> N
 
 
 def _links(schema: Any) -> Iterator[str]:
-    """Yield what a field's schema leads to, in a list or beside null too."""
+    """Yield the references in a field's schema, also inside a list or beside null."""
     if isinstance(schema, dict):
         if "$ref" in schema:
             yield schema["$ref"]

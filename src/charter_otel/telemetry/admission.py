@@ -1,7 +1,7 @@
-"""Who may connect: the checks before accept.
+"""Admission of robots: the checks before accept.
 
-First come those that anybody can make alone, from what was sent; then the token. Only a robot with
-a good token learns how full the service is.
+First come the checks of the request by itself; then the token. Only a robot with a valid token
+learns how full the service is.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from charter_otel.telemetry.returning import seconds_to_return
 from charter_otel.tokens import InvalidToken, Token, verify
 
 BEARER_SUBPROTOCOL = "bearer."
-"""What the subprotocol starts with that carries a browser's token: it cannot send the header."""
+"""Prefix of the subprotocol that carries a browser's token: a browser cannot send the header."""
 
 _HEADERS = (b"authorization", b"host", b"origin")
 _LABEL_HEADER = b"charter-label-"
@@ -30,24 +30,24 @@ _SWITCHES = ("ack", "simulated")
 
 
 class HandshakeRequest(NamedTuple):
-    """A handshake's request, as far as it matters for admission."""
+    """The parts of a handshake's request that matter for admission."""
 
     robot_id: str
     headers: Mapping[str, str]
-    """Those that count, with lower-case names."""
+    """The relevant ones, with lower-case names."""
     subprotocols: Sequence[str]
     address: str | None = None
-    """The client's; it is counted and told to nobody."""
+    """The client's; it is counted but never published."""
     query: Mapping[str, str] = {}
     """Parameters of the query; of those that come twice, the first."""
     broken: "HandshakeRefusal | None" = None
-    """What is wrong with the handshake itself, where the server found something."""
+    """The fault that the server found in the handshake itself, if any."""
     server: str = ""
     """The address that took the connection."""
 
 
 def request(scope: Any, robot_id: str) -> HandshakeRequest:
-    """Return what matters of an ASGI scope; of headers that come twice, the first."""
+    """Return the relevant parts of an ASGI scope; of headers that come twice, the first."""
     headers = {
         name.decode(): value.decode("latin-1")
         for name, value in reversed(scope["headers"])
@@ -66,7 +66,7 @@ def request(scope: Any, robot_id: str) -> HandshakeRequest:
 
 
 def _query(text: bytes) -> Mapping[str, str]:
-    # Most robots send none. Litestar would keep what it parses as long as the connection lives.
+    # Most robots send none. Litestar would keep the parsed query as long as the connection lives.
     if not text:
         return {}
     pairs = parse_qsl(text.decode("latin-1"), keep_blank_values=True, max_num_fields=_PARAMETERS)
@@ -77,15 +77,15 @@ class Admitted(NamedTuple):
     """A robot that may connect."""
 
     expires_at: float | None
-    """Unix seconds at which its token expires; None where no tokens are asked for."""
+    """Unix seconds at which its token expires; None if the service asks for none."""
     subprotocol: str | None
-    """What the accept names, of those that the client offers."""
+    """The one that the accept names, of those that the client offers."""
     acknowledge: bool = False
     """Whether the robot asks for acknowledgements."""
     labels: Labels = NO_LABELS
     """The robot's labels, of those that the service takes."""
     simulated: bool = False
-    """Whether it says that it is not a real robot: no page is about it."""
+    """Whether it says that it is not a real robot: it raises no alert."""
 
 
 class HandshakeRefusal(NamedTuple):
@@ -106,7 +106,7 @@ FAILED = HandshakeRefusal(
     "Internal Server Error",
     "The service failed to handle the handshake; its log says why.",
 )
-"""The answer where admission itself fails."""
+"""The answer if admission itself fails."""
 
 
 def admit(gateway: Gateway, request: HandshakeRequest) -> Admitted | HandshakeRefusal:
@@ -131,7 +131,7 @@ def admit(gateway: Gateway, request: HandshakeRequest) -> Admitted | HandshakeRe
 
 
 def _labels(request: HandshakeRequest) -> Mapping[str, str]:
-    """Return the labels that a robot without a token brings, as headers or in the query."""
+    """Return the labels that a robot without a token sends, as headers or in the query."""
     headers = {
         name.removeprefix(_LABEL_HEADER.decode()).replace("-", "_"): value
         for name, value in request.headers.items()
@@ -203,7 +203,7 @@ def _check_token(gateway: Gateway, request: HandshakeRequest) -> Token | Handsha
 
 
 def check_token(secrets: Sequence[str], robot_id: str, presented: str) -> Token | HandshakeRefusal:
-    """Return what the token says, if it opens the robot's socket."""
+    """Return the token's content if it opens the robot's socket, else the refusal."""
     try:
         token = verify(secrets, presented)
     except InvalidToken as error:
@@ -231,5 +231,5 @@ def _presented(request: HandshakeRequest) -> str | None:
 
 
 def _chosen(subprotocols: Sequence[str]) -> str | None:
-    """Choose a subprotocol; never the one with a token, which logs of proxies would keep."""
+    """Choose a subprotocol; never the one with a token, which proxies would log."""
     return next((name for name in subprotocols if not name.startswith(BEARER_SUBPROTOCOL)), None)

@@ -1,4 +1,4 @@
-"""What the REST routes of the robots answer; dictionaries, with names that a client may rely on."""
+"""The answers of the robots' REST routes: dictionaries with names that a client may rely on."""
 
 from typing import Annotated, Literal, TypedDict
 

@@ -1,4 +1,4 @@
-"""Why connections end: the server's words made one closed list, and the codes that robots see."""
+"""Close reasons: the server's messages mapped to one closed list, and the codes that robots see."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,15 +17,15 @@ CODES: dict[CloseReason, int] = {
     CloseReason.SERVER_ERROR: 1011,
     CloseReason.SERVER_LOST: 1012,
 }
-"""Close code that the robot gets, where the service ends the connection (RFC 6455, section 7.4).
+"""Close code that the robot gets if the service ends the connection (RFC 6455, section 7.4).
 
-The codes from 4400 on are those of the HTTP statuses that say the same.
+The codes from 4400 on follow the HTTP statuses with the same meaning.
 """
 
 CLOSED_BY = "charter.closed_by"
-"""Key of a ``websocket.disconnect`` with which a server says who closed first: the values below.
+"""Key of a ``websocket.disconnect`` that names the side that closed first: the values below.
 
-ASGI has no word for it, so another server's messages are read for what they betray.
+ASGI has no such key, so the side is inferred from the messages of other servers.
 """
 ROBOT, SERVICE = "robot", "service"
 
@@ -40,7 +40,7 @@ _SERVER_CODES = {
     1009: CloseReason.MESSAGE_TOO_BIG,
     1012: CloseReason.SERVER_SHUTDOWN,
 }
-"""Codes with which a server closes, by itself, what the session would go on with."""
+"""Codes with which a server closes a connection by itself, while the session would go on."""
 
 _PARSERS_CODES = frozenset({1002, 1007, 1009})
 """Those of a parser that cannot go on."""
@@ -49,7 +49,8 @@ _PARSERS_CODES = frozenset({1002, 1007, 1009})
 def classify(disconnect: Mapping[str, Any]) -> CloseReason:
     """Return the reason behind an ASGI ``websocket.disconnect`` message.
 
-    Who closed first decides: a robot that closes disconnected by itself, whatever its code is.
+    The side that closed first decides: if the robot did, it is a client's disconnect, whatever
+    its code is.
     """
     code, told = disconnect.get("code", 1005), disconnect.get("reason")
     closed_by = disconnect.get(CLOSED_BY)
@@ -65,7 +66,7 @@ def classify(disconnect: Mapping[str, Any]) -> CloseReason:
 
 
 def _is_a_parser_s(code: int, told: str) -> bool:
-    """Return whether uvicorn's parser closed: it says why, but for text that is not UTF-8."""
+    """Return whether uvicorn's parser closed: it gives a reason, except for invalid UTF-8."""
     return code in _PARSERS_CODES and (bool(told) or code == 1007)  # noqa: PLR2004
 
 
@@ -74,7 +75,7 @@ def close_text(reason: CloseReason, herd: float) -> str:
 
     Args:
         reason: Why the service closes.
-        herd: Robots that are told the same now.
+        herd: Number of robots that are released at the same time.
     """
     if CODES.get(reason) != CODES[CloseReason.SERVER_SHUTDOWN]:
         return reason.value
@@ -82,5 +83,5 @@ def close_text(reason: CloseReason, herd: float) -> str:
 
 
 def is_expected(reason: CloseReason) -> bool:
-    """Return whether nobody needs to be woken for the reason."""
+    """Return whether the reason is a normal one that needs no operator."""
     return reason in EXPECTED_CLOSE_REASONS

@@ -1,6 +1,7 @@
-"""What is wrong with which robots: counted exactly, and given worst first.
+"""Conditions of robots: counted exactly, and returned worst first.
 
-It is judged when the metrics are collected, by the newest readings, so that a frame costs nothing.
+They are evaluated when the metrics are collected, from the newest readings, so that a frame costs
+nothing.
 """
 
 import time
@@ -10,7 +11,7 @@ from charter_otel.charter import EXPECTED_CLOSE_REASONS
 from charter_otel.telemetry.fleet import Fleet, Robot
 
 FRESH = 0.5
-"""Seconds for which a look is good: all metrics of a collection share one."""
+"""Seconds for which an evaluation is valid: all metrics of a collection share one."""
 
 Found = dict[str, dict[str, Robot]]
 """The robots in each condition by their ids, the worst first."""
@@ -82,7 +83,7 @@ class Conditions:
 
 
 def _sorted(robots: list[tuple[float, Robot]]) -> dict[str, Robot]:
-    """Return the robots in order, without those that are simulated: no page is about them."""
+    """Return the robots in order, without simulated ones: they raise no alert."""
     robots = [item for item in robots if not item[1].simulated]
     robots.sort(key=lambda item: (item[0], item[1].robot_id))
     return {robot.robot_id: robot for _, robot in robots}

@@ -1,4 +1,4 @@
-"""The connections that are open now: one for each robot, the newest wins."""
+"""The open connections: one for each robot, the newest wins."""
 
 import asyncio
 import math
@@ -68,7 +68,7 @@ class Connection:
         self.readings = 0
         """Readings taken, those of lists one by one."""
         self.ending: CloseReason | None = None
-        """Why the service ends the connection, once it does."""
+        """The reason why the service ends the connection, once it does."""
         self._task: asyncio.Task[None] | None = None
 
     @classmethod
@@ -82,7 +82,7 @@ class Connection:
         duration: float,
         frames: int,
     ) -> "Connection":
-        """Return what is known of a connection that a dead instance held."""
+        """Return a connection that a dead instance held, as far as it is known."""
         connection = cls(robot_id, handshake)
         connection.id = id_
         connection.connected_at = connected_at
@@ -98,7 +98,7 @@ class Connection:
 
     @property
     def last_seen_at(self) -> float:
-        """Unix seconds of the last frame, or of accept where there was none."""
+        """Unix seconds of the last frame, or of accept if there was none."""
         return self.connected_at + (self.last_seen - self.opened)
 
     def expire_at(self, at: float | None) -> None:
@@ -110,7 +110,7 @@ class Connection:
         self.last_seen = time.monotonic()
 
     def receiving(self, task: "asyncio.Task[None] | None") -> None:
-        """Say which task waits for the robot's frames; None when none does any more."""
+        """Set the task that waits for the robot's frames; None when none does any more."""
         self._task = task
 
     def end(self, reason: CloseReason) -> None:
@@ -122,7 +122,7 @@ class Connection:
 
 
 class Connections:
-    """All open connections of this instance. What is counted here cannot drift."""
+    """All open connections of this instance. Counts that are read here cannot drift."""
 
     def __init__(self) -> None:
         self._open: dict[str, Connection] = {}
@@ -153,7 +153,7 @@ class Connections:
         return self._current.get(robot_id)
 
     def add(self, connection: Connection) -> None:
-        """Take in an accepted connection and end the one that the same robot had."""
+        """Add an accepted connection and end the former one of the same robot."""
         previous = self._current.get(connection.robot_id)
         self._open[connection.id] = connection
         self._current[connection.robot_id] = connection
@@ -162,7 +162,7 @@ class Connections:
             previous.end(CloseReason.SUPERSEDED)
 
     def remove(self, connection: Connection) -> bool:
-        """Let go of a closed connection.
+        """Remove a closed connection.
 
         Returns:
             Whether it was the robot's newest, so that the robot is offline now.

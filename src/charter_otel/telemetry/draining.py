@@ -16,14 +16,14 @@ log = structlog.get_logger(__name__)
 
 
 async def release(gateway: Gateway, seconds: float, *, deadline: float) -> bool:
-    """Close all connections as a shutdown, evenly over so many seconds.
+    """Close all connections as a shutdown, evenly over the given seconds.
 
-    Each robot is told when to come back, so that they do not meet elsewhere all at once.
+    Each close frame says when to come back, so that the robots do not all reconnect at once.
 
     Args:
         gateway: The gateway; it should be closing, or robots would come while others go.
-        seconds: Over which robots are released; 0 releases all at once.
-        deadline: Seconds that the last ones have for their end.
+        seconds: Time over which robots are released; 0 releases all at once.
+        deadline: Seconds within which the last ones must have ended.
 
     Returns:
         Whether all are closed.

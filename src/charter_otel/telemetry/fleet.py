@@ -1,4 +1,4 @@
-"""What is known of the robots: presence and last readings."""
+"""The known robots: their presence and last readings."""
 
 import time
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ _SERVICES_OWN = frozenset(
         CloseReason.TOKEN_EXPIRED,
     }
 )
-"""Ends that say nothing of how steady a robot is."""
+"""Close reasons that do not show how stable a robot is."""
 
 
 class Lateness(NamedTuple):
@@ -63,17 +63,17 @@ class Robot:
         self.disconnected_at: float | None = None
         self.last_reason: CloseReason | None = None
         self.flaps: Flaps | None = None
-        """How often it went lately; None where it never did."""
+        """How often it left lately; None if it never did."""
         self.labels: Labels = NO_LABELS
-        """Those that it brought with its last connection."""
+        """The labels of its last connection."""
         self.reading: Frame | None = None
         """The newest reading."""
         self.reading_from: str | None = None
         """The connection that it came over."""
         self.updated_at = 0.0
-        """Its time, in Unix seconds: the robot's own ``timestamp`` where that can be right."""
+        """Its time, in Unix seconds: the robot's own ``timestamp`` if that can be right."""
         self.arrived_at = 0.0
-        """Unix seconds at which it came here."""
+        """Unix seconds at which it arrived here."""
         self.lateness: Lateness | None = None
         self.clock_is_behind = False
         """Whether the robot's clock was set back, and still is."""
@@ -93,7 +93,7 @@ class Robot:
         return self.reading_from == connection.id
 
     def presence(self) -> dict[str, Any]:
-        """Return what `GET /api/telemetry/robots` shows."""
+        """Return the robot's entry in `GET /api/telemetry/robots`."""
         return {
             "robot_id": self.robot_id,
             "status": "online" if self.connection else "offline",
@@ -122,11 +122,11 @@ class Robot:
 
 
 class Fleet:
-    """The robots that this instance knows, in the order in which it came to know them.
+    """The robots that this instance knows, in the order of their first connections.
 
     Args:
-        capacity: How many it remembers.
-        thresholds: From where on something is wrong with a robot.
+        capacity: The greatest number that it remembers.
+        thresholds: The limits of the conditions of robots.
     """
 
     def __init__(self, capacity: int = KNOWN_ROBOTS, thresholds: Thresholds | None = None) -> None:
@@ -191,7 +191,7 @@ class Fleet:
         self._offline[robot.robot_id] = None
 
     def forget(self, connection: Connection) -> None:
-        """Forget a robot whose last connection here was this one: others know better."""
+        """Forget a robot whose last connection here was this one: others have newer state."""
         robot = self._robots.get(connection.robot_id)
         if robot is not None and robot.connection is None and robot.connection_id == connection.id:
             del self._offline[robot.robot_id], self._robots[robot.robot_id]

@@ -1,4 +1,4 @@
-"""What robots send and what they get back: readings, pings, tokens; acknowledgements, errors."""
+"""The frames of robots and their answers: readings, pings, tokens; acknowledgements, errors."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ class ReadingList(NamedTuple):
 
 
 class BadFrame(NamedTuple):
-    """Why a frame changes nothing; ``code`` is one of ``charter.frame.outcome``."""
+    """The reason why a frame changes nothing; ``code`` is one of ``charter.frame.outcome``."""
 
     code: Literal[
         "invalid_json",
@@ -82,7 +82,7 @@ Parsed = Frame | ReadingList | Ping | NewToken | BadFrame
 
 
 def parse(data: str | bytes) -> Parsed:
-    """Read a frame. Never raises for what a robot may send."""
+    """Read a frame. Never raises, whatever a robot sends."""
     try:
         return _FRAME.decode(data)
     except msgspec.ValidationError as error:
@@ -113,7 +113,7 @@ def ack_list(count: int, outcomes: Mapping[str, int], refused: Mapping[int, str]
 
 
 def renewed(expires_at: float | None) -> str:
-    """Return the answer to a new token: until when it is good, in Unix seconds."""
+    """Return the answer to a new token: the end of its validity, in Unix seconds."""
     return _ENCODER.encode({"type": "token", "expires_at": expires_at}).decode()
 
 
@@ -123,7 +123,7 @@ def error(bad: BadFrame) -> str:
 
 
 def refused(readings: ReadingList) -> str:
-    """Say how many readings of a list are refused, and why the first one is."""
+    """Return a text that says how many readings of a list are refused, and why the first one is."""
     reasons = readings.refused
     index, reason = next(iter(reasons.items()))
     whole = len(readings.taken) + len(reasons)
@@ -131,7 +131,7 @@ def refused(readings: ReadingList) -> str:
 
 
 class _Outline(Struct):
-    """What a frame that is not a reading has of one."""
+    """The parts of a reading in a frame that is not a valid one."""
 
     type: Any = UNSET
     cpu_usage: Any = UNSET
@@ -141,14 +141,14 @@ class _Outline(Struct):
 
     @property
     def is_reading(self) -> bool:
-        """Whether it was to be a reading: it has a part of one, or no type."""
+        """Whether it was meant as a reading: it has a part of one, or no type."""
         values = (self.cpu_usage, self.memory_usage, self.network_latency_ms)
         present = (*values, self.battery_percentage) != (UNSET,) * 4
         return present or isinstance(self.type, UnsetType)
 
 
 def _parse_other(data: str | bytes, problem: msgspec.ValidationError) -> Parsed:
-    """Read what is JSON and not a reading."""
+    """Read a frame that is JSON but not a reading."""
     try:
         is_list = data.lstrip()[:1] in {"[", b"["}
         return _parse_list(data) if is_list else _parse_typed(data, problem)
@@ -202,7 +202,7 @@ def _not_json(error: Exception) -> BadFrame:
 
 
 def _in_words(problem: msgspec.ValidationError) -> str:
-    """Say what is wrong, in the words of JSON."""
+    """Return a description of the fault, in the terms of JSON."""
     reason, _, path = str(problem).partition(" - at `$")
     field = path.rstrip("`").lstrip(".")
     if missing := _MISSING.fullmatch(reason):

@@ -1,4 +1,4 @@
-"""The robots' gateway: what the handlers, the sweeper and the gauges share."""
+"""The robots' gateway: the state that the handlers, the sweeper and the gauges share."""
 
 from dataclasses import dataclass, field
 
@@ -10,12 +10,12 @@ from charter_otel.telemetry.labels import AllowedLabels
 from charter_otel.telemetry.returning import Herd
 
 MAX_HANDSHAKES_PER_SECOND = 2_000
-"""About what one core can do, so that a fleet behind one address may come back all at once."""
+"""About the capacity of one core, so that a fleet behind one address may come back all at once."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a robot may ask of the service."""
+    """The limits of the service for a robot."""
 
     max_frame_bytes: int = 65_536
     max_frames_per_second: int = 50
@@ -43,7 +43,7 @@ class Gateway:
     handshakes: HandshakeRate = field(
         default_factory=lambda: HandshakeRate(MAX_HANDSHAKES_PER_SECOND)
     )
-    """What each address may still ask for."""
+    """The handshakes that each address may still request."""
     allowed_origins: frozenset[str] = frozenset()
     """Origins whose pages may connect, beside the service's own."""
     secrets: tuple[str, ...] = field(default=(), repr=False)

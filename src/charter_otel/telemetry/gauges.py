@@ -1,4 +1,4 @@
-"""What is observed of connections and robots: read from the registry itself, so it cannot drift."""
+"""Gauges of connections and robots: read from the registry itself, so they cannot drift."""
 
 import math
 from collections.abc import Callable
@@ -99,7 +99,7 @@ def _conditions_by_labels(gateway: Gateway, conditions: Conditions) -> Observed:
 
 
 def _ages(gateway: Gateway) -> Observed:
-    """Read how old the newest readings were when they came."""
+    """Read the age of the newest readings at their arrival."""
     ages = sorted(
         max(0.0, robot.arrived_at - robot.updated_at)
         for robot in gateway.fleet

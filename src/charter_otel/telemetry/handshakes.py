@@ -1,4 +1,4 @@
-"""How many handshakes an address may ask for: an allowance for each, of bounded number."""
+"""Rate limit of handshakes: an allowance for each address, for a bounded number of addresses."""
 
 import ipaddress
 import time
@@ -17,7 +17,7 @@ class HandshakeRate:
     """An allowance for each address, which fills up to one second's worth.
 
     Addresses stay in memory only: no line, span or metric names one. An IPv6 address counts as its
-    /64 network, because that is what a single subscriber has (RFC 6177).
+    /64 network, the size that a single subscriber has (RFC 6177).
 
     Args:
         per_second: Handshakes that an address may ask for in a second, also at once.
@@ -43,10 +43,10 @@ class HandshakeRate:
         return len(self._allowances)
 
     def allows(self, address: str | None) -> bool:
-        """Draw one handshake from the address's allowance; False where it is used up.
+        """Draw one handshake from the address's allowance; False if it is used up.
 
         Args:
-            address: The client's; None where the server knows none, as for a Unix socket.
+            address: The client's; None if the server knows none, as for a Unix socket.
         """
         key = _network(address or "")
         allowance = self._allowances.get(key)
@@ -66,6 +66,6 @@ def _network(address: str) -> str:
     except ValueError:
         return address
     if parsed.ipv4_mapped is not None:
-        # Where one socket serves both families: else all of IPv4 would be one network.
+        # One socket may serve both families: otherwise all of IPv4 would be one network.
         return str(parsed.ipv4_mapped)
     return str(ipaddress.ip_network((parsed, _IPV6_NETWORK), strict=False))

@@ -1,4 +1,4 @@
-"""Labels of robots, such as site and firmware: which are taken, and how many values they have."""
+"""Labels of robots, such as site and firmware: the accepted ones, and the limit of their values."""
 
 import re
 from collections import Counter
@@ -13,7 +13,7 @@ Labels = Mapping[str, str]
 NO_LABELS: Labels = MappingProxyType({})
 
 OTHER = "other"
-"""What a value beyond the cap becomes."""
+"""The replacement for a value beyond the cap."""
 
 MOST_VALUES = 100
 """Values that a label may have in an instance."""
@@ -22,7 +22,7 @@ MOST_SETS = 200
 """Combinations of values: each is a series of the metrics that count robots."""
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
-"""What a label's name looks like."""
+"""The form of a label's name."""
 
 _LONGEST = 64
 
@@ -30,7 +30,7 @@ _LONGEST = 64
 class AllowedLabels:
     """The labels that the service takes from its robots.
 
-    What a robot brings beyond them is ignored. The values are kept as long as the instance lives,
+    Other labels of a robot are ignored. The values are kept as long as the instance lives,
     so that a robot's labels never change their meaning.
 
     Args:
@@ -44,7 +44,7 @@ class AllowedLabels:
 
     @property
     def seen(self) -> list[Labels]:
-        """The combinations that robots brought, and none."""
+        """The combinations that robots brought, and the empty one."""
         return [NO_LABELS, *self._sets.values()]
 
     def choose(self, told: Mapping[str, str]) -> Labels:

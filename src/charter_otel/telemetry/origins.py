@@ -1,4 +1,4 @@
-"""Which web pages may talk to the service: a browser tells a page's origin, nobody else does."""
+"""Origins of web pages that may use the service: only browsers send an origin."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -9,11 +9,11 @@ REBOUND = (
     "Without CHARTER_AUTH_SECRET only loopback names are answered; "
     "ask localhost or 127.0.0.1, or set a secret."
 )
-"""What whoever asks by another name is told."""
+"""The answer to a request by another name."""
 
 
 def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
-    """Return whether a page asks that is neither the service's own nor one of the allowed ones.
+    """Return whether the request is from a page of neither the service's nor an allowed origin.
 
     Args:
         headers: The request's, with lower-case names.
@@ -42,8 +42,8 @@ def is_origin(text: str) -> bool:
 def is_rebound(server: str, host: str | None) -> bool:
     """Return whether a loopback address is asked for by a name that is not loopback's.
 
-    A page of another site reaches a service on the machine of whoever looks at it in this way: its
-    name leads there all of a sudden (DNS rebinding), and to the browser it is the service's own.
+    In this way a page of another site reaches a service on its reader's machine: its name suddenly
+    resolves to that machine (DNS rebinding), and the browser takes the page for the service's own.
 
     Args:
         server: The address that took the connection.

@@ -1,4 +1,4 @@
-"""Which of a robot's readings is the live one: its ``timestamp`` decides.
+"""Choice of a robot's live reading: its ``timestamp`` decides.
 
 A reading older than the newest one is late and changes nothing. A reading from the future counts as
 of now, because the robot's clock is wrong. A clock that was set back makes every reading late:
@@ -26,7 +26,7 @@ SAME_OFFSET = 5.0
 """Seconds by which that offset may waver. A backlog is sent faster than it was recorded."""
 
 Outcome = Literal["new", "late", "skewed"]
-"""What becomes of a reading: values of ``charter.reading.outcome``. A skewed one is new, too."""
+"""The outcome of a reading: values of ``charter.reading.outcome``. A skewed one is new, too."""
 
 log = structlog.get_logger(__name__)
 
@@ -52,10 +52,10 @@ def take_reading(robot: Robot, reading: Frame, connection: Connection) -> Outcom
 
 
 def take_readings(robot: Robot, readings: Sequence[Frame], connection: Connection) -> Counter[str]:
-    """Take a list of readings in any order, and count what became of them.
+    """Take a list of readings in any order, and count their outcomes.
 
-    A reading of the list is late if it is older than what was known before. The newest one becomes
-    the live one unless it is late.
+    A reading of the list is late if it is older than the newest one before the list. The newest
+    reading of the list becomes the live one unless it is late.
     """
     before, now = robot.updated_at, time.time()
     judged = [_judge(reading.timestamp, before, now) for reading in readings]
@@ -66,7 +66,7 @@ def take_readings(robot: Robot, readings: Sequence[Frame], connection: Connectio
 
 
 def _judge(timestamp: float | None, newest: float, now: float) -> tuple[float, Outcome]:
-    """Return the time that a reading counts as of, and what becomes of it."""
+    """Return the time as of which a reading counts, and its outcome."""
     if timestamp is None:
         # In the order of arrival, whatever this machine's clock does meanwhile.
         return now, "new"

@@ -1,7 +1,7 @@
-"""When robots that are refused or released are to come back: spread, the wider the more they are.
+"""Return times of robots that are refused or released: the more robots, the wider the spread.
 
-A herd that is told one moment comes back in that moment. So each robot is told its own, from a span
-in which the service can take them all.
+A herd that gets one moment comes back in that moment. So each robot gets its own, from a span in
+which the service can take them all.
 """
 
 import math
@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 ACCEPTED_PER_SECOND = 200
-"""Handshakes a second that leave an instance time for the robots which it has."""
+"""Handshakes a second that leave an instance time for its connected robots."""
 
 _REMEMBERED = 30.0
 """Seconds after which a refusal counts for a third."""
@@ -37,7 +37,7 @@ class Herd:
 
 
 def seconds_to_return(at_least: float, herd: float) -> int:
-    """Return after how many seconds one robot of a herd comes back best.
+    """Return the seconds after which one robot of a herd should come back.
 
     Args:
         at_least: Seconds within which nothing will have changed.

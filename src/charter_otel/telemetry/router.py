@@ -49,10 +49,10 @@ FEATURES = (
     "token_renewal",
     "trace_context",
 )
-"""What a robot or a dashboard may count on."""
+"""Features that a robot or a dashboard may rely on."""
 
 METRICS = ("cpu_usage", "memory_usage", "network_latency_ms", "battery_percentage")
-"""What a reading holds, as the specification names it."""
+"""The fields of a reading, as the specification names them."""
 
 log = structlog.get_logger(__name__)
 
@@ -85,10 +85,10 @@ async def telemetry_websocket(socket: Socket, robot_id: FromPath[str]) -> None:
             reason = CloseReason.SERVER_SHUTDOWN
             raise
         except Exception:
-            # The robot gets a close code, the SRE a line; the other robots notice nothing.
+            # The robot gets a close code, the SRE a log line; the other robots notice nothing.
             log.exception("connection failed", connection_id=session.connection.id)
         finally:
-            # The close is emitted before anything that waits; then comes the close frame.
+            # The close is emitted before any wait; then comes the close frame.
             await _closed(gateway, session.connection, reason)
             await session.close(reason)
             session.release()
@@ -133,7 +133,7 @@ async def get_info() -> Info:
 
 
 def telemetry_router() -> Router:
-    """Return the routes; the handlers stay plain functions that anybody may call."""
+    """Return the routes; the handlers stay plain functions that any code may call."""
     return Router(
         PATH,
         tags=["telemetry"],
@@ -147,7 +147,7 @@ def telemetry_router() -> Router:
 
 
 async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Session | None:
-    """Accept the robot, or refuse it; None says that there is no connection."""
+    """Accept the robot, or refuse it; return None if there is no connection."""
     instrumentation = get_emitter().instrumentation
     scope = socket.scope
     started = time.perf_counter()
@@ -196,7 +196,7 @@ def _route(scope: Any) -> str:
 def _decide(
     gateway: Gateway, request: admission.HandshakeRequest
 ) -> tuple[admission.Admitted | HandshakeRefusal, Exception | None]:
-    """Decide about a handshake; where that fails, the robot gets an answer all the same."""
+    """Decide about a handshake; if that fails, the robot still gets an answer."""
     try:
         return admission.admit(gateway, request), None
     except Exception as error:  # noqa: BLE001 - it is logged in the handshake's span
@@ -206,7 +206,7 @@ def _decide(
 async def _refuse(socket: Socket, robot_id: str, refusal: HandshakeRefusal, span: Span) -> None:
     span.set_attribute(semconv.CHARTER_HANDSHAKE_OUTCOME, refusal.outcome)
     span.set_attribute(semconv.HTTP_RESPONSE_STATUS_CODE, refusal.status)
-    # Who it says to be helps to find the robot; what is not a robot id is not repeated.
+    # The claimed id helps to find the robot; a text that is not a robot id is not repeated.
     named = {"robot_id": robot_id} if is_robot_id(robot_id) else {}
     if named:
         span.set_attribute(semconv.CHARTER_ROBOT_ID, robot_id)
@@ -244,7 +244,7 @@ async def _established(gateway: Gateway, connection: Connection, span: Span) -> 
                 },
             )
     except BaseException:
-        # Only a foreign stream makes us wait, so that a cancellation can come between.
+        # Only a foreign stream makes us wait here; a cancellation can come in that wait.
         await _closed(gateway, connection, CloseReason.SERVER_SHUTDOWN)
         raise
     return robot

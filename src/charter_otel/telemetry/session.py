@@ -1,4 +1,4 @@
-"""The life of one accepted connection: frames in, answers out, until somebody ends it."""
+"""The life of one accepted connection: frames in, answers out, until either side ends it."""
 
 import asyncio
 import contextlib
@@ -72,17 +72,17 @@ class Session:
         self._counts = gateway.connections
         self._acknowledge = acknowledge
         self._listed = (0.0, connection.last_seen)
-        """Readings of lists that count still, and when the last ones came."""
+        """Readings of lists that still count, and when the last ones came."""
         self._rate = self._allowance = float(gateway.limits.max_frames_per_second)
         self._drawn = connection.last_seen
         self._bad_in_a_row = 0
         self._verdict: CloseReason | None = None
 
     async def run(self) -> CloseReason:
-        """Receive until the connection ends, and tell why it does.
+        """Receive until the connection ends, and return the reason.
 
         Raises:
-            asyncio.CancelledError: The task was cancelled by somebody else than the connection's
+            asyncio.CancelledError: The task was cancelled by other code than the connection's
                 own `end`.
         """
         connection, task = self.connection, asyncio.current_task()
@@ -103,7 +103,7 @@ class Session:
             connection.receiving(None)
 
     async def _receive(self) -> CloseReason:
-        """Receive under a server that knows nothing but ASGI."""
+        """Receive under a server that supports nothing beyond ASGI."""
         receive = self._socket.receive
         while True:
             message = await receive()
@@ -116,7 +116,7 @@ class Session:
                 return self._verdict
 
     def _take_directly(self, data: str | bytes) -> str | None:
-        """Take one frame; what comes after the end changes nothing any more."""
+        """Take one frame; a frame after the end changes nothing any more."""
         if self.connection.ending is not None:
             return None
         answer = self._take(data)
@@ -134,10 +134,10 @@ class Session:
             await asyncio.wait_for(self._socket.close(code, told), CLOSE_TIMEOUT)
 
     def release(self) -> None:
-        """Let go of the connection once it is closed.
+        """Release the connection once it is closed.
 
-        Litestar's socket holds two functions that hold it, and through it all that the connection
-        was: 90 objects that only the garbage collector could free, in pauses of milliseconds.
+        Litestar's socket holds two functions that hold it, and through it the whole connection:
+        90 objects that only the garbage collector could free, in pauses of milliseconds.
         """
         with contextlib.suppress(AttributeError):
             del self._socket.receive, self._socket.send
@@ -206,7 +206,7 @@ class Session:
         return frames.error(problem) if problem else None
 
     def _allows(self, count: int) -> bool:
-        """Draw from an allowance likewise, which a list of full length fits into at any rate."""
+        """Draw from an allowance for lists, which is never smaller than one list of full length."""
         rate = max(self._limits.max_readings_per_second, frames.MAX_READINGS)
         level, at = self._listed
         now = self.connection.last_seen
@@ -239,7 +239,7 @@ class Session:
         return frames.error(bad)
 
     async def _send(self, answer: str) -> None:
-        # A robot that vanished, or whom the server has closed by now (a RuntimeError), is found by
-        # the receive that comes to it, which knows how it went.
+        # If the robot vanished, or the server has closed by now (a RuntimeError), the next receive
+        # finds it and knows the reason.
         with contextlib.suppress(OSError, RuntimeError):
             await self._socket.send({"type": "websocket.send", "text": answer, "bytes": None})

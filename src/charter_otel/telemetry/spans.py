@@ -29,7 +29,7 @@ Attributes = dict[str, str | int | float]
 
 
 class ContextAttached:
-    """Surrounds work with a context: `use_span` less what that makes of exceptions."""
+    """Surrounds work with a context: `use_span` without its handling of exceptions."""
 
     __slots__ = ("_context", "_token")
 
@@ -41,7 +41,7 @@ class ContextAttached:
         self._token = attach(self._context)
 
     def __exit__(self, *_: object) -> None:
-        """Make what was current before current again."""
+        """Restore the former context."""
         detach(self._token)
 
 
@@ -52,11 +52,11 @@ def handshake(
     """Run a handshake in a SERVER span named by the route's template.
 
     It ends at accept, so that the trace is there while the connection lives. A ``traceparent`` of
-    the robot is honoured. Inside, the trace is current and not the span: what the server sets up
-    at accept keeps the context, and would keep all that a span holds.
+    the robot is honoured. Inside, the trace is current and not the span: objects that the
+    server creates at accept keep the context, and would keep the whole span.
 
-    A robot that is not admitted writes into nobody's trace: its handshake is a trace of its own,
-    with a link to the one that it named.
+    A robot that is not admitted writes into no existing trace: its handshake is a trace of its
+    own, with a link to the one that it named.
     """
     parent = parent_of_request(headers, Context())
     context, links = parent.context, list[Link]()
@@ -85,7 +85,7 @@ def handshake(
 
 
 def checkpoint(tracer: Tracer, connection: Connection) -> None:
-    """Write a span that says what a long connection has carried, linked to the handshake."""
+    """Write a span with the totals of a long connection so far, linked to the handshake."""
     links = [Link(connection.handshake)] if connection.handshake.is_valid else []
     tracer.start_span(
         semconv.SPAN_CHARTER_CONNECTION_CHECKPOINT,

@@ -20,8 +20,8 @@ class Sweeper:
     A timeout for each receive would cost each frame; a stamp and one sweep cost next to nothing.
 
     Args:
-        gateway: Whose connections it looks at.
-        instrumentation: Where the checkpoints of long connections go.
+        gateway: The gateway whose connections it looks at.
+        instrumentation: The target of the checkpoints of long connections.
     """
 
     def __init__(self, gateway: Gateway, instrumentation: Instrumentation | None = None) -> None:
@@ -34,7 +34,7 @@ class Sweeper:
         self._task = spawn(self._run(), "charter-sweeper")
 
     async def stop(self) -> None:
-        """Stop, and wait until it has."""
+        """Stop, and wait for the end of the task."""
         task, self._task = self._task, None
         if task is not None:
             await end(task, time.monotonic())
@@ -43,7 +43,7 @@ class Sweeper:
         """Look at every connection once, at the monotonic time ``now``."""
         silent_since = now - self._gateway.limits.heartbeat_timeout
         interval = self._gateway.checkpoint_interval
-        # A fleet that came at once shall not have all its checkpoints at once, ever again.
+        # A fleet that connected at once must not write all its checkpoints at once for ever.
         checkpoints = 1 + math.ceil(len(self._gateway.connections) * self._pause / interval)
         for connection in self._gateway.connections:
             if connection.last_seen < silent_since:

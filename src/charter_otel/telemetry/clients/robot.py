@@ -14,13 +14,13 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 Token = Callable[[], str] | None
-"""Returns a token that is good for a while; None where the service asks for none."""
+"""Returns a token that is good for a while; None if the service asks for none."""
 
 
 async def live(
     url: str, read: Callable[[], dict[str, float]], token: Token, renew: float = 3_600.0
 ) -> None:
-    """Send a reading each second for ever; what was not acknowledged waits for a day."""
+    """Send a reading each second for ever; keep unacknowledged readings for a day."""
     backlog: deque[dict[str, float]] = deque(maxlen=86_400)
     recorder = asyncio.create_task(_record(read, backlog))
     pause = 1.0

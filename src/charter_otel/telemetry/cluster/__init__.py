@@ -1,8 +1,8 @@
-"""The instances of the service as one: presence, takeover, and what a dead one leaves behind.
+"""The instances of the service as one: presence, takeover, and the orphans of dead instances.
 
 Nothing here is on the path of a robot's frames, and no robot waits for Redis: one task for each
-instance does the sharing, in batches. Without Redis each instance knows its own robots, and the
-rest is caught up with afterwards.
+instance does the sharing, in batches. Without Redis each instance knows only its own robots, and
+catches up afterwards.
 """
 
 from charter_otel.telemetry.cluster.local import LocalPresence

@@ -1,5 +1,5 @@
--- Looks through a part of the robots for those that are told to be online, while neither the register
--- has their newest connection nor is its instance there: it died between two things that it told.
+-- Looks through some of the robots for those that are recorded as online, while the register lacks
+-- their newest connection and its instance is gone: it died between two writes.
 --
 -- KEYS[1]  hash "connection -> instance, newline, details in JSON"
 -- KEYS[2]  hash of the instances
@@ -11,7 +11,7 @@
 -- ARGV[2]  about how many to look at
 --
 -- Returns the next cursor, 0 at the end, then for each: connection, robot, Unix seconds of its
--- accept, and the last beat of its instance, or "" where that one was not declared lost.
+-- accept, and the last beat of its instance, or "" if that one was not declared lost.
 
 local page = redis.call('HSCAN', KEYS[4], ARGV[1], 'COUNT', ARGV[2])
 local beats, found = {}, {page[1]}

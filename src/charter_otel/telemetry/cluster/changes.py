@@ -21,15 +21,15 @@ class Change(NamedTuple):
 
 
 class Changes:
-    """Finds what is to be told; each robot is there once, with its newest state.
+    """Finds the changes to be shared; each robot is there once, with its newest state.
 
-    Robots that came or went are told of first. Those that talked are found by going round the open
-    connections, so that a frame costs nothing here.
+    Robots that came or went are shared first. Those that sent frames are found by going round the
+    open connections, so that a frame costs nothing here.
 
     Args:
         fleet: The robots.
         connections: The open connections.
-        claims: Which of them have their robots.
+        claims: The claims of these connections on their robots.
     """
 
     def __init__(self, fleet: Fleet, connections: Connections, claims: Claims) -> None:
@@ -44,7 +44,7 @@ class Changes:
         self._marked[connection.robot_id] = connection
 
     def pending(self, robot_id: str) -> bool:
-        """Return whether the others wait for the robot's state."""
+        """Return whether the robot's state is still to be shared."""
         return robot_id in self._marked
 
     def forget(self, connection: Connection) -> None:
@@ -64,7 +64,7 @@ class Changes:
         return [change for change in changes if change is not None]
 
     def told(self, changes: Sequence[Change]) -> None:
-        """Record that the others know."""
+        """Record that the changes are shared."""
         for change in changes:
             self._claims.of(change.connection).shared = change.last_seen
 
@@ -74,7 +74,7 @@ class Changes:
             self._marked.setdefault(change.state.robot_id, change.connection)
 
     def _going_round(self) -> Iterator[Connection]:
-        """Yield open connections whose robots talked since they were told of last."""
+        """Yield open connections whose robots sent frames since they were last shared."""
         for _ in range(min(_LOOKED_AT, len(self._connections))):
             connection = next(self._round, None)
             if connection is None:

@@ -3,14 +3,14 @@
 -- KEYS[1]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
 -- KEYS[2]  hash "robot -> epoch, newest reading"
 -- ARGV[1]  the instance that claims
--- ARGV[2]  what the keys of the instances' mail begin with, in the hash tag of KEYS[1]
--- ARGV[3]  seconds for which mail is kept
+-- ARGV[2]  prefix of the keys of the instances' mailboxes, in the hash tag of KEYS[1]
+-- ARGV[3]  seconds for which a mailbox is kept
 -- ARGV[4]  claims in MessagePack: for each the robot, the connection, Unix seconds of its accept
 --
--- Times are those of this server's clock. Epochs are its microseconds where the last one does not
--- forbid it, so that they grow even if all data here are lost.
+-- Times are those of this server's clock. Epochs are its microseconds unless the last one is
+-- greater, so that they grow even if all data here are lost.
 --
--- Returns for each claim the epoch, or "" where a newer connection has the robot, and the newest
+-- Returns for each claim the epoch, or "" if a newer connection has the robot, and the newest
 -- reading that another instance took, or "".
 
 local time = redis.call('TIME')

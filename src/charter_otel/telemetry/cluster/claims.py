@@ -1,4 +1,4 @@
-"""What the instances know of a connection, beside the connection itself."""
+"""The claims of instances on robots: facts about a connection, beside the connection itself."""
 
 from weakref import WeakKeyDictionary
 
@@ -18,7 +18,7 @@ class Claim:
         self.owner = owner
         """The instance that holds the connection."""
         self.epoch: str | None = None
-        """Fencing epoch of the robot's takeover, which grows with each."""
+        """Fencing epoch of the robot's takeover, which grows with each takeover."""
         self.shared = 0.0
         """`Connection.last_seen`, as the other instances know it."""
 

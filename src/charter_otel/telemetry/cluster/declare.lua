@@ -1,4 +1,4 @@
--- Declares an instance lost, unless it has given a heartbeat meanwhile.
+-- Declares an instance lost, unless it has sent a heartbeat meanwhile.
 --
 -- KEYS[1]  hash "instance -> beats, Unix seconds of the last"
 -- KEYS[2]  sorted set of the instances that were declared lost, by the time of their last beat

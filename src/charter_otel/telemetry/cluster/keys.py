@@ -1,4 +1,4 @@
-"""What lies in Redis: keys under the hash tag that they share with the event stream."""
+"""The keys in Redis, under the hash tag that they share with the event stream."""
 
 from charter_otel.streams.register import RegisterKeys
 
@@ -7,7 +7,7 @@ class ClusterKeys:
     """The keys.
 
     Args:
-        prefix: What all keys begin with.
+        prefix: The beginning of all keys.
     """
 
     def __init__(self, prefix: str = "{charter}") -> None:
@@ -19,9 +19,9 @@ class ClusterKeys:
         self.lost = f"{prefix}:instances:lost"
         """Sorted set of the instances that were declared lost."""
         self.mail = f"{prefix}:instances:mail:"
-        """Beginning of the lists of connections that an instance lost to another one."""
+        """Prefix of the lists of connections that an instance lost to another one."""
         self.reaper = f"{prefix}:instances:reaper"
-        """Who looks for orphans now."""
+        """The instance that looks for orphans now."""
         self.owners = f"{prefix}:owners"
         """Hash "robot -> epoch, Unix seconds of accept, instance, connection"."""
         self.presence = f"{prefix}:presence"

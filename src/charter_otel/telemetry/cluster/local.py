@@ -1,4 +1,4 @@
-"""What an instance asks of the others; here for one that is alone."""
+"""The interface of an instance to the others; here for a single instance."""
 
 from typing import Any
 
@@ -8,20 +8,20 @@ from charter_otel.telemetry.fleet import Fleet
 
 
 class LocalPresence:
-    """A single instance: what it knows is all there is to know.
+    """A single instance: it has the whole state.
 
     Args:
         fleet: The robots that it knows.
     """
 
     register: ConnectionRegister | None = None
-    """What the stream needs to know, to keep the register of open connections."""
+    """Lets the stream keep the register of open connections."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
     async def start(self) -> None:
-        """Begin to work together; nobody else need be reachable."""
+        """Begin to work together; no other instance need be reachable."""
 
     async def stop(self) -> None:
         """Leave the others."""
@@ -33,9 +33,9 @@ class LocalPresence:
         """Record a connection that ended; waits for nothing."""
 
     async def owns_close(self, connection: Connection) -> bool:
-        """Return whether the closing event is this instance's to emit.
+        """Return whether this instance is to emit the closing event.
 
-        It waits only where the instance has slept for so long that the others may have declared it
+        It waits only if the instance has slept for so long that the others may have declared it
         lost, and then until that is known, for two seconds at most.
         """
         del connection
@@ -53,7 +53,7 @@ class LocalPresence:
         return {**robot.metrics(), "updated_at": robot.updated_at}
 
     def _with_own(self, everywhere: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-        """Put what this instance knows of the robots that are connected here above the rest."""
+        """Override the presence of the robots that are connected here with this instance's own."""
         for robot in self._fleet:
             known = everywhere.get(robot.robot_id)
             if robot.online or known is None or known["connection_id"] == robot.connection_id:

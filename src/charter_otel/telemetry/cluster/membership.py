@@ -1,4 +1,4 @@
-"""Membership: each instance's heartbeat, and how the others find that it has ended."""
+"""Membership: each instance's heartbeat, and how the others detect that it has ended."""
 
 import asyncio
 import contextlib
@@ -14,7 +14,7 @@ from charter_otel.redis.script import Script
 from charter_otel.telemetry.cluster.keys import ClusterKeys
 
 REMEMBERED = 86_400
-"""Seconds for which a lost instance, and what was closed for it, is remembered."""
+"""Seconds for which a lost instance, and each connection closed for it, is remembered."""
 
 _BEATS_PER_LEASE = 3
 _ROUND_TRIPS = 10
@@ -24,16 +24,16 @@ Renewal = Literal["renewed", "joined", "lost"]
 
 
 class Membership:
-    """This instance's lease, and what it sees of the others'.
+    """This instance's lease, and its view of the others' leases.
 
-    No clock is compared with another one's. An instance counts its beats up; whoever has watched
-    the count stand still for one and a half leases declares it lost, while the instance itself
-    holds its lease to be over after one. Who could not watch meanwhile, because it slept or Redis
-    was away, begins to watch anew.
+    No two clocks are compared. An instance counts its heartbeats. Another one that has seen the
+    count stand still for one and a half leases declares it lost, while the instance itself takes
+    its lease to be over after one. An observer that could not watch meanwhile, because it slept
+    or Redis was away, begins to watch anew.
 
     The lease is *valid* for its length after a heartbeat that Redis took. Once that is over it
     is *in doubt*, until the next attempt comes back: *renewed* or *joined* makes it valid again,
-    *lost* gives the instance a new name, and what it held under the former one is others' to close.
+    *lost* gives the instance a new name, and the others close the connections of its former name.
 
     Args:
         client: A client that gives bytes.
@@ -52,13 +52,13 @@ class Membership:
         self._declare = Script(__package__, "declare")
         self._renewed = -math.inf
         self._tried = -math.inf
-        """When the last heartbeat that has come to its end was begun."""
+        """The start of the last heartbeat that has finished."""
         self._trial = asyncio.Event()
-        """Set when the renewal that is next or under way has come to its end."""
+        """Set when the next or current renewal has finished."""
         self._clocks: deque[tuple[float, float]] = deque(maxlen=_ROUND_TRIPS)
         """Of the latest round trips: seconds, and Redis's time less the monotonic one."""
         self._server = b""
-        """Which run of which server took the last heartbeat."""
+        """The server, and its run, that took the last heartbeat."""
         self._former: set[str] = set()
         self._seen: dict[str, tuple[bytes, float]] = {}
 
@@ -69,17 +69,17 @@ class Membership:
 
     @property
     def valid(self) -> bool:
-        """Whether nobody can have declared this instance lost."""
+        """Whether no other instance can have declared this one lost."""
         return time.monotonic() < self._renewed + self.lease
 
     @property
     def in_doubt(self) -> bool:
-        """Whether the lease is over and nobody has asked since what became of it."""
+        """Whether the lease is over and no renewal begun since has finished."""
         over = self._renewed + self.lease
         return over <= time.monotonic() and self._tried < over
 
     async def settled(self, within: float) -> None:
-        """Wait until it is known what became of the lease, for ``within`` seconds at most."""
+        """Wait until the state of the lease is known, for ``within`` seconds at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while self.in_doubt:
@@ -92,8 +92,8 @@ class Membership:
     async def renew(self) -> Renewal:
         """Send a heartbeat; an instance that was declared lost gets a new name.
 
-        It has joined where Redis does not know it, and where a restart or a fail-over came between:
-        the server may lack what was told last.
+        It has joined if Redis does not know it, or if a restart or a fail-over came between: the
+        server may lack the last writes.
         """
         begun, gap = time.monotonic(), time.monotonic() - self._renewed
         try:
@@ -101,7 +101,7 @@ class Membership:
                 self._client, [self._layout.instances, self._layout.lost], self.id
             )
         finally:
-            # An answer that waited for this instance to wake up is of the time before its sleep.
+            # An answer that waited for this instance to wake up dates from before its sleep.
             self._tried = begun
             self._trial.set()
             self._trial = asyncio.Event()
@@ -135,11 +135,11 @@ class Membership:
         return len(silent)
 
     async def leave(self) -> None:
-        """Say that this instance ends as it should."""
+        """Report that this instance ends in an orderly way."""
         await self._client.hdel(self._layout.instances, self.id)
 
     def _compare_clocks(self, there: float, begun: float) -> None:
-        """Estimate how far apart the clocks are; the shortest round trip tells it best."""
+        """Estimate how far apart the clocks are; the shortest round trip shows it best."""
         ended = time.monotonic()
         self._clocks.append((ended - begun, there - (begun + ended) / 2))
 

@@ -1,4 +1,4 @@
--- Looks through a part of the open connections for those whose instance is not there.
+-- Looks through some of the open connections for those whose instance is gone.
 --
 -- KEYS[1]  hash "connection -> instance, newline, details in JSON"
 -- KEYS[2]  hash of the instances
@@ -7,7 +7,7 @@
 -- ARGV[2]  about how many to look at
 --
 -- Returns the next cursor, 0 at the end, then for each: connection, value, and the last beat of its
--- instance, or "" where that one was not declared lost.
+-- instance, or "" if that one was not declared lost.
 
 local page = redis.call('HSCAN', KEYS[1], ARGV[1], 'COUNT', ARGV[2])
 local beats, found = {}, {page[1]}

@@ -1,4 +1,4 @@
-"""Connections that dead instances have left open, and what is still known of them."""
+"""Connections that dead instances have left open, and the remaining facts about them."""
 
 from typing import Any, NamedTuple
 
@@ -13,18 +13,18 @@ from charter_otel.telemetry.spans import remote
 
 
 class Orphan(NamedTuple):
-    """A connection that is told to be open, and whose instance is not there."""
+    """A connection that is recorded as open, but whose instance is not there."""
 
     id: str
     value: bytes
-    """Its entry in the register; empty where it has none: the stream does not know it as open."""
+    """Its entry in the register; empty if it has none: the stream does not know it as open."""
     details: Details
     last_beat: float | None
-    """Unix seconds of its instance's last heartbeat; None where it was not declared lost."""
+    """Unix seconds of its instance's last heartbeat; None if it was not declared lost."""
 
     @property
     def lasted(self) -> float | None:
-        """Seconds to the last heartbeat, by Redis's clock; None where that is not known."""
+        """Seconds to the last heartbeat, by Redis's clock; None if that is not known."""
         if self.last_beat is None:
             return None
         accepted = self.details.accepted
@@ -40,11 +40,11 @@ class AdoptedConnection(NamedTuple):
     ended: float
     """Unix seconds; when it was last seen."""
     epoch: str
-    """Empty where the robot has a newer connection."""
+    """Empty if the robot has a newer connection."""
 
     @classmethod
     def of(cls, orphan: Orphan, epoch: bytes, presence: bytes) -> "AdoptedConnection":
-        """Recall the connection from what was told of it, and of its robot."""
+        """Rebuild the connection from its record, and from its robot's presence."""
         details, frames, seconds = orphan.details, 0, orphan.lasted
         known = _known(presence)
         if known.get("connection_id") == orphan.id:
@@ -63,7 +63,7 @@ class AdoptedConnection(NamedTuple):
         return cls(orphan, connection, details.connected_at + seconds, epoch.decode())
 
     def offline(self) -> SharedRobotState:
-        """Return the state that the connection's end puts its robot in."""
+        """Return the robot's state after the end of the connection."""
         presence = {
             "robot_id": self.connection.robot_id,
             "status": "offline",
@@ -78,17 +78,17 @@ class AdoptedConnection(NamedTuple):
 
 
 def registered(id_: bytes, value: bytes, last_beat: bytes) -> Orphan:
-    """Read what `orphans.lua` found.
+    """Read an orphan that `orphans.lua` found.
 
     Raises:
-        ValueError: It makes no sense.
+        ValueError: The entry is malformed.
     """
     value.decode()  # It is handed back to Redis as text.
     return Orphan(id_.decode(), value, read_entry(value), _moment(last_beat))
 
 
 def unregistered(id_: bytes, robot_id: bytes, accepted: bytes, last_beat: bytes) -> Orphan:
-    """Read what `absent.lua` found."""
+    """Read an orphan that `absent.lua` found."""
     since = float(accepted)
     details = Details(robot_id.decode(), since, accepted=since)
     return Orphan(id_.decode(), b"", details, _moment(last_beat))
@@ -102,7 +102,7 @@ def _shorter(seen: float, lasted: float | None) -> float | None:
 
 
 def _known(presence: bytes) -> dict[str, Any]:
-    """Return what was told of a robot; nothing where it makes no sense."""
+    """Return the shared presence of a robot; nothing if it is malformed."""
     try:
         return _PRESENCE(presence) if presence else {}
     except (msgspec.MsgspecError, UnicodeError):

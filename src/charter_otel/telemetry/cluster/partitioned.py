@@ -1,4 +1,4 @@
-"""Instances that share a stream in parts: each part has what belongs to its robots."""
+"""Instances that share a partitioned stream: each partition holds the state of its robots."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from charter_otel.telemetry.fleet import Fleet
 
 
 class Partition:
-    """A part, and the connections of its robots here.
+    """A partition, and the connections of its robots here.
 
     Args:
-        connections: They; nobody else changes them.
+        connections: The open connections; only this partition changes them.
         together: Shares them with the other instances.
     """
 
@@ -26,14 +26,14 @@ class Partition:
 
 
 class PartitionedPresence(LocalPresence):
-    """Instances that share several parts. A robot, like its events, always belongs to the same one.
+    """Instances that share several partitions. A robot and its events always belong to one of them.
 
-    Register, presence and takeover of a robot lie in the slot of its part, because one script
+    Register, presence and takeover of a robot lie in the slot of its partition, because one script
     moves them together. An instance sends a heartbeat in each partition.
 
     Args:
         fleet: The robots of this instance.
-        parts: The parts, in order.
+        parts: The partitions, in order.
     """
 
     def __init__(self, fleet: Fleet, parts: Sequence[Partition]) -> None:
@@ -46,7 +46,7 @@ class PartitionedPresence(LocalPresence):
         await asyncio.gather(*(part.together.start() for part in self._parts))
 
     async def stop(self) -> None:
-        """Share what the other instances do not know yet, and leave."""
+        """Share the changes that the other instances do not know yet, and leave."""
         await asyncio.gather(*(part.together.stop() for part in self._parts))
 
     def opened(self, connection: Connection) -> None:
@@ -66,7 +66,7 @@ class PartitionedPresence(LocalPresence):
         return await self._of(connection.robot_id).together.owns_close(connection)
 
     async def robots(self) -> list[dict[str, Any]]:
-        """Return what all instances know; of the robots connected here, what this one knows."""
+        """Return the shared presence; for robots connected here, this instance's own."""
         parts = await asyncio.gather(*(part.together.everywhere() for part in self._parts))
         return self._with_own({name: told for part in parts for name, told in part.items()})
 

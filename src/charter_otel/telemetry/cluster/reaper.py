@@ -1,4 +1,4 @@
-"""Closes what a dead instance has left open: once, by whichever instance comes first."""
+"""Closes the connections that a dead instance has left open: once, by one instance."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ from charter_otel.telemetry.cluster.shared_state import SharedState
 from charter_otel.telemetry.connections import Connection
 
 PAGE = 1_000
-"""Connections that are looked at, about, in one step."""
+"""Connections that are read in one step, approximately."""
 
 BATCH = 100
 """Connections that are closed at once; a moment's pause lets the event stream keep up."""
@@ -40,14 +40,14 @@ class Reaper:
     """Looks for orphans now and then, on one instance at a time.
 
     An orphan is *waiting* while its instance may still be about to join; it is *ripe* once the
-    instance was declared lost, or after a lease. Then it is *unfinished* from its takeover until
-    its end is told, so that a failure in between is made good by the next look.
+    instance was declared lost, or after a lease. Then it is *unfinished* from its takeover
+    until its end is published, so that the next look makes up for a failure in between.
 
     Args:
         client: A client that gives bytes.
         layout: The keys.
         membership: This instance's.
-        state: Where the robots' presence is told.
+        state: Where the robots' presence is shared.
         close: Emits the closing event.
     """
 
@@ -69,12 +69,12 @@ class Reaper:
         self._take = Script(__package__, "take")
         self._bad = BadEntries("open connection")
         self._waiting: dict[str, float] = {}
-        """Orphans whose instance was not declared lost, and since when they are seen."""
+        """Orphans whose instance was not declared lost, and when they were first seen."""
         self._unfinished: dict[str, Orphan] = {}
-        """Orphans that may be taken over already, and are not wholly told of as closed."""
+        """Orphans that may be taken over already, but whose end is not wholly published."""
 
     async def reap(self) -> int:
-        """Close the orphans unless another instance looks after them, and say how many."""
+        """Close the orphans unless another instance looks after them, and return how many."""
         closed = await self._close_all([*self._unfinished.values()])
         if await self._is_my_turn():
             closed += await self._look()
@@ -95,7 +95,7 @@ class Reaper:
         return closed
 
     async def _is_my_turn(self) -> bool:
-        """Return whether this instance looks; it keeps that up while it lives."""
+        """Return whether this instance looks for orphans; it keeps its turn while it lives."""
         key, me = self._layout.reaper, self._membership.id
         turn = max(1, round(self._membership.beat * 2_000))
         if await self._client.set(key, me, nx=True, px=turn):
@@ -134,7 +134,7 @@ class Reaper:
         return time.monotonic() - since >= self._membership.lease
 
     async def _close_all(self, orphans: Sequence[Orphan]) -> int:
-        """Take the orphans over and close them; what fails on the way is done again next time."""
+        """Take the orphans over and close them; a failed step is repeated next time."""
         if not orphans:
             return 0
         self._unfinished |= {orphan.id: orphan for orphan in orphans}
@@ -146,7 +146,7 @@ class Reaper:
         ]
         await self._state.write([each.offline() for each in taken if each.epoch])
         for each in taken:
-            # What the stream does not know as open has no closing event either.
+            # A connection that the stream does not know as open has no closing event either.
             if each.orphan.value:
                 await self._close(each.connection, each.ended)
         for orphan in orphans:

@@ -13,7 +13,7 @@ NOBODY = "-"
 
 
 class Details(msgspec.Struct):
-    """What the register tells of an open connection."""
+    """The register's record of an open connection."""
 
     robot_id: str
     connected_at: float
@@ -37,18 +37,18 @@ class _Envelope(msgspec.Struct):
 
 
 class ConnectionRegister:
-    """Knows which event opens a connection and which one closes it.
+    """Maps each event to its change of the register: it opens a connection, or closes one.
 
     Args:
         owner: Returns the instance that holds a connection and when it was accepted by Redis's
-            clock, or None where none does any more.
+            clock, or None if none does any more.
     """
 
     def __init__(self, owner: Callable[[str], tuple[str, float] | None]) -> None:
         self._owner = owner
 
     def mark(self, envelope: bytes, traceparent: str | None) -> RegisterChange | None:
-        """Return what publishing the event does."""
+        """Return the change to the register that publishing the event makes."""
         if b'"telemetry.connection_' not in envelope:
             return None
         try:
@@ -75,7 +75,7 @@ def read_entry(value: bytes) -> Details:
     """Read a connection's value in the register.
 
     Raises:
-        msgspec.MsgspecError: It is none.
+        msgspec.MsgspecError: The value is malformed.
     """
     return _DETAILS.decode(value.partition(b"\n")[2])
 

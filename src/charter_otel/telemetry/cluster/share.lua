@@ -1,15 +1,15 @@
--- Tells the state of robots to all instances. An instance that lost a robot to a newer connection is
--- not heard, but for the last reading that it took, as long as the newer connection has brought none.
+-- Shares the state of robots with all instances. The state from an instance that lost a robot to a
+-- newer connection is ignored, except for its last reading while the newer connection has none.
 --
 -- KEYS[1]  hash "robot -> presence"
 -- KEYS[2]  hash "robot -> epoch of the connection that brought it, newest reading"
 -- KEYS[3]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
--- KEYS[4]  sorted set of the offline robots, by the time since when they are
--- ARGV[1]  robots that are known at most; beyond it the one that has been offline longest goes
+-- KEYS[4]  sorted set of the offline robots, by the time since when they are offline
+-- ARGV[1]  greatest number of known robots; beyond it, the robot offline longest is removed
 -- ARGV[2]  states in MessagePack: for each the robot, the epoch of its connection, presence,
 --          reading or "", and Unix seconds since when it is offline, or ""
 --
--- Returns how many were heard.
+-- Returns how many were accepted.
 
 local function is_newest(robot, epoch)
   local held = string.match(redis.call('HGET', KEYS[2], robot) or '', '^%d+')

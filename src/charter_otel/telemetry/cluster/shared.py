@@ -1,4 +1,4 @@
-"""Instances that share a Redis: one task for each does what they have to tell each other."""
+"""Instances that share a Redis: one task in each exchanges their state."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ _DOUBT = 2.0
 _STOP_WITHIN = 1.0
 _REGISTERED_AT_ONCE = 500
 _LOOKED_AFTER = 1_000
-"""Robots that left here and are asked for at once, whether they are at another instance."""
+"""Robots that left here and are looked up at once, in case they are at another instance."""
 
 Answer = TypeVar("Answer")
 
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 class SharedPresence(LocalPresence):
-    """Shares presence and readings, gives each robot one owner, and buries dead instances.
+    """Shares presence and readings, gives each robot one owner, and closes orphans.
 
     Args:
         client: A client that gives bytes; `stop` closes it.
@@ -49,7 +49,7 @@ class SharedPresence(LocalPresence):
         connections: Its open connections.
         close: Emits the closing event of a dead instance's connection.
         lease: Seconds for which a heartbeat is valid.
-        prefix: What keys start with. Its braces keep them in one slot of a cluster.
+        prefix: The beginning of all keys. Its braces keep them in one slot of a cluster.
     """
 
     def __init__(
@@ -77,14 +77,14 @@ class SharedPresence(LocalPresence):
         self._moved: set[str] = set()
         """Connections whose robots have newer ones on other instances."""
         self._after = 0
-        """How many of the robots that left here have been asked for in this round."""
+        """How many of the robots that left here have been looked up in this round."""
         self._joined = False
         self.connected = False
         """Whether the last exchange with the others worked."""
         self._tasks: list[asyncio.Task[None]] = []
 
     def owner(self, connection_id: str) -> tuple[str, float] | None:
-        """Return who holds a connection and since when, or None where nobody does any more."""
+        """Return the holder of a connection and since when, or None if none holds it any more."""
         connection = self._connections.get(connection_id)
         if connection is None:
             return None
@@ -100,7 +100,7 @@ class SharedPresence(LocalPresence):
         ]
 
     async def stop(self) -> None:
-        """Share what the other instances do not know yet, and leave, within a second."""
+        """Share the changes that are still to be shared, and leave, within a second."""
         for task in self._tasks:
             await end(task, time.monotonic())
         self._tasks.clear()
@@ -134,18 +134,18 @@ class SharedPresence(LocalPresence):
         return not self._is_lost(connection)
 
     async def robots(self) -> list[dict[str, Any]]:
-        """Return what all instances know; of the robots connected here, what this one knows."""
+        """Return the shared presence; for robots connected here, this instance's own."""
         return self._with_own(await self.everywhere())
 
     async def everywhere(self) -> dict[str, dict[str, Any]]:
-        """Return what Redis knows of all robots, by their ids; nothing while it is away."""
+        """Return the presence of all robots in Redis, by their ids; nothing while it is away."""
         return await self._ask(self._state.presence) or {}
 
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
         """Return the newest reading that any instance has taken.
 
-        It is this instance's where the robot talks here, or did last and the others wait to hear
-        of it. Else it is what they told.
+        It is this instance's if the robot sends here, or did last and its state is still to be
+        shared. Otherwise it is the shared one.
         """
         here = await super().reading(robot_id)
         robot = self._fleet.get(robot_id)
@@ -156,7 +156,7 @@ class SharedPresence(LocalPresence):
         return await self._ask(lambda: self._state.reading(robot_id)) or here
 
     async def _ask(self, question: Callable[[], Awaitable[Answer]]) -> Answer | None:
-        """Ask Redis, but nobody who is known to be away, so that no reader waits for long."""
+        """Ask Redis, unless it is known to be away, so that no reader waits for long."""
         if not self.connected:
             return None
         try:
@@ -200,7 +200,7 @@ class SharedPresence(LocalPresence):
         self._found()
 
     async def _renew(self) -> bool:
-        """Keep the lease, and tell whether the instance has it."""
+        """Keep the lease, and return whether the instance has it."""
         renewal = await self._membership.renew()
         if renewal == "lost":
             self._drop_lost_connections()
@@ -211,7 +211,7 @@ class SharedPresence(LocalPresence):
         return True
 
     def _drop_lost_connections(self) -> None:
-        """Close what others have declared lost: its closing events are theirs."""
+        """Close the connections that others have declared lost: those emit the closing events."""
         self._joined = False
         self._takeover.new_box()
         lost = [c for c in self._connections if self._is_lost(c)]
@@ -239,12 +239,12 @@ class SharedPresence(LocalPresence):
                 details = Details(c.robot_id, c.connected_at, traceparent(c.handshake), accepted)
                 pipeline.hsetnx(self._layout.open, c.id, entry(self._claims.of(c).owner, details))
             await pipeline.execute()
-        # What closed meanwhile may have left the register before it came in.
+        # A connection that closed meanwhile may have left the register before it came in.
         if gone := [c.id for c in connections if self._connections.get(c.id) is None]:
             await self._client.hdel(self._layout.open, *gone)
 
     def _is_lost(self, connection: Connection) -> bool:
-        """Return whether others have declared the instance lost that accepted the connection."""
+        """Return whether others have declared lost the instance that accepted the connection."""
         return self._membership.is_lost(self._claims.of(connection).owner)
 
     def _end(self, superseded: Iterable[str]) -> None:
@@ -277,7 +277,7 @@ class SharedPresence(LocalPresence):
                 self._fleet.forget_gone(robot)
 
     async def _reap(self) -> None:
-        """Close what dead instances have left, if this one itself is alive for sure."""
+        """Close the orphans of dead instances, if this one itself is alive for sure."""
         if self._membership.valid:
             await self._membership.declare_lost()
             await self._reaper.reap()

@@ -15,7 +15,7 @@ from charter_otel.telemetry.fleet import KNOWN_ROBOTS, Robot
 from charter_otel.telemetry.frames import Frame
 
 BATCH = 200
-"""Robots that are told of at once; few, because frames wait while a batch is put together."""
+"""Robots that are shared at once; few, because frames wait while a batch is put together."""
 
 _PRESENCE_HAS = ("robot_id", "status", "connection_id", "connected_at", "last_seen_at")
 _READING_HAS = ("robot_id", "updated_at")
@@ -24,11 +24,11 @@ _LATEST = 2_000
 
 
 class SharedRobotState(NamedTuple):
-    """What is told of a robot."""
+    """The shared state of a robot."""
 
     robot_id: str
     epoch: str
-    """Of the connection whose state it is."""
+    """The epoch of the connection whose state it is."""
     presence: dict[str, Any]
     reading: dict[str, Any] | None = None
 
@@ -39,7 +39,7 @@ class SharedState:
     Args:
         client: A client that gives bytes.
         layout: The keys.
-        capacity: Robots that are known at most.
+        capacity: The greatest number of known robots.
     """
 
     def __init__(self, client: Redis, layout: ClusterKeys, capacity: int = KNOWN_ROBOTS) -> None:
@@ -59,7 +59,7 @@ class SharedState:
         return heard
 
     async def again(self) -> None:
-        """Write again who went offline last: no open connection is left that would share it."""
+        """Write again the robots that went offline last: they have no open connection any more."""
         states = list(self._offline)
         for start in range(0, len(states), BATCH):
             await self._tell(states[start : start + BATCH])
@@ -107,7 +107,7 @@ class SharedState:
 
 
 def shown(presence: bytes) -> dict[str, Any]:
-    """Return the presence that a robot's stored state shows."""
+    """Return a robot's presence from its stored state."""
     state: dict[str, Any] = _PRESENCE(presence)
     state.pop("frames", None)
     return state if {*_PRESENCE_HAS} <= state.keys() else _lacking(state, _PRESENCE_HAS)
@@ -131,7 +131,7 @@ def adopt_reading(robot: Robot, connection: Connection, stored: bytes) -> None:
     """Learn the newest reading that another instance took, before this connection.
 
     Times of the robot's own clock are compared. A reading that another machine dated is older than
-    whatever comes over the newer connection: no two machines' clocks are compared.
+    any that comes over the newer connection: the clocks of two machines are never compared.
     """
     told = _READING(stored)
     dated_by_robot = told["timestamp"] == told["updated_at"]

@@ -1,24 +1,24 @@
--- Takes over connections of dead instances, each once: whoever gets one closes it.
+-- Takes over connections of dead instances, each once: the instance that gets one closes it.
 --
 -- KEYS[1]  hash "connection -> instance, newline, details in JSON"
 -- KEYS[2]  hash of the instances
 -- KEYS[3]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
 -- KEYS[4]  hash "robot -> presence"
 -- ARGV[1]  the instance that takes over
--- ARGV[2]  connections in MessagePack: for each its id, its value as it was seen or "" where it had
+-- ARGV[2]  connections in MessagePack: for each its id, its value as it was seen or "" if it had
 --          none, its robot
 --
--- The robot's epoch grows, so that an instance that only slept is not heard any more. Who asks
--- again, because the answer was lost, is answered the same.
+-- The robot's epoch grows, so that the state from an instance that only slept is ignored. A
+-- repeated request, after a lost answer, gets the same answer.
 --
--- Returns for each: whether it was taken, then the epoch where it was the robot's newest connection
+-- Returns for each: whether it was taken, then the epoch if it was the robot's newest connection
 -- or "", and the robot's presence or "".
 
 local function dead(instance)
   return redis.call('HEXISTS', KEYS[2], instance) == 0
 end
 
--- Tells whether the register lets the connection be taken, and keeps who has it.
+-- Returns whether the register lets the connection be taken, and records its new owner.
 local function takes(id, value, newest, instance)
   local now = redis.call('HGET', KEYS[1], id) or ''
   if value == '' then

@@ -1,4 +1,4 @@
-"""Which connection of a robot is its newest, whatever instances they are on."""
+"""Takeover: finds a robot's newest connection among all instances."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -23,13 +23,13 @@ _MAIL_KEPT = 3_600
 
 
 class Takeover:
-    """Claims robots for this instance, and hears of those that it lost to another one.
+    """Claims robots for this instance, and learns of those that it lost to another one.
 
     Args:
         client: A client that gives bytes.
         layout: The keys.
-        claims: What each connection has of its robot.
-        fleet: The robots, which learn what they told other instances.
+        claims: The claim of each connection on its robot.
+        fleet: The robots, which adopt readings that other instances took.
     """
 
     def __init__(self, client: Redis, layout: ClusterKeys, claims: Claims, fleet: Fleet) -> None:
@@ -41,7 +41,7 @@ class Takeover:
         self._waiting: dict[str, Connection] = {}
         """By robot: its newest connection here, not claimed yet."""
         self._read: list[bytes] = []
-        """Letters that have been read and may lie in the box still."""
+        """Messages that have been read and may still be in the mailbox."""
 
     def __len__(self) -> int:
         """Return the number of robots to be claimed."""
@@ -52,7 +52,7 @@ class Takeover:
         self._waiting[connection.robot_id] = connection
 
     async def claim(self, member: Membership) -> list[Connection]:
-        """Claim robots, and give the connections that turned out not to be the newest."""
+        """Claim robots, and return the connections that turned out not to be the newest."""
         claimed = list(islice(self._waiting.values(), CLAIMS))
         if not claimed:
             return []
@@ -73,7 +73,7 @@ class Takeover:
         """Return the ids of connections that newer ones on other instances supersede."""
         box = self._layout.mail + instance
         async with self._client.pipeline(transaction=True) as pipeline:
-            # By their text, not by their number: an answer that is lost is asked for again.
+            # Remove by text, not by number: a lost answer is requested again.
             for letter in self._read:
                 pipeline.lrem(box, 0, letter)
             pipeline.lrange(box, 0, _LETTERS - 1)
@@ -92,5 +92,5 @@ class Takeover:
             del self._waiting[connection.robot_id]
 
     def new_box(self) -> None:
-        """Begin with an empty box: the instance has a new name."""
+        """Begin with an empty mailbox: the instance has a new name."""
         self._read = []
