@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
-"""Seconds between two attempts of a client to connect, at first and at most."""
+"""Shortest and longest delay between a client's connection attempts, in seconds."""
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 """The signals that ask a command to end."""
@@ -50,10 +50,10 @@ class Backoff:
 
 
 class Allowance:
-    """A token bucket: what may be spent fills up to one second's worth.
+    """A token bucket that holds at most one second's tokens.
 
     Args:
-        per_second: How much it fills in a second.
+        per_second: Tokens that are added in a second.
         clock: Returns seconds of a monotonic clock.
     """
 
@@ -65,7 +65,7 @@ class Allowance:
         self._at = clock()
 
     def spend(self) -> bool:
-        """Take one token; return False where none is left."""
+        """Take one token; return False if none is left."""
         now = self._clock()
         self._left = min(self._per_second, self._left + (now - self._at) * self._per_second)
         self._at = now
@@ -76,7 +76,7 @@ class Allowance:
 
 
 def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """Start a task in an empty context, so that nobody's span or log context leaks into it."""
+    """Start a task in an empty context, so that no caller's span or log context leaks into it."""
     task = asyncio.create_task(coroutine, name=name, context=contextvars.Context())
     task.add_done_callback(_report)
     return task
@@ -126,7 +126,7 @@ def stop_on_signal() -> Iterator[asyncio.Event]:
 
 
 async def wait_for(stop: asyncio.Event, seconds: float) -> bool:
-    """Wait until ``stop`` is set, for ``seconds`` at most; tell whether it is."""
+    """Wait until ``stop`` is set, for ``seconds`` at most; return whether it is."""
     try:
         await asyncio.wait_for(stop.wait(), seconds)
     except TimeoutError:
@@ -138,7 +138,7 @@ async def until_first(*work: Coroutine[Any, Any, Any], seconds: float | None = N
     """Run coroutines until one of them ends or time is up, then end the others.
 
     Raises:
-        Exception: What the one that ended raised.
+        Exception: The error of the coroutine that ended.
     """
     tasks = [asyncio.create_task(coroutine) for coroutine in work]
     try:

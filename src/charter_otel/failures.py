@@ -5,7 +5,7 @@ import click
 
 class _Said(click.ClickException):
     def format_message(self) -> str:
-        """Return the text; what others wrote in it steers no terminal."""
+        """Return the text; escape unprintable characters, so that none steers the terminal."""
         rows = self.message.split("\n")
         return "\n".join(
             "".join(c if c.isprintable() else ascii(c)[1:-1] for c in row) for row in rows

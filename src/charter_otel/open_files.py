@@ -5,7 +5,7 @@ from contextlib import suppress
 
 
 def raise_open_file_limit() -> None:
-    """Allow as many as the system lets this process have."""
+    """Raise the limit as far as the system allows."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     # macOS reports a hard limit that it does not grant.
     with suppress(ValueError, OSError):
@@ -13,11 +13,11 @@ def raise_open_file_limit() -> None:
 
 
 RESERVED = 100
-"""Open files that are kept from robots: for probes, readers, Redis, the Collector and the disk."""
+"""Open files reserved for probes, readers, Redis, the Collector and the disk, not for robots."""
 
 
 def affordable_connections(wanted: int) -> int:
-    """Return how many connections this process may hold, of as many as are wanted."""
+    """Return how many of the wanted connections this process may hold."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return wanted

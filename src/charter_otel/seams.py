@@ -2,7 +2,7 @@
 
 The specification has functions of a module, and such a function can belong to one app only. The
 first app that starts in a process has the process's values. Another one that runs beside it has a
-scope of its own, which is current in its requests and in its tasks, so that neither sees the other.
+scope of its own, current in its requests and tasks, so that neither app sees the other's values.
 """
 
 import threading
@@ -88,7 +88,7 @@ class Hold:
 
 @contextmanager
 def current(scope: Scope | None) -> Iterator[None]:
-    """Bind module-level functions to an app inside of the block.
+    """Bind module-level functions to an app inside the block.
 
     Args:
         scope: The app's own scope; None for the app that has the process's values.
@@ -106,7 +106,7 @@ def in_scope() -> bool:
 
 
 def claim() -> Hold:
-    """Claim the process's values for an app; where another holds them, the app gets its own."""
+    """Claim the process's values for an app; if another holds them, the app gets its own."""
     with _lock:
         first = not _holders
         _holders.add(True)

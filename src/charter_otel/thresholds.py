@@ -1,8 +1,8 @@
-"""From where on something is wrong: one set for the service, its alert rules and its pages.
+"""The thresholds of trouble: one set for the service, its alert rules and its pages.
 
 The specification sets a run over 5 s, a connection under 60 s, a battery under 20 % and a CPU over
-90 %. `CHARTER_THRESHOLDS` changes any of them: ``battery_low=15,battery_recovered=20``. Whoever
-changes one for the service generates the rules and dashboards with the same variable.
+90 %. `CHARTER_THRESHOLDS` changes any of them: ``battery_low=15,battery_recovered=20``. After
+a change for the service, generate the rules and dashboards with the same variable.
 """
 
 import math
@@ -21,7 +21,7 @@ Count = Annotated[int, Meta(ge=1)]
 Penalty = Annotated[float, Meta(gt=0, le=100)]
 
 MOST_FLAPS = 6.0
-"""A penalty never grows beyond this, so that a robot is well again within a few half-lives."""
+"""A penalty never grows beyond this, so that a robot recovers within a few half-lives."""
 
 
 class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -30,20 +30,20 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     battery_low: Percent = 20.0
     """Percent; a battery below it needs its dock."""
     battery_recovered: Percent = 25.0
-    """Percent from which on a low battery is well again."""
+    """Percent; a low battery has recovered from this level on."""
     cpu_high: Percent = 90.0
     """Percent; a robot above it is overloaded."""
     cpu_recovered: Percent = 80.0
-    """Percent up to which a high CPU usage is well again."""
+    """Percent; a high CPU usage has recovered once it is down to this level."""
     slow_job: Seconds = 5.0
     """A run that takes longer is slow; a boundary of the histogram of runs."""
     short_connection: Seconds = 60.0
     """A connection that lasts less is short; a boundary of the histogram of connections."""
     job_failures: Count = 3
-    """So many failures of a job or a robot within `job_failures_window` escalate."""
+    """This many failures of a job or a robot within `job_failures_window` escalate."""
     job_failures_window: Seconds = 600.0
     fleet_robots: Count = 5
-    """A fleet-wide loss takes at least so many robots within `fleet_window`,"""
+    """A fleet-wide loss takes at least this many robots within `fleet_window`,"""
     fleet_share: Share = 0.01
     """and at least this share of those that were connected: of 10,000 robots a hundred."""
     fleet_window: Seconds = 60.0
@@ -53,7 +53,7 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """until it has fallen below this one."""
     flap_half_life: Seconds = 600.0
     silence: Seconds = 12.0
-    """An instance is silent after three intervals of its heartbeat and so many seconds."""
+    """An instance is silent after three intervals of its heartbeat and this many seconds."""
     handshakes_objective: Share = 0.999
     """Share of the handshakes to be answered without an error within a second."""
     events_objective: Share = 0.999
@@ -61,7 +61,7 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     job_objective: Share = 0.99
     """Share of a job's slots that are to complete."""
     robots_objective: Share = 0.99
-    """Share of the time that robots which want to be connected are to be."""
+    """Target share of the time in which robots that want to be connected are connected."""
 
     def __post_init__(self) -> None:
         """Refuse pairs that can never resolve.
@@ -115,10 +115,10 @@ def from_environment(environment: Mapping[str, str]) -> Thresholds:
 
 
 class Flaps:
-    """How often a robot went lately: a penalty that grows by 1 and halves with time.
+    """A robot's recent disconnects: a penalty that grows by 1 each and halves with time.
 
-    RFC 2439 damps routes in the same way: what comes and goes is told once, and is well again only
-    after it has been quiet for a while.
+    RFC 2439 damps routes in the same way: a flapping one is reported once, and recovers only after
+    it has been quiet for a while.
     """
 
     __slots__ = ("_at", "_half_life", "_penalty", "flapping")
@@ -139,7 +139,7 @@ class Flaps:
         self._at = now
 
     def judge(self, now: float, thresholds: Thresholds) -> bool:
-        """Return whether it flaps: from one penalty on, until another one."""
+        """Return whether it flaps: from the upper penalty on, until it is below the lower one."""
         limit = thresholds.flap_resolves if self.flapping else thresholds.flap_opens
         self.flapping = self.penalty(now) >= limit
         return self.flapping

@@ -29,7 +29,7 @@ _PORTS = {"sentinel": 26379}
 _DIGITS = 6
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,15}")
 _PLACE = re.compile(r"[A-Za-z0-9._-]+(:[0-9]{1,5})?(/[A-Za-z0-9._-]*)?")
-"""What is surely no password: a host, a port, a database."""
+"""Text that surely does not hold a password: a host, a port, a database."""
 _LOOPBACK = re.compile(r"(?<=[/,])(localhost|\[::1\]|127\.[0-9.]+)(?=:)", re.IGNORECASE)
 _TLS_OPTIONS = frozenset({"ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile"})
 _SENTINEL_OPTIONS = frozenset({"sentinel_username", "sentinel_password"})
@@ -45,21 +45,21 @@ class Address(NamedTuple):
     options: Mapping[str, Any]
     """Arguments of the connection class; may hold a password."""
     nodes: Sequence[Node] = ()
-    """Whom to ask where the master is: the Sentinels, or nodes of the cluster."""
+    """Servers that know where the master is: the Sentinels, or nodes of the cluster."""
     service: str = ""
-    """What the Sentinels call the master."""
+    """The name of the master in the Sentinels."""
     sentinel: Mapping[str, str] = {}
     """User and password of the Sentinels."""
     replicas: int = 0
-    """Replicas that must have what was published before it counts as published."""
+    """Replicas that must have an event before it counts as published."""
 
     def __repr__(self) -> str:
         return f"Address({self.name})"
 
     def place(self, prefix: str) -> str:
-        """Return the stream with this key prefix in clear, without a secret.
+        """Return the stream with this key prefix in plain text, without a secret.
 
-        The names of one host's loopback interface are one.
+        All names of the loopback interface count as one.
         """
         name = _LOOPBACK.sub("127.0.0.1", self.name)
         return f"{name}/{self.options.get('db', 0)} {prefix}"
@@ -68,7 +68,7 @@ class Address(NamedTuple):
         """Make a client that connects when it is first used, and neither retries nor waits long.
 
         Args:
-            key: A key in the slot of the client's keys; in a cluster it goes where that one lies.
+            key: A key in the slot of the client's keys; in a cluster it selects the node.
         """
         if not self.nodes:
             return Redis.from_pool(pools.direct(self.scheme, self.options))
@@ -85,7 +85,7 @@ def parse_address(url: str) -> Address:
     """Return what a Redis URL names.
 
     Raises:
-        ValueError: It is wrong; the text says what is right, and repeats nothing of the URL.
+        ValueError: The URL is wrong; the text says what is right, and repeats nothing of it.
     """
     try:
         return _read(split(url))
@@ -122,7 +122,7 @@ def _socket(parts: Parts) -> Address:
     if parts.hosts or len(parts.path) <= 1:
         raise ValueError("a unix:// URL names a socket's absolute path and no host")
     if "@" in parts.path:
-        # Else what was meant as a password would be part of the name that logs show.
+        # Otherwise an intended password would be part of the name that logs show.
         raise ValueError("user and password stand before the path; '@' in the path is %40")
     database = _database(_options(parts, {"db"}), "", "")
     path = unquote(parts.path)
@@ -130,7 +130,7 @@ def _socket(parts: Parts) -> Address:
 
 
 def without_secrets(url: str) -> str:
-    """Return a URL that may be wrong as far as it surely holds no secret, for an error text."""
+    """Return the parts of a possibly wrong URL that surely hold no secret, for an error text."""
     scheme, separator, rest = url.partition("://")
     _, at, place = rest.rpartition("@")
     if not _SCHEME.fullmatch(scheme):

@@ -1,6 +1,6 @@
-"""Entries in Redis that make no sense here: another version wrote them, or somebody's hand.
+"""Unreadable entries in Redis, written by another version or by hand.
 
-Each costs itself: it is skipped, counted, and named once. Whatever is beside it goes on.
+Each is skipped, counted, and named once in the log. The other entries are not affected.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ import structlog
 from charter_otel.aio import describe
 
 NAMED = 100
-"""Entries that are named; those beyond are counted only."""
+"""Entries that are named at most; further ones are only counted."""
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ class BadEntries:
     """The bad entries of one kind.
 
     Args:
-        kind: What they should be, for the log.
+        kind: What the entries should be, for the log.
     """
 
     def __init__(self, kind: str) -> None:
@@ -31,7 +31,7 @@ class BadEntries:
 
     @contextmanager
     def skipped(self, name: bytes) -> Iterator[None]:
-        """Skip the block where the entry with this name cannot be read."""
+        """Skip the block if the entry with this name cannot be read."""
         try:
             yield
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:

@@ -11,7 +11,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 REPLY_LOST = (RedisConnectionError, RedisTimeoutError)
-"""What a command raises of which nobody knows whether the server has run it."""
+"""Errors after which it is unknown whether the server has run the command."""
 
 RawEntry = tuple[bytes, dict[bytes, bytes]]
 """An entry's id and fields."""
@@ -21,7 +21,7 @@ Member = tuple[str, str]
 
 
 async def ping(client: Redis) -> None:
-    """Make sure that the server answers, connecting where needed."""
+    """Make sure that the server answers, connecting if needed."""
     await cast("Any", client).ping()
 
 
@@ -48,9 +48,9 @@ async def acknowledge(client: Redis, key: str, who: Member, done: Sequence[bytes
 async def acknowledge_and_wait(
     client: Redis, key: str, who: Member, done: Sequence[bytes], *, count: int, block: int
 ) -> list[RawEntry]:
-    """Acknowledge in the same round trip in which more is asked for.
+    """Acknowledge entries and read new ones in one round trip.
 
-    Gives entries that nobody in the group was given, waiting up to ``block`` milliseconds.
+    Returns entries that are new to the group, waiting up to ``block`` milliseconds.
     """
     async with client.pipeline(transaction=False) as together:
         if done:
@@ -61,12 +61,12 @@ async def acknowledge_and_wait(
 
 
 async def groups(client: Redis, key: str) -> list[dict[str, Any]]:
-    """Return what the server knows of a stream's groups."""
+    """Return what the server knows about a stream's groups."""
     return await client.xinfo_groups(key)
 
 
 async def place_of(client: Redis, key: str, event_id: str) -> bytes | None:
-    """Return the entry id that a hash remembers for an event."""
+    """Return the entry id that a hash holds for an event."""
     return cast("bytes | None", await cast("Any", client).hget(key, event_id))
 
 

@@ -1,7 +1,7 @@
 """Connections to a server, to the master of a Sentinel set, or to a node of a cluster.
 
-All keys of a client lie in one slot, so one node of a cluster has them all: a plain client will do
-for each kind, whose connections ask where that node is each time they are made. When the master
+All keys of a client lie in one slot, so one node of a cluster has them all. A plain client
+therefore suffices for each kind: every new connection asks where that node is. When the master
 changes, the connection breaks, and the next one finds the new master.
 """
 
@@ -53,7 +53,7 @@ def of_sentinel_set(
     options: Mapping[str, Any],
     credentials: Mapping[str, str],
 ) -> ConnectionPool:
-    """Make connections to whoever the Sentinels say is the master."""
+    """Make connections to the server that the Sentinels name as master."""
     managed = {"redis": SentinelManagedConnection, "rediss": SentinelManagedSSLConnection}
     tls = {name: value for name, value in options.items() if name.startswith("ssl_")}
     asking = {**_arguments(scheme, {**tls, **credentials}), "ssl": scheme == "rediss"}
@@ -81,7 +81,7 @@ def of_cluster(
 
 
 class MasterPool(SentinelConnectionPool):
-    """Closes those who are asked for the master, too."""
+    """A pool that also closes the clients of the Sentinels."""
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -95,13 +95,13 @@ _SENTINEL: Any = Sentinel
 
 
 class Slots:
-    """Knows which node of a cluster has a key: what redis-py's `Sentinel` is for a Sentinel set.
+    """Finds the node of a cluster that has a key, as redis-py's `Sentinel` finds a master.
 
-    redis-py's own cluster client tells that too, but takes the loop for milliseconds to spread the
-    answer over 16384 slots, and has a connection and retries of its own for each node.
+    redis-py's own cluster client can do that too. But it blocks the loop for milliseconds to spread
+    the answer over 16384 slots, and has a connection and retries of its own for each node.
 
     Args:
-        nodes: Some nodes; the others are learnt from them.
+        nodes: Some nodes; the others are discovered from them.
         scheme: ``redis`` or ``rediss``.
         options: Arguments of the connection class; may hold a password.
     """
@@ -113,13 +113,13 @@ class Slots:
         self._options = options
 
     async def discover_master(self, key: str) -> Node:
-        """Return the node that has a key, asking one node after the other.
+        """Return the node that has a key, asking one node after another.
 
         Raises:
             RedisError: No node answers, or none has the key.
         """
         slot, failure = key_slot(key.encode()), None
-        # In any order: a node that is cut off from the others still answers, but is out of date.
+        # In random order: a node that is cut off from the others answers with outdated slots.
         for node in random.sample(asked := [*self._given, *self._known], len(asked)):
             try:
                 ranges = await self._ask(node)
@@ -136,7 +136,7 @@ class Slots:
         raise RedisConnectionError(f"no node of the cluster has slot {slot}") from failure
 
     async def aclose(self) -> None:
-        """Close nothing: a question has a connection of its own."""
+        """Close nothing: each request has a connection of its own."""
 
     async def _ask(self, node: Node) -> list[Any]:
         options = {**self._options, "host": node.host, "port": node.port}
@@ -169,7 +169,7 @@ def _arguments(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Return a connection's arguments.
 
     redis-py's own ten retries would hold a task for minutes; each part of the stream has its own
-    backoff instead. RESP2 keeps replies the same from Redis 6.2 to the newest.
+    back-off instead. RESP2 keeps replies the same from Redis 6.2 to the newest.
     """
     # Older redis-py does not compare the certificate's name with the host's by itself.
     checked = {"ssl_check_hostname": True} if scheme == "rediss" else {}
@@ -184,6 +184,6 @@ def _arguments(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _node(told: Sequence[Any], asked: Node) -> Node:
-    """Read a node as a cluster tells it; one that does not know its own address tells none."""
+    """Return a node from a cluster's reply; without an address it is the node that was asked."""
     host = told[0] or b""
     return Node(host.decode() or asked.host, int(told[1]))

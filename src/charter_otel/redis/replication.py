@@ -6,18 +6,18 @@ from redis.asyncio.client import Pipeline
 from redis.exceptions import RedisError
 
 _WITHIN_MS = 500
-"""Milliseconds that replicas have; well below the socket's timeout."""
+"""Milliseconds that replicas have to answer; well below the socket's timeout."""
 
 
 class NotReplicated(RedisError):  # noqa: N818 - the name says what happened
-    """The master has taken a write that too few replicas have; it may be lost, or may not."""
+    """The master has accepted a write that too few replicas have; it may still be lost."""
 
 
 async def execute(pipeline: Pipeline, replicas: int) -> list[Any]:
-    """Execute a pipeline, wait until replicas have what it wrote, and give the replies.
+    """Execute a pipeline, wait until replicas have its writes, and return the replies.
 
     Raises:
-        NotReplicated: Too few have it in time.
+        NotReplicated: Too few replicas have them in time.
         RedisError: A command failed.
     """
     # On the same connection: WAIT knows the writes of its own connection only.

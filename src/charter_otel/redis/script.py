@@ -10,7 +10,7 @@ from charter_otel.redis import replication
 
 
 class Script:
-    """A script by its file's name; the head of each file says what it takes and returns.
+    """A script by its file's name; the head of each file describes its arguments and result.
 
     Args:
         package: The package that the file lies in; pass ``__package__``.
@@ -30,10 +30,10 @@ class Script:
             client: Where to run it.
             keys: Its keys.
             arguments: Its arguments.
-            replicas: How many replicas must have what it wrote.
+            replicas: How many replicas must have its writes.
 
         Raises:
-            NotReplicated: It ran, and too few replicas said in time that they have it.
+            NotReplicated: It ran, and too few replicas confirmed its writes in time.
             RedisError: The server cannot be reached, or refuses.
         """
         if self._digest:

@@ -1,4 +1,4 @@
-"""Partitions: key prefixes that each lie in a slot of a cluster of their own."""
+"""Partitions: key prefixes, each in its own slot of a cluster."""
 
 from zlib import crc32
 
@@ -7,7 +7,7 @@ MOST_PARTITIONS = 64
 
 
 def prefixes(partitions: int, prefix: str = "{charter}") -> list[str]:
-    """Return the key prefix of each partition; a single one has the layout of a whole stream.
+    """Return the key prefix of each partition; a single one is laid out as a whole stream.
 
     Raises:
         ValueError: The number is out of range.

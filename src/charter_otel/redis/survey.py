@@ -1,4 +1,4 @@
-"""A look at a Redis: what of its configuration voids a promise of the table of deliveries."""
+"""A check of a Redis: settings that break a promise of the table of deliveries."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ Told = Mapping[str, Any]
 
 
 class Finding(NamedTuple):
-    """Something that voids a promise."""
+    """A setting that breaks a promise."""
 
     delivery_class: str
     """The promise, in the words of the table of deliveries."""
@@ -27,11 +27,11 @@ class Finding(NamedTuple):
 
 
 async def survey(client: Redis, replicas: int = 0) -> list[Finding]:
-    """Return what voids a promise; nothing of what this user may not look at.
+    """Return the settings that break a promise, as far as this user may read them.
 
     Args:
         client: The server to look at.
-        replicas: How many replicas must have what is published.
+        replicas: How many replicas must have a published event.
 
     Raises:
         RedisError: Redis cannot be reached.

@@ -1,7 +1,7 @@
 """The parts of a Redis URL, which may name several hosts.
 
-`urllib.parse` reads URLs of one host, and what it does with an IPv6 address behind a comma depends
-on the release of Python. This follows RFC 3986, with a list of hosts where that has one.
+`urllib.parse` reads URLs of one host, and its treatment of an IPv6 address after a comma depends
+on the release of Python. This follows RFC 3986, with a list of hosts instead of one.
 """
 
 import re
@@ -30,7 +30,7 @@ class Node(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """A URL, split and not yet judged."""
+    """A URL, split but not yet validated."""
 
     scheme: str
     """In lower case."""
@@ -54,7 +54,7 @@ def split(url: str) -> Parts:
     """Return the parts of a URL.
 
     Raises:
-        ValueError: It is not a URL; the text says why, and repeats nothing of it.
+        ValueError: The text is not a URL; the error says why, and repeats nothing of it.
     """
     if not url.isprintable() or not url.isascii() or " " in url or "#" in url:
         raise ValueError(
@@ -90,7 +90,7 @@ def _node(text: str, default_port: int) -> Node:
 
 
 def _ipv6(text: str) -> str:
-    """Return an IPv6 address; RFC 6874 writes the zone of a link-local one behind %25."""
+    """Return an IPv6 address; in RFC 6874 the zone of a link-local one follows %25."""
     address = unquote(text)
     try:
         IPv6Address(address)

@@ -1,4 +1,4 @@
-"""What an event stream is: publish, subscribe, read, follow, start, stop, statistics."""
+"""The interface of an event stream: publish, subscribe, read, follow, start, stop, statistics."""
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Container, Sequence
@@ -28,8 +28,8 @@ class EventStream(ABC):
     """Carries events from emitters to subscribers, in order per source, at least once.
 
     Publishing never waits: `publish_nowait` puts the event into a bounded queue, and a task of
-    the stream's own brings it on its way. Each subscriber is delivered to by a task of its own, so
-    that a slow or failing handler delays nobody else. A handler that raises gets the event again;
+    the stream's own sends it on. Each subscriber has a delivering task of its own, so that a slow
+    or failing handler delays no other subscriber. A handler that raises gets the event again;
     after ``max_deliveries`` the event becomes a dead letter.
     """
 
@@ -53,9 +53,9 @@ class EventStream(ABC):
             patterns: Event types; ``*`` and ``telemetry.*`` stand for several.
             group: Name under which the stream keeps the subscriber's place; several processes
                 that name the same group share its events. By default the handler's own name.
-            start: Where a group begins that the stream does not know: with events published from
+            start: Where a group begins if the stream does not know it: with events published from
                 now on, or with the earliest that the stream holds.
-            take_over: Makes the group exclusive: of several processes one alone handles its events.
+            take_over: Makes the group exclusive: only one of several processes handles its events.
                 Awaited with the `Lease` when this process becomes that one.
 
         Raises:
@@ -81,9 +81,9 @@ class EventStream(ABC):
     ) -> Callable[[BatchHandlerT], BatchHandlerT]:
         """Register the decorated coroutine function as a handler of several events at once.
 
-        For handlers of which many events cost little more than one: a row each in a file that is
-        synced once, say. It gets what is there, up to a hundred events from Redis and one from
-        memory. A batch of which it raises is taken apart: each event is delivered alone, and
+        For handlers to which many events cost little more than one: a row each in a file that is
+        synced once, say. A batch holds the waiting events, up to a hundred from Redis and one from
+        memory. If the handler raises, the batch is split: each event is delivered alone, and
         becomes a dead letter alone. Arguments and errors are those of `subscribe`.
         """
         types = _types(patterns)
@@ -100,7 +100,7 @@ class EventStream(ABC):
         return register
 
     def register(self, subscription: Subscription) -> None:
-        """Take a subscription, as `subscribe` and `subscribe_batch` make them.
+        """Add a subscription that `subscribe` or `subscribe_batch` has made.
 
         Raises:
             ValueError: The group is taken in this process.
@@ -131,14 +131,15 @@ class EventStream(ABC):
 
         Args:
             event: The event.
-            encoded: The event's JSON, where the caller has it already.
+            encoded: The event's JSON, if the caller has it already.
             traceparent: W3C trace context of the publisher, carried beside the event.
 
         Returns:
-            Whether nothing had to be dropped. When the queue is full, the oldest event goes.
+            Whether nothing had to be dropped. If the queue is full, the oldest event is dropped.
 
         Raises:
-            ValueError: The event's id is none, or it cannot be encoded; `create` makes no such one.
+            ValueError: The event's id is invalid, or the event cannot be encoded. Events from
+                `create` are always valid.
         """
 
     @abstractmethod
@@ -147,7 +148,7 @@ class EventStream(ABC):
 
     @abstractmethod
     async def stop(self, deadline: float = 5.0) -> None:
-        """Publish what is queued, let handlers end, and stop, within ``deadline`` seconds."""
+        """Publish the queued events, let handlers end, and stop, within ``deadline`` seconds."""
 
     @abstractmethod
     async def read(
@@ -157,7 +158,7 @@ class EventStream(ABC):
 
         Args:
             after: Id of the event after which to begin; without it, the latest events.
-            types: Event types to give; empty for all.
+            types: Event types to return; empty for all.
             limit: How many at most.
 
         Raises:
@@ -171,12 +172,12 @@ class EventStream(ABC):
     ) -> AsyncIterator[Event]:
         """Return events as they come, from now on or from the one after the event id ``after``.
 
-        Ends when the stream stops. Close the iterator (`contextlib.aclosing`) when done. Who reads
-        too slowly holds no memory but misses events, which is counted and logged.
+        Ends when the stream stops. Close the iterator (`contextlib.aclosing`) when done. A slow
+        reader holds no memory but misses events, which is counted and logged.
 
         Raises:
             ValueError: ``after`` is not an event id.
-            StreamUnavailable: From the iterator: what came after ``after`` cannot be read.
+            StreamUnavailable: From the iterator: the events after ``after`` cannot be read.
         """
 
     @abstractmethod
@@ -184,13 +185,13 @@ class EventStream(ABC):
         """Return how the stream is doing, without I/O."""
 
     def _lease(self, group: str, take_over: TakeOver) -> Lease:
-        """Return the lease of an exclusive group; a stream that processes share makes its own."""
+        """Return the lease of an exclusive group; a stream shared by processes overrides it."""
         del group
         return Lease(take_over)
 
     @abstractmethod
     def subscribed(self, subscription: Subscription) -> None:
-        """Record a new subscription; a stream that runs starts to deliver to it."""
+        """Record a new subscription; a running stream starts to deliver to it."""
 
 
 def _types(patterns: Sequence[str]) -> Container[str]:
@@ -200,7 +201,7 @@ def _types(patterns: Sequence[str]) -> Container[str]:
 
 
 def _name(handler: Handler | BatchHandler, group: str | None) -> str:
-    # A callable object may give anything to await; of a function it can be seen.
+    # A callable object may return anything awaitable; only a function can be checked.
     if isroutine(handler) and not iscoroutinefunction(handler):
         raise TypeError(f"{handler!r} is not a coroutine function; write async def")
     return group or f"{handler.__module__}.{handler.__qualname__}"

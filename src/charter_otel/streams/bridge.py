@@ -1,4 +1,4 @@
-"""Where a stream lives: calls from other threads are brought to the stream's own event loop."""
+"""Calls from other threads, brought to the stream's own event loop."""
 
 import asyncio
 import contextvars
@@ -13,7 +13,7 @@ class EventLoopBridge:
     """The event loop of a running stream.
 
     A synchronous route handler emits from a worker thread; a stream's queues and wake-ups belong
-    to the event loop. `call` makes both right without a lock on the common path.
+    to the event loop. `run` reconciles the two without a lock on the common path.
     """
 
     def __init__(self) -> None:
@@ -21,7 +21,7 @@ class EventLoopBridge:
         self._thread = 0
 
     def bind(self) -> None:
-        """Make the running loop the home."""
+        """Bind to the running event loop."""
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
 
@@ -30,10 +30,10 @@ class EventLoopBridge:
         self._loop = None
 
     def run(self, function: Callable[[T], bool], argument: T) -> bool:
-        """Call at once at home, and soon from any other thread.
+        """Call at once in the loop's thread, and soon from any other thread.
 
         Returns:
-            What the function returned, or True where it has not been called yet.
+            The function's result, or True if it has not been called yet.
         """
         loop = self._loop
         if loop is None or threading.get_ident() == self._thread or loop.is_closed():
@@ -42,7 +42,7 @@ class EventLoopBridge:
         return True
 
     def run_soon(self, function: Callable[[], None]) -> None:
-        """Call in the loop's next turn and an empty context, or at once without one."""
+        """Call in the loop's next turn in an empty context, or at once without a loop."""
         if self._loop is None or self._loop.is_closed():
             function()
         else:

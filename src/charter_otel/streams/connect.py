@@ -1,4 +1,4 @@
-"""From a URL to a stream."""
+"""Making a stream from a URL."""
 
 import re
 from pathlib import Path
@@ -14,7 +14,7 @@ from charter_otel.streams.types import Observer
 
 
 class MakeStream(Protocol):
-    """Makes a stream from a URL of a scheme of one's own."""
+    """Makes a stream from a URL of a registered scheme."""
 
     def __call__(self, url: str, *, observer: Observer | None) -> EventStream:
         """Return the stream; it does nothing until it is started."""
@@ -24,16 +24,16 @@ _makers: dict[str, MakeStream] = {}
 
 
 def register_scheme(scheme: str, make: MakeStream) -> None:
-    """Let `connect`, and so ``CHARTER_EVENT_STREAM``, take URLs of a scheme of your own.
+    """Let `connect`, and so ``CHARTER_EVENT_STREAM``, accept URLs of a scheme of your own.
 
     Such a stream serves one instance: missions, slots and presence stay in the process.
 
     Args:
-        scheme: What stands before ``://``, e.g. ``nats``.
+        scheme: The part before ``://``, e.g. ``nats``.
         make: Returns the stream that a URL names, or raises ValueError for a wrong one.
 
     Raises:
-        ValueError: It is not a scheme, or one of the package's own.
+        ValueError: The text is not a scheme, or is one of the package's own.
     """
     if not re.fullmatch("[a-z][a-z0-9+.-]*", scheme):
         raise ValueError(
@@ -58,17 +58,17 @@ def connect(
         url: ``memory://``, ``redis://host:port/0`` (also Valkey, ``rediss://``, ``unix://``,
             ``redis+sentinel://host:port,host:port/mymaster/0``,
             ``redis+cluster://host:port,host:port``), ``none``, or one of a registered scheme.
-        observer: Who is told what the stream does.
-        spool: Directory where events wait that Redis does not take.
-        lease: Seconds after which an exclusive group of a process that died is taken over.
+        observer: Is notified of what the stream does.
+        spool: Directory for events that Redis does not accept.
+        lease: Seconds after which a dead process's exclusive group is taken over.
         partitions: Parts of a stream in Redis, each in a slot of its own; see `PartitionedStream`.
 
     Returns:
         The stream, or None for ``none``.
 
     Raises:
-        ValueError: The URL is none of these, or there cannot be so many parts. The text says what
-            is right and repeats nothing of the URL, which may hold a password.
+        ValueError: The URL is not one of these, or the number of parts is out of range. The text
+            says what is right and repeats nothing of the URL, which may hold a password.
     """
     if url == "none":
         return None

@@ -1,4 +1,4 @@
-"""Handing events to one subscriber's handler, again after a failure, up to a cap."""
+"""Delivery of events to one subscriber's handler, with bounded retries after failures."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -28,34 +28,34 @@ REDELIVERY_DELAY = 0.05
 """Seconds before the second delivery; the delay doubles up to `REDELIVERY_LIMIT`."""
 
 REDELIVERY_LIMIT = 1.0
-"""Seconds that lie between two deliveries at most."""
+"""Longest delay between two deliveries, in seconds."""
 
 
 class Ledger(Protocol):
-    """What a stream remembers of an event that a subscriber has in hand."""
+    """The stream's record of an event that a subscriber has in hand."""
 
     async def count(self, deliveries: int) -> None:
-        """Remember the delivery that begins now, in case this process ends in it."""
+        """Record the delivery that begins now, in case this process ends during it."""
 
     async def postpone(self) -> None:
-        """Forget the delivery that was begun: the subscriber did not look at the event."""
+        """Forget the delivery that was begun: the subscriber was not ready for the event."""
 
     def done(self) -> None:
-        """The subscriber has handled the event."""
+        """Record that the subscriber has handled the event."""
 
     async def dead_letter(self, error: str, deliveries: int) -> None:
-        """Keep the event among the dead letters, and give it to the subscriber no more."""
+        """Make the event a dead letter, and stop delivering it to the subscriber."""
 
 
 class Delivery:
-    """What becomes of one subscriber's events, and the score of it.
+    """Delivers one subscriber's events, and counts the outcomes.
 
     Args:
-        subscription: The handler and what it wants.
-        observer: Who is told.
+        subscription: The handler and its event types.
+        observer: Is notified of each outcome.
         system: The stream's ``messaging.system``.
         destination: The stream's name.
-        max_deliveries: After so many failed deliveries an event is given up.
+        max_deliveries: Failed deliveries after which an event is given up.
         redelivery_delay: Seconds before the second delivery.
     """
 
@@ -83,7 +83,7 @@ class Delivery:
         self._failing = False
         """Whether the last attempt failed; a change is logged, not each attempt."""
         self._waiting: str | None = None
-        """What the handler said when it took no event last, until it takes one."""
+        """The handler's latest `NotNow` text, until it takes an event."""
         self._handling = False
         """Whether the handler runs; a stop then waits for it."""
         self._stopping = False
@@ -92,17 +92,17 @@ class Delivery:
     async def settle(
         self, event: Event, traceparent: str | None, begun: int, ledger: Ledger
     ) -> None:
-        """Deliver an event until the handler takes it, or too many deliveries failed.
+        """Deliver an event until the handler takes it, or too many deliveries have failed.
 
         Args:
             event: The event.
             traceparent: The publisher's trace context.
-            begun: Deliveries that were begun before, by processes that ended in them.
-            ledger: Where the stream keeps what becomes of the event.
+            begun: Earlier deliveries, begun by processes that ended during them.
+            ledger: Where the stream records the event's outcome.
 
         Raises:
             asyncio.CancelledError: The task is to stop; the event is not settled.
-            LeaseLost: The event is another process's.
+            LeaseLost: The event now belongs to another process.
         """
         error: Exception | None = None
         backoff = Backoff(self._delay, REDELIVERY_LIMIT)
@@ -127,19 +127,19 @@ class Delivery:
     async def settle_batch(
         self, handler: BatchHandler, batch: Sequence[tuple[Event, str | None]], ledger: Ledger
     ) -> bool:
-        """Deliver events at once, as often as the handler asks to wait.
+        """Deliver events as one batch, again for as long as the handler asks to wait.
 
         Args:
             handler: The subscription's batch handler.
             batch: The events, each with its publisher's trace context.
-            ledger: Where the stream keeps what becomes of them together.
+            ledger: Where the stream records their common outcome.
 
         Returns:
-            Whether the handler took them; otherwise each is to be settled alone.
+            Whether the handler took them; otherwise settle each alone.
 
         Raises:
             asyncio.CancelledError: The task is to stop; nothing is settled.
-            LeaseLost: The events are another process's.
+            LeaseLost: The events now belong to another process.
         """
         backoff = Backoff(self._delay, REDELIVERY_LIMIT)
         while True:
@@ -206,11 +206,11 @@ class Delivery:
         )
 
     def begin(self) -> None:
-        """Get ready to deliver, after a stop too."""
+        """Get ready to deliver, also after a stop."""
         self._stopping = False
 
     def stop(self, task: asyncio.Task[None]) -> None:
-        """End the delivering task now, or when the handler that runs returns."""
+        """End the delivering task now, or when the running handler returns."""
         self._stopping = True
         if not self._handling:
             task.cancel()
@@ -219,8 +219,8 @@ class Delivery:
         """End the delivering task here if it is to stop.
 
         Raises:
-            asyncio.CancelledError: It is.
-            LeaseLost: The group's events are another process's.
+            asyncio.CancelledError: It is to stop.
+            LeaseLost: The group's events now belong to another process.
         """
         if self._stopping:
             raise asyncio.CancelledError
@@ -228,7 +228,7 @@ class Delivery:
             raise LeaseLost
 
     def statistics(self, lag: int) -> SubscriberStatistics:
-        """Return the score; ``lag`` is the number of events not acknowledged yet."""
+        """Return the statistics; ``lag`` is the number of events not acknowledged yet."""
         return SubscriberStatistics(
             group=self._group,
             delivered=self._delivered,

@@ -1,4 +1,4 @@
-"""Streams that are not ours: anything with the specification's ``publish``, kept in bounds."""
+"""Foreign streams: any object with the specification's ``publish``, called within bounds."""
 
 import asyncio
 import inspect
@@ -8,10 +8,10 @@ from typing import Any, Protocol
 from charter_otel.charter import Event
 
 TIMEOUT = 0.25
-"""Seconds that a ``publish`` is waited for."""
+"""Timeout of a ``publish``, in seconds."""
 
 UNDER_WAY = 1_000
-"""Publishes under way at most, those that outlive their timeout included."""
+"""Maximum number of publishes under way, including those that outlive their timeout."""
 
 
 class ForeignStream(Protocol):

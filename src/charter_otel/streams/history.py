@@ -1,4 +1,4 @@
-"""The latest events of a stream, in a ring: what `read` and `follow` give without I/O."""
+"""The latest events of a stream, in a ring: the source of `read` and `follow` without I/O."""
 
 import asyncio
 from bisect import bisect_right
@@ -14,27 +14,27 @@ Raw = Mapping[bytes, bytes]
 """An event as its stream stores it."""
 
 StreamPosition = tuple[int, int]
-"""Where an event stands in its stream; grows from event to event."""
+"""An event's place in its stream; grows from event to event."""
 
 Located = tuple[StreamPosition, Event]
-"""An event and where it stands."""
+"""An event and its place."""
 
 CAPACITY = 10_000
-"""Events that a history holds, unless told otherwise."""
+"""Events that a history holds by default."""
 
 
 class History:
     """A bounded ring of a stream's latest events.
 
     A *position* counts the events that were ever appended; the ring holds those from `start` to
-    before `end`. A *mark* is the stream's own word for an event's place. Whoever follows keeps a
-    position and nothing else, so a slow follower holds no memory: when the ring overtakes it, it is
-    moved on, and what it missed is counted and logged.
+    before `end`. A *mark* is the stream's own notation for an event's place. A follower keeps
+    only a position, so a slow one holds no memory. When the ring overtakes it, it is moved on, and
+    the missed events are counted and logged.
 
     Args:
         capacity: Events that the ring holds.
-        decode: Makes an event of what was appended raw, when somebody first asks for it; None where
-            it is not an event.
+        decode: Makes an event from a raw entry when it is first requested; None if the entry is
+            not an event.
     """
 
     def __init__(
@@ -47,27 +47,27 @@ class History:
         self.floor: StreamPosition = (0, 0)
         """All events after this mark, and up to the last one appended, are in the ring."""
         self.missed = 0
-        """Events that followers were too slow for."""
+        """Events that slow followers missed."""
         self._capacity = capacity
         self._decode = decode
         self._ring: list[tuple[Event | Raw | None, StreamPosition]] = []
-        """What is held, that of a position at the position modulo the capacity."""
+        """The held events; an event lies at its position modulo the capacity."""
         self._positions: dict[str, int] = {}
         """The positions of the events that were appended decoded, by their ids."""
         self._grown = asyncio.Event()
-        """Set by each append; whoever has caught up clears it and waits."""
+        """Set by each append; a follower that has caught up clears it and waits."""
         self._closed = False
-        """Whether those who follow end where they have caught up."""
+        """Whether followers end once they have caught up."""
 
     def __contains__(self, event_id: str) -> bool:
         return event_id in self._positions
 
     def append(self, event: Event | Raw, mark: StreamPosition | None = None) -> None:
-        """Add the newest event, and wake those who follow.
+        """Add the newest event, and wake the followers.
 
         Args:
             event: The event; one that is appended raw cannot be found by its id.
-            mark: Its place in the stream; by default they are numbered.
+            mark: Its place in the stream; by default a running number.
         """
         entry = (event, mark or (self.end + 1, 0))
         if self.end - self.start == self._capacity:
@@ -83,8 +83,8 @@ class History:
         self._grown.set()
 
     def restart(self) -> None:
-        """Forget all events, because their stream began anew; whoever follows goes on with it."""
-        # Positions go on, so that nobody who follows has missed anything.
+        """Forget all events, because their stream began anew; followers go on with it."""
+        # Positions go on, so that no follower has missed anything.
         self._ring = [(None, (0, 0))] * (self.end % self._capacity)
         self._positions.clear()
         self.start = self.end
@@ -93,7 +93,7 @@ class History:
     def find(self, event_id: str) -> StreamPosition | None:
         """Return the place of an event that the ring holds, appended raw or not; the newest first.
 
-        A raw one is recognised by its bytes: a client that comes back may ask for any of them.
+        A raw one is recognised by its bytes: a returning client may ask for any of them.
         """
         if event_id in self._positions:
             return self.mark_of(event_id)
@@ -149,7 +149,7 @@ class History:
         return self._ring[position % self._capacity][1]
 
     def seek(self, mark: StreamPosition) -> int | None:
-        """Return the position after a mark, or None where the ring may miss an event in between."""
+        """Return the position after a mark, or None if the ring may lack an event in between."""
         if mark < self.floor:
             return None
         held = range(self.start, self.end)
@@ -181,7 +181,7 @@ class History:
         self._closed = False
 
     def close(self) -> None:
-        """End those who follow, once they have seen the last event."""
+        """End the followers, once they have seen the last event."""
         self._closed = True
         self._grown.set()
 

@@ -35,15 +35,15 @@ class QueuedEvent(NamedTuple):
 
 
 class MemoryStream(EventStream):
-    """Carries events within the process; what it holds ends with the process.
+    """Carries events within the process; they are lost when the process ends.
 
-    All handlers get the same `Event` object; its payload is not theirs to change.
+    All handlers get the same `Event` object; they must not change its payload.
 
     Args:
-        observer: Who is told what the stream does.
-        capacity: Events that wait for one subscriber at most; beyond it its oldest goes.
+        observer: Is notified of what the stream does.
+        capacity: Maximum number of events waiting for one subscriber; beyond it the oldest goes.
         history: Latest events that `read` and `follow` know.
-        max_deliveries: After so many failed deliveries an event becomes a dead letter.
+        max_deliveries: Failed deliveries after which an event becomes a dead letter.
         redelivery_delay: Seconds before the second delivery.
     """
 
@@ -88,7 +88,7 @@ class MemoryStream(EventStream):
         return self._bridge.run(self._accept, QueuedEvent(event, traceparent, 0))
 
     async def start(self) -> None:
-        """Begin to deliver what waits."""
+        """Begin to deliver waiting events."""
         if self._running:
             return
         self._running, self._stopped = True, False
@@ -99,7 +99,7 @@ class MemoryStream(EventStream):
             mailbox.open()
 
     async def stop(self, deadline: float = 5.0) -> None:
-        """Deliver what waits and stop; what is not handled by then waits for the next start."""
+        """Deliver waiting events and stop; unhandled events wait for the next start."""
         self._stopped = True
         if not self._running:
             return
@@ -126,7 +126,7 @@ class MemoryStream(EventStream):
         return self._history.follow(position, types)
 
     def statistics(self) -> Statistics:
-        """Return how the stream is doing; publishing waits for nothing here, so ``queued`` is 0."""
+        """Return how the stream is doing; publishing is immediate here, so ``queued`` is 0."""
         return Statistics(
             system=self.system,
             connected=self._running,
@@ -140,7 +140,7 @@ class MemoryStream(EventStream):
         )
 
     def subscribed(self, subscription: Subscription) -> None:
-        """Deliver to a new subscription, at once where the stream runs."""
+        """Deliver to a new subscription, at once if the stream is running."""
         delivery = Delivery(
             subscription,
             self.observer,
@@ -170,7 +170,7 @@ class MemoryStream(EventStream):
         return not dropped or self._drop(dropped)
 
     def _report_soon(self) -> None:
-        # Telling the observer costs more than all the rest; once per turn of the loop is enough.
+        # Notifying the observer is the costliest step; once per turn of the loop is enough.
         self._unreported += 1
         if self._unreported == 1:
             self._bridge.run_soon(self._report)
@@ -191,10 +191,10 @@ class MemoryStream(EventStream):
         position = None if mark is None else self._history.seek(mark)
         if position is not None:
             return position
-        # Older than the ring, or never seen: everything made since then, rather twice than never.
+        # Older than the ring, or never seen: every later event, rather twice than never.
         held = self._history.after(self._history.start, frozenset(), self._history.end)
         newer = (at for at, event in enumerate(held) if milliseconds(event.id) >= made)
-        # An id ahead of all that is held is of an earlier stream, whose clock was ahead, too.
+        # An id ahead of all held ones comes from an earlier stream whose clock was ahead.
         return self._history.start + next(newer, 0)
 
 
@@ -214,13 +214,13 @@ class SubscriberQueue:
         self._capacity = capacity
         self._waiting: deque[QueuedEvent] = deque()
         self._current: QueuedEvent | None = None
-        """The event that the handler has, until it is settled; a stop puts it back in front."""
+        """The event in the handler's hands until it is settled; a stop puts it back in front."""
         self._filled = asyncio.Event()
         self._drained = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     def put(self, parcel: QueuedEvent) -> int:
-        """Queue an event that the subscriber wants, and give the number dropped for it."""
+        """Queue an event that the subscriber wants, and return the number dropped for it."""
         if parcel.event.type not in self._subscription.types:
             return 0
         excess = len(self._waiting) >= self._capacity
@@ -236,7 +236,7 @@ class SubscriberQueue:
         self._task = spawn(self._deliver(), f"charter memory {self._subscription.group}")
 
     async def close(self, until: float) -> None:
-        """Deliver what waits, until most of the time is over, and end the task by ``until``."""
+        """Deliver waiting events for most of the time, and end the task by ``until``."""
         if self._task is None:
             return
         await self._empty(share(until, 0.8))
@@ -248,7 +248,7 @@ class SubscriberQueue:
             self._current = None
 
     def statistics(self) -> SubscriberStatistics:
-        """Return the subscriber's score."""
+        """Return the subscriber's statistics."""
         return self._delivery.statistics(len(self._waiting) + (self._current is not None))
 
     async def _empty(self, until: float) -> None:
@@ -276,7 +276,7 @@ class SubscriberQueue:
         self._current = None
 
     async def count(self, deliveries: int) -> None:
-        """Remember the delivery that begins now, in case a stop cuts it short."""
+        """Record the delivery that begins now, in case a stop cuts it short."""
         if self._current is not None:
             self._current = self._current._replace(deliveries=deliveries)
 
@@ -286,10 +286,10 @@ class SubscriberQueue:
             await self.count(self._current.deliveries - 1)
 
     def done(self) -> None:
-        """The subscriber has handled the event; the next one comes from the queue."""
+        """Record that the event was handled; the next one comes from the queue."""
 
     async def dead_letter(self, error: str, deliveries: int) -> None:
-        """Keep the event among the dead letters."""
+        """Add the event to the dead letters."""
         if self._current is not None:
             event, group = self._current.event, self._subscription.group
             self._dead.append(DeadLetter(event, group, error, deliveries))

@@ -1,4 +1,4 @@
-"""The bounded queue in front of a publisher, with a disk behind it where there is one."""
+"""The bounded queue in front of a publisher, with an optional disk behind it."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,27 +19,27 @@ OVERSHOOT = 5
 """How many times its capacity the queue may hold until the disk has taken the excess."""
 
 READ_AGAIN = 0.2
-"""Seconds after which a disk that stumbled is read again; what lies behind it waits in order."""
+"""Seconds after which a failed disk is read again; newer events wait in order."""
 
 OPEN_WITHIN = 5.0
-"""Seconds for which a start waits for what earlier processes left, which is published first."""
+"""Seconds for which a start waits for events of earlier processes; they are published first."""
 
 
 class Outbox:
     """Events waiting to be published, in order: the oldest on disk, the newest in memory.
 
-    One publisher takes a batch, and then either says that it is `done` or gives it back; a batch
+    One publisher takes a batch, and then either reports it as `done` or gives it back; a batch
     in hand is safe from the overflow until it is back. Without a disk everything is in memory.
 
-    With one, what the stream takes at once never touches it. What waits for more than two ticks is
-    spilled, a batch in the publisher's hand included, and from then on everything is until the
-    publisher has emptied the disk. So whatever ends the process loses what came in the last ticks.
-    Where the batch in hand lies is drawn in `charter_otel.streams.spool.batch`.
+    With one, events that the stream takes at once never touch it. Events that wait for more than
+    two ticks are spilled, including a batch in the publisher's hand. From then on every event is
+    spilled until the publisher has emptied the disk. So a crash loses the events of the last ticks.
+    `charter_otel.streams.spool.batch` shows where the batch in hand lies.
 
     Args:
         capacity: Events that memory should hold; beyond it the disk is used at once, and the
-            oldest event goes where the disk does not take it.
-        drop: Told how many events were given up, and why.
+            oldest event is dropped if the disk does not take it.
+        drop: Called with the number of events that were given up, and the reason.
         spool: The disk.
         batch: Events that a batch holds at most.
         batch_bytes: Size of a batch beyond which no event is added to it.
@@ -63,13 +63,13 @@ class Outbox:
         self._drop = drop
         self._waiting = PendingQueue(batch, batch_bytes)
         self._moving: list[PendingEvent] = []
-        """What a spill is writing; it is in memory until the disk has it."""
+        """Events that a spill is writing; they stay in memory until the disk has them."""
         self._batch: HeldBatch | None = None
-        """What the publisher has in hand."""
+        """The batch in the publisher's hand."""
         self._put = 0
-        """Events that were ever put: tells how long the oldest has waited, see `_is_late`."""
+        """Events that were ever put; `_watch` derives from it whether the oldest still waits."""
         self._lock = asyncio.Lock()
-        """Held by whoever reads from the disk or writes to it: the order of events is theirs."""
+        """Held while reading from the disk or writing to it, to keep the events in order."""
         self._filled, self._empty = asyncio.Event(), asyncio.Event()
         self._spiller = Spiller(
             watch=self._watch, spill=self._spill_if_possible, adopt=self._adopt, end=self._end
@@ -86,14 +86,14 @@ class Outbox:
         return self.queued + self.spooled
 
     def counts(self) -> Counts:
-        """Return what waits where."""
+        """Return how many events wait in memory and on disk."""
         return Counts(self.queued, self.spooled, self.recovered, self.replayed)
 
     async def open(self) -> None:
-        """Open the disk, and look after what waits from now on."""
+        """Open the disk, and watch the waiting events from now on."""
         if not self._has_disk:
             return
-        # What this object left there at its last stop was not found: it is known.
+        # Events that this object itself left there at its last stop do not count as found.
         left, self.spooled = self.spooled, 0
         self.recovered -= left
         try:
@@ -163,7 +163,7 @@ class Outbox:
             await self._empty.wait()
 
     def clear(self) -> int:
-        """Drop what is in memory, and return how much that was; the disk keeps what it has."""
+        """Drop the events in memory, and return their number; the disk keeps its own."""
         count = self.queued
         self._waiting.take_all()
         self._moving.clear()
@@ -171,7 +171,7 @@ class Outbox:
         return count
 
     async def spill(self) -> None:
-        """Bring everything to disk that is in memory, the batch in the publisher's hand too."""
+        """Bring everything in memory to disk, including the batch in the publisher's hand."""
         async with self._lock:
             if await self._spool.open():
                 self._account_found()
@@ -188,7 +188,7 @@ class Outbox:
         await self._spool.close()
 
     def _watch(self) -> Callable[[], bool] | None:
-        """Return what tells later whether an event of now still waits; None where none waits."""
+        """Return a check whether events that wait now still wait later; None if none waits."""
         if not self.queued:
             return None
         put_before = self._put
@@ -200,7 +200,7 @@ class Outbox:
         return late
 
     async def _move(self) -> None:
-        # Only a batch that is older than all else may be copied: not where something was found.
+        # Only a batch older than all else may be copied: not if older events were found.
         batch = self._batch if not self.spooled else None
         if batch and batch.state is not BatchState.IN_MEMORY:
             batch = None
@@ -221,7 +221,7 @@ class Outbox:
             self._settle(batch, appended)
 
     def _settle(self, batch: HeldBatch | None, appended: Appended) -> None:
-        """The disk has it all."""
+        """Record that the disk has all events of the spill."""
         self.spooled += len(self._moving)
         self._moving = []
         if batch and batch.state is BatchState.COPYING:
@@ -232,7 +232,7 @@ class Outbox:
         self._give_up(appended.evicted, "spool_full")
 
     def _restore(self, batch: HeldBatch | None, *, lost: bool, saved: int = 0) -> None:
-        """The disk has nothing of it."""
+        """Take back the events of the spill: the disk has none of them."""
         if batch and batch.state is BatchState.COPYING:
             batch.state = BatchState.IN_MEMORY
         self._waiting.put_back(self._moving)
@@ -264,7 +264,7 @@ class Outbox:
             self._account_found()
 
     def _account_found(self) -> None:
-        """Count what was found on disk."""
+        """Count the events that were found on disk."""
         found, lost = self._spool.collect()
         self.spooled += found
         self.recovered += found
@@ -273,7 +273,7 @@ class Outbox:
             self._filled.set()
 
     def _lose(self, saved: int = 0) -> None:
-        """Count what was on a damaged disk as lost, but for what was saved and a batch in hand."""
+        """Count events on a damaged disk as lost, except the saved ones and a batch in hand."""
         if self._batch and self._batch.state is BatchState.ON_DISK:
             self._batch.state = BatchState.IN_MEMORY
             self.spooled -= len(self._batch)

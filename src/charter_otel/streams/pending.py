@@ -14,7 +14,7 @@ BATCH_BYTES = 262_144
 """Size of a batch beyond which no event is added to it."""
 
 Drop = Callable[[int, DropReason], object]
-"""Is told how many events were given up, and why."""
+"""Is called with the number of events that were given up, and the reason."""
 
 
 class PendingEvent(NamedTuple):
@@ -22,14 +22,14 @@ class PendingEvent(NamedTuple):
 
     id: str
     minute: int
-    """Minutes since 1970, by the event's id."""
+    """Minutes since 1970, according to the event's id."""
     data: bytes
     """The envelope's JSON."""
     traceparent: str | None
 
 
 class Counts(NamedTuple):
-    """What is in an outbox, as `charter_otel.streams.Statistics` reports it."""
+    """The contents of an outbox, as `charter_otel.streams.Statistics` reports it."""
 
     queued: int
     """Events that wait in memory."""
@@ -82,7 +82,7 @@ class PendingQueue:
         return events
 
     def trim(self, limit: int) -> int:
-        """Remove the oldest events beyond a limit, and return how many these were."""
+        """Remove the oldest events beyond a limit, and return their number."""
         excess = max(0, len(self._events) - limit)
         for _ in range(excess):
             self._events.popleft()

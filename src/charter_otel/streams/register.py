@@ -1,8 +1,8 @@
-"""Events that come in pairs: what one opens, another closes once.
+"""Events that come in pairs: one opens something, another closes it once.
 
-The register of what is open lies beside the stream and moves with it, in one script. So whoever
-finds an entry in it knows that the stream has the opening event and lacks the closing one, and a
-second closing event never gets in, whoever publishes it.
+The register of open things lies beside the stream and moves with it, in one script. So an entry in
+it proves that the stream has the opening event and lacks the closing one. A second closing event
+never enters the stream, whichever process publishes it.
 """
 
 from typing import Literal, NamedTuple, Protocol
@@ -23,18 +23,18 @@ class RegisterKeys:
 
 
 class RegisterChange(NamedTuple):
-    """What publishing an event does to the register."""
+    """The change that an event's publication makes to the register."""
 
     kind: Literal["open", "close", "lost"]
-    """``lost`` closes for an owner that died: only what is open, and for good."""
+    """``lost`` closes for an owner that died: only an open thing, and for good."""
     thing: str
-    """Id of what the pair is about."""
+    """Id of the thing that the pair is about."""
     value: str = ""
-    """What the register tells about it while it is open."""
+    """The register's value for it while it is open."""
 
 
 class OpenRegister(Protocol):
-    """Knows the pairs."""
+    """Knows which events form pairs."""
 
     def mark(self, envelope: bytes, traceparent: str | None) -> RegisterChange | None:
-        """Return what publishing the event does to the register; None where it does nothing."""
+        """Return the change that publishing the event makes to the register; None if none."""

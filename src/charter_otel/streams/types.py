@@ -1,4 +1,4 @@
-"""What streams, their subscribers and their observers tell each other."""
+"""Types shared by streams, their subscribers and their observers."""
 
 from collections.abc import Awaitable, Callable, Container, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -7,24 +7,24 @@ from typing import Literal, NamedTuple, Protocol
 from charter_otel.charter import Event
 
 Handler = Callable[[Event], Awaitable[None]]
-"""What a subscriber does with an event; the event is acknowledged when it returns."""
+"""A subscriber's callback for an event; the event is acknowledged when it returns."""
 
 BatchHandler = Callable[[Sequence[Event]], Awaitable[None]]
 """The same for several events at once, in their order; all are acknowledged when it returns."""
 
 Start = Literal["new", "earliest"]
-"""Where a subscriber that the stream does not know yet begins."""
+"""The place where a subscriber begins that the stream does not know yet."""
 
 DropReason = Literal[
     "queue_full", "unreachable", "stopped", "refused", "spool_full", "spool_damaged"
 ]
 """Why a stream gave up an event: its queue was full, the stream could not be reached before the
 stop, the event came after the stop, the stream refuses this one event, the spool on disk was full,
-or what the disk gave back is not what was written."""
+or the disk did not return what was written."""
 
 
 class NotNow(Exception):  # noqa: N818 - the name says what the handler says
-    """A handler raises it when it cannot take any event at the moment, through no event's fault.
+    """Raised by a handler that cannot take any event at the moment, through no event's fault.
 
     The event waits and is delivered again until it is taken. No delivery is counted and nothing is
     given up: the subscriber's lag grows, and its statistics say why. The text says what to do.
@@ -36,9 +36,9 @@ class LeaseLost(Exception):  # noqa: N818 - the name says what has happened
 
 
 class Lease:
-    """The right of one process to handle a group's events, and the state that holders hand on.
+    """The right of one process to handle a group's events, and the state that its holders pass on.
 
-    This one is always held: it is that of a stream within the process.
+    This one is always held: it serves a stream within the process.
 
     Args:
         take_over: Awaited with the lease when this process becomes the holder, before it is given
@@ -46,7 +46,7 @@ class Lease:
     """
 
     epoch = 0
-    """Grows from holder to holder."""
+    """The fencing epoch; grows from holder to holder."""
 
     def __init__(self, take_over: "TakeOver") -> None:
         self._take_over = take_over
@@ -77,11 +77,11 @@ class Lease:
 
 
 TakeOver = Callable[[Lease], Awaitable[None]]
-"""What a subscriber does when its process becomes the only one to handle its group's events."""
+"""A callback for when the process becomes the only one to handle its group's events."""
 
 
 class Subscription(NamedTuple):
-    """A handler and what it wants."""
+    """A handler and its event types."""
 
     handler: Handler
     types: Container[str]
@@ -90,13 +90,13 @@ class Subscription(NamedTuple):
     """Name under which the stream keeps the subscriber's place."""
     start: Start
     batch_handler: BatchHandler | None = None
-    """Takes what is there at once, where there is one; ``handler`` then gives it a single event."""
+    """The batch handler, if any: takes several events; ``handler`` then passes it a single one."""
     lease: Lease | None = None
-    """Where there is one, its holder alone handles the group's events."""
+    """If set, only its holder handles the group's events."""
 
 
 class SubscriberStatistics(NamedTuple):
-    """A subscriber at this moment."""
+    """The state of a subscriber at this moment."""
 
     group: str
     delivered: int
@@ -108,15 +108,15 @@ class SubscriberStatistics(NamedTuple):
     lag: int
     """Events not acknowledged yet."""
     waiting: str | None = None
-    """Why the handler takes no event at the moment, where it says so; see `NotNow`."""
+    """Why the handler takes no event at the moment, if it says so; see `NotNow`."""
     holder: bool = True
     """Whether this process handles the group's events: another one may hold the lease."""
 
 
 class Statistics(NamedTuple):
-    """A stream at this moment. Counts are since start and of this process.
+    """The state of a stream at this moment. Counts are since start and of this process.
 
-    The ledger of a stream in Redis, at every moment:
+    For a stream in Redis, this holds at every moment:
     ``accepted + recovered = published + queued + spooled + dropped``.
     """
 
@@ -129,12 +129,12 @@ class Statistics(NamedTuple):
     queued: int
     """Events waiting in memory to be published."""
     capacity: int
-    """Events that the publishing queue holds at most."""
+    """Maximum number of events that the publishing queue holds."""
     dropped: int
     """Events that the stream gave up."""
     subscribers: tuple[SubscriberStatistics, ...]
     error: str | None = None
-    """Why the stream is not reachable, where that is known; never holds a secret."""
+    """Why the stream is not reachable, if that is known; never holds a secret."""
     accepted: int = 0
     """Events that were handed to the stream."""
     spooled: int = 0
@@ -144,41 +144,41 @@ class Statistics(NamedTuple):
     replayed: int = 0
     """Events that were published from disk."""
     since: float | None = None
-    """Monotonic time at which ``connected`` became what it is."""
+    """Monotonic time at which ``connected`` last changed."""
 
 
 class Observer(Protocol):
-    """Hears what a stream does; `charter_otel.otel.messaging` makes telemetry of it."""
+    """Is notified of what a stream does; `charter_otel.otel.messaging` makes telemetry of it."""
 
     def published(
         self, system: str, count: int, seconds: float, error: BaseException | None
     ) -> None:
-        """A batch of ``count`` events was published, or failed with ``error``."""
+        """Record that ``count`` events were published, or failed with ``error``."""
         return
 
     def dropped(self, count: int, reason: DropReason) -> None:
-        """Events were given up before the stream took them."""
+        """Record that events were given up before the stream accepted them."""
         return
 
     def processing(
         self, system: str, destination: str, group: str, event: Event, traceparent: str | None
     ) -> AbstractContextManager[None]:
-        """Return what the handling of one event runs in; the handler's errors pass through."""
+        """Return the context in which an event is handled; the handler's errors pass through."""
         del system, destination, group, event, traceparent
         return nullcontext()
 
     def redelivered(self, group: str) -> None:
-        """An event is delivered again."""
+        """Record that an event is delivered again."""
         return
 
     def dead_lettered(self, group: str) -> None:
-        """An event was given up after its last delivery."""
+        """Record that an event was given up after its last delivery."""
         return
 
 
 class SilentObserver(Observer):
-    """Hears everything and does nothing, for streams that nobody observes."""
+    """Ignores every notification, for streams without an observer."""
 
 
 class StreamUnavailable(ConnectionError):  # noqa: N818 - the name says what the stream is
-    """The stream cannot be reached; the text says which and what to check."""
+    """The stream cannot be reached; the text names it and says what to check."""

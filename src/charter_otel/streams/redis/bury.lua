@@ -4,7 +4,7 @@
 -- KEYS[2]  the stream of dead letters
 -- ARGV[1]  the group
 -- ARGV[2]  the entry's id
--- ARGV[3]  dead letters that are kept at most, approximately
+-- ARGV[3]  maximum number of dead letters that are kept, approximately
 -- ARGV[4..]  fields of the dead letter
 --
 -- Returns whether the entry was still pending.

@@ -20,31 +20,31 @@ from charter_otel.streams.types import BatchHandler, LeaseLost, Subscription
 log = structlog.get_logger(__name__)
 
 BATCH = 100
-"""Entries that are read at once."""
+"""Maximum number of entries per read."""
 
 BLOCK = 250
 """Milliseconds for which a read waits; well below the socket's timeout."""
 
 ACK_EVERY = 0.1
-"""Seconds for which an acknowledgement waits at most while handlers run."""
+"""Longest wait of an acknowledgement while handlers run, in seconds."""
 
 DEAD_LETTERS = 100_000
-"""Dead letters that are kept at most, approximately."""
+"""Maximum number of dead letters that are kept, approximately."""
 
 _CLAIM_SECONDS = 5.0
 
 
 class GroupConsumer:
-    """One consumer of a group: takes over what others left, reads, delivers, acknowledges.
+    """One consumer of a group: takes over others' entries, reads, delivers, acknowledges.
 
     Args:
         client: A client of the consumer's own.
         layout: The keys.
         identity: The consumer's name, unique in its group.
-        subscription: The group and what it wants.
+        subscription: The group and its event types.
         delivery: Hands events to the handler.
-        health: Told whether it worked.
-        min_idle: Seconds after which what a consumer left is taken over.
+        health: Is notified of successes and failures.
+        min_idle: Seconds after which a consumer's unacknowledged entries are taken over.
     """
 
     def __init__(
@@ -77,21 +77,21 @@ class GroupConsumer:
         self._created = False
         """Whether the group exists, as far as this consumer knows."""
         self._position: bytes | None = None
-        """The last entry that was read; where the group goes on if it vanishes."""
+        """The last entry that was read; a vanished group goes on there."""
         self._fresh: set[bytes] = set()
         """Entries in hand whose first delivery has not begun: at a stop it does not count."""
         self._done: list[bytes] = []
         """Entries that were handled, and are acknowledged with the next command."""
         self._last_acknowledged = 0.0
         self._claimed = 0.0
-        """Monotonic time of the last look at what dead consumers left."""
+        """Monotonic time of the last look for entries of dead consumers."""
         self._claim = Script(__package__, "claim")
         self._bury = Script(__package__, "bury")
         self._release = Script(__package__, "release")
         self._resume = Script(__package__, "resume")
 
     async def ensure(self, client: Redis) -> None:
-        """Create the group where it does not exist.
+        """Create the group if it does not exist.
 
         Raises:
             RedisError: Redis cannot be reached, or refuses.
@@ -100,7 +100,7 @@ class GroupConsumer:
             return
         position = "$" if self._start == "new" else "0"
         if self._position is not None:
-            # The group vanished, alone or with its stream: it goes on where it was, if that is.
+            # The group vanished, alone or with its stream: it goes on where it was, if possible.
             position = await self._resume(client, [self._layout.events], self._position)
         try:
             await client.xgroup_create(self._layout.events, self.group, position, mkstream=True)
@@ -110,7 +110,7 @@ class GroupConsumer:
         self._created = True
 
     async def session(self) -> None:
-        """Deliver until something fails; what is in hand then is read again."""
+        """Deliver until something fails; entries in hand are then read again."""
         await self.ensure(self._client)
         self._health.succeeded(self.name)
         try:
@@ -118,7 +118,7 @@ class GroupConsumer:
             self.held.clear()
             if self._lease is not None:
                 await self._lease.wait()
-            # The only consumer of its group takes over at once what others have left.
+            # The only consumer of its group takes over the others' entries at once.
             await self._take_over(of=self.identity if self._lease is None else "", idle=0)
             self._fresh.clear()
             while True:
@@ -147,7 +147,7 @@ class GroupConsumer:
             )
 
     async def release(self) -> None:
-        """Acknowledge what was handled and leave the rest to whoever comes next.
+        """Acknowledge handled entries and leave the rest to the next consumer.
 
         Raises:
             RedisError: Redis cannot be reached; others take over after ``min_idle``.
@@ -175,7 +175,7 @@ class GroupConsumer:
         return entries
 
     async def _take_over(self, *, of: str, idle: float) -> None:
-        """Deliver what a consumer (any: "") has left for ``idle`` seconds."""
+        """Deliver a consumer's entries (any: "") that have been idle for ``idle`` seconds."""
         keys, milliseconds = [self._layout.events], int(idle * 1000)
         while True:
             trimmed, *claimed = await self._claim(
@@ -185,7 +185,7 @@ class GroupConsumer:
                 log.error(
                     "events were trimmed before they were handled", group=self.group, count=trimmed
                 )
-            # What this consumer read, and had no time to begin, was not delivered yet.
+            # Entries that this consumer read but never began do not count as delivered.
             await self._handle(
                 [
                     GroupEntry(
@@ -212,10 +212,10 @@ class GroupConsumer:
     async def _deliver_batch(
         self, handler: BatchHandler, entries: Sequence[GroupEntry]
     ) -> Sequence[GroupEntry]:
-        """Deliver entries at once, and give those that are to be delivered one by one.
+        """Deliver entries as a batch, and return those that are to be delivered one by one.
 
-        These are all of them where one needs care: it was delivered before, it is not an event, or
-        the subscriber does not take the batch.
+        These are all of them if one was delivered before or is not an event, or if the subscriber
+        does not take the batch.
         """
         if not all(entry.counted for entry in entries):
             return entries
@@ -246,7 +246,7 @@ class GroupConsumer:
             ledger.done()
 
     async def count(self, entries: Sequence[GroupEntry], deliveries: int) -> None:
-        """Make Redis remember how many deliveries were begun, in case this process dies."""
+        """Record in Redis how many deliveries were begun, in case this process dies."""
         ids = [entry.id for entry in entries]
         await commands.keep(
             self._client, self._layout.events, self._who, ids, deliveries=deliveries

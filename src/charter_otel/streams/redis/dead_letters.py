@@ -1,4 +1,4 @@
-"""The dead letters: events that a group gave up, to be looked at and delivered again."""
+"""The dead letters: events that a group gave up, for inspection and replay."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,7 +30,7 @@ class BuriedEvent(NamedTuple):
     entry: str
     """Id of the event's entry in the stream."""
     event: str
-    """The envelope's JSON, or what stands in its place."""
+    """The envelope's JSON, or the bytes in its place."""
 
 
 class DeadLetterPartition(NamedTuple):
@@ -39,7 +39,7 @@ class DeadLetterPartition(NamedTuple):
     client: Redis
     layout: StreamKeys
     name: str
-    """What the ids of its letters begin with."""
+    """The prefix of its dead letters' ids."""
 
 
 class DeadLetters:
@@ -47,8 +47,8 @@ class DeadLetters:
 
     Args:
         url: The stream's Redis.
-        partitions: Parts of the stream; with several, a letter's id says which part it is in.
-        prefix: What all keys begin with.
+        partitions: Parts of the stream; with several, a dead letter's id names its part.
+        prefix: The prefix of all keys.
 
     Raises:
         ValueError: The URL, the number or the prefix is wrong.
@@ -83,7 +83,7 @@ class DeadLetters:
                 await part.client.aclose()
 
     async def each(self, group: str | None = None) -> AsyncIterator[BuriedEvent]:
-        """Yield the dead letters, oldest first in each part; of one group where it is named."""
+        """Yield the dead letters, of one group if it is named, oldest first in each part."""
         for client, layout, name in self._parts:
             start = "-"
             while page := await commands.oldest(client, layout.dead, _PAGE, start=start):

@@ -31,7 +31,7 @@ class Terms(NamedTuple):
     redelivery_delay: float
     """Seconds before the second delivery."""
     min_idle: float
-    """Seconds after which what a dead consumer left is taken over."""
+    """Seconds after which a dead consumer's entries are taken over."""
 
 
 class Groups:
@@ -86,7 +86,7 @@ class Groups:
     async def ensure(self, client: Redis) -> None:
         """Create the groups that do not exist yet.
 
-        A group that Redis refuses is left to its consumer, which goes on trying and says so.
+        A group that Redis refuses is left to its consumer, which keeps trying and logs it.
 
         Raises:
             RedisError: Redis cannot be reached.
@@ -107,7 +107,7 @@ class Groups:
         await asyncio.gather(*stopping)
 
     async def release(self, until: float) -> None:
-        """Acknowledge what was handled and leave the rest to whoever comes next."""
+        """Acknowledge handled entries and leave the rest to the next consumer."""
         await asyncio.gather(*(self._release(consumer, until) for consumer in self.consumers))
 
     async def close(self) -> None:
@@ -115,7 +115,7 @@ class Groups:
         await asyncio.gather(*(consumer.close() for consumer in self.consumers))
 
     def statistics(self, lags: Mapping[str, int]) -> tuple[SubscriberStatistics, ...]:
-        """Return the consumers' scores."""
+        """Return the consumers' statistics."""
         return tuple(c.delivery.statistics(lags.get(c.group, 0)) for c in self.consumers)
 
     async def _release(self, consumer: GroupConsumer, until: float) -> None:

@@ -1,12 +1,12 @@
--- Leaves a state to the next holder of a lease, or gives the lease up.
+-- Leaves a state for the next holder of a lease, or gives the lease up.
 --
 -- KEYS[1]  the lease: "epoch holder"
--- KEYS[2]  what the last holder left: hash of "epoch" and "state"
--- ARGV[1]  who asks
+-- KEYS[2]  the last holder's state: hash of "epoch" and "state"
+-- ARGV[1]  the caller
 -- ARGV[2]  its epoch
 -- ARGV[3]  the state; without it the lease is given up
 --
--- Returns whether who asks holds the lease.
+-- Returns whether the caller holds the lease.
 
 if redis.call('GET', KEYS[1]) ~= ARGV[2] .. ' ' .. ARGV[1] then
   return 0

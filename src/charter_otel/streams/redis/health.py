@@ -1,4 +1,4 @@
-"""Whether Redis can be reached, as all parts of a stream see it, and how a part is kept running."""
+"""The health of Redis as all parts of a stream see it, and the loop that keeps a part running."""
 
 import asyncio
 import time
@@ -13,9 +13,9 @@ log = structlog.get_logger(__name__)
 
 
 class RedisHealth:
-    """What the last operation of each part came to.
+    """The outcome of each part's last operation.
 
-    A change from reachable to unreachable and back is logged once, not once a part or a try.
+    A change from reachable to unreachable and back is logged once, not once per part or attempt.
 
     Args:
         name: The address, without a secret.
@@ -27,7 +27,7 @@ class RedisHealth:
         """Whether Redis has answered since the start."""
         self._failing: dict[str, str] = {}
         self.since = time.monotonic()
-        """Monotonic time at which `connected` became what it is."""
+        """Monotonic time at which `connected` last changed."""
 
     @property
     def connected(self) -> bool:
@@ -36,7 +36,7 @@ class RedisHealth:
 
     @property
     def error(self) -> str | None:
-        """Why it is not connected, where that is known."""
+        """Why it is not connected, if that is known."""
         return next(iter(self._failing.values()), None)
 
     def succeeded(self, part: str) -> None:
@@ -59,7 +59,7 @@ class RedisHealth:
         self._failing[part] = explain(error)
 
     def forget(self) -> None:
-        """Forget what was known: the stream has stopped."""
+        """Forget all outcomes: the stream has stopped."""
         self._answered, self.since = False, time.monotonic()
         self._failing.clear()
 
@@ -69,8 +69,8 @@ async def run_forever(
 ) -> None:
     """Run a part of the stream again and again until cancelled.
 
-    The session itself resets the backoff when it gets on. An unexpected error must not end a part
-    silently: it is logged with its traceback, and the part goes on.
+    The session itself resets the back-off when it makes progress. An unexpected error must not end
+    a part silently: it is logged with its traceback, and the part goes on.
     """
     while True:
         try:

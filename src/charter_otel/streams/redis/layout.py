@@ -1,4 +1,4 @@
-"""What lies in Redis: the keys, and an entry's fields."""
+"""The layout in Redis: the keys, and an entry's fields."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ class StreamKeys:
     """The keys of a stream; one hash tag holds them together in one slot of a cluster.
 
     Args:
-        prefix: What all keys begin with; contains the hash tag, e.g. ``{charter}``.
+        prefix: The prefix of all keys; contains the hash tag, e.g. ``{charter}``.
 
     Raises:
         ValueError: The prefix has no hash tag.
@@ -41,11 +41,11 @@ class StreamKeys:
         self._leases = f"{prefix}:leases:"
 
     def published(self, minute: int) -> str:
-        """Return the hash that remembers where the events of a minute are."""
+        """Return the hash of the entry ids of a minute's events."""
         return f"{self._published}{minute}"
 
     def lease(self, group: str) -> str:
-        """Return the key that says who handles an exclusive group's events."""
+        """Return the key that names the process that handles an exclusive group's events."""
         return f"{self._leases}{group}"
 
     def left_by(self, group: str) -> str:
@@ -54,14 +54,14 @@ class StreamKeys:
 
 
 class Content(NamedTuple):
-    """What an entry says."""
+    """The content of an entry."""
 
     event: Event
     traceparent: str | None
 
 
 def parse(fields: Fields) -> Content:
-    """Read an entry.
+    """Return an entry's content.
 
     Raises:
         InvalidEvent: The entry holds no Charter event.

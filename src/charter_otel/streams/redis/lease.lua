@@ -1,14 +1,14 @@
 -- Takes or renews a lease.
 --
--- KEYS[1]  the lease: "epoch holder", for as long as it is good
--- KEYS[2]  what the last holder left: hash of "epoch" and "state"
--- ARGV[1]  who asks
--- ARGV[2]  milliseconds for which the lease is good
+-- KEYS[1]  the lease: "epoch holder", for as long as it is valid
+-- KEYS[2]  the last holder's state: hash of "epoch" and "state"
+-- ARGV[1]  the caller
+-- ARGV[2]  milliseconds for which the lease is valid
 --
--- Epochs grow from holder to holder, also where the data here were lost: they are this server's
--- microseconds, where the last one does not forbid it.
+-- Epochs grow from holder to holder, even after a loss of these data: an epoch is this server's
+-- time in microseconds, or the last epoch plus one if that is larger.
 --
--- Returns the epoch, or "" where somebody else holds the lease.
+-- Returns the epoch, or "" if another holder has the lease.
 
 local held = redis.call('GET', KEYS[1])
 if held then

@@ -1,4 +1,4 @@
-"""The lease of an exclusive group: one of all processes that share a Redis holds it."""
+"""The lease of an exclusive group: one of the processes that share a Redis holds it."""
 
 import asyncio
 import math
@@ -16,7 +16,7 @@ from charter_otel.streams.redis.layout import StreamKeys
 from charter_otel.streams.types import Lease, LeaseLost, TakeOver
 
 LEASE = 15.0
-"""Seconds for which a lease is good without a renewal."""
+"""Seconds for which a lease is valid without a renewal."""
 
 _RENEWALS = 3
 
@@ -24,21 +24,21 @@ log = structlog.get_logger(__name__)
 
 
 class RedisLease(Lease):
-    """A lease in Redis, by whose clock alone it expires.
+    """A lease in Redis, which expires by the clock of Redis alone.
 
-    Its holder holds it to be over as long after the *beginning* of its last renewal as Redis keeps
-    it after the end: no two processes hold it at once, whatever their clocks show. Only a Redis
-    whose clock is set forward may give it to another process early; an epoch then keeps the
-    former holder from leaving a state.
+    Redis counts the lease's time from the end of a renewal, its holder from the *beginning*. So no
+    two processes hold it at once, whatever their clocks show. Only a Redis whose clock is set
+    forward may give it to another process early; the fencing epoch then keeps the former holder
+    from leaving a state.
 
     Args:
         client: A client of the lease's own.
         layout: The keys.
         group: The group whose events its holder handles.
-        holder: This process, as no other one calls itself.
+        holder: A name of this process that no other one has.
         take_over: See `Lease`.
-        health: Told whether Redis could be reached.
-        seconds: For how long the lease is good without a renewal.
+        health: Is notified whether Redis could be reached.
+        seconds: For how long the lease is valid without a renewal.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class RedisLease(Lease):
         self._renew = Script(__package__, "lease")
         self._hand_on = Script(__package__, "hand_on")
         self._until = -math.inf
-        """Monotonic time at which nobody else can have taken the lease yet."""
+        """Monotonic time until which no other process can have taken the lease."""
         self._ready = asyncio.Event()
         """Set while this process is the holder and has taken over."""
 

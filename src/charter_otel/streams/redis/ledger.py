@@ -1,4 +1,4 @@
-"""What Redis remembers of the entries that a consumer has in hand."""
+"""The record in Redis of the entries that a consumer has in hand."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
@@ -18,10 +18,10 @@ class GroupEntry(NamedTuple):
 
 
 class Keeper(Protocol):
-    """Tells Redis what becomes of entries; a consumer does."""
+    """Records in Redis the outcome of entries; a consumer is one."""
 
     async def count(self, entries: Sequence[GroupEntry], deliveries: int) -> None:
-        """Keep in Redis how many deliveries were begun."""
+        """Record in Redis how many deliveries were begun."""
 
     def handled(self, entries: Sequence[GroupEntry]) -> None:
         """Acknowledge entries with the next command."""
@@ -31,7 +31,7 @@ class Keeper(Protocol):
 
 
 class EntryLedger:
-    """What Redis remembers of entries that are delivered together, or of one."""
+    """The record in Redis of one entry, or of several delivered together."""
 
     def __init__(self, consumer: Keeper, entries: Sequence[GroupEntry]) -> None:
         self._consumer = consumer
@@ -40,7 +40,7 @@ class EntryLedger:
         """Whether Redis has counted the next delivery already, when it gave the entries."""
 
     async def count(self, deliveries: int) -> None:
-        """Remember the delivery that begins now."""
+        """Record the delivery that begins now."""
         if not self._counted:
             await self._consumer.count(self._entries, deliveries)
         self._counted = False

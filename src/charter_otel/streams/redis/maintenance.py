@@ -21,7 +21,7 @@ from charter_otel.streams.redis.layout import StreamKeys, mark_of
 log = structlog.get_logger(__name__)
 
 EVERY = 1.0
-"""Seconds between two looks."""
+"""Seconds between two rounds."""
 
 _TIDY_EVERY = 300.0
 _GONE_AFTER = 24 * 3_600_000
@@ -51,9 +51,9 @@ class GroupMaintenance:
         self._tidied = time.monotonic()
         self._tidy = Script(__package__, "tidy")
         self._refused = False
-        """Whether it was said already that the lag is not known."""
+        """Whether the unknown lag was logged already."""
         self.replicas = 0
-        """Replicas that must have what is published."""
+        """Replicas that must have a published event."""
         self.surveys = True
         """Whether to look at Redis's configuration once it can be reached."""
 
@@ -83,7 +83,7 @@ class GroupMaintenance:
                 await self._tidy(self._client, [self._layout.events], consumer.group, _GONE_AFTER)
 
     async def _survey(self) -> None:
-        """Say what of Redis's configuration voids a promise."""
+        """Log the settings of Redis that break a promise."""
         for found in await survey(self._client, self.replicas):
             log.warning(
                 "Redis voids a delivery class",
@@ -108,7 +108,7 @@ class GroupMaintenance:
         return int(group["pending"]) + unread
 
     def _note(self, error: ResponseError) -> None:
-        # No stream yet, or a user without the right to look: the lag is not known, no more.
+        # No stream yet, or a user without the right to look: only the lag is unknown.
         if "no such key" not in str(error) and not self._refused:
             self._refused = True
             log.warning("lag of subscribers is not known", error=describe(error))

@@ -39,7 +39,7 @@ from charter_otel.streams.types import (
 Sources = Sequence[AsyncIterator[Event]]
 
 OVERLAP_MS = 1000
-"""Milliseconds by which who resumes goes back in the other parts, whose clocks may differ."""
+"""Milliseconds by which a resuming reader goes back in other parts; their clocks may differ."""
 
 
 def source_of(event: Event) -> str:
@@ -56,11 +56,11 @@ class PartitionedStream(EventStream):
     Args:
         url: The Redis; a cluster gives each part to one of its nodes.
         partitions: How many parts there are.
-        observer: Who is told what the stream does.
-        prefix: What all keys begin with; ``{charter}`` becomes ``{charter:0}`` and so on.
-        spool: Directory where events wait that Redis does not take.
-        source: Gives that whose events keep their order: by default the robot or the job.
-        options: Of each `RedisStream`.
+        observer: Is notified of what the stream does.
+        prefix: The prefix of all keys; ``{charter}`` becomes ``{charter:0}`` and so on.
+        spool: Directory for events that Redis does not accept.
+        source: Returns the source whose events keep their order: by default the robot or the job.
+        options: Further arguments of each `RedisStream`.
 
     Raises:
         ValueError: The URL or the number is wrong; the text repeats nothing of the URL.
@@ -127,7 +127,7 @@ class PartitionedStream(EventStream):
     def follow(
         self, *, after: str | None = None, types: Container[str] = frozenset()
     ) -> AsyncIterator[Event]:
-        """Return events as they come; who resumes may get some of the last second again.
+        """Return events as they come; a resuming reader may get events of the last second again.
 
         Raises:
             ValueError: ``after`` is not an event id.
@@ -140,7 +140,7 @@ class PartitionedStream(EventStream):
         return _merged(partial(self._following, after, types))
 
     def statistics(self) -> Statistics:
-        """Add up what the parts tell; all of them must be reachable."""
+        """Return the parts' statistics added up; connected only if all parts are."""
         each = [part.statistics() for part in self.parts]
         sums = {name: sum(getattr(one, name) for one in each) for name in _SUMS}
         return Statistics(
@@ -157,7 +157,7 @@ class PartitionedStream(EventStream):
         return self.parts[0]._lease(group, take_over)  # noqa: SLF001 - a stream made of streams
 
     def subscribed(self, subscription: Subscription) -> None:
-        """Deliver to a new subscription, at once where the stream runs."""
+        """Deliver to a new subscription, at once if the stream is running."""
         for part in self.parts:
             part.register(subscription)
 
@@ -169,7 +169,7 @@ class PartitionedStream(EventStream):
         ]
 
     async def _after(self, event_id: str, *, overlap: int = 0) -> list[StreamPosition]:
-        """Return for each part the place from which on events came after an event.
+        """Return each part's place after which events are newer than an event.
 
         Those of the same millisecond are in the order of the parts.
         """
@@ -199,7 +199,7 @@ async def _given(sources: Sources) -> Sources:
 
 
 async def _merged(begin: Callable[[], Awaitable[Sources]]) -> AsyncGenerator[Event, None]:
-    """Yield what several followers give, as it comes; each waits until its event is taken."""
+    """Yield the events of several followers as they come; each waits until its event is taken."""
     queue: asyncio.Queue[Event | Exception | None] = asyncio.Queue(1)
     sources = await begin()
     tasks = [spawn(_pass_on(source, queue), "charter partition follower") for source in sources]
@@ -219,7 +219,7 @@ async def _pass_on(source: AsyncIterator[Event], queue: asyncio.Queue[Any]) -> N
     try:
         async for event in source:
             await queue.put(event)
-    except Exception as error:  # noqa: BLE001 - whoever follows gets it
+    except Exception as error:  # noqa: BLE001 - the follower gets it
         await queue.put(error)
     else:
         await queue.put(None)
@@ -230,7 +230,7 @@ _SUMS = tuple(name for name, kind in Statistics.__annotations__.items() if kind 
 
 
 def _added(subscribers: Iterable[SubscriberStatistics]) -> tuple[SubscriberStatistics, ...]:
-    """Add up the scores of each group."""
+    """Add up the statistics of each group."""
     scores: dict[str, list[SubscriberStatistics]] = defaultdict(list)
     for subscriber in subscribers:
         scores[subscriber.group].append(subscriber)

@@ -1,18 +1,18 @@
 -- Adds events that are not in the stream yet; a retried batch adds nothing twice.
 --
 -- KEYS[1]   the stream
--- KEYS[2]   hash "thing -> value": what was opened by an event and is not closed yet
+-- KEYS[2]   hash "thing -> value": things that an event opened and none has closed yet
 -- KEYS[3]   sorted set of things that were closed for a dead owner, by Unix seconds
 -- KEYS[4..] hashes "event id -> entry id", one for each minute of the batch's event ids
--- ARGV[1]   entries that the stream holds at most, approximately
+-- ARGV[1]   maximum number of entries that the stream holds, approximately
 -- ARGV[2]   seconds for which an event id is remembered after the hash was last touched
 -- ARGV[3]   the batch in MessagePack, which both sides read faster than many arguments: for each
 --           event the number of its hash in KEYS, event id, envelope, traceparent or "", and for
 --           one of a pair "open", "close" or "lost", the thing, its value
 --
--- Returns how many were new.
+-- Returns how many events were new.
 
--- Moves the register of open things, and tells whether the stream may have the event. pcall, here
+-- Moves the register of open things, and returns whether the stream may have the event. pcall, here
 -- and below: a key that cannot be used must not hold up the stream, rather twice than never.
 local function moves(kind, thing, value)
   if kind == 'open' then

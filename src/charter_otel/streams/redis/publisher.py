@@ -24,7 +24,7 @@ from charter_otel.streams.types import DropReason, Observer
 log = structlog.get_logger(__name__)
 
 REMEMBERED = 3600
-"""Seconds for which a published event's id is known, counted from the last one of its minute."""
+"""Seconds for which a published event's id is remembered, from the last one of its minute."""
 
 # The server's state, not the entry: all entries would be refused, so they wait.
 _STATE = re.compile(
@@ -41,11 +41,11 @@ class Publisher:
         client: A client of the publisher's own.
         layout: The keys.
         outbox: Where the events wait.
-        prepare: Awaited before each batch; makes sure that nobody misses it.
-        health: Told whether it worked.
-        observer: Told what was published.
+        prepare: Awaited before each batch; makes sure that no reader misses it.
+        health: Is notified of successes and failures.
+        observer: Is notified of published batches.
         drop: Called with events that are given up.
-        max_length: Entries that the stream holds at most, approximately.
+        max_length: Maximum number of entries that the stream holds, approximately.
         replicas: Replicas that must have a batch before it counts as published.
     """
 
@@ -66,7 +66,7 @@ class Publisher:
     ) -> None:
         self.published = 0
         self.pairing: OpenRegister | None = None
-        """Which events open and close something; by default none does."""
+        """Which events open and close something; by default no event does."""
         self.backoff = Backoff()
         self._client = client
         self._layout = layout
@@ -99,7 +99,7 @@ class Publisher:
             self._health.succeeded(self.name)
 
     async def _publish(self, batch: Sequence[PendingEvent]) -> int:
-        """Publish a batch and give the number of events that Redis took."""
+        """Publish a batch and return the number of events that Redis accepted."""
         try:
             await self._send(batch)
         except ResponseError as error:
@@ -109,9 +109,9 @@ class Publisher:
         return len(batch)
 
     async def _publish_singly(self, batch: Sequence[PendingEvent]) -> int:
-        """Let a bad event not hold up the others; those that were added stay added.
+        """Publish events one by one: a bad one holds up no other; added ones stay added.
 
-        A server that refuses every one has a fault of its own, and the events wait.
+        If the server refuses every event, the fault is its own, and the events wait.
         """
         refusals: list[ResponseError] = []
         for event in batch:

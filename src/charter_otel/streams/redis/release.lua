@@ -1,4 +1,4 @@
--- Gives back what a consumer leaves when it stops, so that the next one need not wait for it.
+-- Gives back the entries of a consumer that stops, so that the next one need not wait for them.
 --
 -- KEYS[1]  the stream
 -- ARGV[1]  the group

@@ -1,9 +1,9 @@
--- Has a dead letter delivered again, to the group that gave it up and to no other.
+-- Delivers a dead letter again, to the group that gave it up and to no other.
 --
 -- KEYS[1]  the stream
 -- KEYS[2]  the stream of dead letters
 -- ARGV[1]  the dead letter's id
--- ARGV[2]  milliseconds for which the entry counts as left, so that a consumer takes it over
+-- ARGV[2]  milliseconds for which the entry counts as idle, so that a consumer takes it over
 --
 -- Returns "replayed", or why not: "unknown", "trimmed" (the stream no longer holds the event),
 -- "no group".

@@ -1,13 +1,13 @@
--- Tells a reader where it goes on: where it was, or at the beginning of a stream that began anew.
+-- Returns a reader's next place: where it was, or the beginning of a stream that began anew.
 --
 -- A Redis that lost its data, or another one at the same address, may number its entries from a
--- clock that is behind: whoever waits for what comes after the old place would wait for ever.
+-- clock that is behind: a reader that waits for entries after its old place would wait for ever.
 --
 -- KEYS[1]  the stream
 -- ARGV[1]  the last entry that the reader has seen
 --
--- Returns where to go on: ARGV[1], or "0-0" where the stream neither has that entry nor begins
--- after it, as one does that was trimmed.
+-- Returns where to go on: ARGV[1], or "0-0" if the stream neither has that entry nor begins
+-- after it, as a trimmed one does.
 
 local at = ARGV[1]
 

@@ -41,14 +41,14 @@ MAX_BYTES = 262_144
 """Size of an envelope beyond which it is refused."""
 
 MIN_IDLE = 30.0
-"""Seconds after which what a dead consumer left is taken over."""
+"""Seconds after which a dead consumer's entries are taken over."""
 
 MAX_LENGTH = 1_000_000
-"""Entries that the stream in Redis holds at most, approximately."""
+"""Maximum number of entries that the stream in Redis holds, approximately."""
 
 
 class BackgroundTask(Protocol):
-    """Something of the stream that has a task of its own."""
+    """A part of the stream that has a task of its own."""
 
     name: str
     backoff: Backoff
@@ -62,18 +62,18 @@ class RedisStream(EventStream):
 
     Args:
         url: ``redis://``, ``rediss://``, ``unix://``, ``redis+sentinel://`` or ``redis+cluster://``.
-        observer: Who is told what the stream does.
-        prefix: What all keys begin with; contains the hash tag.
-        capacity: Events that wait for publishing at most; beyond it the oldest goes.
-        max_length: Entries that the stream in Redis holds at most, approximately.
+        observer: Is notified of what the stream does.
+        prefix: The prefix of all keys; contains the hash tag.
+        capacity: Maximum number of events waiting for publishing; beyond it the oldest is dropped.
+        max_length: Maximum number of entries that the stream in Redis holds, approximately.
         history: Latest events that `read` and `follow` know without asking Redis.
-        max_deliveries: After so many failed deliveries an event becomes a dead letter.
+        max_deliveries: Failed deliveries after which an event becomes a dead letter.
         redelivery_delay: Seconds before the second delivery.
-        min_idle: Seconds after which what a dead consumer left is taken over.
+        min_idle: Seconds after which a dead consumer's entries are taken over.
         lease: Seconds after which another process takes over an exclusive group whose holder died.
-        spool: Directory where events wait that Redis does not take; without one they wait in
-            memory only.
-        spool_bytes: Bytes of events that wait on disk at most; beyond it the oldest go.
+        spool: Directory for events that Redis does not accept; without one they wait in memory
+            only.
+        spool_bytes: Maximum bytes of events that wait on disk; beyond it the oldest are dropped.
 
     Raises:
         ValueError: The URL or the prefix is wrong; the text repeats nothing of the URL.
@@ -126,7 +126,7 @@ class RedisStream(EventStream):
             replicas=address.replicas,
         )
         self.look_at_redis = True
-        """Whether to look at Redis's configuration, and say what voids a promise."""
+        """Whether to check Redis's configuration, and log the settings that break a promise."""
         self._bridge = EventLoopBridge()
         self._address, self._layout, self._lease_seconds = address, layout, lease
         self._leases: list[RedisLease] = []
@@ -143,9 +143,9 @@ class RedisStream(EventStream):
         return self._bridge.run(self._put, PendingEvent(event.id, minute, data, traceparent))
 
     def use_register(self, pairing: OpenRegister | None) -> None:
-        """Keep a register of what events open and close, which moves with the stream.
+        """Keep a register of the pairs that events open and close; it moves with the stream.
 
-        To be said before `start`, which publishes what an earlier process left.
+        Call it before `start`, which publishes the events that an earlier process left.
         """
         self._publisher.pairing = pairing
 
@@ -163,7 +163,7 @@ class RedisStream(EventStream):
         self._groups.start(self._groups.consumers)
 
     async def stop(self, deadline: float = 5.0) -> None:
-        """Let handlers end, publish what is queued, leave the rest to others, and stop."""
+        """Let handlers end, publish the queued events, leave the rest to others, and stop."""
         until = time.monotonic() + deadline
         started = bool(self._tasks)
         if started:
@@ -231,7 +231,7 @@ class RedisStream(EventStream):
             yield event
 
     def subscribed(self, subscription: Subscription) -> None:
-        """Deliver to a new subscription, at once where the stream runs."""
+        """Deliver to a new subscription, at once if the stream is running."""
         consumer = self._groups.add(subscription)
         if self._tasks:
             self._groups.start([consumer])
@@ -259,7 +259,7 @@ class RedisStream(EventStream):
         return self._publisher, self._tail, self._caretaker, *self._leases
 
     async def _prepare(self, client: Redis) -> None:
-        # Who subscribed or follows "from now on" must not miss what this process publishes next.
+        # A subscriber or follower "from now on" must not miss this process's next events.
         await self._groups.ensure(client)
         await self._tail.prepare(client)
 

@@ -1,4 +1,4 @@
-"""The stream read outside groups: one tail a process feeds the history, ranges go further back."""
+"""Reading outside groups: one tail per process feeds the history, ranges go further back."""
 
 import asyncio
 import time
@@ -25,10 +25,10 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 PRELOADED = 1000
-"""Events of the past that the history begins with."""
+"""Past events that the history begins with."""
 
 SCANNED = 20_000
-"""Entries among which the latest events of the wanted types are looked for."""
+"""Entries that are searched for the latest events of the wanted types."""
 
 LOOK_EVERY = 1.0
 """Seconds of silence after which the tail makes sure that the stream is still the same."""
@@ -38,10 +38,10 @@ _BLOCK = 250
 
 
 class Tail:
-    """Feeds the history with what comes into the stream, over one connection.
+    """Feeds the history with the stream's new events, over one connection.
 
-    It reads on from the entry that it read last. A stream that does not have that entry any more,
-    nor begins after it, began anew: it is read from its beginning, and the history starts over.
+    It reads on from the entry that it read last. A stream that neither has that entry any more nor
+    begins after it began anew: it is read from its beginning, and the history starts over.
     """
 
     name = "tail"
@@ -58,13 +58,13 @@ class Tail:
         self._last: bytes | None = None
         """The last entry that was read, or after which reading begins; None before `prepare`."""
         self._preloaded = False
-        """Whether the history holds the past; from then on it grows only."""
+        """Whether the history holds the past; from then on it only grows."""
         self._woken = asyncio.Event()
-        """Set once the past is there, or there will be none: `began` returns."""
+        """Set once the past is loaded or never will be: `began` returns."""
         self._live = False
-        """Whether this connection's last read worked; else the history may lack the newest."""
+        """Whether this connection's last read worked; if not, the history may lag behind."""
         self._looked = 0.0
-        """Monotonic time at which the stream was last seen to be the one that was read."""
+        """Monotonic time of the last proof that the stream did not begin anew."""
 
     @property
     def live(self) -> bool:
@@ -72,7 +72,7 @@ class Tail:
         return self._live
 
     async def prepare(self, client: Redis) -> None:
-        """Fix the moment from which on events are new; nothing is published before.
+        """Fix the moment after which events are new; nothing is published before.
 
         Raises:
             RedisError: Redis cannot be reached, or refuses.
@@ -98,12 +98,12 @@ class Tail:
             self._woken.clear()
 
     def close(self) -> None:
-        """End those who follow."""
+        """End the followers."""
         self._history.close()
         self._woken.set()
 
     async def session(self) -> None:
-        """Read what comes, until something fails; then it goes on where it was."""
+        """Read new entries until something fails; the next session goes on from there."""
         try:
             await self.prepare(self._client)
             if not self._preloaded:
@@ -141,7 +141,7 @@ class Tail:
             await self._look()
 
     async def _look(self) -> None:
-        """Start over where the stream began anew."""
+        """Start over if the stream began anew."""
         self._looked = time.monotonic()
         last = self._last or b"0-0"
         if await self._resume(self._client, [self._layout.events], last) == last:
@@ -157,7 +157,7 @@ class Tail:
 
 
 class Reader:
-    """Reads a stream's past: from the history where that reaches, from Redis where it does not."""
+    """Reads a stream's past: from the history as far as it reaches, beyond it from Redis."""
 
     def __init__(self, client: Redis, layout: StreamKeys, history: History, tail: Tail) -> None:
         self._client = client
@@ -201,7 +201,7 @@ class Reader:
             return self._history.placed_after(position, types, limit)
         found: list[Located] = []
         while len(found) < limit:
-            # However rare the types are, no bound here: who resumes must get on.
+            # However rare the types are, no bound here: a resuming reader must make progress.
             entries = await self._page_after(mark)
             found += _events(entries, types)
             if len(entries) < _PAGE:
@@ -241,10 +241,10 @@ class Reader:
             yield event
 
     async def place_or_time(self, event_id: str) -> StreamPosition:
-        """Return the place of an event, or the one from which on events are not older than it.
+        """Return the place of an event, or the one after which no event is older than it.
 
-        A stream that ends before that time began anew, or its clock was set back: then it is the
-        stream's beginning, because what is given twice can be told apart, unlike what is missing.
+        A stream that ends before that time began anew, or its clock was set back. Then the result
+        is the stream's beginning: a reader can recognise repeated events, but not missing ones.
 
         Raises:
             ValueError: ``event_id`` is not an event id.
@@ -259,7 +259,7 @@ class Reader:
         return begin if begin <= newest else (0, 0)
 
     async def place(self, event_id: str) -> StreamPosition | None:
-        """Return the place of an event, where Redis or the history still knows it.
+        """Return the place of an event, if Redis or the history still knows it.
 
         Raises:
             ValueError: ``event_id`` is not an event id.

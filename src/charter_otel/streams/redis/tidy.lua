@@ -4,7 +4,7 @@
 -- ARGV[1]  the group
 -- ARGV[2]  milliseconds without a heartbeat
 --
--- DELCONSUMER would destroy what is pending, hence the check within one script.
+-- DELCONSUMER would destroy pending entries, hence the check within one script.
 -- Returns how many were deleted.
 
 local deleted = 0

@@ -22,13 +22,13 @@ def adopt_into(directory: Path, places: list[str], names: Iterable[str]) -> int:
     Args:
         directory: The spool's directory.
         places: The stream's partitions, in order.
-        names: What the names of the files begin with that are to be emptied.
+        names: Prefixes of the names of the files to empty.
 
     Returns:
         How many events were moved.
 
     Raises:
-        OSError, sqlite3.Error: The disk does not allow it; what was not moved is where it was.
+        OSError, sqlite3.Error: The disk does not allow it; events not moved stay where they were.
     """
     moved = 0
     with ExitStack() as stack:
@@ -61,7 +61,7 @@ def _move(path: Path, own: list[SpoolFile]) -> int:
 
 
 def _part(event: PendingEvent, partitions: int) -> int:
-    """Return the partition of an event; one that cannot be read is refused by whichever it is."""
+    """Return the partition of an event; any partition refuses one that cannot be read."""
     if partitions == 1:
         return 0
     try:

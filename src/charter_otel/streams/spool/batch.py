@@ -5,12 +5,12 @@
            ▼      a spill begins      │
        IN_MEMORY ──────────▶ COPYING  │
            ▲                   │  │   ▼
-           └── the disk fails ─┘  └▶ ON_DISK      (IN_MEMORY again where the disk is damaged)
+           └── the disk fails ─┘  └▶ ON_DISK      (IN_MEMORY again if the disk is damaged)
                   the disk has it
 
 Each of the three ends as PUBLISHED (the stream has it) or RETURNED (publishing failed). A batch
 that ends while it is being copied leaves rows on the disk: those of a published one are removed,
-those of a returned one are what is published next.
+those of a returned one are published next.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ class HeldBatch:
     events: Sequence[PendingEvent]
     state: BatchState = BatchState.IN_MEMORY
     last_row: int = 0
-    """Number of the last row on disk that belongs to it, where it is on disk."""
+    """Number of its last row on disk, if it is on disk."""
 
     def __len__(self) -> int:
         return len(self.events)

@@ -16,7 +16,7 @@ from charter_otel.streams.spool.file import SpoolFile, salvage
 log = structlog.get_logger(__name__)
 
 MAX_FILES = 1000
-"""Instances that share a directory at most."""
+"""Maximum number of instances that share a directory."""
 
 _PAGE = 1000
 _PAGE_BYTES = 4_194_304
@@ -26,21 +26,21 @@ class Leftover(NamedTuple):
     """Events that lie in the directory for another stream."""
 
     name: str
-    """What the names of its files begin with."""
+    """The prefix of its files' names."""
     place: str
-    """The stream in clear, or what is known of it."""
+    """The stream in plain text, as far as it is known."""
     events: int
 
 
 class SpoolDirectory:
-    """Finds a file that nobody has open, and brings together what others left.
+    """Finds a file that no process has open, and collects the events that others left.
 
-    Files are never removed, only emptied: one that is removed may be open somewhere by then.
+    Files are never removed, only emptied: another process may have opened one by then.
 
     Args:
-        path: The directory; made where there is none, for its owner only.
-        place: The stream whose events they are, in clear; a digest of it begins the files' names.
-        limit: Bytes of events that a file holds at most.
+        path: The directory; made if it does not exist, for its owner only.
+        place: The stream of the events, in plain text; the files' names begin with its digest.
+        limit: Maximum bytes of events that a file holds.
     """
 
     def __init__(self, path: Path, place: str, *, limit: int) -> None:
@@ -50,7 +50,7 @@ class SpoolDirectory:
         self._limit = limit
 
     def open(self) -> SpoolFile:
-        """Open the first file that nobody has open.
+        """Open the first file that no process has open.
 
         Raises:
             OSError: The directory cannot be made or written.
@@ -69,7 +69,7 @@ class SpoolDirectory:
         """Move the events of dead instances to the own file.
 
         Returns:
-            How many were moved, and how many of the oldest had to go for them.
+            How many were moved, and how many of the oldest were dropped for them.
         """
         moved = evicted = 0
         for path in self._paths():
@@ -89,14 +89,14 @@ class SpoolDirectory:
         return moved, evicted
 
     def others(self) -> list[Leftover]:
-        """Return what lies here for other streams, and nobody has open."""
+        """Return the events for other streams in files that no process has open."""
         return [left for left in leftovers(self.path, self._limit) if left.name != self._name]
 
     def renew(self, path: Path, after: int) -> tuple[SpoolFile, int]:
-        """Put a damaged file aside and begin a new one, with what can be saved of it.
+        """Put a damaged file aside and begin a new one with the events that can be saved.
 
         Args:
-            path: The file; nobody has it open.
+            path: The file; no process has it open.
             after: Number of the last event that is not needed.
 
         Returns:
@@ -134,7 +134,7 @@ class SpoolDirectory:
 
 
 def leftovers(directory: Path, limit: int) -> list[Leftover]:
-    """Return what lies in a directory and nobody has open, for each stream with events."""
+    """Return the events in files that no process has open, for each stream with events."""
     found: dict[str, int] = {}
     for path in sorted(directory.glob("*-*.sqlite3")):
         name = path.name.rpartition("-")[0]
@@ -157,7 +157,7 @@ def _place(directory: Path, name: str) -> str:
 
 
 def put_aside(path: Path) -> Path:
-    """Rename a damaged file, so that it can be looked into and is in nobody's way."""
+    """Rename a damaged file, so that it can be inspected and is out of the way."""
     kept = path.with_name(f"{path.name}.damaged-{time.time_ns() // 1_000_000}")
     path.rename(kept)
     for suffix in ("-wal", "-shm", "-journal"):
@@ -173,7 +173,7 @@ def is_locked(error: sqlite3.Error) -> bool:
 
 
 def is_damaged(error: BaseException) -> bool:
-    """Return whether a file is not what was written."""
+    """Return whether the file does not hold what was written."""
     return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from charter_otel.streams.pending import PendingEvent
 
-# AUTOINCREMENT: a number is never used again, so what is forgotten cannot hide what is new.
+# AUTOINCREMENT: a number is never used again, so forgotten rows cannot hide new ones.
 _TABLE = """
 CREATE TABLE IF NOT EXISTS events (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -35,12 +35,12 @@ _CONTENT = "SELECT count(*), coalesce(sum(length(data)), 0), coalesce(max(number
 
 
 class Appended(NamedTuple):
-    """What came of adding events."""
+    """The outcome of adding events."""
 
     last_taken: int
     """Number of the last event that the publisher has in hand, or 0."""
     evicted: int
-    """Oldest events that had to go."""
+    """Oldest events that were dropped."""
 
 
 class SpoolPage(NamedTuple):
@@ -48,20 +48,20 @@ class SpoolPage(NamedTuple):
 
     events: list[PendingEvent]
     last: int
-    """Number of the last one looked at."""
+    """Number of the last row examined."""
     damaged: int
-    """Events that are not what was written."""
+    """Rows that do not hold what was written."""
 
 
 class SpoolFile:
     """A file of events, oldest first. Each call is one transaction; only one thread may call.
 
-    A commit of `append` is on the disk when it returns, a killed process or machine loses nothing
-    of it. `forget` may be undone by a crash: the events come again, and the stream knows them.
+    A commit of `append` is on the disk when it returns; a killed process or machine loses nothing
+    of it. A crash may undo `forget`: the events come again, and the stream recognises them.
 
     Args:
-        path: The file; made where there is none.
-        limit: Bytes of events that it holds at most; beyond it the oldest go.
+        path: The file; made if it does not exist.
+        limit: Maximum bytes of events that it holds; beyond it the oldest are dropped.
 
     Raises:
         sqlite3.OperationalError: Another process has it open, or it cannot be written.
@@ -142,7 +142,7 @@ class SpoolFile:
         return page._replace(last=number)
 
     def _evict(self, after: int, added: int) -> tuple[int, int]:
-        """Remove the oldest events beyond the limit, and give their number and size."""
+        """Remove the oldest events beyond the limit, and return their number and size."""
         excess = self._bytes + added - self._limit
         if excess <= 0:
             return 0, 0
@@ -157,7 +157,7 @@ class SpoolFile:
 
     def _shrink(self) -> None:
         """Return unused space to the disk."""
-        # A script runs to its end; execute() stops after the first page that comes free.
+        # A script runs to its end; execute() stops after the first page that it frees.
         self._connection.executescript("PRAGMA incremental_vacuum; PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager
@@ -174,7 +174,7 @@ class SpoolFile:
 
 
 def whole(fields: Sequence[Any], checksum: int) -> PendingEvent | None:
-    """Return the event of a row, or None where it is not what was written."""
+    """Return the event of a row, or None if it is not what was written."""
     event = PendingEvent(*fields)
     intact = (
         isinstance(event.data, bytes)
@@ -217,7 +217,7 @@ def salvage(path: Path, after: int) -> list[PendingEvent]:
 
 
 def _rows_after(connection: sqlite3.Connection, number: int) -> list[Any] | None:
-    """Return some rows after a number, or the next one; None where that one cannot be read."""
+    """Return some rows after a number, or the next one; None if that one cannot be read."""
     for limit in (_SALVAGED_AT_ONCE, 1):
         try:
             return connection.execute(

@@ -1,4 +1,4 @@
-"""When what waits in memory is brought to disk."""
+"""The task that decides when events in memory are brought to disk."""
 
 import asyncio
 import time
@@ -12,25 +12,25 @@ from charter_otel.aio import spawn
 log = structlog.get_logger(__name__)
 
 TICK = 0.02
-"""Seconds between two looks at what waits. What waits for longer than one is brought to disk."""
+"""Seconds between two looks at waiting events. Those that wait for longer are brought to disk."""
 
 ADOPT_EVERY = 60.0
-"""Seconds between two looks for what dead instances left."""
+"""Seconds between two looks for events of dead instances."""
 
 CLOSE_WITHIN = 0.5
-"""Seconds that closing may take at least, however late it is."""
+"""Minimum seconds that closing may take, however late it is."""
 
 Late = Callable[[], bool]
-"""Tells whether an event still waits that waited before."""
+"""Returns whether an event that waited before still waits."""
 
 
 class Spiller:
-    """The task that spills: idle while nothing waits, and looks every tick while something does.
+    """The task that spills: idle while no event waits, otherwise it looks at every tick.
 
     Args:
-        watch: Begins to watch what waits now; returns None where nothing does.
+        watch: Begins to watch the events that wait now; returns None if none does.
         spill: Brings everything in memory to disk.
-        adopt: Looks for what dead instances left.
+        adopt: Looks for events of dead instances.
         end: Spills for the last time, and closes the disk.
     """
 
@@ -47,21 +47,21 @@ class Spiller:
         self._adopt = adopt
         self._end = end
         self._active, self._urgent = asyncio.Event(), asyncio.Event()
-        """Set when something waits, and when more waits than memory should hold."""
+        """Set when an event waits, and when more wait than memory should hold."""
         self._closing = False
         self._adopt_at = 0.0
-        """Monotonic seconds; when to look again for what dead instances left."""
+        """Monotonic seconds; when to look again for events of dead instances."""
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look after what waits."""
+        """Begin to watch the waiting events."""
         self._closing = False
         self._adopt_at = time.monotonic() + ADOPT_EVERY
         self._urgent.clear()
         self._task = spawn(self._run(), "charter spool")
 
     def notice(self, *, urgent: bool = False) -> None:
-        """Notice that something waits; ``urgent`` does not wait for the tick to end."""
+        """Note that an event waits; ``urgent`` does not wait for the tick to end."""
         self._active.set()
         if urgent:
             self._urgent.set()
@@ -74,7 +74,7 @@ class Spiller:
         self.notice(urgent=True)
         timeout = max(CLOSE_WITHIN, until - time.monotonic())
         await asyncio.wait({self._task}, timeout=timeout)
-        # Only a disk that hangs is cancelled; its thread goes on, and nobody waits for it.
+        # Only a disk that hangs is cancelled; its thread goes on, and nothing waits for it.
         self._task.cancel()
         await asyncio.wait({self._task})
         self._task = None
@@ -85,7 +85,7 @@ class Spiller:
                 await self._look()
             except Exception:
                 await asyncio.sleep(TICK)
-                # Even the line may fail, when it goes to the same full disk.
+                # Even the log line may fail, if it goes to the same full disk.
                 with suppress(Exception):
                     log.exception("spool failed, and is tried again")
         await self._end()
@@ -95,14 +95,14 @@ class Spiller:
         if late is None:
             return
         await _within(TICK, self._urgent)
-        # Also where the disk may not be tried yet: what is set would not make the next look wait.
+        # Also if the disk may not be tried yet: a set event would keep the next look from waiting.
         self._urgent.clear()
         if late():
             await self._spill()
 
     async def _idle(self) -> Late | None:
-        """Wait until something waits; return None where nothing does for a long time."""
-        # First, so that what comes while dead instances are looked for is not overlooked.
+        """Wait until an event waits; return None if none does for a long time."""
+        # First, so that an event that comes during the look for dead instances is noticed.
         self._active.clear()
         if time.monotonic() >= self._adopt_at:
             self._adopt_at = time.monotonic() + ADOPT_EVERY

@@ -19,10 +19,10 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 LIMIT = 1_073_741_824
-"""Bytes of events that a spool holds at most: about three hours at 200 events a second."""
+"""Maximum bytes of events that a spool holds: about three hours at 200 events a second."""
 
 RETRY_AFTER = 1.0
-"""Seconds for which a disk that failed is left alone."""
+"""Seconds for which a failed disk is not tried again."""
 
 _FAILURES = (sqlite3.Error, OSError)
 
@@ -31,7 +31,7 @@ class SpoolUnavailable(Exception):  # noqa: N818 - the name says what the spool 
     """The disk does not take or give events.
 
     Args:
-        lost: Whether what the spool held is lost, but for what was saved.
+        lost: Whether the spool's events are lost, except the saved ones.
         saved: How many events were saved from a damaged file.
     """
 
@@ -44,12 +44,12 @@ class SpoolUnavailable(Exception):  # noqa: N818 - the name says what the spool 
 class Spool:
     """Events on disk, bounded, in order, kept across restarts.
 
-    A disk that fails is said once, and tried again after a second.
+    A failing disk is logged once, and tried again after a second.
 
     Args:
         path: The directory; each instance has a file of its own there.
-        place: The stream whose events they are, in clear and without a secret.
-        limit: Bytes of events that are held at most; beyond it the oldest go.
+        place: The stream of the events, in plain text and without a secret.
+        limit: Maximum bytes of events that are held; beyond it the oldest are dropped.
     """
 
     def __init__(self, path: Path, place: str, *, limit: int = LIMIT) -> None:
@@ -71,7 +71,7 @@ class Spool:
         return time.monotonic() >= self._retry_at
 
     async def open(self) -> bool:
-        """Open a file, and bring what dead instances left into it.
+        """Open a file, and move the events of dead instances into it.
 
         Returns:
             Whether there is a file to write to.
@@ -85,12 +85,12 @@ class Spool:
         return self._file is not None
 
     def collect(self) -> tuple[int, int]:
-        """Return how many events of earlier processes were found since the last call, and lost."""
+        """Return how many events of earlier processes were found, and lost, since the last call."""
         found, self._found, lost, self._lost = self._found, 0, self._lost, 0
         return found, lost
 
     async def adopt(self) -> None:
-        """Bring what dead instances left into the own file."""
+        """Move the events of dead instances into this instance's file."""
         if self._file is not None:
             try:
                 await self._call(self._adopt)
@@ -111,19 +111,19 @@ class Spool:
         """Return the oldest events. See `SpoolFile.read`.
 
         Raises:
-            SpoolUnavailable: It cannot be read now; or it is damaged, and was put aside.
+            SpoolUnavailable: The file cannot be read now, or was damaged and put aside.
         """
         page = await self._call(lambda: self._own().read(limit, limit_bytes))
         self._succeeded()
         return page
 
     def forget(self, last: int) -> None:
-        """Remove events up to a number; where that fails they come again after a restart."""
+        """Remove events up to a number; if that fails, they come again after a restart."""
         if self._worker is not None:
             self._worker.submit(lambda: self._own().forget(last))
 
     async def close(self) -> None:
-        """Close the file; what it holds is for the next start."""
+        """Close the file; its events wait for the next start."""
         if self._worker is not None:
             await self._worker.call(self._close)
             self._worker.end()
@@ -139,7 +139,7 @@ class Spool:
         self._tell_others()
 
     def _tell_others(self) -> None:
-        """Say what lies here for other addresses: a Redis that moved does not get it by itself."""
+        """Log events for other addresses: a Redis that moved does not get them by itself."""
         others = self._directory.others()
         if others:
             log.warning(
@@ -179,7 +179,7 @@ class Spool:
             raise SpoolUnavailable(lost=lost, saved=saved) from error
 
     async def _renew(self, worker: DiskThread) -> int:
-        """Put a damaged file aside and begin a new one, with what can be saved of it."""
+        """Put a damaged file aside and begin a new one with the events that can be saved."""
         self._retry_at = 0.0
         try:
             return await worker.call(self._replace)
@@ -212,7 +212,7 @@ class Spool:
 
 
 class NoSpool(Spool):
-    """Stands for a disk where there is none: nothing is ever brought there."""
+    """Stands in for a missing disk: nothing is ever brought there."""
 
     def __init__(self) -> None:
         self._worker = self._file = None

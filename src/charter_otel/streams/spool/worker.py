@@ -1,4 +1,4 @@
-"""A thread for what waits for the disk."""
+"""A thread for calls that wait for the disk."""
 
 import asyncio
 import threading
@@ -25,17 +25,17 @@ class DiskThread:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     async def call(self, function: Callable[[], T]) -> T:
-        """Call a function after all that were called before, and give what it returns."""
+        """Call a function after all earlier ones, and return its result."""
         return await asyncio.wrap_future(self.submit(function))
 
     def submit(self, function: Callable[[], T]) -> Future[T]:
-        """Queue a function behind all that were queued before."""
+        """Queue a function behind all earlier ones."""
         future: Future[T] = Future()
         self._calls.put((future, function))
         return future
 
     def end(self) -> None:
-        """Let the thread end after all that was called."""
+        """Let the thread end after all queued functions."""
         self._calls.put(None)
 
     def _run(self) -> None:
