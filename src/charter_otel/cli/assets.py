@@ -1,4 +1,4 @@
-"""`charter-otel assets`: what belongs to the package beside its Python, written to a directory."""
+"""`charter-otel assets`: writes the package's files that are not Python to a directory."""
 
 from collections.abc import Iterator
 from importlib.resources import files
@@ -57,7 +57,7 @@ def _sources() -> Iterator[tuple[str, Traversable]]:
     if packed.is_dir():
         yield from _walk("", packed)
         return
-    # An editable installation: pyproject.toml tells what the wheel would bring.
+    # An editable installation: pyproject.toml names the files that the wheel would contain.
     root = Path(str(files("charter_otel"))).parents[1]
     for name in _included(root):
         yield from _walk(name, root / name)

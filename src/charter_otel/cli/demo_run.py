@@ -32,10 +32,10 @@ from charter_otel.simulator.viewer import Viewer
 from charter_otel.simulator.witness import Witness
 
 PORT = 8000
-"""Where the service listens unless somebody else does, as `charter-otel serve`."""
+"""Port of the service unless it is taken, as for `charter-otel serve`."""
 
 AGGREGATION_INTERVAL = 5.0
-"""Seconds between two job runs: nobody watches a demonstration for 30 s to see one."""
+"""Seconds between two job runs: nobody watches a demonstration for 30 s to see a run."""
 
 RECENT_SPANS = 4_096
 """Finished spans that the board can show."""
@@ -47,25 +47,25 @@ _CLOSED_WITHIN = 5.0
 
 
 class DemoPlan(NamedTuple):
-    """What to demonstrate."""
+    """The plan of a demonstration."""
 
     settings: Settings
     robots: int
     seconds: float | None
-    """How long; until a signal, if None."""
+    """Seconds that it lasts; until a signal, if None."""
     port: int | None
-    """Where the service listens; 8000 or else a free port, if None."""
+    """Port of the service; 8000 or else a free port, if None."""
     story: bool
-    """Whether things break on purpose."""
+    """Whether faults happen on purpose."""
 
     @property
     def length(self) -> float:
-        """Seconds that the story takes; 0 where there is none."""
+        """Seconds that the story takes; 0 if there is none."""
         seconds = min(self.seconds or LENGTH, LENGTH)
         return seconds if self.story and self.robots >= ROBOTS and seconds >= SHORTEST else 0.0
 
     def with_defaults(self) -> "DemoPlan":
-        """Return the plan with the settings of a demonstration, where none are given."""
+        """Return the plan with a demonstration's settings in place of those that are not given."""
         share = (self.length or LENGTH) / LENGTH
         defaults = {
             "aggregation_interval": max(1.0, share * AGGREGATION_INTERVAL),
@@ -109,11 +109,11 @@ async def _run(plan: DemoPlan) -> summary.DemoSummary:
         async with embedded(plan.settings, port=port, stream=stream) as url:
             started = time.perf_counter()
             emitter = get_emitter()
-            # What emitting takes, whatever else runs on the machine.
+            # The cost of emitting alone, whatever else runs on the machine.
             emitter.timer = time.thread_time_ns
             credentials = Credentials(plan.settings.auth_secret)
             fleet = SimulatedFleet(parse(url), plan.robots, _habits(plan), credentials=credentials)
-            # In here, so that a signal reaches the fleet first: the service ends after its robots.
+            # Inside, so that a signal reaches the fleet first: the service ends after its robots.
             with stop_on_signal() as stop:
                 _greet(plan, url)
                 async with httpx.AsyncClient(
@@ -135,7 +135,7 @@ async def _run(plan: DemoPlan) -> summary.DemoSummary:
 
 @contextmanager
 def _stream(plan: DemoPlan) -> Iterator[InterruptibleStream | None]:
-    """Yield the embedded stream of a story; None where the settings' own is meant."""
+    """Yield the embedded stream of a story; None for the stream that the settings name."""
     if not plan.length or plan.settings.event_stream != "memory://":
         yield None
         return
@@ -162,7 +162,7 @@ async def _play(
 
 
 async def _repeat(story: Story, length: float, stop: asyncio.Event) -> None:
-    """Play the story again and again: who opens the board late sees it too."""
+    """Play the story again and again, so that a late viewer of the board sees it too."""
     while not stop.is_set():
         begun = time.monotonic()
         await story.play(stop)
@@ -170,12 +170,12 @@ async def _repeat(story: Story, length: float, stop: asyncio.Event) -> None:
 
 
 def _habits(plan: DemoPlan) -> Callable[[int], RobotBehaviour]:
-    """Return what each robot does: every fourth leaves after some seconds and comes back."""
+    """Return each robot's habits: every fourth leaves after some seconds and comes back."""
 
     def habits(number: int) -> RobotBehaviour:
         return RobotBehaviour(
             hz=_READINGS_PER_SECOND,
-            # Here alerts are what there is to see, where somebody has connected a Prometheus.
+            # Here alerts are worth seeing, if the user has connected a Prometheus.
             simulated=False,
             leaves_after=_STAYS + number / 2 if number % _LEAVING == 0 else None,
             sends_bad_frame=number == 1 and not plan.length,

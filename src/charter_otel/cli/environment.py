@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def check_otel_variables() -> None:
-    """Check the standard variables, before anything imports what would stumble over them.
+    """Check the standard variables before an import fails on them.
 
     Raises:
         Refusal: A variable is wrong.

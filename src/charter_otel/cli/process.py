@@ -1,4 +1,4 @@
-"""What every command needs of its process: standard streams that work, and an end by SIGHUP."""
+"""The process of every command: standard streams that work, and an end by SIGHUP."""
 
 import os
 import signal
@@ -11,8 +11,8 @@ from typing import TextIO
 def prepare() -> None:
     """Make the standard streams usable, and let a closed terminal end the command as SIGTERM does.
 
-    A descriptor that whoever started the command has closed is opened to nowhere: the next file or
-    socket would get its number, and what is meant for the terminal.
+    A descriptor that the parent process has closed is opened to nowhere. Otherwise the next file or
+    socket would get its number, and with it the text that is meant for the terminal.
     """
     for number in (0, 1, 2):
         _open_to_nowhere(number)
@@ -21,7 +21,7 @@ def prepare() -> None:
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is None or threading.current_thread() is not threading.main_thread():
         return
-    # Whoever has it ignored, as nohup does, means to outlive the terminal.
+    # A parent that ignores it, as nohup does, wants the command to outlive the terminal.
     if signal.getsignal(hang_up) is signal.SIG_DFL:
         signal.signal(hang_up, _terminate)
 
@@ -42,7 +42,7 @@ def _open_to_nowhere(number: int) -> None:
 
 
 def _usable(stream: TextIO | None, number: int) -> TextIO:
-    """Return a stream that writes any text: what its encoding lacks is escaped."""
+    """Return a stream that writes any text: characters that its encoding lacks are escaped."""
     if stream is None:
         return open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
     if reconfigure := getattr(stream, "reconfigure", None):

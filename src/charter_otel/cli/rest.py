@@ -1,4 +1,4 @@
-"""The REST API of a running service, as the commands that look at one ask it."""
+"""The REST API of a running service, for the commands that look at one."""
 
 import os
 from typing import Any
@@ -14,7 +14,7 @@ _WITHIN = 10.0
 
 
 class Rest:
-    """Asks a service; its errors say what to do next.
+    """Queries a service; its errors say what to do next.
 
     Args:
         url: Address of the service.
@@ -34,11 +34,11 @@ class Rest:
             ) from error
 
     def get(self, path: str, *, also: int | None = None, **query: Any) -> Any:
-        """Return what a route answers.
+        """Return the answer of a route.
 
         Args:
             path: The route.
-            also: A status beside 2xx whose body is an answer as well.
+            also: A status, beside 2xx, whose body is an answer as well.
             query: The query's parameters.
 
         Raises:

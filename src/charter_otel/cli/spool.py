@@ -1,4 +1,4 @@
-"""`charter-otel spool`: events that wait on disk for a Redis."""
+"""`charter-otel spool`: events that wait on disk for Redis."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A client for Server-Sent Events that picks up again where it was (WHATWG HTML, §9.2)."""
+"""A client for Server-Sent Events that resumes where it stopped (WHATWG HTML, §9.2)."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
@@ -8,7 +8,7 @@ _SHOWN = 500
 
 
 class Refused(Exception):  # noqa: N818 - the name says what the request was
-    """The server answered, and not with an event stream; the text is what it said."""
+    """The server answered with something other than an event stream; the text is its answer."""
 
     def __init__(self, status: int, body: str) -> None:
         super().__init__(f"HTTP {status}: {body[:_SHOWN]}")
@@ -20,7 +20,7 @@ class EventSource:
 
     Args:
         client: Makes the requests.
-        path: Where the events come from.
+        path: Path of the event stream.
         query: The query's parameters.
         last_event_id: Begin after the event with this id.
         on_open: Called after each connection that was made.

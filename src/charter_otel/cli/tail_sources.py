@@ -1,4 +1,4 @@
-"""Following the event stream: straight from Redis, or through a service."""
+"""Follows the event stream, directly from Redis or through a service."""
 
 import asyncio
 import os
@@ -23,17 +23,17 @@ from charter_otel.simulator.credentials import READER_HINT, REFUSALS, Credential
 from charter_otel.streams import EventTypes, StreamUnavailable, connect
 
 Write = Callable[[str], None]
-"""Writes an envelope, as JSON, to stdout in one form or the other."""
+"""Writes an envelope, given as JSON, to stdout in one format or the other."""
 
 _ROUTE = "/api/events/stream"
 _STDERR = 2
 _CONNECT_WITHIN = 10.0
 _SILENT_AT_MOST = 45.0
-"""Seconds: a service sends a comment every 15 s, so that one which is gone is found."""
+"""Seconds: a service sends a comment every 15 s, so that a dead one is noticed."""
 
 
 def writer(form: LogFormat) -> Write:
-    """Return what writes envelopes in a form."""
+    """Return the function that writes envelopes in a format."""
     if form == "json":
         return lambda envelope: _print(plain_json(envelope))
     colors = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
@@ -58,7 +58,7 @@ def follow_redis(
         CommandFailure: The stream cannot be reached.
         Refusal: The address or ``after`` is wrong.
     """
-    # stdout is for envelopes; what the stream says of its connection goes to stderr.
+    # stdout is for envelopes; the stream's messages about its connection go to stderr.
     configure_logs(
         service_name="charter-otel",
         log_format="console",
@@ -107,7 +107,7 @@ async def _follow_redis(
         raise Refusal(f"CHARTER_EVENT_STREAM: {error}") from error
     if stream is None:
         raise ValueError("CHARTER_EVENT_STREAM=none: there is nothing to follow; give --url")
-    # Says at once when Redis is not there; later on the stream comes back by itself.
+    # Fails at once if Redis is not there; later on the stream reconnects by itself.
     await stream.read(limit=1)
     await stream.start()
     _say("following Redis")

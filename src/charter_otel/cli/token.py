@@ -1,4 +1,4 @@
-"""`charter-otel token`: a signed token, for a robot or for who reads and writes."""
+"""`charter-otel token`: a signed token, for a robot or for a client that reads and writes."""
 
 import re
 from typing import TYPE_CHECKING

@@ -26,7 +26,7 @@ _LEAVE = ("q", "Q", "\x04")
 
 
 def look_once(rest: Rest) -> None:
-    """Print one look.
+    """Print one snapshot.
 
     Raises:
         Failure: The service does not answer, or refuses.
@@ -40,7 +40,7 @@ def look_once(rest: Rest) -> None:
 
 
 def look_on(rest: Rest, every: float) -> None:
-    """Draw one look after the other until the user has seen enough.
+    """Draw one snapshot after the other until the user quits.
 
     Raises:
         Failure: The service does not answer the first time, or refuses.
@@ -59,7 +59,7 @@ def look_on(rest: Rest, every: float) -> None:
 
 
 def ask(rest: Rest) -> Look:
-    """Ask the service how everything stands.
+    """Ask the service for a snapshot.
 
     Raises:
         httpx.TransportError: It does not answer.
@@ -74,8 +74,8 @@ def ask(rest: Rest) -> Look:
 
 
 def _events(rest: Rest) -> list[dict[str, Any]]:
-    """Return the last events, less the readings that somebody read: they would hide the rest."""
-    # A stream that is away, or that there is none of, has none.
+    """Return the last events, except those that merely report a read: they would hide the rest."""
+    # A stream that is unreachable or not configured has none.
     answer = rest.get("/api/events", also=503, limit=4 * _ROWS)
     found = answer if isinstance(answer, list) else []
     return [event for event in found if event["type"] != EventType.TELEMETRY_METRICS_PUBLISHED]
@@ -117,5 +117,5 @@ def _no_key(seconds: float) -> str:
 
 
 def _leave(_: int, __: FrameType | None) -> None:
-    """End as Ctrl-C does, so that the terminal is put back."""
+    """End as Ctrl-C does, so that the terminal is restored."""
     raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""What `charter-otel top` draws: one look at a service, for 80 x 24 characters and more."""
+"""The screen of `charter-otel top`: one snapshot of a service, for 80 x 24 characters and more."""
 
 import time
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ from charter_otel.otel.lines.console import event_text
 from charter_otel.otel.lines.values import printable
 
 _WIDE = 130
-"""Columns from which robots and events stand side by side."""
+"""Width in columns from which robots and events stand side by side."""
 _HEAD, _JOBS, _NAME = 5, 6, 25
 _SHORT: dict[str, str] = {
     EventType.METRICS_AGGREGATION_STARTED: "run started",
@@ -27,13 +27,13 @@ _SHORT: dict[str, str] = {
     EventType.TELEMETRY_CONNECTION_CLOSED: "closed",
     EventType.TELEMETRY_METRICS_PUBLISHED: "readings",
 }
-"""Types as a row has room for them."""
+"""Short names of types, which fit into a row."""
 _TONES = {"ready": "green", "completed": "green", "degraded": "yellow", "failed": "bold red"}
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a service answered."""
+    """A snapshot: the answers of a service."""
 
     url: str
     board: dict[str, Any]
@@ -41,11 +41,11 @@ class Look:
     robots: dict[str, Any]
     events: list[dict[str, Any]]
     lost_at: float | None = None
-    """Unix seconds since when the service has not answered."""
+    """Unix time since which the service has not answered."""
     error: str = ""
 
     def lost(self, at: float, error: str) -> Self:
-        """Return what was seen last, as something that is of then."""
+        """Return the last snapshot, marked as out of date."""
         return replace(self, lost_at=at, error=error)
 
     @property
@@ -79,7 +79,7 @@ def screen(look: Look, width: int, height: int) -> RenderableType:
 
 @dataclass
 class _Sized:
-    """A layout with a height of its own, also where it is printed once."""
+    """A layout with a fixed height, even if it is printed only once."""
 
     layout: Layout
     height: int
@@ -124,7 +124,7 @@ def _head(look: Look) -> RenderableType:
 
 
 def _state(look: Look) -> Text:
-    """Say what is wrong, since when and why; or how the stream stands."""
+    """Return what is wrong, since when and why; or else the state of the stream."""
     if look.lost_at is not None:
         since = age(time.time() - look.lost_at)
         return Text(
@@ -208,7 +208,7 @@ def _events(look: Look, rows: int, width: int) -> RenderableType:
 
 
 def _event(envelope: dict[str, Any], width: int) -> Text:
-    """Return an event in one row: time, what happened, its trace id whole."""
+    """Return an event in one row: its time, its text and its whole trace id."""
     try:
         event = convert(envelope, Event)
     except ValidationError:

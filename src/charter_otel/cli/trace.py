@@ -11,7 +11,7 @@ _TRACE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 def _trace_id(_: click.Context, __: click.Parameter, value: str) -> str:
-    """Return the trace id in what was given: the id itself, or a ``traceparent``."""
+    """Return the trace id of an argument: the id itself, or a ``traceparent``."""
     found = _TRACE_ID.search(value.lower())
     if found is None:
         raise click.BadParameter(

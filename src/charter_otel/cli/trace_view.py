@@ -20,21 +20,21 @@ _TOLD = (
     semconv.MESSAGING_CONSUMER_GROUP_NAME,
     semconv.ERROR_TYPE,
 )
-"""Attributes that say what a span is about; the others are in `--format json`."""
+"""Attributes that identify a span's subject; the others are in `--format json`."""
 
 
 def show(trace: Mapping[str, Any], console: Console | None = None) -> None:
     """Print a trace.
 
     Args:
-        trace: What `GET /api/traces/{trace_id}` answers.
-        console: Where to; stdout unless given.
+        trace: The answer of `GET /api/traces/{trace_id}`.
+        console: The console to print to; stdout unless given.
     """
     (console or Console(highlight=False)).print(tree(trace))
 
 
 def tree(trace: Mapping[str, Any]) -> Tree:
-    """Return the tree: children below their parents, linked spans below what they link to."""
+    """Return the tree: children below their parents, linking spans below their targets."""
     spans: Sequence[Span] = trace["spans"]
     begun = min(span["started_at"] for span in spans)
     ended = max(span["started_at"] + span["duration_ms"] / 1000 for span in spans)
@@ -64,7 +64,7 @@ def _below(spans: Sequence[Span]) -> dict[str | None, list[Span]]:
 def _grow(
     branch: Tree, span_id: str | None, below: dict[str | None, list[Span]], begun: float
 ) -> None:
-    # Taken out, so that spans that link to each other in a ring end somewhere.
+    # Popped, so that a cycle of links ends.
     for span in below.pop(span_id, ()):
         grown = branch.add(_line(span, begun))
         for event in span["events"]:

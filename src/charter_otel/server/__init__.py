@@ -1,1 +1,1 @@
-"""uvicorn as the service runs it: limits, patience with slow clients, and a clean stop."""
+"""uvicorn as the service runs it: limits, time-outs for slow clients, and a clean stop."""

@@ -1,19 +1,19 @@
-"""Floods of small things: what costs the service much and the peer next to nothing ends early.
+"""Limits on floods of small pieces, which cost the service much and the peer next to nothing.
 
 A read from a connection brings up to 256 KiB. Forty thousand empty frames fit into that, or as many
-chunks of one byte, and take most of a second that nobody else gets a turn in.
+chunks of one byte. They take most of a second, in which no other connection gets a turn.
 """
 
 PIECES_PER_SECOND = 1_000
 """Pings, pongs and fragments that a robot may send in a second; a busy one needs a few."""
 LATE_BYTES = 16_777_216
-"""Bytes that a peer may send between our last word and its own: what was under way."""
+"""Bytes that a peer may send between our closing message and its own: data in transit."""
 
 SLICE = 4_096
-"""Bytes of requests that are parsed between two looks at what came of them."""
+"""Bytes of requests that are parsed between two checks of the result."""
 FREE_CHUNKS = 1_000
-"""Chunks of a body that may be as small as they like."""
+"""Chunks of a body that may have any size."""
 CHUNK_BYTES = 64
-"""Bytes that each has on average from then on; clients send thousands."""
+"""Average bytes of a chunk required from then on; clients send thousands."""
 UNWANTED_BYTES = 8_388_608
-"""Bytes of a body that a client may still send once it has its answer: the longest one's rest."""
+"""Bytes of a body that a client may still send after its answer: the rest of the longest body."""

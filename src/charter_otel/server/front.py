@@ -1,7 +1,7 @@
-"""What every connection begins with: a robot's plain handshake never goes through an HTTP parser.
+"""The first protocol of every connection: a robot's plain handshake needs no HTTP parser.
 
-One expression finds out whether a read holds a whole handshake with nothing unusual about it. All
-else, a handshake in pieces too, goes to the HTTP protocol as it came, which finds the same.
+One regular expression finds out whether a read holds a whole, ordinary handshake. All other bytes,
+such as a handshake in pieces, go unchanged to the HTTP protocol, which accepts the same.
 """
 
 import asyncio
@@ -16,13 +16,13 @@ from charter_otel.server.http import HTTPProtocol
 
 
 class Front(asyncio.Protocol):
-    """A connection of which nothing has come yet.
+    """A connection on which nothing has arrived yet.
 
     Args:
         config: uvicorn's options.
         server_state: Connections and tasks of the server.
-        app_state: What the application's start left behind.
-        _loop: uvicorn's name for the event loop, which is the running one.
+        app_state: The application's lifespan state.
+        _loop: Ignored: uvicorn passes the event loop, which is the running one.
     """
 
     __slots__ = ("_app_state", "_config", "_late", "_server", "transport")
@@ -46,11 +46,11 @@ class Front(asyncio.Protocol):
         self._late = loop.call_later(patience.HEADERS_WITHIN, transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        """Wait no more."""
+        """Stop waiting."""
         self._leave()
 
     def data_received(self, data: bytes) -> None:
-        """Hand over to the protocol that the first bytes ask for."""
+        """Hand over to the protocol that the first bytes request."""
         transport = self._leave()
         given = self._config, self._server, self._app_state
         handshake = read_plain(data)

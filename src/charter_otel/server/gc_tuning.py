@@ -1,4 +1,4 @@
-"""How the interpreter of a process that only serves is set up."""
+"""Tuning of the interpreter for a process that only serves."""
 
 import gc
 import sys
@@ -11,11 +11,11 @@ YOUNG_OBJECTS = 20_000
 
 
 def settle() -> None:
-    """Take the pauses out of the event loop, once everything is loaded.
+    """Remove pauses from the event loop, once everything is loaded.
 
     The exporters' threads encode batches for milliseconds; by default the loop would wait 5 ms for
-    them after each write. What is loaded at start stays until the end, so that the collector need
-    not look through it again and again, and what a request makes is gone before it looks.
+    them after each write. Objects loaded at start stay until the end, so that the collector need
+    not scan them again and again. A request's objects are gone before it runs.
     """
     sys.setswitchinterval(SWITCH_INTERVAL)
     gc.collect()

@@ -1,4 +1,4 @@
-"""The opening handshake (RFC 6455, section 4.2): what it must have, and how it is accepted."""
+"""The opening handshake (RFC 6455, section 4.2): its requirements and its answer."""
 
 import base64
 import binascii
@@ -26,7 +26,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Handshake(NamedTuple):
-    """A request that asks for a WebSocket."""
+    """A request for a WebSocket."""
 
     method: bytes
     target: bytes
@@ -64,10 +64,10 @@ def check(handshake: Handshake) -> HandshakeRefusal | None:
 
 
 def read_plain(data: bytes) -> Handshake | None:
-    """Read a whole handshake with nothing unusual about it; None leaves it to the HTTP parser.
+    """Read a whole, ordinary handshake; None leaves it to the HTTP parser.
 
-    Whatever two parsers might understand in two ways is unusual: a header that comes twice, a body,
-    another version, bytes beyond ASCII, anything behind the request.
+    A request that two parsers might read differently is not ordinary: a header that comes twice, a
+    body, another version, bytes beyond ASCII, anything behind the request.
     """
     found = _PLAIN.fullmatch(data, 0, MAX_HEADER_BYTES)
     if found is None:

@@ -1,4 +1,4 @@
-"""HTTP/1.1 on llhttp: uvicorn's protocol, with the limits that a fleet needs.
+"""HTTP/1.1 on llhttp: uvicorn's protocol with the limits that a fleet needs.
 
 llhttp has none. Here a request must arrive in time, its head must be short, and its body must not
 arrive in tiny chunks. A request that two servers may understand in two ways is refused.
@@ -25,7 +25,7 @@ _COLON = len(b": \r\n")
 
 
 class Phase(Enum):
-    """What a client has to send next."""
+    """The part that a client has to send next."""
 
     IDLE = "a request, whenever it likes"
     HEAD = "the rest of a request's head"
@@ -33,7 +33,7 @@ class Phase(Enum):
 
 
 class RequestRefused(Exception):  # noqa: N818 - it says what became of the request
-    """A request that is not taken.
+    """A request that is refused.
 
     Args:
         status: HTTP status of the answer.
@@ -52,7 +52,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         self._phase = Phase.IDLE
         self._late: asyncio.TimerHandle | None = None
         self._ended = False
-        """Nothing more is read."""
+        """Whether reading has ended."""
         self._head = self._unparsed = 0
         """Bytes of the request's head that are parsed, and that have come."""
         self._chunks = self._body = 0
@@ -60,7 +60,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         self._unwanted = 0
         """Bytes of a body that came when its answer was given."""
         self._pending = b""
-        """What came behind requests that are not answered yet."""
+        """Bytes that came behind requests that are not answered yet."""
 
     # The connection
 
@@ -70,12 +70,12 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         self._enter(Phase.HEAD)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
+        """Stop waiting."""
         self._stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Read what came, as far as what came before is answered."""
+        """Read received bytes, as far as the requests before them are answered."""
         self._unset_keepalive_if_required()
         if self._ended:
             self.throw_away(data)
@@ -116,7 +116,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
                 self.transport.abort()
         return not self._ended
 
-    # What llhttp finds
+    # Callbacks of llhttp
 
     def on_message_begin(self) -> None:
         """Begin a request."""
@@ -131,18 +131,18 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; one behind the body changes nothing that was decided by the others."""
+        """Take a header; one behind the body changes none of the decisions that the others made."""
         self._count_head(len(name) + len(value) + _COLON)
         if self._phase is Phase.HEAD:
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Check the head, and have the application begin."""
+        """Check the head, and start the application."""
         self._count_head(len(self.parser.get_method()))
         self._check_head()
         super().on_headers_complete()
         if self.parser.should_upgrade() and not self._should_upgrade():
-            # Another protocol than WebSocket is not spoken here, and llhttp stops at its request.
+            # Only an upgrade to WebSocket is supported, and llhttp stops at any upgrade.
             self.cycle.keep_alive = False
         self._enter(Phase.BODY)
 
@@ -155,13 +155,13 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         self._chunks += self._chunk_begins
         self._chunk_begins = False
         self._body += len(body)
-        # The last chunk may have begun only.
+        # The last chunk may have only begun.
         if self._chunks > FREE_CHUNKS and self._body < (self._chunks - 1) * CHUNK_BYTES:
             raise RequestRefused(400)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """End a request: the next one may come whenever it likes."""
+        """End a request: the next one may come at any time."""
         super().on_message_complete()
         self._unparsed = 0
         self._enter(Phase.IDLE)
@@ -172,7 +172,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
             raise RequestRefused(431)
 
     def _check_head(self) -> None:
-        """Refuse what two servers in a row may understand in two ways (RFC 9112, section 11.2)."""
+        """Refuse heads that two servers in a row may read differently (RFC 9112, section 11.2)."""
         version = self.parser.get_http_version()
         if version not in {"1.0", "1.1"}:
             raise RequestRefused(505)
@@ -215,7 +215,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
             self.loop.call_soon(self.data_received, b"")
 
     def _refuse(self, status: int) -> None:
-        """Answer that the request is wrong, as long as nothing else is being said."""
+        """Answer that the request is wrong, unless another answer is in progress."""
         cycle, in_body = self.cycle, self._phase is Phase.BODY
         self._stop()
         if cycle is None or (cycle.response_complete and not in_body):
@@ -235,7 +235,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         self._enter(Phase.IDLE)
 
     def _enter(self, phase: Phase) -> None:
-        """Wait for what comes next, for so long."""
+        """Enter a phase, with its time limit."""
         self._phase = phase
         if self._late is not None:
             self._late.cancel()

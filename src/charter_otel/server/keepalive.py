@@ -1,4 +1,4 @@
-"""Pings that find robots which are gone: one timer for all connections."""
+"""Pings that detect dead robots: one timer for all connections."""
 
 import asyncio
 import weakref
@@ -6,20 +6,20 @@ from collections import deque
 from typing import Protocol
 
 INTERVAL = 20.0
-"""Seconds between two pings of a connection, and in which each must have been answered."""
+"""Seconds between two pings of a connection, and the time limit of each answer."""
 
 
 class Pinged(Protocol):
     """A connection that is pinged."""
 
     def ping(self) -> bool:
-        """Send a ping; return False where the connection wants no more of them."""
+        """Send a ping; return False if the connection wants no more of them."""
 
 
 class Keepalive:
     """Pings each connection every `INTERVAL` seconds.
 
-    As all wait for the same time, they stand in line, and one timer waits for the first of them.
+    As all wait equally long, they form a queue, and one timer waits for the first of them.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Keepalive:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, connection: Pinged) -> None:
-        """Take in a connection."""
+        """Add a connection."""
         loop = asyncio.get_running_loop()
         self._line.append((loop.time() + INTERVAL, weakref.ref(connection)))
         if self._timer is None:

@@ -1,8 +1,7 @@
-"""The patience with peers is limited: who does not send or read must go.
+"""Time limits for peers that do not send or read.
 
-Without a limit a connection would wait without end for a request to come whole, and for a peer to
-read what it was sent, after the close of the connection too. Either holds memory and a file for
-nothing.
+Without a limit, a connection would wait for ever for the rest of a request, or for a peer to read
+its answer, even after the close of the connection. Either wastes memory and a file descriptor.
 """
 
 import asyncio
@@ -12,29 +11,29 @@ HEADERS_WITHIN = 10.0
 BODY_WITHIN = 60.0
 """Seconds in which its body must have come."""
 READ_WITHIN = 60.0
-"""Seconds in which a peer must read something of what waits for it; the system reports that in
-steps of a megabyte or so, which a slow link takes a while for."""
+"""Seconds in which a peer must read some of the data that waits for it; the system reports that in
+steps of a megabyte or so, for which a slow link needs a while."""
 LINGER = 5.0
-"""Seconds in which a peer must have answered our last word; what still comes is thrown away."""
+"""Seconds in which a peer must have answered our last message; bytes until then are discarded."""
 
 MAX_HEADER_BYTES = 16_384
-"""Bytes of a request's line and headers."""
+"""Most bytes of a request's line and headers."""
 
 
 class SlowReaderTimeout(asyncio.Protocol):
-    """Ends a connection whose peer reads nothing of what waits for it."""
+    """Ends a connection whose peer reads none of the data that waits for it."""
 
     transport: asyncio.Transport
     loop: asyncio.AbstractEventLoop
     _stalled: asyncio.TimerHandle | None = None
 
     def pause_writing(self) -> None:
-        """Begin to watch the peer."""
+        """Start to watch the peer."""
         super().pause_writing()
         self._watch(READ_WITHIN)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Watch no more."""
+        """Stop watching."""
         if self._stalled is not None:
             self._stalled.cancel()
         super().connection_lost(exc)

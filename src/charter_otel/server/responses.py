@@ -41,7 +41,7 @@ def response(status: int, headers: Iterable[tuple[bytes, bytes]] = (), body: byt
 def refusal(close: Mapping[str, Any]) -> bytes:
     """Return the answer to a handshake that the application closes: 403, as ASGI has it.
 
-    Litestar closes where it has no WebSocket at the path, which deserves a word.
+    Litestar also closes if it has no WebSocket at the path, which the answer should mention.
     """
     if close.get("reason") != "Not Found":
         return response(403)

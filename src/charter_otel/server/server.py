@@ -1,4 +1,4 @@
-"""uvicorn as the service needs it: its options, its listening socket, its end."""
+"""uvicorn as the service needs it: its options, its listening socket and its shutdown."""
 
 import asyncio
 import os
@@ -43,7 +43,7 @@ class Server(uvicorn.Server):
     """A server that a signal ends with exit code 0, once everything is shut down."""
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start; from then on the process does nothing but serve."""
+        """Start, and tune the process, which from then on only serves."""
         await super().startup(sockets)
         settle()
 
@@ -75,7 +75,7 @@ class EmbeddedServer(Server):
         self.ready = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
+        """Start, and set the event."""
         await super().startup(sockets)
         self.ready.set()
 
@@ -105,7 +105,7 @@ def run(settings: Settings, options: Options) -> None:
 
 
 def show_address(listening: socket.socket, config: uvicorn.Config, *more: str) -> None:
-    """Say where the service is, and how to end it."""
+    """Show the service's address and how to stop it."""
     scheme = "https" if config.is_ssl else "http"
     told = [f"the board is at {scheme}://{_address(listening)}/", *more, "Ctrl-C ends the service"]
     click.echo(f"charter-otel: {', '.join(told)}", err=True)
@@ -115,7 +115,7 @@ def show_address(listening: socket.socket, config: uvicorn.Config, *more: str) -
 async def embedded(
     settings: Settings, *, port: int = 0, stream: EventStream | None = None
 ) -> AsyncIterator[str]:
-    """Run the service on loopback in this event loop; give its base address.
+    """Run the service on loopback in this event loop, and yield its base address.
 
     Args:
         settings: The service's settings.
@@ -166,7 +166,7 @@ def configure(app: Any, settings: Settings, options: Options | None = None) -> u
         timeout_keep_alive=options.keep_alive,
         timeout_graceful_shutdown=10,
         log_config=None,
-        # At INFO it writes each connection's address, which is nobody's business.
+        # At INFO it logs each connection's address, which is private.
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -176,7 +176,7 @@ def configure(app: Any, settings: Settings, options: Options | None = None) -> u
 
 
 def check_tls(config: uvicorn.Config) -> None:
-    """Read the certificate and its key now, before anybody is told that the service is there."""
+    """Read the certificate and its key now, before the service is announced."""
     try:
         config.load()
     except OSError as error:  # of which ssl.SSLError is one
@@ -192,11 +192,11 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     Args:
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
-        shared: Whether other sockets may listen there, too, which the kernel spreads
-            connections among.
+        shared: Whether other sockets may listen there too, so that the kernel spreads connections
+            among them.
 
     Raises:
-        CommandFailure: The address is taken, or is none of this machine's.
+        CommandFailure: The address is taken, or does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
@@ -211,7 +211,7 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
 
 
 def _reason(error: OSError) -> str:
-    """Return the system's words; asyncio and socket add the address, which the text has already."""
+    """Return the system's text; asyncio and socket add the address, which ours has already."""
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
 
 

@@ -1,4 +1,4 @@
-"""`serve --workers`: what is checked before any worker starts, and what each of them runs."""
+"""`serve --workers`: the checks before any worker starts, and the task of each worker."""
 
 import asyncio
 import os
@@ -76,7 +76,7 @@ def work(settings: Settings, options: Options, number: int, says: Connection) ->
         settings: The service's settings.
         options: How the service is served.
         number: The worker's number, from 1; the next process in its place has the same.
-        says: Where it says that it serves.
+        says: The pipe through which it reports that it serves.
     """
     own = msgspec.structs.replace(settings, state_dir=settings.state_dir / f"worker-{number}")
     named = os.environ.get(_RESOURCE, "")
@@ -91,14 +91,14 @@ def work(settings: Settings, options: Options, number: int, says: Connection) ->
 
 
 class _WorkerServer(Server):
-    """A server that says when it serves, and ends with its supervisor."""
+    """A server that reports when it serves, and ends with its supervisor."""
 
     def __init__(self, config: uvicorn.Config, says: Connection) -> None:
         super().__init__(config)
         self._says = says
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, and say so."""
+        """Start, and report it."""
         await super().startup(sockets)
         stop_with_parent(asyncio.get_running_loop())
         self._says.send_bytes(b"serves")
@@ -109,8 +109,8 @@ class _WorkerServer(Server):
 def _reserved(options: Options) -> Iterator[socket.socket]:
     """Hold the port for sockets that share it.
 
-    A socket that is bound and does not listen gets no connections. Whether somebody else listens
-    there is found out before, because sharing would hide it.
+    A socket that is bound and does not listen gets no connections. Another program's
+    listener is detected first, because sharing would hide it.
     """
     with listen(options.host, options.port) as alone:
         host, port = alone.getsockname()[:2]

@@ -1,8 +1,8 @@
 """The service's own WebSocket protocol for uvicorn.
 
-Litestar routes, admits and closes as under any server, by ASGI. What differs is the way of a frame:
-the handler may ask, by an extension, that its session take each message by a plain call. So a
-frame costs no queue, no task switch, and no system call to stop and start reading.
+Litestar routes, admits and closes by ASGI, as under any server. Only the path of a frame differs:
+by an extension, the handler may let its session take each message in a plain call. So a frame
+costs no queue, no task switch, and no system call to stop and start reading.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ class WebSocketProtocol(FrameProtocol):
     Args:
         config: uvicorn's options.
         server_state: Connections and tasks of the server.
-        app_state: What the application's start left behind.
+        app_state: The application's lifespan state.
         loop: The event loop; the running one by default.
     """
 
@@ -62,12 +62,12 @@ class WebSocketProtocol(FrameProtocol):
     # The handshake
 
     def open(self, transport: asyncio.Transport, handshake: Handshake, early: bytes = b"") -> None:
-        """Run the application for a client that asks for a WebSocket.
+        """Run the application for a client that requests a WebSocket.
 
         Args:
             transport: The connection, which is this protocol's from now on.
-            handshake: What the client asks for.
-            early: What it has sent behind that.
+            handshake: The client's request.
+            early: The bytes that it has sent behind that.
         """
         self.transport = transport
         transport.set_protocol(self)
@@ -104,7 +104,7 @@ class WebSocketProtocol(FrameProtocol):
         }
 
     async def run_asgi(self, scope: dict[str, Any]) -> None:
-        """Run the application; what it leaves open ends with it."""
+        """Run the application, and end a connection that it leaves open."""
         try:
             await self._config.loaded_app(scope, self._receive, self._send)
         except ClientDisconnected:
@@ -119,7 +119,7 @@ class WebSocketProtocol(FrameProtocol):
             self._fail()
 
     def _fail(self) -> None:
-        """End a connection that the application has left as it is."""
+        """End a connection that the application has left open."""
         if self._state in {WireState.HANDSHAKE, WireState.REFUSED}:
             self._finish(response(500))
         elif self._state is WireState.OPEN:
@@ -142,7 +142,7 @@ class WebSocketProtocol(FrameProtocol):
             self.transport.resume_reading()
             self.data_received(early)
 
-    # What ASGI sees
+    # The ASGI side
 
     async def _receive(self) -> Message:
         while not self._inbox:
@@ -157,7 +157,7 @@ class WebSocketProtocol(FrameProtocol):
         return message
 
     async def _direct(self, take: Take, seen: Callable[[], None]) -> Message:
-        """Hand frames to the session directly: see `charter_otel.telemetry.extension.Direct`."""
+        """Pass frames to the session directly: see `charter_otel.telemetry.extension.Direct`."""
         self._ended = self.loop.create_future()
         self._take, self._seen = take, seen
         while self._inbox:
@@ -201,7 +201,7 @@ class WebSocketProtocol(FrameProtocol):
         if self._writable is not None:
             await asyncio.shield(self._writable)
 
-    # What comes for it
+    # Messages to and from it
 
     def _message(self, data: str | bytes) -> None:
         if self._take is None:
@@ -248,4 +248,4 @@ def _address(name: Any) -> tuple[str, int] | None:
 
 
 def _leave(_: str | bytes) -> None:
-    """Leave a message that comes after the session's end."""
+    """Ignore a message that comes after the session's end."""

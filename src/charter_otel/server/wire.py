@@ -26,19 +26,19 @@ Message = Mapping[str, Any]
 
 
 class WireState(Enum):
-    """How far a connection is."""
+    """The state of a connection."""
 
     HANDSHAKE = 1
     REFUSED = 2
     """The answer has begun; its body is still to come."""
     OPEN = 3
     CLOSING = 4
-    """Our last word is said; what still comes is thrown away."""
+    """Our last message is sent; bytes that still come are discarded."""
     CLOSED = 5
 
 
 class FrameProtocol(LastWord):
-    """What of a WebSocket needs to know nothing of ASGI.
+    """The part of a WebSocket that is independent of ASGI.
 
     Args:
         config: uvicorn's options.
@@ -70,12 +70,12 @@ class FrameProtocol(LastWord):
 
     @abstractmethod
     def _tell(self, disconnect: Message) -> None:
-        """Notify the application that the connection has ended, unless it knows."""
+        """Notify the application, once, that the connection has ended."""
 
-    # What the client sends
+    # Incoming data
 
     def data_received(self, data: bytes) -> None:
-        """Take what the client sends, as far as the connection is."""
+        """Take the client's bytes according to the connection's state."""
         if self._state is WireState.OPEN:
             self._read(data)
         elif self._state is WireState.CLOSING:
@@ -112,7 +112,7 @@ class FrameProtocol(LastWord):
         self._watch(patience.LINGER)
 
     def _spend(self) -> bool:
-        """Draw a ping, a pong or a fragment from the allowance; the flood of them ends here."""
+        """Charge a ping, a pong or a fragment to the allowance, and end a flood of them."""
         if self._pieces is None:
             self._pieces = Allowance(PIECES_PER_SECOND)
         if self._pieces.spend():
@@ -120,13 +120,13 @@ class FrameProtocol(LastWord):
         self._end_flood()
         return False
 
-    # How it ends
+    # The end
 
     def _end_flood(self) -> None:
         self._end(CODES[CloseReason.RATE_LIMITED], CloseReason.RATE_LIMITED.value)
 
     def _end(self, code: int, reason: str) -> None:
-        """Close the connection before the application does, and tell it so."""
+        """Close the connection before the application does, and notify it."""
         if self._state is WireState.OPEN:
             self._tell({"code": code, "reason": reason, CLOSED_BY: SERVICE})
             self._close(code, reason)
@@ -141,11 +141,11 @@ class FrameProtocol(LastWord):
         self.end_with(last)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Notify the application, unless it knows why."""
+        """Notify the application, unless it has been notified."""
         super().connection_lost(exc)
         self._tell({"code": 1006})
         self._state = WireState.CLOSED
-        # It calls back: with it, only the garbage collector could free the connection.
+        # It refers back to us: a cycle that only the garbage collector could free.
         del self._reader
         self._server.connections.discard(self)
         self._let_write()
@@ -160,7 +160,7 @@ class FrameProtocol(LastWord):
             self._finish(response(503, [(b"retry-after", b"1")]))
 
     def ping(self) -> bool:
-        """Ask for a heartbeat; return False where the last one has not been answered."""
+        """Send a ping; return False if the last one has not been answered."""
         if self._state is not WireState.OPEN:
             return False
         if self._pong_due:
@@ -174,14 +174,14 @@ class FrameProtocol(LastWord):
     # Flow control
 
     def pause_writing(self) -> None:
-        """Read no more of a client that does not read."""
+        """Stop reading from a client that does not read."""
         super().pause_writing()
         self._writable = self.loop.create_future()
         if self._state is WireState.OPEN:
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
-        """Read on."""
+        """Resume reading."""
         self._let_write()
         if self._state is WireState.OPEN:
             self.transport.resume_reading()
@@ -194,4 +194,4 @@ class FrameProtocol(LastWord):
 
 
 def _ignore() -> None:
-    """Take a heartbeat that nobody waits for."""
+    """Ignore a heartbeat for which nothing waits."""

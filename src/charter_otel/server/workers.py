@@ -1,7 +1,8 @@
-"""Several workers on one port: processes that are instances of one service, and who watches them.
+"""Several workers on one port: processes that are instances of one service, and their supervisor.
 
 Each opens a listening socket of its own (SO_REUSEPORT), and the kernel spreads connections among
-them. What instances share lies in Redis, so that robots, missions and metrics know of no workers.
+them. The instances share their state in Redis, so that the code for robots, missions and metrics
+need not know of workers.
 """
 
 import asyncio
@@ -26,27 +27,27 @@ STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 STOP_WITHIN = 30.0
 """Seconds in which a worker must have ended, before it is killed."""
 SETTLED = 60.0
-"""Seconds after which a worker that ends has not ended because of how it started."""
+"""Seconds after which the end of a worker no longer counts as a failed start."""
 
 log = structlog.get_logger(__name__)
 
 Work = Callable[[int, Connection], None]
-"""What a worker does: it gets its number, and says through the pipe that it serves."""
+"""A worker's task: it gets its number, and reports through the pipe that it serves."""
 
 
 class Worker:
     """One worker's process, and the next one in its place.
 
     Args:
-        number: Counts from 1.
-        work: What its processes do.
+        number: Its number, from 1.
+        work: The task of its processes.
     """
 
     def __init__(self, number: int, work: Work) -> None:
         self.number = number
         self.serves = False
         self.due = 0.0
-        """When the next process may start, of the monotonic clock."""
+        """Time of the monotonic clock from which the next process may start."""
         self._work = work
         self._backoff = Backoff(first=0.5, limit=30.0)
         self._started = 0.0
@@ -84,7 +85,7 @@ class Worker:
         return process.exitcode
 
     def hear(self) -> None:
-        """Note that the worker serves, once it says so."""
+        """Record that the worker serves, once it reports so."""
         if self.said is not None and self.said.poll():
             self.serves = True
             self._hang_up()
@@ -99,8 +100,8 @@ class Supervisor:
     """Starts the workers, puts a new one in the place of one that dies, and ends them all.
 
     Args:
-        count: How many there are.
-        work: What each does.
+        count: Number of workers.
+        work: The task of each.
     """
 
     def __init__(self, count: int, work: Work) -> None:
@@ -142,7 +143,7 @@ class Supervisor:
         self._wait(woken)
 
     def _wait(self, woken: socket.socket) -> None:
-        """Wait for the next thing that happens."""
+        """Wait for a signal, a report, the end of a process, or the next start."""
         waiting = [worker.due for worker in self._workers if worker.process is None]
         until = max(0.0, min(waiting) - time.monotonic()) if waiting else None
         processes = [w.process.sentinel for w in self._workers if w.process is not None]
@@ -164,7 +165,7 @@ class Supervisor:
 
 
 def _begin(work: Work, number: int, says: Connection) -> None:
-    """Begin a worker's process: a closed terminal is the supervisor's to hear."""
+    """Run a worker's process; only the supervisor handles a closed terminal."""
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, signal.SIG_DFL)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -173,7 +174,7 @@ def _begin(work: Work, number: int, says: Connection) -> None:
 
 
 def stop_with_parent(loop: asyncio.AbstractEventLoop) -> None:
-    """End this process as SIGTERM does when its supervisor is gone, as nobody else would."""
+    """End this process as SIGTERM does if its supervisor is gone, as nothing else would end it."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -188,7 +189,7 @@ def stop_with_parent(loop: asyncio.AbstractEventLoop) -> None:
 
 @contextmanager
 def _on_signals(stop: Callable[[], None]) -> Iterator[socket.socket]:
-    """Call back at a signal that ends all, and yield a socket that is readable from then on."""
+    """Call back at a signal that ends all, and yield a socket that then becomes readable."""
     woken, wake = socket.socketpair()
     wake.setblocking(False)
 

@@ -1,4 +1,4 @@
-"""What travels outside REST, as an AsyncAPI 3.0 document: the events and the robots' WebSocket."""
+"""The events and the robots' WebSocket as an AsyncAPI 3.0 document: the API outside REST."""
 
 from importlib.metadata import version
 from typing import Any, get_args, get_type_hints

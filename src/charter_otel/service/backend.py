@@ -1,4 +1,4 @@
-"""What ``CHARTER_EVENT_STREAM`` names: the one place that understands it.
+"""The back end that ``CHARTER_EVENT_STREAM`` names: the only module that interprets the variable.
 
 To add a back end, write a `Backend` and name its schemes in `parse`.
 """
@@ -29,7 +29,7 @@ class Backend(ABC):
     shared = False
     """Whether other processes see the same events."""
     silent = False
-    """Whether no event is carried anywhere: ``none``."""
+    """Whether events are discarded: ``none``."""
 
     @abstractmethod
     def stream(
@@ -49,7 +49,7 @@ class Backend(ABC):
     def presence(
         self, fleet: Fleet, connections: Connections, close: CloseLost, *, lease: float = LEASE
     ) -> LocalPresence:
-        """Return what makes the instances one.
+        """Return the presence of the robots, across all instances.
 
         Args:
             fleet: The robots of this instance.
@@ -85,7 +85,7 @@ class InProcess(Backend):
         return MemoryMissions()
 
     def slot_lock(self) -> SlotLock:
-        """Return a lock that gives every slot away."""
+        """Return a lock that grants every slot."""
         return NoLock()
 
     def presence(
@@ -120,13 +120,13 @@ class InRedis(Backend):
     def stream(
         self, *, observer: Observer | None, spool: Path | None, lease: float = LEASE
     ) -> EventStream | None:
-        """Return a stream, partitioned where there is more than one partition."""
+        """Return a stream, partitioned if there is more than one partition."""
         return connect(
             self.url, observer=observer, spool=spool, partitions=self.partitions, lease=lease
         )
 
     def missions(self) -> MissionStore:
-        """Return a store beside the stream; there is one, however many partitions there are."""
+        """Return a store beside the stream; there is one, whatever the number of partitions."""
         client = self._address.client(self._prefix)
         return RedisMissions(client, prefix=self._prefix, replicas=self._address.replicas)
 
@@ -137,7 +137,7 @@ class InRedis(Backend):
     def presence(
         self, fleet: Fleet, connections: Connections, close: CloseLost, *, lease: float = LEASE
     ) -> LocalPresence:
-        """Return the presence that the instances share, for each partition of its own."""
+        """Return the presence that the instances share, one for each partition."""
 
         def shared(prefix: str, held: Connections) -> SharedPresence:
             client = self._address.client(prefix)

@@ -1,4 +1,4 @@
-"""The REST routes of the consumers *status* and *analytics*: what they know."""
+"""The REST routes of the consumers *status* and *analytics*."""
 
 from collections.abc import Sequence
 from typing import Annotated, TypeVar
@@ -29,12 +29,12 @@ RobotId = Annotated[
 
 
 class StatusBoard(Struct):
-    """How jobs and robots stand; of both the one first that was heard of last."""
+    """The state of jobs and robots, each with the most recently updated first."""
 
     jobs: list[JobStatus]
     robots: list[RobotStatus]
     active_connections: int
-    """Robots that are online, also those that the limit leaves out."""
+    """Robots that are online, including those beyond the limit."""
 
 
 class FleetStatistics(Struct):
@@ -43,9 +43,9 @@ class FleetStatistics(Struct):
     jobs: dict[str, JobStatistics]
     """By job id."""
     connections: Summary | None
-    """How long they lasted, in seconds; None where none has ended."""
+    """How long they lasted, in seconds; None if none has ended."""
     reasons: dict[str, int]
-    """Why they ended, and how many did."""
+    """Close reasons, and the number of connections for each."""
 
 
 class RobotStatistics(Struct):
@@ -53,18 +53,18 @@ class RobotStatistics(Struct):
 
     robot_id: str
     connections: Summary | None
-    """How long those that ended lasted, in seconds; None where none has."""
+    """How long those that ended lasted, in seconds; None if none has."""
     readings: list[Point]
     """The latest that were published, oldest first."""
     trends: dict[str, float | None]
-    """By how much each reading changes, per hour; None where the readings do not tell."""
+    """Change of each reading per hour; None if the readings do not suffice."""
 
 
 def consumers_router(consumers: Sequence[Consumer]) -> Router:
     """Make the routes under ``/api/consumers``.
 
     Args:
-        consumers: Those that run in the service.
+        consumers: The consumers that run in the service.
     """
 
     @get(
@@ -74,7 +74,7 @@ def consumers_router(consumers: Sequence[Consumer]) -> Router:
         responses=problem_responses(HTTP_404_NOT_FOUND),
     )
     async def get_status(limit: Limit = 100) -> StatusBoard:
-        """Return the board of the consumer *status*: at most so many jobs, and so many robots.
+        """Return the board of the consumer *status*: at most `limit` jobs and robots.
 
         It follows the event stream, so that it is the same on all instances that share one, and
         shows each job's last run, whichever instance ran it.
@@ -94,7 +94,7 @@ def consumers_router(consumers: Sequence[Consumer]) -> Router:
     ) -> FleetStatistics | RobotStatistics:
         """Return the statistics of the consumer *analytics*, of the fleet or of one robot.
 
-        Those of the fleet are about at most so many jobs.
+        The statistics of the fleet cover at most `limit` jobs.
         """
         if robot_id is not None and not is_robot_id(robot_id):
             refused = {"message": f"Expected {ROBOT_ID_RULE}", "key": "robot_id"}

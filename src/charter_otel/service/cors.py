@@ -27,7 +27,7 @@ class CrossOrigin:
         self._origins = frozenset(origin.encode() for origin in origins)
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
-        """Return the application, surrounded."""
+        """Return the application, wrapped."""
 
         async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
             headers = dict(scope["headers"])

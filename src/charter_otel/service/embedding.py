@@ -1,4 +1,4 @@
-"""What an app of somebody else's has to be told, and what of it is left alone."""
+"""Support for a program's own app: its context, its warnings, and the paths that it keeps."""
 
 import ipaddress
 from collections.abc import Callable, Iterator, Sequence
@@ -18,10 +18,10 @@ log = structlog.get_logger(__name__)
 
 
 class AppContext:
-    """Middleware that lets module-level functions work for the app whose request it is.
+    """Middleware that binds the module-level functions to the app that handles the request.
 
     Args:
-        get_scope: Returns the app's own scope, or None where it has the process's values.
+        get_scope: Returns the app's own scope, or None if it uses the process's values.
         is_open: Whether robots and readers need no token.
     """
 
@@ -30,7 +30,7 @@ class AppContext:
         self._watches = is_open
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
-        """Return the application, surrounded."""
+        """Return the application, wrapped."""
 
         async def middleware(scope: Scope, receive: Receive, send: Send) -> None:
             if self._watches and is_far(scope.get("client")):
@@ -59,8 +59,8 @@ def taken_paths(handlers: Sequence[Any], prefix: str = "") -> Iterator[str]:
     """Yield the paths of a program's handlers, those of its routers and controllers included.
 
     Args:
-        handlers: What the program gave to its app.
-        prefix: What all of them are below.
+        handlers: The handlers that the program passed to its app.
+        prefix: The common prefix of their paths.
     """
     for handler in handlers:
         if isinstance(handler, Router):
@@ -73,7 +73,7 @@ def taken_paths(handlers: Sequence[Any], prefix: str = "") -> Iterator[str]:
 
 
 def _inside(router: Router) -> list[Any]:
-    """Return a router's handlers; Litestar 3 keeps what it was given, 2 has routes made of it."""
+    """Return a router's handlers; Litestar 3 keeps them, Litestar 2 turns them into routes."""
     given = getattr(router, "route_handlers", None)
     if given is not None:
         return list(given)

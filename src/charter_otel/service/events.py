@@ -1,4 +1,4 @@
-"""The REST routes of the events: the latest ones, and the same live."""
+"""The REST routes of the events: the latest ones, and the live stream."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
@@ -25,10 +25,10 @@ from charter_otel.service.sse import FollowResponse
 from charter_otel.streams import EventStream, EventTypes, resolve
 
 READ_WITHIN = 10.0
-"""Seconds that a question for events may take, however rare those are that are asked for."""
+"""Most seconds that a query for events may take, however rare the requested events are."""
 
 MAX_FOLLOWERS = 1_000
-"""Responses of `/api/events/stream` that one instance holds open at most."""
+"""Most responses of `/api/events/stream` that one instance holds open."""
 
 AnyRequest = Request[Any, Any, Any]
 
@@ -66,7 +66,7 @@ def events_router(
     """Make the routes under ``/api/events``.
 
     Args:
-        get_stream: Gives the event stream, or None where there is none.
+        get_stream: Returns the event stream, or None if there is none.
         stopping: Ends the open responses when the service is about to stop.
         heartbeat: Seconds between two comments on an open response.
     """
@@ -92,7 +92,7 @@ def events_router(
     async def get_events(
         request: AnyRequest, types: Types = None, after: After = None, limit: Limit = 100
     ) -> Sequence[Event]:
-        """Return events, oldest first: the latest ones, or those that came after one of them."""
+        """Return events, oldest first: the latest ones, or those after a given one."""
         begin, wanted = _event_id("after", after), _types(types)
         reading = stream_or_problem().read(after=begin, types=wanted, limit=limit)
         return await _bounded(request, reading)
@@ -112,7 +112,7 @@ def events_router(
         after: After = None,
         last_event_id: LastEventId = None,
     ) -> FollowResponse:
-        """Return events as Server-Sent Events, from now on or from the one after an event on.
+        """Return events as Server-Sent Events, from now on, or from the event after a given one.
 
         Each has the event's id as `id`, its type as `event` and the envelope as `data`. The
         response ends when the token expires. A browser's EventSource sends no token: read the
@@ -121,7 +121,7 @@ def events_router(
         begin = _event_id("Last-Event-ID", last_event_id or None) or _event_id("after", after)
         wanted = _types(types)
         stream = stream_or_problem()
-        # An unreachable stream is a plain 503 only as long as nothing has been answered.
+        # An unreachable stream is a plain 503 only until the response has begun.
         await stream.read(limit=1)
         if len(followers) >= MAX_FOLLOWERS:
             raise ServiceUnavailableException(
@@ -135,7 +135,7 @@ def events_router(
             heartbeat=heartbeat,
             lasting=seconds_left(request),
         )
-        # Taken at the moment of the check, and free when the response has ended or is gone.
+        # Taken at the moment of the check, and freed when the response ends or is collected.
         followers.add(response)
         response.on_end = lambda: followers.discard(response)
         return response
@@ -146,7 +146,7 @@ def events_router(
 async def _bounded(
     request: AnyRequest, reading: Coroutine[Any, Any, Sequence[Event]]
 ) -> Sequence[Event]:
-    """Read for as long as somebody waits for it, and not for ever.
+    """Read within a time limit, and only until the client disconnects.
 
     Raises:
         ServiceUnavailableException: It takes too long.

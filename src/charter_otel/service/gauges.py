@@ -1,4 +1,4 @@
-"""What is observed of the event stream and the log: read when the metrics are collected."""
+"""Observations of the event stream and the log, read when the metrics are collected."""
 
 from collections.abc import Callable
 
@@ -24,10 +24,10 @@ def observe_stream(
     """Observe the metrics of the stream and its subscribers at each collection.
 
     Args:
-        instruments: Where they are observed.
+        instruments: The instruments to observe.
         stream: The stream.
-        running: Whether the service is not about to stop. A stream that is stopped is not
-            connected either; the last collection would make each restart look like an outage.
+        running: Whether the service is running. A stopped stream is not connected either, so that
+            the last collection would make each restart look like an outage.
     """
 
     def connected() -> Observed:
@@ -46,7 +46,7 @@ def observe_stream(
 
 
 def observe_lines(instruments: Instruments, writer: LineWriter) -> None:
-    """Count the lines that stdout did not take at each collection."""
+    """Count, at each collection, the lines that stdout did not take."""
 
     def dropped() -> Observed:
         yield writer.dropped, {}

@@ -1,4 +1,4 @@
-"""Who may read and write through REST: a token with the scope, once the service has a secret.
+"""Access to REST: reading and writing need a token with the scope, once the service has a secret.
 
 The guards are coroutine functions because Litestar runs all others in a thread, for each request.
 """
@@ -25,12 +25,12 @@ _CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 def scope_guard(secrets: Sequence[str]) -> Guard:
-    """Return a guard that asks for ``read`` to read and for ``write`` to write.
+    """Return a guard that requires the scope ``read`` to read and ``write`` to write.
 
     WebSockets pass: their tokens are checked at the handshake, against the robot.
 
     Args:
-        secrets: The secrets that tokens may be signed with.
+        secrets: The secrets with which tokens may be signed.
     """
 
     async def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
@@ -46,10 +46,10 @@ def scope_guard(secrets: Sequence[str]) -> Guard:
 
 
 def origin_guard(allowed: Collection[str]) -> Guard:
-    """Return a guard, for routes that write, that keeps pages of other origins from them.
+    """Return a guard for routes that write; it refuses pages of other origins.
 
     Without a secret the service listens on loopback, where any page in a browser of that machine
-    can send requests; what they read there, the browser keeps from them.
+    can send requests; the browser already keeps them from reading the answers.
 
     Args:
         allowed: Origins whose pages may write, beside the service's own.
@@ -63,7 +63,7 @@ def origin_guard(allowed: Collection[str]) -> Guard:
 
 
 async def loopback_guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
-    """Answer loopback names only, on loopback: for a service without a secret."""
+    """Refuse requests to loopback under another host name: for a service without a secret."""
     server = connection.scope.get("server") or ("", None)
     if is_rebound(server[0] or "", connection.headers.get("host")):
         raise PermissionDeniedException(detail=REBOUND)
@@ -72,7 +72,7 @@ async def loopback_guard(connection: AnyConnection, _: BaseRouteHandler) -> None
 def guard_writes(router: Router, guard: Guard) -> Router:
     """Attach the guard to the routes that write, and return the router.
 
-    Litestar copies the handler for each call of a guard, which a reader would wait for in vain.
+    Litestar copies the handler for each call of a guard; routes that only read save that time.
     """
     for route in router.routes:
         for handler in getattr(route, "route_handlers", ()):
@@ -82,7 +82,7 @@ def guard_writes(router: Router, guard: Guard) -> Router:
 
 
 def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool:
-    """Return whether a request to an open route has the scope; without a secret everybody has."""
+    """Return whether a request to an open route has the scope; without a secret, each one has."""
     try:
         header = connection.headers.get("authorization", "")
         return not secrets or scope in _token(secrets, header).scopes
@@ -91,7 +91,7 @@ def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool
 
 
 def seconds_left(connection: AnyConnection) -> float | None:
-    """Return the seconds until the request's token expires; None where it needed none."""
+    """Return the seconds until the request's token expires; None if it needed none."""
     expires_at: float | None = connection.scope["state"].get(_EXPIRES_AT)
     return None if expires_at is None else expires_at - time.time()
 

@@ -1,4 +1,4 @@
-"""Whether the service is alive, and whether it is ready, with the state of each dependency."""
+"""Liveness and readiness of the service, with the state of each dependency."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -15,12 +15,12 @@ from charter_otel.service.http import UNTRACED
 from charter_otel.streams import EventStream
 
 Status = Literal["ready", "degraded", "unready"]
-"""From good to bad: works; works without something; takes no requests."""
+"""From good to bad: works; works without a dependency; takes no requests."""
 
 AnyRequest = Request[Any, Any, Any]
 
 _METHODS = [HttpMethod.GET, HttpMethod.HEAD]
-"""Load balancers and monitors ask either way."""
+"""Load balancers and monitors use either method."""
 
 PROBES = ("/healthz", "/readyz")
 """The paths of the two routes."""
@@ -35,17 +35,17 @@ class Dependency(NamedTuple):
 
     status: Status
     details: Mapping[str, Any] = {}
-    """What else is known; no secrets."""
+    """Further facts; no secrets."""
 
 
 class Health(TypedDict):
-    """That the process is alive."""
+    """The process is alive."""
 
     status: Literal["ok"]
 
 
 class DependencyState(TypedDict):
-    """The state of a dependency, and what else is known of it."""
+    """The state of a dependency, with further facts."""
 
     status: Status
 
@@ -58,7 +58,7 @@ class Readiness(TypedDict):
 
 
 Check = Callable[[], Dependency]
-"""Tells the state of a dependency from what is known, without I/O."""
+"""Returns the state of a dependency from data in memory, without I/O."""
 
 
 def health_router(
@@ -72,9 +72,9 @@ def health_router(
 
     Args:
         dependencies: The checks by name.
-        running: Whether the service has started and is not about to stop.
-        may_read: Whether who asks is told more than the status of each dependency.
-        paths: Which of the two there are.
+        running: Whether the service has started and has not begun to stop.
+        may_read: Whether the caller may see more than the status of each dependency.
+        paths: Which of the two to make.
     """
 
     @route(
@@ -124,7 +124,7 @@ def health_router(
 
 
 def consumer_check(consumer: Consumer) -> Check:
-    """Return the check of a consumer: the service works without it, so its trouble degrades."""
+    """Return the check of a consumer: the service works without it, so a failing one degrades."""
     begun = time.monotonic()
 
     def check() -> Dependency:
@@ -171,7 +171,7 @@ def _moment(since: float | None) -> str | None:
 
 
 def _state(name: str, check: Check) -> Dependency:
-    """Return what the check says; one that fails must not take the service out of rotation."""
+    """Return the check's result; a check that raises must not take the service out of rotation."""
     try:
         return check()
     except Exception:

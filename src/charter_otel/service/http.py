@@ -4,7 +4,7 @@ Litestar's own plugin names spans and series after the raw path, so that every r
 here the route's template names both. Source: semantic conventions for HTTP spans and metrics.
 
 The trace id is not sent back in a header: ``traceresponse`` is a draft that no browser and few
-proxies know. A problem document has it as ``trace_id``, and a client that wants to know it
+proxies support. A problem document has it as ``trace_id``. A client that wants to know it
 beforehand sends a ``traceparent``.
 """
 
@@ -24,7 +24,7 @@ from charter_otel.otel.propagation import Parent, parent_of_request
 from charter_otel.otel.trace_context import correlation_id, current
 
 UNTRACED = "charter_otel_untraced"
-"""Option of a route handler: its requests are measured but make no span, as befits a probe."""
+"""Option of a route handler: its requests, such as probes, are measured but make no span."""
 
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -33,17 +33,17 @@ _KEY = "charter_otel.request"
 
 
 class RequestTelemetry:
-    """Makes the span and the measurement of each HTTP request; put it first of all middleware.
+    """Makes the span and the measurement of each HTTP request; make it the first middleware.
 
     The span is current while the handler runs, so that an event emitted there becomes its span
     event and has its trace id. It ends with the last byte of the response, or with the first one
-    where the response is an event stream, which stays open for hours.
+    if the response is an event stream, which stays open for hours.
 
-    A path without a route never comes to a middleware: `after_exception`, installed as the
-    application's hook, takes care of those.
+    A request without a route never reaches a middleware: `after_exception`, installed as the
+    application's hook, handles those.
 
     Args:
-        instrumentation: Where span and measurement go.
+        instrumentation: Makes the spans and takes the measurements.
     """
 
     def __init__(self, instrumentation: Instrumentation) -> None:
@@ -51,7 +51,7 @@ class RequestTelemetry:
         self._operations: dict[tuple[str, str, str], Operation] = {}
 
     def __call__(self, app: ASGIApp) -> ASGIApp:
-        """Wrap an application; WebSockets pass, without a frame that waits as long as they."""
+        """Wrap an application; WebSockets pass, without a long-lived coroutine of ours."""
 
         def middleware(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
             if scope["type"] != ScopeType.HTTP:
@@ -73,7 +73,7 @@ class RequestTelemetry:
         try:
             await app(scope, receive, answer)
         except BaseException as error:
-            # Litestar wraps what is raised after the response has started.
+            # Litestar wraps an exception that is raised after the response has started.
             request.abort(error.__cause__ or error)
             raise
         finally:
@@ -81,7 +81,7 @@ class RequestTelemetry:
             detach(token)
 
     async def after_exception(self, error: Exception, scope: Scope) -> None:
-        """Record what failed a request, and of the request itself where it has no route."""
+        """Record a request's exception, and the request itself if it has no route."""
         if scope["type"] != ScopeType.HTTP:
             return
         request = scope["state"].get(_KEY)
@@ -113,12 +113,12 @@ class RequestTelemetry:
 
 
 class Operation:
-    """What all requests of one method and route share; the attributes are made once.
+    """The attributes that all requests of one method and route share, made once.
 
     Args:
         method: A known method, or ``_OTHER``.
         scheme: ``http`` or ``https``.
-        route: The route's template; empty where there is no route.
+        route: The route's template; empty if there is no route.
         traced: Whether its requests make spans.
     """
 
@@ -146,7 +146,7 @@ class Operation:
         )
 
     def outcome(self, status: int | None, error_type: str | None) -> "Outcome":
-        """Return the attributes of an outcome; what does not apply stays out."""
+        """Return the attributes of an outcome, without those that do not apply."""
         outcome = self._outcomes.get((status, error_type))
         if outcome is None:
             known = {semconv.HTTP_RESPONSE_STATUS_CODE: status, semconv.ERROR_TYPE: error_type}
@@ -160,12 +160,12 @@ class Outcome(NamedTuple):
     """How requests ended, as attributes."""
 
     of_span: dict[str, Any]
-    """What the span does not have from its start."""
+    """Attributes that the span does not have from its start."""
     of_measurement: dict[str, Any]
 
 
 class TracedRequest:
-    """One request under way: notes how it is answered, and ends its span once."""
+    """One request in progress: records its answer, and ends its span once."""
 
     __slots__ = (
         "_aborted",
@@ -189,7 +189,7 @@ class TracedRequest:
         self._ended = False
 
     def answered(self, message: Message) -> None:
-        """Note what the application has sent."""
+        """Record a message of the response."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
             if _is_event_stream(message["headers"]):
@@ -198,11 +198,11 @@ class TracedRequest:
             self.end()
 
     def fail(self, error: BaseException) -> None:
-        """Note what was raised; whether the request failed by it is the status's to say."""
+        """Record an exception; the status decides whether it made the request fail."""
         self._error = type(error).__qualname__
 
     def abort(self, error: BaseException) -> None:
-        """Note what kept the request from being answered in full."""
+        """Record the exception that kept the request from being answered in full."""
         self.fail(error)
         self._aborted = True
 
@@ -221,7 +221,7 @@ class TracedRequest:
         self.span.end()
 
     def _error_type(self) -> str | None:
-        """Return the failure; a client's mistake, 4xx, is not a failure of the server."""
+        """Return the type of the failure; a client's mistake, 4xx, is not a server failure."""
         if self._aborted:
             return self._error
         if self.status is None or self.status < 500:  # noqa: PLR2004 - HTTP's own boundary
@@ -230,7 +230,7 @@ class TracedRequest:
 
 
 def trace_id(scope: Scope) -> str | None:
-    """Return the trace id of a request, with or without a route, or None where there is none."""
+    """Return the trace id of a request, with or without a route, or None if there is none."""
     request: TracedRequest | None = scope["state"].get(_KEY)
     return correlation_id(request.span.get_span_context() if request else current())
 

@@ -34,7 +34,7 @@ TOKEN = "token"  # noqa: S105 - the name of a scheme
 """Name of the security scheme in the documents."""
 
 PATH = "/schema"
-"""Where the service serves the document."""
+"""Path of the document."""
 
 TAGS = {
     "telemetry": "The robots: their last readings and their presence.",
@@ -45,14 +45,14 @@ TAGS = {
     "traces": "One trace out of the spans that the service keeps.",
     "health": "Whether the service is alive and ready.",
 }
-"""Tag of the routes → what they are about."""
+"""Tag of the routes → their subject."""
 
 
 def openapi_config(guards: Sequence[Guard] = ()) -> OpenAPIConfig:
-    """Return what the document says beside the routes.
+    """Return the configuration of the document: its parts beside the routes.
 
     Args:
-        guards: Who may read the document under ``/schema``.
+        guards: Decide who may read the document under ``/schema``.
     """
     return OpenAPIConfig(
         title="charter-otel",
@@ -77,7 +77,7 @@ def openapi_config(guards: Sequence[Guard] = ()) -> OpenAPIConfig:
 
 
 def with_components(config: OpenAPIConfig) -> OpenAPIConfig:
-    """Return a program's configuration with what our routes refer to beside its own."""
+    """Return a program's configuration with the components of our routes beside its own."""
     token = SecurityScheme(
         type="http",
         scheme="bearer",
@@ -98,7 +98,7 @@ def with_components(config: OpenAPIConfig) -> OpenAPIConfig:
 
 
 class _Components(Components):
-    """Adds the schema of a mission entry at the end: Litestar writes over those it is given."""
+    """Adds the schema of a mission entry at the end: Litestar overwrites those that it is given."""
 
     def to_schema(self) -> dict[str, Any]:
         document = super().to_schema()
@@ -107,15 +107,15 @@ class _Components(Components):
 
 
 def document(router: Router, *, is_open: bool = False) -> Router:
-    """Describe what each route does, asks for and may answer; return the router.
+    """Describe each route's purpose, credentials and answers; return the router.
 
     Args:
         router: The routes.
-        is_open: Whether no token is asked for.
+        is_open: Whether the routes need no token.
     """
     for route in router.routes:
         for handler in getattr(route, "route_handlers", ()):
-            # Exceptions are a matter of Python; a client sees them as the problems below.
+            # Exceptions concern Python; a client sees them as the problems below.
             handler.description = (getdoc(handler.fn) or "").partition("\n\nRaises:")[0]
             statuses = _PROBLEMS if "{" not in route.path else (*_PROBLEMS, HTTP_404_NOT_FOUND)
             scope = "read" if handler.http_methods <= {"GET", "HEAD"} else "write"

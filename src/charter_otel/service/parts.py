@@ -1,4 +1,4 @@
-"""What the settings and the program ask for, made into parts of the service."""
+"""Makes the parts of the service that the settings and the program ask for."""
 
 import logging
 
@@ -44,7 +44,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 def tell_weaknesses(settings: Settings, limits: Limits) -> None:
-    """Say what the settings ask for and the service cannot do well."""
+    """Log a warning for each setting that the service cannot honour well."""
     if any(map(is_short, settings.secrets)):
         log.warning("CHARTER_AUTH_SECRET is short", use_bytes=SHORT_SECRET)
     if limits.max_connections < settings.max_connections:
@@ -92,7 +92,7 @@ _NO_ERRORS = frozenset(
 
 
 def is_an_error(record: logging.LogRecord) -> bool:
-    """Keep out what uvicorn takes for an error of the service."""
+    """Return False for records that uvicorn mistakes for errors of the service."""
     return record.msg not in _NO_ERRORS
 
 

@@ -1,4 +1,4 @@
-"""The Litestar plugin: all of this in anyone's application."""
+"""The Litestar plugin: the whole service inside any application."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
@@ -56,14 +56,14 @@ ROUTES: tuple[Routes, ...] = get_args(Routes)
 """All groups of routes."""
 
 _NAMESPACE = {each.__name__: each for each in (Emitter, EventStream, LocalPresence, JobBoard)}
-"""What annotations of a program's handlers may name without an import at run time."""
+"""Names that the annotations of a program's handlers may use without an import at run time."""
 
 MAX_BODY_BYTES = 8_388_608
-"""Bytes of a request: more than the longest list of the longest mission entries."""
+"""Most bytes of a request: more than the longest list of the longest mission entries."""
 
 
 class CharterPlugin(InitPlugin, CLIPlugin):
-    """Adds the routes, the request telemetry and what runs behind them to an application.
+    """Adds the routes, the request telemetry and the runtime behind them to an application.
 
     For example::
 
@@ -72,7 +72,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
     `emit` then reaches the app's event stream, and handlers may ask for the dependencies
     ``emitter``, ``event_stream``, ``presence`` and ``job_board``.
 
-    What the program has set up stays as it is: an OpenTelemetry SDK, a structlog configuration,
+    The program's own set-up stays as it is: an OpenTelemetry SDK, a structlog configuration,
     exception handlers, an OpenAPI configuration, a handler at ``/healthz`` or ``/``. Add
     `EventToSpanEventBridge` to a logger provider of your own for the span events. Apps with the
     plugin in one process share nothing.
@@ -80,13 +80,13 @@ class CharterPlugin(InitPlugin, CLIPlugin):
     Args:
         settings: The settings; by default those of the environment.
         path: Prefix of all routes, e.g. ``/fleet``.
-        routes: Which routes there are, out of `ROUTES`.
+        routes: The groups of routes to add, out of `ROUTES`.
         jobs: Jobs of your own, which run as the mission job does.
         mission_job: Whether the mission job runs.
         consumers: Consumers of your own, beside those that the settings name.
-        sinks: Sinks of your own by name, beside the five; see `Emitter`.
+        sinks: Sinks of your own by name, beside the five built-in ones; see `Emitter`.
         stream: An event stream of your own, which the plugin starts and stops.
-        emitter: An emitter of your own, with its instrumentation, `Capture.emitter` say.
+        emitter: An emitter of your own, with its instrumentation, such as `Capture.emitter`.
         pages: Whether `/` is the board and `/api` the API's page; False where your own are there.
 
     Raises:
@@ -142,7 +142,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
                 self.path,
                 route_handlers=list(self._routers(taken)),
                 middleware=self._cross_origin(app_config),
-                # The app's own errors are the app's own matter.
+                # The app handles its own errors.
                 exception_handlers=exception_handlers(),
             )
         )
@@ -154,11 +154,11 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         Args:
             cli: Litestar's group of commands.
         """
-        # Only Litestar's command line needs ours, which stands above the service.
+        # Only Litestar's command line needs ours, which is a layer above the service.
         cli.add_command(import_module("charter_otel.cli").main, "charter")
 
     def _cross_origin(self, app_config: AppConfig) -> list[Middleware]:
-        """Return what answers cross-origin requests, unless the app does that itself."""
+        """Return the middleware for cross-origin requests, unless the app has its own."""
         origins = self.settings.allowed_origins
         return [CrossOrigin(origins)] if origins and app_config.cors_config is None else []
 
@@ -173,7 +173,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         return {name: Provide(get, sync_to_thread=False) for name, get in given.items()}
 
     def _routers(self, taken: frozenset[str]) -> Iterator[Router]:
-        """Yield our routers, less what the program has handlers for."""
+        """Yield our routers, without the paths for which the program has handlers."""
         yield self._api()
         free = [path for path in PROBES if normalize_path(f"{self.path}{path}") not in taken]
         if "health" in self.routes and free:
@@ -220,7 +220,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         )
 
     def read_guards(self) -> list[Guard]:
-        """Return the guards of a route that tells something, for routes of your own."""
+        """Return the guards of a route that only reads, for routes of your own."""
         secrets = self.settings.secrets
         return [scope_guard(secrets) if secrets else loopback_guard]
 

@@ -1,4 +1,4 @@
-"""Errors as problem details (RFC 9457), with the trace id that leads to the log."""
+"""Errors as problem details (RFC 9457), with the trace id under which the log has them."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -28,7 +28,7 @@ RETRY_AFTER = "5"
 """Seconds after which a client that found the event stream unreachable may try again."""
 
 _HUNG_UP = "client disconnected prematurely"
-"""Litestar's words for a body that the client did not send to its end; it takes that for a 500."""
+"""Litestar's words for an incomplete request body; Litestar treats it as a 500."""
 _INTERNAL = "The service failed to handle the request; its log says why, under this trace id."
 
 log = structlog.get_logger(__name__)
@@ -46,10 +46,10 @@ class InvalidField(Struct, frozen=True, kw_only=True):
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """What went wrong (RFC 9457), and two members of our own: ``trace_id`` and ``errors``."""
+    """A problem document (RFC 9457) with two members of our own: ``trace_id`` and ``errors``."""
 
     type: str = "about:blank"
-    """Always ``about:blank``: the problem is what the status says."""
+    """Always ``about:blank``: the status alone names the problem."""
     title: str
     """Phrase of the status."""
     status: int
@@ -61,7 +61,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     trace_id: str | None = None
     """Trace id of the request: finds the trace and the log lines."""
     errors: list[InvalidField] | UnsetType = UNSET
-    """The fields that are wrong, where the request was understood that far."""
+    """The fields that are wrong, if the request was understood that far."""
 
 
 def exception_handlers() -> ExceptionHandlersMap:
@@ -104,7 +104,7 @@ def _stream_unavailable(request: AnyRequest, error: StreamUnavailable) -> Respon
 
 
 def _internal_error(request: AnyRequest, error: Exception) -> Response[bytes]:
-    """Log what happened, once, and tell the client nothing of it."""
+    """Log the error once, and reveal nothing of it to the client."""
     log.error(
         "request failed",
         method=request.method,
@@ -139,7 +139,7 @@ def _response(
 
 
 def _invalid_fields(extra: Any) -> list[InvalidField]:
-    """Return what Litestar's validation found, from ``message`` and ``key`` of each entry."""
+    """Return the findings of Litestar's validation, from ``message`` and ``key`` of each entry."""
     found = extra if isinstance(extra, list) else []
     return [
         InvalidField(field=_field(entry.get("key")), detail=str(entry["message"]))
@@ -149,12 +149,12 @@ def _invalid_fields(extra: Any) -> list[InvalidField]:
 
 
 def _field(key: Any) -> str:
-    """Return the field's name; ``data`` is a handler's word for the body, not the client's."""
+    """Return the field's name; ``data`` is the handler's name for the body, not the client's."""
     return str(key) if key and key != "data" else "body"
 
 
 def _detail(request: AnyRequest, error: HTTPException) -> str:
-    """Return the exception's own words, and better ones where it has none."""
+    """Return the exception's own text, or a better one if it has only a generic text."""
     # Litestar's own words for a status, and Python's, which change with its version.
     if error.detail not in (getattr(type(error), "detail", None), _phrase(error.status_code)):
         return error.detail

@@ -1,4 +1,4 @@
-"""What runs behind the routes: started and stopped in the one order that loses nothing."""
+"""The parts behind the routes, started and stopped in the one order that loses nothing."""
 
 import asyncio
 import logging
@@ -47,8 +47,8 @@ log = structlog.get_logger(__name__)
 class Runtime:
     """The service behind the routes.
 
-    What the program has set up already is used: a global OpenTelemetry SDK, a structlog
-    configuration. What is missing is built.
+    It uses a global OpenTelemetry SDK and a structlog configuration that the program has set up,
+    and builds those that are missing.
 
     Args:
         settings: The settings.
@@ -56,7 +56,7 @@ class Runtime:
         consumers: Consumers beside those that the settings name.
         jobs: Jobs beside the mission job.
         mission_job: Whether the mission job runs.
-        sinks: Sinks of the emitter's, beside the five.
+        sinks: Sinks of the emitter, beside the five built-in ones.
         emitter: An emitter of the caller's, with its instrumentation; it takes no ``sinks``.
 
     Raises:
@@ -117,13 +117,13 @@ class Runtime:
             for part in parts:
                 await stack.enter_async_context(part)
         except Exception as error:
-            # The server writes a traceback, in which what matters comes last.
+            # The server writes a traceback, in which the cause comes last.
             log.error("service cannot start", error=f"{type(error).__name__}: {error}")  # noqa: TRY400
             raise
 
     @property
     def scope(self) -> Scope | None:
-        """The app's own scope, where another app of the process came first; see `seams`."""
+        """The app's own scope, if another app of the process came first; see `seams`."""
         return self._claimed.scope if self._claimed else None
 
     @contextmanager
@@ -138,7 +138,7 @@ class Runtime:
 
     @contextmanager
     def _open(self) -> Iterator[None]:
-        """Be open for robots and readers, until a signal or the server says that it is over."""
+        """Admit robots and readers until a signal or the server ends it."""
         self.gateway.closing = False
         self.stopping.reset()
         self.running = True
@@ -150,13 +150,13 @@ class Runtime:
             log.info("service stopping", connections=len(self.gateway.connections))
 
     def _close(self) -> None:
-        """Take nothing new, and end the responses that would stay open."""
+        """Refuse new requests, and end the responses that would stay open."""
         self.running = False
         self.gateway.closing = True
         self.stopping.begin()
 
     async def _release(self) -> None:
-        """Let the robots go, before the server closes what it has."""
+        """Release the robots before the server closes the rest."""
         await release(self.gateway, self.settings.drain_seconds, deadline=CLOSE_CONNECTIONS_WITHIN)
 
     @asynccontextmanager
@@ -216,7 +216,7 @@ class Runtime:
         emitter = get_emitter()
         observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
         instances = self.gateway.instances = self._instances(claimed)
-        # Before the start, which brings what an earlier process left on disk.
+        # Before the start, which publishes the events that an earlier process left on disk.
         stream.use_register(instances.register)
         async with AsyncExitStack() as stop:
             for consumer in self.consumers:
@@ -277,7 +277,7 @@ class Runtime:
         sweeper = Sweeper(self.gateway, self.instrumentation)
         sweeper.start()
         async with AsyncExitStack() as stop:
-            # The last one first, and each though one before it raised.
+            # In reverse order; an exception of one does not stop the others.
             stop.callback(telemetry.set_event_stream, None)
             stop.push_async_callback(instances.stop)
             stop.push_async_callback(sweeper.stop)

@@ -1,4 +1,4 @@
-"""The service's settings: read from the environment once, typed, checked, with errors that help."""
+"""The service's settings: read from the environment once, typed, checked, with helpful errors."""
 
 import os
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ from charter_otel.telemetry.origins import is_origin
 from charter_otel.thresholds import VARIABLE, Thresholds, from_environment
 
 PREFIX = "CHARTER_"
-"""What the name of each variable starts with."""
+"""Prefix of each variable's name."""
 
 
 _NEARLY = 0.9
-"""How alike two names are of which one is a misspelling, as `difflib` measures it."""
+"""Similarity, as `difflib` measures it, from which a name counts as a misspelling of another."""
 
 NO_STATE_DIR = Path("/nonexistent/charter-otel")
-"""Stands for the state directory of a user who has none; whoever needs it says so."""
+"""Stands for the state directory of a user without a home; code that needs one raises an error."""
 
 _SECRETS = ("auth_secret", "auth_secret_previous", "pagerduty_routing_key")
 _LISTS = ("allowed_origins", "consumers", "robot_labels")
@@ -41,7 +41,7 @@ _RIGHT = {
 
 
 class SettingError(ValueError):
-    """A variable has a wrong value; the text names the variable, the value and what is right."""
+    """A variable has a wrong value; the text names the variable, the value and the right form."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,62 +58,62 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_timeout: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
     """Seconds without any frame after which a connection is closed."""
     max_frame_bytes: Annotated[int, Meta(ge=64, le=16_777_216)] = 65_536
-    """Bytes that a robot's frame has at most."""
+    """Most bytes of a robot's frame."""
     max_frames_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
-    """Frames that a robot sends in a second at most."""
+    """Most frames that a robot sends in a second."""
     max_readings_per_second: Annotated[int, Meta(ge=1_000, le=1_000_000)] = 30_000
-    """Readings that a robot sends in lists in a second at most."""
+    """Most readings that a robot sends in lists in a second."""
     max_connections: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
-    """Connections that the instance holds at most."""
+    """Most connections that the instance holds."""
     drain_seconds: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
     """Seconds over which robots are released when the service is asked to stop."""
     max_handshakes_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = MAX_HANDSHAKES_PER_SECOND
-    """Handshakes that one address may ask for in a second."""
+    """Most handshakes that one address may request in a second."""
     robot_labels: tuple[str, ...] = ()
     """Labels of robots, separated by commas, that become attributes: ``site,firmware``."""
     allowed_origins: tuple[str, ...] = ()
-    """Origins, separated by commas, whose web pages may talk to the service beside its own."""
+    """Origins, separated by commas, whose web pages may use the service, beside its own origin."""
     lease_seconds: Annotated[float, Meta(gt=0, le=20)] = 15.0
-    """Seconds after which a silent instance begins to count as dead, where there are several."""
+    """Seconds after which a silent instance counts as dead, if there are several."""
     state_dir: Path = msgspec.field(default_factory=lambda: _state_dir())  # noqa: PLW0108 - defined below
-    """Where the spool and the audit log live."""
+    """Directory of the spool and the audit log."""
     auth_secret: str | None = None
-    """Secret that tokens are signed with; None leaves the service open, on loopback only."""
+    """Secret with which tokens are signed; None leaves the service open, on loopback only."""
     auth_secret_previous: str | None = None
-    """A secret that is still accepted while robots get tokens that are signed with the new one."""
+    """The former secret, still accepted while robots get tokens signed with the new one."""
     thresholds: Thresholds = Thresholds()
-    """From where on something is wrong, e.g. ``battery_low=15,battery_recovered=20``."""
+    """Thresholds of the conditions, e.g. ``battery_low=15,battery_recovered=20``."""
     consumers: tuple[Literal["status", "analytics", "audit", "alerts"], ...] = ()
     """Consumers that run in the service, separated by commas."""
     pagerduty_routing_key: str | None = None
     """Integration key for the consumer *alerts*."""
     pagerduty_url: str | None = None
-    """Base address of the Events API, where it is not PagerDuty's own."""
+    """Base address of the Events API, if not PagerDuty's own."""
     grafana_url: str | None = None
     """Base address of Grafana, for the links of pages."""
     recent_spans: Annotated[int, Meta(ge=0, le=100_000)] = 0
     """Finished spans that the service keeps for the board and `charter-otel trace`."""
     log_format: Literal["json", "console"] | None = None
-    """Form of the lines on stdout; None goes by whether stdout is a terminal."""
+    """Format of the lines on stdout; None chooses by whether stdout is a terminal."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Lowest level that is written."""
 
     def __post_init__(self) -> None:
-        """Check what a program gives as what the environment gives is checked.
+        """Check values from a program in the same way as those from the environment.
 
         Raises:
-            SettingError: A value is wrong; the text names it and what is right.
+            SettingError: A value is wrong; the text names it and the right form.
         """
         for field in msgspec.structs.fields(Settings):
             _check_given(field, getattr(self, field.name))
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """The secrets that tokens may be signed with, the current one first."""
+        """Return the secrets with which tokens may be signed, the current one first."""
         return tuple(secret for secret in (self.auth_secret, self.auth_secret_previous) if secret)
 
     def __repr__(self) -> str:
-        """Show all but the secret."""
+        """Return all settings but the secrets."""
         shown = {name: getattr(self, name) for name in self.__struct_fields__}
         for name in _SECRETS:
             shown[name] = "***" if shown[name] else None
@@ -123,7 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _state_dir() -> Path:
-    """Return the user's state directory; a user without a home has none, and must name one."""
+    """Return the user's state directory; a user without a home has none and must name one."""
     try:
         path = user_state_path("charter-otel")
     except (RuntimeError, KeyError, OSError):
@@ -153,7 +153,7 @@ def _check_given(field: msgspec.structs.FieldInfo, value: Any) -> None:
         if field.name == "event_stream":
             parse(value)
         else:
-            # Thresholds check themselves, and a path has no other form.
+            # Thresholds check themselves, and every path is valid.
             if field.name not in ("thresholds", "state_dir"):
                 msgspec.convert(value, field.type)
             if value:
@@ -168,9 +168,9 @@ def _check_given(field: msgspec.structs.FieldInfo, value: Any) -> None:
 
 
 def _refuse_misspelt(environment: Mapping[str, str]) -> None:
-    """Refuse a variable whose name is nearly that of a setting.
+    """Refuse a variable whose name is almost that of a setting.
 
-    Other programs' variables may begin with the prefix too, Kubernetes' for a service, say.
+    Variables of other programs may have the prefix too, such as Kubernetes' for a service.
 
     Raises:
         SettingError: The text names the variable and the setting.
@@ -221,12 +221,12 @@ def _items(text: str) -> list[str]:
 
 
 def _check(name: str, text: str, value: Any) -> None:
-    """Check what the types cannot say.
+    """Check the rules that types cannot express.
 
     Raises:
         ValueError: The value is wrong.
     """
-    # Bytes that are no UTF-8 come from the environment as lone surrogates.
+    # Bytes that are not UTF-8 come from the environment as lone surrogates.
     text.encode()
     if name == "pagerduty_url" and not text.startswith("https://"):
         raise ValueError(value)
@@ -243,7 +243,7 @@ def _path(expected: type, value: Any) -> Any:
 
 
 def _right(expected: Any) -> str:
-    """Say what a value of the type looks like."""
+    """Return a description of a valid value of the type."""
     kind = msgspec.inspect.type_info(expected)
     kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
     return " or ".join(words for kind in kinds if (words := _kind(kind)))

@@ -1,7 +1,7 @@
-"""Tells what would stay open for hours that the service is about to stop.
+"""Notifies long-lived responses that the service is about to stop.
 
-A server closes its WebSockets when it is asked to stop, but it waits for HTTP responses, and it
-tells the application of its end only after that. So the signal itself has to be heard.
+A server that is asked to stop closes its WebSockets, but waits for HTTP responses. It notifies the
+application of its end only after that. So the service handles the signal itself.
 """
 
 import asyncio
@@ -14,11 +14,11 @@ from types import FrameType
 from charter_otel.aio import spawn
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-"""What asks a server to stop."""
+"""Signals that ask a server to stop."""
 
 
 class ShutdownSignal:
-    """Whether the service is about to stop; what waits for that is told at once."""
+    """The fact that the service is about to stop; waiting tasks are notified at once."""
 
     def __init__(self) -> None:
         self._begun = False
@@ -31,18 +31,18 @@ class ShutdownSignal:
 
     @property
     def waiting(self) -> int:
-        """How many wait to be told."""
+        """Return the number of waiting tasks."""
         return len(self._waiting)
 
     def begin(self) -> None:
-        """Notify everybody who waits, now and from now on. Call it in the event loop."""
+        """Notify all waiting tasks, present and future. Call it in the event loop."""
         self._begun = True
         for future in self._waiting:
             if not future.done():
                 future.set_result(None)
 
     def reset(self) -> None:
-        """Take it back: the service starts again."""
+        """Reset the signal: the service starts again."""
         self._begun = False
 
     async def wait(self) -> None:
@@ -67,12 +67,12 @@ def on_signals(
 ) -> Iterator[None]:
     """Call back in the running event loop when a signal asks the server to stop.
 
-    The server's own handler runs once ``finish`` is done, or at the next signal. Where the signals
-    are nobody's, or this is not the main thread, there is nothing to hear and nothing is installed.
+    The server's own handler runs once ``finish`` is done, or at the next signal. If the signals
+    have no handler in Python, or this is not the main thread, nothing is installed.
 
     Args:
         callback: Called at once.
-        finish: What is to be done before the server's own handler runs.
+        finish: Awaited before the server's own handler runs.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -88,7 +88,7 @@ def on_signals(
 
 
 class _Stopping:
-    """What happens between a signal and the server's own handler for it."""
+    """The steps between a signal and the server's own handler for it."""
 
     def __init__(self, callback: Callable[[], None], finish: Callable[[], Awaitable[None]]) -> None:
         self._callback = callback
@@ -96,11 +96,11 @@ class _Stopping:
         self._loop = asyncio.get_running_loop()
         self._heard = False
         self._stop: Callable[[], object] | None = None
-        """Runs the server's own handler; None where that is not to be run, or was."""
+        """Runs the server's own handler; None before a signal and after the run."""
         self._task: asyncio.Task[None] | None = None
 
     def hear(self, number: signal.Signals) -> Callable[[], None]:
-        """Put a handler on top of the present one, and return what puts that back."""
+        """Install a handler over the present one, and return a function that restores that."""
         previous = signal.getsignal(number)
         if not callable(previous):
             return lambda: None
@@ -113,7 +113,7 @@ class _Stopping:
                 self._loop.call_soon_threadsafe(self._begin, lambda: previous(received, frame))
 
         def restore() -> None:
-            # Whoever has put a handler on top of ours still needs it.
+            # A handler that was installed over ours still needs it.
             if signal.getsignal(number) is handle:
                 signal.signal(number, previous)
 
@@ -121,7 +121,7 @@ class _Stopping:
         return restore
 
     def end(self) -> None:
-        """Finish nothing any more: the server stops."""
+        """Cancel ``finish``: the server stops."""
         if self._task is not None:
             self._task.cancel()
         self._hand_on()

@@ -26,12 +26,12 @@ log = structlog.get_logger(__name__)
 
 
 class FollowResponse(ASGIResponse):
-    """Sends events as they come, until one of the ends comes.
+    """Sends events as they come, until one of its end conditions holds.
 
-    Those are: the client goes, its token expires, the service stops, the stream ends.
+    These are: the client disconnects, its token expires, the service stops, the stream ends.
 
     Events are read from the stream one by one, each when the client has taken the one before: a
-    slow client holds a position in the stream, and no memory.
+    slow client holds a position in the stream, but no memory.
 
     Args:
         stream: The event stream. From now on nothing is missed.
@@ -39,7 +39,7 @@ class FollowResponse(ASGIResponse):
         after: Id of the event after which to begin; from now on, unless given.
         types: Event types; empty for all.
         heartbeat: Seconds between two comments.
-        lasting: Seconds after which the response ends in any case: the token has expired.
+        lasting: Seconds after which the response ends in any case, as the token has expired.
 
     Raises:
         ValueError: ``after`` is not an event id.
@@ -72,7 +72,7 @@ class FollowResponse(ASGIResponse):
         self._events = self._follow()
 
     async def send_body(self, send: Send, receive: Receive) -> None:
-        """Send events and heartbeats until one of the ends comes."""
+        """Send events and heartbeats until an end condition holds."""
         tasks = [
             _task(self._deliver(send), "events"),
             _task(self._beat(send), "heartbeats"),

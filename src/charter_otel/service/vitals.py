@@ -1,4 +1,4 @@
-"""What the instance tells of itself: that it lives, since when, and what it uses."""
+"""The vital signs of the instance: its heartbeat, its start and its use of resources."""
 
 import asyncio
 import os
@@ -12,24 +12,24 @@ from charter_otel.otel.instruments import Instruments, Observed
 from charter_otel.otel.semconv import Metric
 
 STANDARD_INTERVAL = 60.0
-"""Seconds between two exports of the metrics where `OTEL_METRIC_EXPORT_INTERVAL` says nothing."""
+"""Seconds between two exports of the metrics if `OTEL_METRIC_EXPORT_INTERVAL` is not set."""
 TICK = 0.25
-"""Seconds between two looks at the event loop."""
+"""Seconds between two measurements of the event loop."""
 
 _STATM = Path("/proc/self/statm")
 _FILES = Path("/proc/self/fd")
 
 
 class Vitals:
-    """The instance's heartbeat and what it uses, observed at each collection.
+    """The instance's heartbeat and its use of resources, observed at each collection.
 
-    Without a sign of its own, a dead instance looks alive for as long as something on the way
-    repeats its last values.
+    Without a heartbeat, a dead instance looks alive for as long as some hop on the way repeats its
+    last values.
     """
 
     def __init__(self) -> None:
         self.stopped = False
-        """Set once the instance has stopped in an orderly way, before its last collection."""
+        """Set before the last collection of an instance that stops in an orderly way."""
         self._began = time.monotonic()
         self._lag = 0.0
         self._watching: asyncio.Task[None] | None = None
@@ -49,12 +49,12 @@ class Vitals:
             instruments.observe(metric, _one(read))
 
     def start(self) -> None:
-        """Begin to watch the event loop."""
+        """Start to watch the event loop."""
         self.stopped = False
         self._watching = spawn(self._watch(), "charter vitals")
 
     async def stop(self) -> None:
-        """Stop watching, and have the next collection say that this is not a death."""
+        """Stop watching, and let the next collection report an orderly stop."""
         self.stopped = True
         task, self._watching = self._watching, None
         if task is not None:
@@ -72,7 +72,7 @@ class Vitals:
 
 
 def export_interval() -> float:
-    """Return the seconds between two exports, by the standard's variable in milliseconds."""
+    """Return the seconds between two exports, from the standard variable in milliseconds."""
     try:
         interval = float(os.environ.get("OTEL_METRIC_EXPORT_INTERVAL", "")) / 1000
     except ValueError:

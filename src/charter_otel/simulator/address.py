@@ -1,4 +1,4 @@
-"""Where a fleet connects: from the base address to each robot's own."""
+"""The addresses of a fleet: from the base address to each robot's own."""
 
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit, urlunsplit
@@ -11,7 +11,7 @@ _SCHEMES = {"ws": "http", "http": "http", "wss": "https", "https": "https"}
 
 
 class FleetAddress(NamedTuple):
-    """A service, as its robots and its REST clients reach it."""
+    """The addresses at which robots and REST clients reach a service."""
 
     websocket: str
     """Address of a robot's connection, with ``{robot_id}`` in it."""
@@ -31,7 +31,7 @@ def parse(url: str) -> FleetAddress:
 
     Args:
         url: ``ws://host:port``, with or without the route and its ``{robot_id}``; ``wss``,
-            ``http`` and ``https`` likewise. What stands before the route is kept.
+            ``http`` and ``https`` likewise. A prefix before the route is kept.
 
     Raises:
         ValueError: It is not such an address.

@@ -1,4 +1,4 @@
-"""What the commands present to a service that asks for tokens."""
+"""The credentials that the commands present to a service that requires tokens."""
 
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ HINT = "set CHARTER_AUTH_SECRET to the service's own"
 """What to do when a service refuses."""
 
 READER_HINT = f"{HINT}, or CHARTER_TOKEN to a token that has the scope read"
-"""What a reader can do as well."""
+"""Another remedy, for readers."""
 
 REFUSALS = (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
-"""Answers that ask for other credentials."""
+"""Statuses that require other credentials."""
 
 _ROBOT_LIFETIME = 86_400.0
 _REQUEST_LIFETIME = 300.0
@@ -22,7 +22,7 @@ _REQUEST_LIFETIME = 300.0
 
 @dataclass(frozen=True)
 class Credentials:
-    """Signs a token for whoever needs one, where there is a secret.
+    """Signs a token for each client that needs one, if there is a secret.
 
     Args:
         secret: The service's secret.
@@ -40,7 +40,7 @@ class Credentials:
         return _header(token)
 
     def of_client(self, *scopes: Scope) -> httpx.Auth | None:
-        """Return an auth flow that signs each request, so that a client never expires."""
+        """Return an auth flow that signs each request, so that a client's token never expires."""
         if self.token is not None:
             return _Presented(self.token)
         return None if self.secret is None else _SignedRequests(self.secret, scopes)

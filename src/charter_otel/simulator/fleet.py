@@ -1,4 +1,4 @@
-"""Many simulated robots: connected one after the other, ended together."""
+"""Many simulated robots, connected one after the other and ended together."""
 
 import asyncio
 import ssl
@@ -13,20 +13,20 @@ from charter_otel.simulator.session import RobotBehaviour
 from charter_otel.simulator.tally import FleetStats
 
 CONNECTS_PER_SECOND = 250.0
-"""How fast a fleet connects: well below what one instance accepts (about 1,700 a second)."""
+"""Connections a second of a fleet: well below the rate that one instance accepts (about 1,700)."""
 
 _NONE = Credentials()
 
 
 class SimulatedFleet:
-    """A fleet of simulated robots, ``robot_001`` and on.
+    """A fleet of simulated robots, from ``robot_001`` on.
 
     Args:
         address: The service.
-        robots: How many.
-        habits: What the robot of a number, from 0, does.
-        connects_per_second: How fast they connect.
-        credentials: What they present.
+        robots: Their number.
+        habits: Returns the habits of the robot with a number, from 0.
+        connects_per_second: Rate at which they connect.
+        credentials: Credentials that they present.
         tls: How they check the service's certificate; by the system's authorities, unless given.
     """
 
@@ -57,7 +57,7 @@ class SimulatedFleet:
 
         Args:
             stop: Ends the fleet: each robot waits for its last answers and disconnects.
-            seconds: Sets ``stop`` so long after the last robot began to connect.
+            seconds: Seconds from the last robot's attempt to connect until ``stop`` is set.
         """
         async with asyncio.TaskGroup() as group:
             await self._launch(group, stop)
@@ -75,11 +75,11 @@ class SimulatedFleet:
             await asyncio.sleep(due - time.perf_counter())
 
     def robot(self, number: int) -> SimulatedRobot:
-        """Return the robot of a number, from 0."""
+        """Return the robot with a number, from 0."""
         return self._robots[number]
 
     def impostor(self, number: int, habits: RobotBehaviour) -> SimulatedRobot:
-        """Return somebody else who connects as the robot of a number."""
+        """Return another client that connects as the robot with a number."""
         return self._robot(number, habits)
 
     def _robot(self, number: int, habits: RobotBehaviour) -> SimulatedRobot:

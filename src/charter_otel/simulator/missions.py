@@ -1,4 +1,4 @@
-"""What a fleet's missions come to: entries that are posted to the service."""
+"""The missions of a fleet: entries that are posted to the service."""
 
 import asyncio
 import time
@@ -21,9 +21,9 @@ class Missions:
 
     Args:
         client: A client whose base address is the service's.
-        robot_ids: Who carries out the missions.
+        robot_ids: Robots that carry out the missions.
         per_second: Entries a second.
-        tally: Where they are counted.
+        tally: Counts the entries.
     """
 
     def __init__(

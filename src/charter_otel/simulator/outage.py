@@ -1,4 +1,4 @@
-"""The stream of the demonstration: within the process, but it can be away for a while."""
+"""The stream of the demonstration: within the process, but it can fail for a while."""
 
 import asyncio
 import time
@@ -18,7 +18,7 @@ from charter_otel.streams.spool.spool import Spool
 from charter_otel.streams.types import DropReason, Statistics
 
 REASON = "taken away by the demo's story"
-"""Why the stream is away, as `/readyz` says it."""
+"""Reason of the outage, as `/readyz` shows it."""
 
 _DRAIN_WITHIN = 2.0
 _MINUTE = 60_000
@@ -27,9 +27,9 @@ log = structlog.get_logger(__name__)
 
 
 class InterruptibleStream(MemoryStream):
-    """A stream within the process that can be away, as a Redis can.
+    """A stream within the process that can be unreachable, as Redis can.
 
-    Meanwhile events wait in the outbox and on the disk that a stream in Redis has, and are
+    Meanwhile events wait in an outbox and on disk, as with a stream in Redis, and are
     replayed in order when it is back.
 
     Args:
@@ -46,12 +46,12 @@ class InterruptibleStream(MemoryStream):
         self._waited = 0
 
     def interrupt(self) -> None:
-        """Be away from now on."""
+        """Start an outage."""
         self._reachable.clear()
         log.warning("event stream unreachable", stream=self.system, error=REASON)
 
     def restore(self) -> None:
-        """Be back, and replay what waits."""
+        """End the outage, and replay the waiting events."""
         if not self._reachable.is_set():
             self._reachable.set()
             log.info("event stream reachable again", stream=self.system, waiting=len(self._outbox))
@@ -59,7 +59,7 @@ class InterruptibleStream(MemoryStream):
     def publish_nowait(
         self, event: Event, *, encoded: bytes | None = None, traceparent: str | None = None
     ) -> bool:
-        """Hand an event to the subscribers, or to the outbox where some wait there already."""
+        """Pass an event to the subscribers, or to the outbox if some wait there already."""
         if self._reachable.is_set() and not len(self._outbox):
             return super().publish_nowait(event, encoded=encoded, traceparent=traceparent)
         data = encode(event) if encoded is None else encoded
@@ -67,13 +67,13 @@ class InterruptibleStream(MemoryStream):
         return self._bridge.run(self._wait, PendingEvent(event.id, minute, data, traceparent))
 
     async def start(self) -> None:
-        """Begin to deliver."""
+        """Start to deliver."""
         await super().start()
         await self._outbox.open()
         self._publisher = spawn(self._publish(), "charter demo publisher")
 
     async def stop(self, deadline: float = 5.0) -> None:
-        """Replay what waits, deliver it and stop."""
+        """Replay the waiting events, deliver them and stop."""
         until = time.monotonic() + deadline
         self.restore()
         publisher, self._publisher = self._publisher, None
@@ -86,7 +86,7 @@ class InterruptibleStream(MemoryStream):
         await super().stop(max(0.0, until - time.monotonic()))
 
     def statistics(self) -> Statistics:
-        """Return how the stream is doing, what waits included."""
+        """Return the statistics of the stream, waiting events included."""
         counts = self._outbox.counts()
         known = super().statistics()
         away = not self._reachable.is_set()

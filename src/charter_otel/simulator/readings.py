@@ -1,9 +1,9 @@
-"""What a simulated robot reads: values that wander, a battery that drains and charges."""
+"""The readings of a simulated robot: values that wander, a battery that drains and charges."""
 
 from random import Random
 
 DRAIN = 0.15
-"""Percent of the battery that a second of work takes, at an idle processor."""
+"""Percent of the battery that a second of work takes, with an idle processor."""
 
 CHARGE = 1.5
 """Percent of the battery that a second in the dock gives."""
@@ -12,7 +12,7 @@ _LOW, _FULL = 15.0, 95.0
 
 
 class RandomWalk:
-    """A value that wanders at random and is drawn back to where it belongs."""
+    """A value that wanders at random and is drawn back to its centre."""
 
     def __init__(self, random: Random, *, home: float, step: float, high: float) -> None:
         self._random = random
@@ -32,7 +32,7 @@ class SimulatedReadings:
     """The readings of one robot, from frame to frame.
 
     Args:
-        random: Where chance comes from; the same seed gives the same readings.
+        random: The source of chance; the same seed gives the same readings.
     """
 
     def __init__(self, random: Random) -> None:
@@ -49,7 +49,7 @@ class SimulatedReadings:
         return self._battery
 
     def run_down(self, seconds: float) -> None:
-        """Begin at a third of the battery, and use it up within so many seconds."""
+        """Begin with a third of the charge, and use it up within the given seconds."""
         self._battery, self._charging = _LOW + 20.0, False
         self._drain = 20.0 / seconds
 

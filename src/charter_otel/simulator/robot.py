@@ -15,7 +15,7 @@ from charter_otel.simulator.session import RobotBehaviour, SimulatedSession
 from charter_otel.simulator.tally import FleetStats, refused
 
 CERTIFICATE = "connect: untrusted certificate"
-"""The kind of error that a certificate is whose authority is not known."""
+"""The kind of error for a certificate from an unknown authority."""
 
 _CONNECT_WITHIN = 10.0
 
@@ -25,10 +25,10 @@ class SimulatedRobot:
 
     Args:
         robot_id: Its id, and the seed of its readings.
-        address: Where it connects.
-        habits: What it does.
-        tally: Where it counts.
-        credentials: What it presents.
+        address: Address to which it connects.
+        habits: Its behaviour.
+        tally: Counts its work and its errors.
+        credentials: Credentials that it presents.
         tls: How it checks the service's certificate; by the system's authorities, unless given.
     """
 
@@ -61,21 +61,21 @@ class SimulatedRobot:
         return self._readings.battery
 
     def run_down(self, seconds: float) -> None:
-        """Empty the battery within so many seconds; then it is charged as usual."""
+        """Empty the battery within the given seconds; then it is charged as usual."""
         self._readings.run_down(seconds)
 
     def expect_end(self, absence: float) -> None:
-        """Take the next end of the connection for no error, and come back after ``absence``."""
+        """Count the next end of the connection as no error, and come back after ``absence``."""
         self._absence = absence
 
     def drop_out(self, absence: float) -> None:
-        """Break the connection without a close frame, as a network does that is gone."""
+        """Break the connection without a close frame, as a failed network does."""
         if self._session is not None:
             self.expect_end(absence)
             self._session.abort()
 
     async def send_rubbish(self, frames: int, absence: float) -> None:
-        """Send so many frames that are not readings, and expect that it ends the connection."""
+        """Send a number of frames that are not readings, and expect them to end the connection."""
         if self._session is not None:
             self.expect_end(absence)
             for _ in range(frames):
@@ -129,5 +129,5 @@ class SimulatedRobot:
 
 
 def _closed(error: ConnectionClosed) -> str:
-    """Return the kind of error that the end of a connection is."""
+    """Return the kind of error for the end of a connection."""
     return f"closed: {error.rcvd.code}" if error.rcvd else "closed: connection lost"

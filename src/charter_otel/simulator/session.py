@@ -33,28 +33,28 @@ class RobotBehaviour:
     acknowledge: bool = True
     """Whether it asks for an acknowledgement of each reading; otherwise it sends pings."""
     reconnect: bool = True
-    """Whether it comes back when the connection is lost."""
+    """Whether it comes back if the connection is lost."""
     longest_pause: float = LONGEST_PAUSE
-    """Seconds between two attempts to connect at most."""
+    """Most seconds between two attempts to connect."""
     leaves_after: float | None = None
     """Seconds after which it disconnects on purpose, and comes back."""
     simulated: bool = True
-    """Whether it says that it is not a real robot, so that no alert is about it."""
+    """Whether it says that it is not a real robot, so that no alert concerns it."""
     sends_bad_frame: bool = False
     """Whether its first connection begins with a bad frame."""
 
 
 class SimulatedSession:
-    """A connection that sends readings and matches the answers with what was sent.
+    """A connection that sends readings and matches the answers with the frames sent.
 
-    The service answers in order: each reading with an acknowledgement where the robot asked for
-    that, each ping with a pong, each bad frame with an error.
+    The service answers in order: each reading with an acknowledgement if the robot asked for
+    it, each ping with a pong, each bad frame with an error.
 
     Args:
         connection: The open connection.
-        read: Gives the readings after so many seconds.
-        habits: What the robot does.
-        tally: Where it counts.
+        read: Returns the readings after a number of seconds.
+        habits: The behaviour of the robot.
+        tally: Counts frames, answers and errors.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class SimulatedSession:
         self._connection.transport.abort()
 
     async def send_bad_frame(self) -> None:
-        """Send a frame that the service refuses, and expect that it does."""
+        """Send a frame that the service must refuse, and expect its error."""
         self._errors_expected += 1
         await self._send(_BAD_FRAME, answered=self._habits.acknowledge)
 
@@ -114,7 +114,7 @@ class SimulatedSession:
             await self._send(
                 _encode(self._read(period)).decode(), answered=self._habits.acknowledge
             )
-            # After a stall the robot goes on from now: a burst would only break the rate limit.
+            # After a stall the robot continues from now: a burst would only exceed the rate limit.
             due = max(due + period, time.perf_counter())
 
     async def _send_pings(self) -> None:
@@ -151,5 +151,5 @@ class SimulatedSession:
             self._tally.failed(f"refused: {error.get('code')}", error.get("detail"))
 
     def _oldest(self) -> float:
-        """Return the time at which the frame was sent that is answered now."""
+        """Return the time at which the frame of the present answer was sent."""
         return self._unanswered.popleft() if self._unanswered else time.perf_counter()

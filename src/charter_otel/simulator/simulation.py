@@ -31,7 +31,7 @@ from charter_otel.simulator.robot import CERTIFICATE
 
 
 class SimulationPlan(NamedTuple):
-    """What to simulate."""
+    """The plan of a simulation."""
 
     address: FleetAddress
     robots: int
@@ -41,7 +41,7 @@ class SimulationPlan(NamedTuple):
     missions_per_second: float
     credentials: Credentials
     tls: ssl.SSLContext | None = None
-    """How the service's certificate is checked; the system's authorities, if None."""
+    """Checks the service's certificate; by the system's authorities, if None."""
 
     @property
     def duration(self) -> float:
@@ -94,7 +94,7 @@ async def _run(plan: SimulationPlan, fleet: SimulatedFleet) -> None:
 
 
 async def _show_progress(plan: SimulationPlan, tally: FleetStats, stop: asyncio.Event) -> None:
-    """Show a bar on stderr where that is a terminal."""
+    """Show a bar on stderr if that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
         return

@@ -1,4 +1,4 @@
-"""The demonstration's story: what goes wrong in a fleet, one thing after the other, and heals."""
+"""The demonstration's story: faults in a fleet, one after the other, each of which heals."""
 
 import asyncio
 import time
@@ -18,13 +18,13 @@ LENGTH = 60.0
 """Seconds that the story takes, unless there is less time."""
 
 SHORTEST = 6.0
-"""Seconds below which there is no time for one."""
+"""Seconds below which there is no time for a story."""
 
 ROBOTS = 6
-"""Robots that it needs."""
+"""Robots that a story needs."""
 
 LOW_BATTERY = 20.0
-"""Percent below which the alert LowBattery fires."""
+"""Percent of the battery below which the alert LowBattery fires."""
 
 _BAD_FRAMES = 10
 _LOOK_EVERY = 0.05
@@ -34,13 +34,13 @@ Act = Callable[[asyncio.Event], Awaitable[None]]
 
 
 class Story:
-    """What happens to a fleet and its service, each thing announced in one sentence.
+    """The faults of a fleet and its service, each announced in one sentence.
 
     Args:
         fleet: The fleet, of `ROBOTS` at least.
-        stream: The service's stream, where it can be away.
+        stream: The service's stream, if it can fail.
         length: Seconds that all of it takes.
-        tell: Told each sentence.
+        tell: Called with each sentence.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Story:
         self._tell = tell
 
     async def play(self, stop: asyncio.Event) -> None:
-        """Play it once, or until ``stop``; whatever was broken is whole again afterwards."""
+        """Play it once, or until ``stop``; all that was broken is whole again afterwards."""
         async with asyncio.TaskGroup() as group:
             for begin, act in self._acts():
                 group.create_task(self._after(begin, act, stop), name="charter-demo-act")
@@ -137,10 +137,10 @@ class Story:
 
 
 class UnreadableMissions(MissionStore):
-    """A store that takes entries and lets nobody read them.
+    """A store that takes entries but refuses reads.
 
     Args:
-        store: Where the entries go meanwhile.
+        store: The store behind, which gets the entries meanwhile.
     """
 
     def __init__(self, store: MissionStore) -> None:

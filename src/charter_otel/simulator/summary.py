@@ -1,4 +1,4 @@
-"""What a demonstration came to: one JSON line for a machine, tables for a person."""
+"""The summary of a demonstration: one JSON line for a machine, tables for a person."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ from charter_otel.simulator.witness import Witness
 
 
 def command() -> str:
-    """Return how the command line is started here: by its path, where PATH does not lead to it."""
+    """Return the command that starts the command line: its path, if PATH does not lead to it."""
     if shutil.which("charter-otel"):
         return "charter-otel"
     path = os.path.relpath(Path(sys.executable).with_name("charter-otel"))
@@ -27,7 +27,7 @@ def command() -> str:
 
 
 def next_steps() -> dict[str, str]:
-    """Return how to go on: to what, and with what."""
+    """Return the next steps: each a purpose and a command."""
     start = command()
     return {
         "the service": f"{start} serve",
@@ -60,12 +60,12 @@ class DemoSummary(Struct, frozen=True, kw_only=True):
     """CPU time that emitting an event to all five sinks takes, in microseconds."""
     emission_p99_us: float
     errors: dict[str, int]
-    """Of the fleet by kind, and of the emitter by sink."""
+    """Errors of the fleet by kind, and of the emitter by sink."""
     first_error: str | None
     events_replayed: int | None
-    """Events that came to the stream's subscriber after an outage; None where nobody counted."""
+    """Events that came to the stream's subscriber after an outage; None if not counted."""
     events_lost: int | None
-    """Events that did not come at all."""
+    """Events that never came."""
     board: str
     """Address of the board, while the service ran."""
 
@@ -79,7 +79,7 @@ def summarize(
     seconds: float,
     witness: Witness | None,
 ) -> DemoSummary:
-    """Sum up what fleet, emitter and witness counted."""
+    """Return the summary of the counts of fleet, emitter and witness."""
     emitted = statistics.emitted
     return DemoSummary(
         seconds=round(seconds, 3),

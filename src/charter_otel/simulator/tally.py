@@ -1,4 +1,4 @@
-"""What a fleet counts, and the result made of it."""
+"""The counts of a fleet, and their result."""
 
 from collections import Counter, deque
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Latency(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True, kw_only=True):
-    """How a fleet fared."""
+    """The result of a fleet."""
 
     robots: int
     connected: int
@@ -28,7 +28,7 @@ class Result(Struct, frozen=True, kw_only=True):
     """Connections beyond a robot's first."""
     frames_sent: int
     frames_acknowledged: int | None
-    """None where no acknowledgements were asked for."""
+    """None if no acknowledgements were asked for."""
     missions_posted: int
     errors: int
     errors_by_kind: dict[str, int]
@@ -39,7 +39,7 @@ class Result(Struct, frozen=True, kw_only=True):
 
 @dataclass
 class FleetStats:
-    """What the robots of one fleet count together."""
+    """The counts that the robots of one fleet share."""
 
     connected: set[str] = field(default_factory=set)
     connections: int = 0
@@ -47,7 +47,7 @@ class FleetStats:
     sent: int = 0
     acknowledged: int = 0
     bad_frames_answered: int = 0
-    """Bad frames, sent on purpose, that got their error."""
+    """Bad frames, sent on purpose, that the service answered with an error."""
     missions: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     first_error: str | None = None
@@ -61,7 +61,7 @@ class FleetStats:
         self.connected.add(robot_id)
 
     def tell_errors(self) -> str:
-        """Return how many errors there were, and of which kinds."""
+        """Return the number of errors, and their kinds."""
         return in_kinds(self.errors)
 
     def failed(self, kind: str, detail: object = "") -> None:
@@ -70,7 +70,7 @@ class FleetStats:
         self.first_error = self.first_error or f"{kind}: {detail}".removesuffix(": ")
 
     def result(self, *, robots: int, acknowledge: bool, seconds: float) -> Result:
-        """Sum up."""
+        """Return the result."""
         return Result(
             robots=robots,
             connected=len(self.connected),
@@ -86,12 +86,12 @@ class FleetStats:
 
 
 def refused(status: int) -> str:
-    """Return the kind of error that a refused handshake is."""
+    """Return the kind of error for a refused handshake."""
     return f"refused: HTTP {int(status)}"
 
 
 def in_kinds(errors: Mapping[str, int]) -> str:
-    """Return errors as words: their number, and how many of which kind, the most frequent first."""
+    """Return errors in words: the total, and the number of each kind, the most frequent first."""
     kinds = sorted(errors.items(), key=lambda error: (-error[1], error[0]))
     total = f"{sum(errors.values())} errors"
     return f"{total} ({', '.join(f'{n} {kind}' for kind, n in kinds)})" if kinds else total

@@ -1,4 +1,4 @@
-"""Somebody who looks at a dashboard: reads presence and the latest readings through REST."""
+"""A user of a dashboard, which reads presence and the latest readings through REST."""
 
 import asyncio
 from itertools import cycle
@@ -10,12 +10,12 @@ from charter_otel.simulator import SimulatedFleet
 
 
 class Viewer:
-    """Reads one robot's metrics after the other's.
+    """Reads the metrics of one robot after the other.
 
     Args:
         client: A client whose base address is the service's.
-        fleet: Whose robots are looked at.
-        every: Seconds between two looks.
+        fleet: The fleet whose robots are read.
+        every: Seconds between two reads.
     """
 
     def __init__(self, client: httpx.AsyncClient, fleet: SimulatedFleet, *, every: float) -> None:

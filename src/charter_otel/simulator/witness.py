@@ -1,11 +1,11 @@
-"""A subscriber that keeps account of what reaches it."""
+"""A subscriber that counts the events that reach it."""
 
 from charter_otel.charter import Event
 from charter_otel.streams import EventStream
 
 
 class Witness:
-    """Sees each event of a stream, and so what did not come.
+    """Counts each event of a stream, and so shows which did not come.
 
     Args:
         stream: The stream, before its start.

@@ -1,4 +1,4 @@
-"""The robots as the board asks for them: counted, searched and sorted here, a page at a time."""
+"""The robots as the board requests them: counted, searched and sorted here, a page at a time."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 from msgspec import Struct
 
 Presence = Mapping[str, Any]
-"""What is known of a robot, as `GET /api/telemetry/robots` has it."""
+"""The data of a robot, as `GET /api/telemetry/robots` has it."""
 
 Sort = Literal["attention", "robot_id", "last_seen", "connected"]
 """Orders of the robots: those that left last first, by name, by last frame, by connection."""
@@ -17,20 +17,20 @@ Sort = Literal["attention", "robot_id", "last_seen", "connected"]
 Wanted = Literal["all", "online", "offline", "trouble"]
 
 TROUBLE = ("low_battery", "high_cpu", "flapping", "lost")
-"""The conditions that somebody should look into, as the metrics count them."""
+"""The conditions that need attention, as the metrics count them."""
 
 Conditions = Mapping[str, Collection[str]]
 """Ids of the robots in each condition, on this instance."""
 
 FRESH_FOR = 0.5
-"""Seconds for which a listing is good at least."""
+"""Minimum seconds for which a listing is reused."""
 
 _WORTH = 40
-"""A listing is good for so many times as long as it took."""
+"""A listing is reused for this many times the time that it took to make."""
 
 
 class Robots(Protocol):
-    """What knows the robots: one instance, or all that share a Redis."""
+    """The source of the robots: one instance, or all that share a Redis."""
 
     async def robots(self) -> list[dict[str, Any]]:
         """Return the presence of every known robot."""
@@ -40,21 +40,21 @@ class Robots(Protocol):
 
 
 class FleetCounts(Struct, frozen=True):
-    """How many robots there are, and how they stand."""
+    """The number of robots in each state."""
 
     known: int
     online: int
     offline: int
     reasons: dict[str, int]
-    """Reasons for which those that are offline left, and how many did."""
+    """Close reasons of the offline robots, and the number of robots for each."""
 
 
 class Listing:
-    """All robots at one moment; an order is made when somebody first asks for it.
+    """All robots at one moment; each order is computed on first use.
 
     Args:
         robots: The presence of each.
-        conditions: The ids of those that are in trouble.
+        conditions: The ids of the robots in each condition.
     """
 
     def __init__(self, robots: Sequence[Presence], conditions: Conditions) -> None:
@@ -69,7 +69,7 @@ class Listing:
         self._orders: dict[Sort, list[Presence]] = {}
 
     def conditions(self, robot_id: str) -> list[str]:
-        """Return what is wrong with a robot."""
+        """Return the conditions of a robot."""
         return [name for name, ids in self.trouble.items() if robot_id in ids]
 
     def find(self, search: str, status: Wanted, sort: Sort) -> list[Presence]:
@@ -91,11 +91,11 @@ class Listing:
 
 
 class FleetView:
-    """Lists the robots for all who look, not more often than it is worth.
+    """Lists the robots for all readers, and reuses a listing while it is fresh.
 
     Args:
-        get_robots: Returns what knows the robots.
-        get_conditions: Returns what is wrong with which of them.
+        get_robots: Returns the source of the robots.
+        get_conditions: Returns the ids of the robots in each condition.
         clock: Returns seconds of a monotonic clock.
     """
 
@@ -113,7 +113,7 @@ class FleetView:
         self._good_until = float("-inf")
 
     async def listing(self) -> Listing:
-        """Return the robots as they are now, or were a moment ago."""
+        """Return the robots as they are now or were a moment ago."""
         async with self._lock:
             begun = self._clock()
             if begun >= self._good_until:

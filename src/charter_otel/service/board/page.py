@@ -1,4 +1,4 @@
-"""The pages at ``GET /`` and ``GET /api`` with their files, as they lie in the package."""
+"""The pages at ``GET /`` and ``GET /api`` with their files, as the package contains them."""
 
 from collections.abc import Mapping
 from hashlib import sha256
@@ -19,7 +19,7 @@ POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""Files and answers of this service only; and no text, whoever sent it, ever becomes markup."""
+"""Allows files and answers of this service only; no text from any sender becomes markup."""
 
 HEADERS = {
     "Content-Security-Policy": POLICY,
@@ -27,7 +27,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # The browser asks each time, and a new version is there at once.
+    # The browser revalidates each time, so that a new version appears at once.
     "Cache-Control": "no-cache",
 }
 
@@ -43,8 +43,8 @@ class File:
     """A file of the page.
 
     Args:
-        name: Its name; the suffix says what it is.
-        content: What is in it.
+        name: Its name; the suffix gives the media type.
+        content: Its bytes.
     """
 
     def __init__(self, name: str, content: bytes) -> None:
@@ -53,7 +53,7 @@ class File:
         self._tag = f'"{sha256(content).hexdigest()[:32]}"'
 
     def answer(self, request: AnyRequest) -> Response[bytes]:
-        """Return the file, or 304 where the browser has it already."""
+        """Return the file, or 304 if the browser has it already."""
         headers = {**HEADERS, "ETag": self._tag}
         if request.headers.get("if-none-match") == self._tag:
             return Response(b"", status_code=HTTP_304_NOT_MODIFIED, headers=headers)
@@ -63,7 +63,7 @@ class File:
 def page_router() -> Router:
     """Return the routes of the board, of the API's page, and of the files of both.
 
-    They are open: the pages hold nothing, and ask for a token where the API wants one.
+    They are open: the pages hold no data, and ask for a token if the API requires one.
     """
     contents = {
         entry.name: entry.read_bytes()
@@ -100,17 +100,17 @@ def page_router() -> Router:
 
 
 def _page(name: str, contents: Mapping[str, bytes], base: str) -> File:
-    """Return a page whose addresses hold below any prefix.
+    """Return a page whose addresses work below any prefix.
 
     Args:
         name: Its file.
         contents: All files.
-        base: What leads from the page's own address to where the service is.
+        base: Relative path from the page's own address to the service's base.
     """
     return File(name, contents[name].replace(b"{base}", base.encode()))
 
 
 def _last(request: AnyRequest) -> str:
-    """Return what follows the last slash of the address that was asked for."""
-    # Litestar takes a slash at the end off the path, and leaves the raw one as it came.
+    """Return the part of the requested address after its last slash."""
+    # Litestar strips a trailing slash from the path, and leaves the raw path as it came.
     return request.scope["raw_path"].decode().rpartition("/")[2]

@@ -1,4 +1,4 @@
-"""The REST routes of the board: how everything stands, and the robots a page at a time."""
+"""The REST routes of the board: the overview, and the robots a page at a time."""
 
 import asyncio
 import time
@@ -29,7 +29,7 @@ from charter_otel.telemetry.router import METRICS
 from charter_otel.thresholds import Thresholds
 
 MOST_ROWS = 200
-"""Robots in one answer at most."""
+"""Most robots in one answer."""
 
 Search = Annotated[
     str, QueryParameter(description="A part of the robot's id or of a label.", max_length=64)
@@ -41,18 +41,18 @@ Offset = Annotated[int, QueryParameter(description="How many to leave out.", ge=
 
 
 class Marks(Struct, frozen=True):
-    """What stands out on the board: the thresholds of alerts and pages, and unexpected closes."""
+    """The marks of the board: the thresholds of alerts and pages, and the expected closes."""
 
     battery_low: float
     """Percent."""
     cpu_high: float
     """Percent."""
     expected_reasons: list[str]
-    """Close reasons that nobody need look into."""
+    """Close reasons that need no attention."""
 
 
 class Overview(Struct):
-    """How the service and its fleet stand. Times are Unix seconds."""
+    """The state of the service and its fleet. Times are Unix seconds."""
 
     name: str
     version: str
@@ -62,13 +62,13 @@ class Overview(Struct):
     """Open connections of this instance."""
     fleet: FleetCounts
     trouble: dict[str, int]
-    """Robots of this instance in each condition that somebody should look into."""
+    """Robots of this instance in each condition that needs attention."""
     jobs: list[JobState]
     emitted: dict[str, int]
     """Events that this instance has emitted, by type."""
     marks: Marks
     recent_spans: int
-    """Finished spans that the service keeps; 0 where it keeps none."""
+    """Finished spans that the service keeps; 0 if it keeps none."""
     grafana_url: str | None
 
 
@@ -83,12 +83,12 @@ class RobotState(Struct):
     disconnected_at: float | None = None
     last_reason: str | None = None
     metrics: dict[str, float] | None = None
-    """The last reading, None where there is none."""
+    """The last reading, or None if there is none."""
     updated_at: float | None = None
     labels: dict[str, str] = {}
-    """Labels of its token, such as its site, where `CHARTER_ROBOT_LABELS` names them."""
+    """Labels of its token, such as its site, if `CHARTER_ROBOT_LABELS` names them."""
     conditions: list[str] = []
-    """What is wrong with it, on this instance: `low_battery`, `high_cpu`, `flapping`, `lost`."""
+    """Its conditions on this instance: `low_battery`, `high_cpu`, `flapping`, `lost`."""
 
 
 class RobotsPage(Struct):
@@ -96,20 +96,20 @@ class RobotsPage(Struct):
 
     now: float
     known: int
-    """Robots in all."""
+    """All known robots."""
     matched: int
-    """Robots that were asked for, on all pages together."""
+    """Robots that match the request, on all pages together."""
     robots: list[RobotState]
 
 
 class Source:
-    """Where the board's answers come from.
+    """The source of the board's answers.
 
     Args:
-        get_robots: Returns what knows the robots.
+        get_robots: Returns the source of the robots.
         get_connections: Returns the number of open connections of this instance.
-        get_conditions: Returns what is wrong with which robots of this instance.
-        thresholds: From where on something is wrong with a robot.
+        get_conditions: Returns the ids of this instance's robots in each condition.
+        thresholds: The thresholds of a robot's conditions.
         grafana_url: Base address of Grafana.
         recent_spans: Finished spans that the service keeps.
     """
@@ -134,7 +134,7 @@ class Source:
         self._recent_spans = recent_spans
 
     async def overview(self) -> Overview:
-        """Return how everything stands."""
+        """Return the overview."""
         listing = await self._view.listing()
         return Overview(
             name="charter-otel",
@@ -166,7 +166,7 @@ class Source:
 
 
 def board_router(source: Source) -> Router:
-    """Return the routes under ``/api/board``. None of them makes spans or events.
+    """Return the routes under ``/api/board``. None of them makes spans or emits events.
 
     Args:
         source: Where the answers come from.

@@ -1,4 +1,4 @@
-"""The REST route of one trace, out of the spans that the service has kept."""
+"""The REST route of one trace, from the spans that the service has kept."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -26,7 +26,7 @@ TraceId = Annotated[
 
 
 class SpanEvent(Struct):
-    """What happened during a span."""
+    """An event during a span."""
 
     name: str
     at: float
@@ -38,7 +38,7 @@ class SpanNode(Struct):
     """A finished span."""
 
     trace_id: str
-    """Its own trace; another one where the span only links to the trace that was asked for."""
+    """Its own trace; another one if the span only links to the requested trace."""
     span_id: str
     parent_span_id: str | None
     name: str
@@ -55,20 +55,20 @@ class SpanNode(Struct):
 
 
 class Trace(Struct):
-    """What is known of a trace. A span of a long connection is there once it has ended."""
+    """The known spans of a trace. The span of a long connection appears once it has ended."""
 
     trace_id: str
     spans: list[SpanNode]
     """Oldest first."""
     kept: int
-    """How many finished spans the service keeps, of all traces together."""
+    """Number of finished spans that the service keeps, of all traces together."""
 
 
 def traces_router(get_recent: Callable[[], RecentSpans | None]) -> Router:
     """Return the route under ``/api/traces``.
 
     Args:
-        get_recent: Returns the spans that are kept, or None where none are.
+        get_recent: Returns the spans that are kept, or None if the service keeps none.
     """
 
     @get("/{trace_id:str}", summary="One trace", operation_id="get_trace")
@@ -116,7 +116,7 @@ def _event(event: Event) -> SpanEvent:
 
 
 def _plain(attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the attributes as JSON has them."""
+    """Return the attributes as JSON values."""
     return {name: _value(value) for name, value in (attributes or {}).items()}
 
 

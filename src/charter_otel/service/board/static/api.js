@@ -1,13 +1,13 @@
 // The service's REST API. The token lives in this module's memory and nowhere else.
 
-/** Where the service is: the page may lie below a prefix. */
+/** Base address of the service: the page may lie below a prefix. */
 export const ROOT = new URL("..", import.meta.url);
 
 const WITHIN = 10_000;
 
 let token = null;
 
-/** An answer that is not what was asked for. */
+/** An answer other than the requested one. */
 export class Refused extends Error {
   constructor(status, detail) {
     super(detail || `HTTP ${status}`);
@@ -27,7 +27,7 @@ export function hasToken() {
   return token !== null;
 }
 
-/** Send a request; an answer other than 2xx raises Refused with the problem's own words. */
+/** Send a request; an answer other than 2xx raises Refused with the problem's own text. */
 export async function request(path, { query = {}, signal = null, headers = {}, also = [] } = {}) {
   const address = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);

@@ -1,4 +1,4 @@
-// Small charts as SVG. What they show is also their label, for those who do not see them.
+// Small charts as SVG. Their labels state their content, for users who do not see them.
 
 import { el, say } from "./dom.js";
 import { clock, measure, now } from "./format.js";
@@ -8,7 +8,7 @@ const HEIGHT = 72;
 /** Seconds without a reading after which the line has a gap. */
 const GAP = 12;
 
-/** Return the path of a line through points `{x, y}`; null begins anew. */
+/** Return the path of a line through points `{x, y}`; null starts a new line. */
 function path(points) {
   let pen = "M";
   const parts = [];

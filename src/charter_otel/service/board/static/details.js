@@ -8,7 +8,7 @@ import { TraceDetails } from "./trace.js";
 
 const KINDS = { robots: RobotDetails, jobs: JobDetails, events: EventDetails, traces: TraceDetails };
 
-/** Return what an address names, or null where that is the board itself. */
+/** Return the subject of an address, or null for the board itself. */
 export function parse(hash) {
   const [, kind, id] = hash.match(/^#\/([a-z]+)\/(.+)$/) ?? [];
   if (!Object.hasOwn(KINDS, kind ?? "")) return null;
@@ -19,12 +19,12 @@ export function parse(hash) {
   }
 }
 
-/** Where the panel covers the board, nothing below it takes the focus. */
+/** If the panel covers the board, nothing below it takes the focus. */
 const COVERED = matchMedia("(max-width: 640px)");
 
 /** The panel beside the board. */
 export class Details {
-  /** What the window is called. */
+  /** Title of the window. */
   title = "Charter board";
   #shown = null;
   #opener = null;
@@ -34,7 +34,7 @@ export class Details {
     window.addEventListener("hashchange", () => this.open());
   }
 
-  /** Show what the address names. */
+  /** Show the subject of the address. */
   open() {
     const place = parse(location.hash);
     this.#shown?.close?.();
@@ -57,7 +57,7 @@ export class Details {
     byId("details-title").focus({ preventScroll: false });
   }
 
-  /** Show it anew. */
+  /** Show it again. */
   render() {
     this.#shown?.render();
   }

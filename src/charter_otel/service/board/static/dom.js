@@ -1,9 +1,9 @@
-// Elements out of plain values. Strings become text nodes, whatever is in them: nothing is parsed as markup.
+// Elements from plain values. Strings become text nodes, whatever is in them: nothing is parsed as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 const SVG_TAGS = new Set(["svg", "path", "rect", "line", "circle", "g"]);
 
-/** Return an element. Attributes that are null or false stay out; functions become listeners. */
+/** Return an element. Attributes that are null or false are left out; functions become listeners. */
 export function el(tag, attributes = {}, ...children) {
   const element = SVG_TAGS.has(tag)
     ? document.createElementNS(SVG, tag)
@@ -22,13 +22,13 @@ export function byId(id) {
   return document.getElementById(id);
 }
 
-/** Show text, and touch the page only where it changes. */
+/** Show text, and touch the page only if it changes. */
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;
   return element;
 }
 
-/** Show a list: nodes of keys that stay are kept, so that focus and selection survive. */
+/** Show a list: nodes whose keys stay are kept, so that focus and selection survive. */
 export function reconcile(parent, items, { key, create, update = () => {} }) {
   const known = (parent.nodesByKey ??= new Map());
   const wanted = new Set();
@@ -54,7 +54,7 @@ export function link(address, text, attributes = {}) {
   return el("a", { href: address, ...attributes }, text);
 }
 
-/** Return text in which what stands between back-ticks is code. */
+/** Return text in which parts between back-ticks are code. */
 export function prose(text) {
   return text.split("`").map((part, index) => (index % 2 ? el("code", {}, part) : part));
 }

@@ -1,4 +1,4 @@
-// One event: its envelope, and the ways on from there.
+// One event: its envelope and its links.
 
 import { el, link } from "./dom.js";
 import { EventList, bring, explore, facts, toGrafana, when } from "./facts.js";
@@ -63,7 +63,7 @@ export class EventDetails {
   }
 }
 
-/** Return links to what an event is about. */
+/** Return links to the subjects of an event. */
 function subjects({ robot_id: robot, job_id: job }) {
   return {
     Robot: robot ? link(`#/robots/${encodeURIComponent(robot)}`, robot) : null,

@@ -1,4 +1,4 @@
-// What all details are made of: a list of facts, a list of events, and the ways to Grafana.
+// The parts of all details: a list of facts, a list of events, and links to Grafana.
 
 import { get } from "./api.js";
 import { el, link, reconcile } from "./dom.js";
@@ -7,7 +7,7 @@ import { line } from "./feed.js";
 
 const ASKED = 300;
 
-/** Return names and values as a list; what is null stays out. */
+/** Return names and values as a list; null values are left out. */
 export function facts(entries) {
   return el(
     "dl",
@@ -38,14 +38,14 @@ export class EventList {
   }
 }
 
-/** Bring what the stream still holds from a moment on: the id of an event has its time. */
+/** Add the events that the stream still holds from a moment on: an event's id has its time. */
 export async function bring(events, seconds) {
   const before = String(Math.floor(seconds * 1000) - 1).padStart(13, "0");
   const query = { limit: ASKED, after: `evt_telemetry_${before}_zzzzzz` };
   for (const event of await get("api/events", { query }).catch(() => [])) events.add(event, { live: false });
 }
 
-/** Return links to Grafana; none where there is none. */
+/** Return links to Grafana; none if there is no Grafana. */
 export function toGrafana(base, targets) {
   if (!base) return null;
   return el(

@@ -12,7 +12,7 @@ export function address(event) {
   return `#/events/${encodeURIComponent(event.id)}`;
 }
 
-/** Say what an event tells, in a few words. */
+/** Return the content of an event in a few words. */
 export function told({ type, payload: p }) {
   switch (type) {
     case "metrics.aggregation_started":
@@ -32,7 +32,7 @@ export function told({ type, payload: p }) {
   }
 }
 
-/** Return how an event is to be taken: good, bad or quiet. */
+/** Return the tone of an event: good, bad or quiet. */
 export function tone(event) {
   const { reason } = event.payload;
   if (event.type === "telemetry.connection_closed" && reason && !isExpected(reason)) return "bad";
@@ -65,7 +65,7 @@ export class Feed {
     byId("hold").addEventListener("click", () => this.hold());
   }
 
-  /** Hold the list still, or let it go on. */
+  /** Pause the list, or resume it. */
   hold(held = !this.#held) {
     this.#held = held;
     const button = byId("hold");

@@ -2,7 +2,7 @@
 
 let ahead = 0;
 
-/** Note what the service's clock says. */
+/** Record the time of the service's clock. */
 export function setClock(seconds) {
   ahead = seconds - Date.now() / 1000;
 }

@@ -1,4 +1,4 @@
-// One job: how it stands and its last runs.
+// One job: its state and its last runs.
 
 import { runBars } from "./charts.js";
 import { el, link } from "./dom.js";

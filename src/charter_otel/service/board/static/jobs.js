@@ -1,11 +1,11 @@
-// The jobs: how each stands, when it runs next, and how long its runs took.
+// The jobs: their states, their next runs, and the durations of their runs.
 
 import { runBars } from "./charts.js";
 import { byId, el, link, moment, reconcile, say } from "./dom.js";
 import { count, duration, left, now, plural } from "./format.js";
 import { lastOutcome } from "./tiles.js";
 
-/** Return the jobs of this instance, and those that only events tell of. */
+/** Return the jobs of this instance, and those known only from events. */
 export function known(overview, events) {
   const jobs = new Map((overview?.jobs ?? []).map((job) => [job.job_id, job]));
   for (const id of events.jobs()) {
@@ -14,7 +14,7 @@ export function known(overview, events) {
   return [...jobs.values()].sort((a, b) => (a.job_id < b.job_id ? -1 : 1));
 }
 
-/** Return how a job stands: running, completed, failed or waiting. */
+/** Return the state of a job: running, completed, failed or waiting. */
 export function standing(job, events) {
   if (job.active_runs > 0) return "running";
   return lastOutcome(job, events) ?? "waiting";
@@ -68,7 +68,7 @@ function fill(parts, job, events) {
   }
 }
 
-/** Return a job's last run as its instance knows it: while the stream is away there is no event of it. */
+/** Return a job's last run as its instance knows it: during an outage of the stream no event shows it. */
 function ofInstance(job) {
   if (!job.last_ended_at) return null;
   return { at: job.last_ended_at, seconds: job.last_duration_ms / 1000, error: job.last_error };
@@ -86,13 +86,13 @@ function facts(element, last) {
   element.replaceChildren("last run ", moment(last.at), ` took ${duration(last.seconds)}${entries}`);
 }
 
-/** Say when the next run is due. */
+/** Return when the next run is due, in words. */
 export function due(job) {
   if (job.next_run_at === null || job.next_run_at === undefined) return "not scheduled here";
   return job.next_run_at > now() ? `next in ${left(job.next_run_at)}` : "due now";
 }
 
-/** Say how many runs there were on this instance. */
+/** Return the number of runs on this instance, in words. */
 export function tally(job) {
   return `${count(job.completed_runs ?? 0)} completed, ${count(job.failed_runs ?? 0)} failed on this instance`;
 }

@@ -1,4 +1,4 @@
-// Brings it together: REST tells how things stand, the event stream when to ask again.
+// The main program: REST gives the state, the event stream tells when to ask again.
 
 import { Refused, get } from "./api.js";
 import { Details } from "./details.js";
@@ -16,7 +16,7 @@ import * as token from "./token.js";
 
 const EVERY = 2_000;
 const EVERY_IN_BACKGROUND = 15_000;
-/** Events come in swarms: the page is drawn and the service asked so often at most. */
+/** Events come in bursts: the shortest time between two drawings, and between two requests. */
 const DRAWN_EVERY = 250;
 const ASKED_EVERY = 700;
 const RECENT = 200;
@@ -37,7 +37,7 @@ const details = new Details({
   grafana: () => state.overview?.grafana_url ?? null,
 });
 
-/** When the service was found not to answer; null while it does. */
+/** Time since which the service has not answered; null while it does. */
 let lostAt = null;
 let following = false;
 let drawing = null;
@@ -65,7 +65,7 @@ function askSoon() {
   }, ASKED_EVERY);
 }
 
-/** Ask the service how everything stands. */
+/** Ask the service for its state. */
 async function refresh() {
   clearTimeout(timer);
   try {
@@ -104,14 +104,14 @@ function failed(error) {
   else if (!(error instanceof Refused)) lost(error);
 }
 
-/** Note that the service answers, and whether events come. */
+/** Record that the service answers, and whether events come. */
 function answers() {
   if (lostAt !== null) notices.found(lostAt);
   lostAt = null;
   showLink(following ? "live" : "lost", following ? "live" : "no events");
 }
 
-/** Note that the service does not answer. */
+/** Record that the service does not answer. */
 function lost(error) {
   lostAt ??= now();
   showLink("lost", "no connection");
@@ -157,7 +157,7 @@ const follower = new Follower({
   },
 });
 
-/** Keep what the page says of time right. */
+/** Keep the times and ages on the page current. */
 function tick() {
   for (const element of document.querySelectorAll("time[data-at]")) {
     const at = Number(element.dataset.at);

@@ -1,4 +1,4 @@
-// What is wrong now, since when and why; and what was wrong and is over.
+// Notices: present problems with their time and reason, and problems that are over.
 
 import { byId, el, moment, reconcile } from "./dom.js";
 import { clock, duration, now } from "./format.js";
@@ -30,7 +30,7 @@ function drop(name) {
   if (notices.delete(name)) show();
 }
 
-/** Show what `/readyz` says is not ready, and what is well again. */
+/** Show the dependencies that are not ready by `/readyz`, and those that have recovered. */
 export function dependencies(ready) {
   const seen = new Set();
   for (const [name, state] of Object.entries(ready?.dependencies ?? {})) {

@@ -1,4 +1,4 @@
-// The API as a page: OpenAPI and AsyncAPI documents of this service, without any other host.
+// The API as a page: OpenAPI and AsyncAPI documents of this service, without requests to any other host.
 
 import { ROOT, Refused, get } from "./api.js";
 import { byId, el, link, prose, say } from "./dom.js";

@@ -15,7 +15,7 @@ export class Robots {
   #form = byId("robot-filters");
   #body = byId("robots").tBodies[0];
 
-  /** `readings` keeps what the rows show, for the charts. */
+  /** `readings` keeps the readings of the rows, for the charts. */
   constructor(readings, onChange) {
     this.readings = readings;
     this.#form.addEventListener("submit", (event) => event.preventDefault());
@@ -46,7 +46,7 @@ export class Robots {
     byId("trouble").title = Object.entries(trouble).map(([name, one]) => `${one} ${name.replaceAll("_", " ")}`).join(", ");
   }
 
-  /** Ask for the page in sight and show it, unless a newer question was asked meanwhile. */
+  /** Request the page in sight and show it, unless a newer request was made meanwhile. */
   async refresh() {
     const asked = (this.#asked += 1);
     const fields = this.#form.elements;
@@ -131,7 +131,7 @@ function time(cell, at, suffix) {
   cell.replaceChildren(moment(at, { suffix }));
 }
 
-/** Show percent as a bar, which stands out where it is in trouble. */
+/** Show percent as a bar, which stands out beyond its threshold. */
 function bar(cell, value, inTrouble) {
   cell.firstChild ?? cell.append(el("span", { class: "bar" }, el("i"), el("b")));
   const [fillBar, text] = cell.firstChild.children;

@@ -17,7 +17,7 @@ const LIMITS = {
   default: "by default",
 };
 
-/** Follow a reference inside of the document. */
+/** Follow a reference inside the document. */
 export function resolve(value, document) {
   let found = value;
   for (let hops = 0; found?.$ref && hops < 10; hops += 1) {

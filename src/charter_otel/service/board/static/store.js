@@ -1,4 +1,4 @@
-// What the page knows: bounded, whatever the fleet does.
+// The data of the page: bounded, whatever the fleet does.
 
 import { now } from "./format.js";
 
@@ -11,10 +11,10 @@ export const TYPES = {
   "telemetry.metrics_published": { short: "readings", tone: "quiet" },
 };
 
-/** What stands out, as the service has it: thresholds, and the close reasons that nobody need look into. */
+/** The service's marks: thresholds, and the close reasons that need no attention. */
 export const marks = { battery_low: 0, cpu_high: 101, expected_reasons: [] };
 
-/** Return whether nobody need look into a close. */
+/** Return whether a close needs no attention. */
 export function isExpected(reason) {
   return marks.expected_reasons.includes(reason);
 }
@@ -79,7 +79,7 @@ export class Events {
     return this.#arrivals.length;
   }
 
-  /** Return the runs of a job, oldest first: what started and how it ended, by correlation id or by time. */
+  /** Return the runs of a job, oldest first: each start with its end, by correlation id or by time. */
   runs(jobId) {
     const runs = new Map();
     const events = this.latest(
@@ -105,7 +105,7 @@ export class Events {
     return [...runs.values()];
   }
 
-  /** Return the ids of the jobs that events tell of. */
+  /** Return the ids of the jobs that appear in events. */
   jobs() {
     return new Set(
       this.latest(3 * EVENTS_OF_A_TYPE, (event) => event.type.startsWith("metrics.aggregation_")).map(

@@ -1,5 +1,5 @@
 // The event stream as Server-Sent Events. EventSource cannot send a token, so this reads the response itself;
-// it comes back with Last-Event-ID after each outage, for ever, and tells how the connection stands.
+// it reconnects with Last-Event-ID after each outage, for ever, and reports the connection's state.
 
 import { Refused, request } from "./api.js";
 
@@ -15,7 +15,7 @@ export class Follower {
   #wake = null;
   #watch = null;
 
-  /** `onEvent(envelope)`, `onOpen()`, `onLost(error)`: the last one with Refused where a token is wanted. */
+  /** `onEvent(envelope)`, `onOpen()`, `onLost(error)`: the last one with Refused if a token is required. */
   constructor({ onEvent, onOpen, onLost }) {
     this.handlers = { onEvent, onOpen, onLost };
   }
@@ -131,7 +131,7 @@ class Watchdog {
     );
   }
 
-  /** End the request as well, where it still runs. */
+  /** End the request as well, if it still runs. */
   stop() {
     clearTimeout(this.#timer);
     this.#controller.abort();

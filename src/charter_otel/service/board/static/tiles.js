@@ -1,4 +1,4 @@
-// The row at the top: what one wants to know across a room.
+// The row at the top: the figures to be read from across a room.
 
 import { sparkline } from "./charts.js";
 import { byId, el, say } from "./dom.js";
@@ -87,7 +87,7 @@ function jobs(known, events) {
   else show("jobs", "–", "no job has run yet");
 }
 
-/** Say how many of the last runs failed, where one did. */
+/** Return how many of the last runs failed, if any did. */
 function lately(known, events) {
   const runs = known.flatMap((job) => events.runs(job.job_id)).slice(-RUNS);
   const failed = runs.filter((run) => run.outcome === "failed").length;

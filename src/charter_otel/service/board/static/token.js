@@ -1,4 +1,4 @@
-// Asks for a token where the service wants one. It is kept in memory only: a reload forgets it.
+// Asks for a token if the service requires one. It is kept in memory only: a reload forgets it.
 
 import { hasToken, setToken } from "./api.js";
 import { byId, say } from "./dom.js";
@@ -17,7 +17,7 @@ export function setUp(onToken) {
   });
 }
 
-/** Ask for a token, and say why where the last one was refused. */
+/** Ask for a token, and show why the last one was refused, if it was. */
 export function ask(error) {
   const dialog = byId("token");
   byId("sign-in").hidden = false;

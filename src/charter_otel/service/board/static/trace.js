@@ -6,7 +6,7 @@ import { EventList, bring, explore, facts, toGrafana } from "./facts.js";
 import { duration, plural } from "./format.js";
 
 const EVERY = 3_000;
-/** Attributes that say what a span is about. */
+/** Attributes that identify a span's subject. */
 const ABOUT = ["charter.robot.id", "charter.job.id", "charter.connection.close_reason", "messaging.consumer.group.name", "error.type"];
 
 export class TraceDetails {
@@ -60,7 +60,7 @@ export class TraceDetails {
   }
 }
 
-/** Return the spans as nested lists: children below their parents, linked ones below what they link to. */
+/** Return the spans as nested lists: children below their parents, linking ones below their targets. */
 function branches(spans, scale) {
   const ids = new Set(spans.map((span) => span.span_id));
   const below = new Map();
