@@ -1,4 +1,4 @@
-"""What panels ask: a query with its legend, and the questions that come again and again."""
+"""The queries of panels, each with its legend, and those that several panels share."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,7 +12,7 @@ Kind = Literal["prometheus", "loki", "tempo"]
 
 @dataclass(frozen=True)
 class Query:
-    """What a panel asks.
+    """A query of a panel.
 
     Args:
         expression: PromQL, LogQL or TraceQL.

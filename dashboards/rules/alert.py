@@ -1,4 +1,4 @@
-"""What an alert is, and what every one of them carries: labels, texts, links."""
+"""An alert, and the labels, texts and links that each one carries."""
 
 import json
 from collections.abc import Mapping

@@ -35,7 +35,7 @@ _SERVICES_FAULT = "accepted|error|too_many_connections"
 
 
 class Objective(NamedTuple):
-    """What shares of what are to be good."""
+    """Service-level objectives: the share of good ones, and of which events."""
 
     name: str
     target: float

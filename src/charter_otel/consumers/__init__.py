@@ -1,4 +1,4 @@
-"""What is done with events: status, analytics, audit, alerts. Each takes an event stream."""
+"""Consumers of events: status, analytics, audit, alerts. Each takes an event stream."""
 
 from charter_otel.consumers.alerts import Alerts
 from charter_otel.consumers.analytics import Analytics

@@ -27,7 +27,7 @@ READINGS = ("cpu_usage", "memory_usage", "network_latency_ms", "battery_percenta
 
 
 class Summary(Struct, frozen=True):
-    """What the latest values of a series say."""
+    """Statistics of the latest values of a series."""
 
     size: int
     """How many there are."""

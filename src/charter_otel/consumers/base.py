@@ -1,4 +1,4 @@
-"""What a consumer is, and how one follows a stream without a place of its own in it."""
+"""The interface of a consumer, and how one follows a stream without a position of its own."""
 
 import asyncio
 import time

@@ -27,7 +27,7 @@ RETRY_AFTER = 30
 
 
 class Accepted(Struct):
-    """What a request added."""
+    """The entries that a request added."""
 
     accepted: int
     """Entries that the job will count."""

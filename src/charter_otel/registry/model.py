@@ -53,7 +53,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Signal:
-    """What events, metrics and spans share."""
+    """The fields that events, metrics and spans share."""
 
     name: str
     brief: str

@@ -1,4 +1,4 @@
-"""What follows from the registry, as text: Python modules and a page of tables."""
+"""Files that follow from the registry: Python modules and a page of tables."""
 
 from collections.abc import Iterator
 from dataclasses import replace

@@ -37,7 +37,7 @@ AnyRequest = Request[Any, Any, Any]
 
 
 class InvalidField(Struct, frozen=True, kw_only=True):
-    """What is wrong with one field of a request."""
+    """An error in one field of a request."""
 
     field: str
     """Name of the parameter, or path of the field in the body."""

@@ -26,7 +26,7 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True)
 class RobotBehaviour:
-    """What a robot does."""
+    """The behaviour of a simulated robot."""
 
     hz: float = 1.0
     """Readings a second."""

@@ -40,7 +40,7 @@ class RobotPresence(TypedDict):
 
 
 class Info(TypedDict):
-    """What answers here."""
+    """The service that answers."""
 
     name: str
     version: str

@@ -12,7 +12,7 @@ CAPACITY = 10_000
 
 
 class BookState(Struct):
-    """What outlives the process: written down, and handed on to the next holder."""
+    """State that outlives the process: kept in a file, and handed on to the next holder."""
 
     open: list[str] = []
     """Keys of the incidents that were opened and not resolved."""

@@ -1,4 +1,4 @@
-"""What becomes an incident, and when it is over: decided from events and a clock alone."""
+"""Incidents and their ends, decided from events and a clock alone."""
 
 from collections import deque
 from collections.abc import Callable, Iterable

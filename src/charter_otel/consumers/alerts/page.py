@@ -1,4 +1,4 @@
-"""What is sent to PagerDuty."""
+"""A page, as it is sent to PagerDuty."""
 
 from collections.abc import Mapping
 from hashlib import sha256

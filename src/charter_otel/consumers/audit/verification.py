@@ -26,7 +26,7 @@ class Break(NamedTuple):
 
 
 class Verification(NamedTuple):
-    """What a check found."""
+    """The findings of a check."""
 
     rows: int
     """Rows that are in order, up to the first break."""
@@ -69,7 +69,7 @@ def verify(path: Path) -> Verification:
 
 
 class _Check:
-    """What was seen of a log so far.
+    """The state of a check, as far as the log was read.
 
     Args:
         begins: The row that its first file's name promises, or None.

@@ -23,7 +23,7 @@ class NamedRobots(Struct):
 
 
 class MissionReport(Struct):
-    """What the job has counted since the store began. Times are Unix seconds."""
+    """The job's counts since the store began. Times are Unix seconds."""
 
     entries_processed: int
     malformed: int
