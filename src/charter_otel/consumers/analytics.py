@@ -14,13 +14,13 @@ from charter_otel.consumers.base import Follower
 Value = TypeVar("Value")
 
 MAX_SERIES = 10_000
-"""Jobs and robots whose values are kept; beyond it the one that was heard of longest ago goes."""
+"""Jobs and robots whose values are kept; beyond it, the one without news for longest goes."""
 MAX_POINTS = 240
 """Latest values that each series keeps."""
 MAX_CONNECTIONS = 10_000
-"""Latest ended connections, of whichever robots, that the statistics of all are about."""
+"""Latest ended connections of all robots that the overall statistics cover."""
 LARGEST = 1e15
-"""What is beyond counts as this, so that no sum overflows: events may bring any finite number."""
+"""Greater values count as this, so that no sum overflows: events may bring any finite number."""
 
 READINGS = ("cpu_usage", "memory_usage", "network_latency_ms", "battery_percentage")
 """The fields of `Point` that have a trend."""
@@ -30,7 +30,7 @@ class Summary(Struct, frozen=True):
     """Statistics of the latest values of a series."""
 
     size: int
-    """How many there are."""
+    """The number of values."""
     mean: float
     p50: float
     p95: float
@@ -44,7 +44,7 @@ class JobStatistics(Struct, frozen=True):
     entries_processed: int
     """Entries of these runs."""
     entries_per_second: float
-    """Throughput while the job ran; 0 where the runs took no time."""
+    """Throughput while the job ran; 0 if the runs took no time."""
 
 
 class Point(Struct, frozen=True):
@@ -137,7 +137,7 @@ class Analytics(Follower):
         return {job_id: statistics for job_id, statistics in known if statistics is not None}
 
     def job(self, job_id: str) -> JobStatistics | None:
-        """Return a job's statistics, or None where no run of it is known."""
+        """Return a job's statistics, or None if no run of it is known."""
         runs = self._runs.of(job_id)
         if not runs:
             return None
@@ -164,15 +164,15 @@ class Analytics(Follower):
         return self._points.of(robot_id)
 
     def trend(self, robot_id: str, field: str) -> float | None:
-        """Return by how much a reading changes, per hour.
+        """Return the change of a reading per hour.
 
         Args:
             robot_id: The robot.
             field: One of `READINGS`.
 
         Returns:
-            The slope of the line through the first and the last half's means; None where there
-            are fewer than two points at different times.
+            The slope of the line through the first and the last half's means; None if there are
+            fewer than two points at different times.
         """
         points = self._points.of(robot_id)
         middle = len(points) // 2
@@ -185,7 +185,7 @@ class Analytics(Follower):
 
 
 def summarize(values: list[float]) -> Summary:
-    """Return what the values, at least one, say."""
+    """Return the summary of at least one value."""
     cuts = quantiles(values, n=100, method="inclusive") if len(values) > 1 else values * 99
     return Summary(len(values), fmean(values), cuts[49], cuts[94], max(values))
 

@@ -27,14 +27,14 @@ class Consumer(ABC):
     """
 
     name: str
-    """What it is called on the command line."""
+    """Its name on the command line."""
     since: float | None = None
     """Monotonic time at which `trouble` began or ended, or None."""
     _trouble: str | None = None
 
     @property
     def trouble(self) -> str | None:
-        """Why it cannot do its work at the moment and what to do, or None; `/readyz` tells it."""
+        """Why it cannot work at the moment, and the remedy; or None. `/readyz` reports it."""
         return self._trouble
 
     @trouble.setter
@@ -50,22 +50,22 @@ class Consumer(ABC):
 
     @abstractmethod
     def attach(self, stream: EventStream) -> None:
-        """Take the events of this stream."""
+        """Connect the consumer to the events of this stream."""
 
     @abstractmethod
     async def start(self) -> None:
-        """Begin."""
+        """Start the consumer's work."""
 
     @abstractmethod
     async def stop(self) -> None:
-        """End what `start` began."""
+        """End the work that `start` began."""
 
 
 class Follower(Consumer):
     """A consumer that keeps a picture in memory.
 
-    It follows the stream instead of subscribing: every instance sees every event, none has to be
-    acknowledged, and a picture that is gone with its process holds nothing back in the stream. The
+    It follows the stream instead of subscribing: every instance sees every event, and none has to
+    be acknowledged. A picture that is lost with its process holds nothing back in the stream. The
     picture begins with the latest `RESTORED` events.
     """
 

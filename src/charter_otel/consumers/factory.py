@@ -1,4 +1,4 @@
-"""Consumers by name, as the command line and the environment have them."""
+"""Consumers by name, for the command line and the environment."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from charter_otel.otel import Instrumentation
 from charter_otel.thresholds import Thresholds
 
 NAMES = ("status", "analytics", "audit", "alerts")
-"""The consumers that there are."""
+"""The names of all consumers."""
 
 
 def make(
@@ -30,10 +30,10 @@ def make(
         name: One of `NAMES`.
         state_dir: Where the audit log (``audit/``) and the open incidents (``incidents.json``) lie.
         pagerduty_routing_key: Integration key of the PagerDuty service; *alerts* needs it.
-        pagerduty_url: Base address of the Events API, where it is not PagerDuty's own.
+        pagerduty_url: Base address of the Events API, if it is not PagerDuty's own.
         grafana_url: Base address of Grafana, for the links of pages.
-        thresholds: From where on something is an incident.
-        instrumentation: Where consumers count what they give up.
+        thresholds: The limits beyond which something is an incident.
+        instrumentation: Where consumers count pages that they give up.
 
     Raises:
         ValueError: There is no such consumer, or *alerts* has no routing key.

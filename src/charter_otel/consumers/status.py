@@ -14,11 +14,11 @@ Entry = TypeVar("Entry")
 
 MAX_JOBS = 10_000
 MAX_ROBOTS = 100_000
-"""What the board knows at most; beyond it the one that was heard of longest ago goes."""
+"""Most jobs and robots on the board; beyond it, the one without news for longest goes."""
 
 
 class JobStatus(Struct, frozen=True):
-    """How a job stands. Times are Unix seconds."""
+    """The state of a job. Times are Unix seconds."""
 
     job_id: str
     status: Literal["running", "completed", "failed"]
@@ -30,7 +30,7 @@ class JobStatus(Struct, frozen=True):
 
 
 class RobotStatus(Struct, frozen=True):
-    """How a robot stands. Times are Unix seconds."""
+    """The state of a robot. Times are Unix seconds."""
 
     robot_id: str
     status: Literal["online", "offline", "unknown"]
@@ -47,7 +47,7 @@ class RobotStatus(Struct, frozen=True):
 class Status(Follower):
     """Keeps the job board and the presence; ask `jobs` and `robots`.
 
-    Both begin with the one that was heard of longest ago; `latest` gives them the other way round.
+    Both begin with the entry whose last event is the oldest; `latest` reverses the order.
     """
 
     name = "status"
@@ -75,7 +75,7 @@ class Status(Follower):
         return sum(robot.status == "online" for robot in self.robots.values())
 
     def apply(self, event: Event) -> None:
-        """Take an event onto the board; those that a program declared are not on it."""
+        """Show an event on the board; events of types that a program declared are not on it."""
         if track := self._tracks.get(event.type):
             track(event)
 
@@ -158,12 +158,12 @@ class Status(Follower):
 
 
 def latest(entries: dict[str, Entry], limit: int) -> list[Entry]:
-    """Return the entries that were heard of last, the latest first."""
+    """Return the entries with the latest events, the latest first."""
     return list(islice(reversed(entries.values()), limit))
 
 
 def _keep(entries: dict[str, Entry], name: str, entry: Entry, most: int) -> None:
-    """Put an entry last, where the latest is, and let the first go that is too many."""
+    """Put an entry last, as the latest, and drop the first one if there are too many."""
     entries.pop(name, None)
     entries[name] = entry
     if len(entries) > most:

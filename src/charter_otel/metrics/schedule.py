@@ -70,7 +70,7 @@ class Schedule:
         self._clock = clock
         self._sleep = sleep
         self._apart: float | None = None
-        """Seconds by which the lock's clock was ahead of the monotonic one; None without one."""
+        """Seconds by which the lock's clock was ahead of the monotonic one; None if unknown."""
         self._loop: asyncio.Task[None] | None = None
         self._run: asyncio.Task[object] | None = None
 

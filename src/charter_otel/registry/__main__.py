@@ -38,7 +38,7 @@ def _formatted(text: str) -> str:
 
 
 def main() -> int:
-    """Write the files, or with ``--check`` tell which of them are out of date."""
+    """Write the files, or with ``--check`` report which of them are out of date."""
     parser = argparse.ArgumentParser(prog="python -m charter_otel.registry", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; fail on a difference")
     check = parser.parse_args().check

@@ -37,7 +37,7 @@ class Attribute:
 
     @property
     def pattern_constant(self) -> str:
-        """Name in Python of the regular expression that its values match, where there is one."""
+        """Name in Python of the regular expression that its values match, if there is one."""
         return self.constant.removeprefix("CHARTER_") + "_PATTERN"
 
 
@@ -84,7 +84,7 @@ class Span(Signal):
 
 @dataclass(frozen=True)
 class Registry:
-    """All that is declared, in the order of the file."""
+    """All declarations, in the order of the file."""
 
     attributes: dict[str, Attribute]
     events: tuple[Signal, ...]
@@ -174,7 +174,7 @@ def _references(registry: Registry) -> list[Reference]:
 def _check(registry: Registry) -> None:
     used = {reference.key for reference in _references(registry)}
     own = {key for key in used if key.startswith("charter.")}
-    # The envelope's attributes stand on every event, so no event names them.
+    # Every event has the envelope's attributes, so no event names them.
     defined = {key for key in registry.attributes if not key.startswith("charter.event.")}
     if undefined := own - registry.attributes.keys():
         raise ValueError(f"charter.yaml refers to undefined attributes: {sorted(undefined)}")

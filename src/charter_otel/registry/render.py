@@ -12,7 +12,7 @@ _LIMITS = {"minimum": "ge", "maximum": "le"}
 
 
 def payloads(registry: Registry) -> str:
-    """``charter/payloads.py``: one Struct for each event's payload, and the close reasons."""
+    """Return ``charter/payloads.py``: a Struct for each event's payload, and the close reasons."""
     parts = [
         f'"""The payloads of the six events, as the specification has them.\n\n{NOTICE}\n"""',
         "from enum import StrEnum\nfrom typing import Annotated, NotRequired, TypedDict",
@@ -28,7 +28,7 @@ def payloads(registry: Registry) -> str:
 
 
 def catalog(registry: Registry) -> str:
-    """``charter/catalog.py``: the six types, each with payload, source, priority, severity."""
+    """Return ``charter/catalog.py``: the six types with payload, source, priority, severity."""
     entries = "\n".join(_entry(event) for event in registry.events)
     types = "\n".join(
         f'    {event.constant} = "{event.name}"\n    """{event.brief}"""'
@@ -59,7 +59,7 @@ SIX: tuple[Entry, ...] = (
 
 
 def typed_emit(registry: Registry) -> str:
-    """``typed_emit.py``: `emit` as a type checker sees it, each type with its payload."""
+    """Return ``typed_emit.py``: `emit` as a type checker sees it, each type with its payload."""
     names = ", ".join(f"{event.name!r}, EventType.{event.constant}" for event in registry.events)
     overloads = "\n\n".join(_overload(event) for event in registry.events)
     return f'''"""`emit` as a type checker sees it: each of the six event types with its payload.
@@ -122,7 +122,7 @@ class Emit(Protocol):
 
 
 def semconv(registry: Registry) -> str:
-    """``otel/semconv.py``: the names of attributes, events and spans, and the metrics."""
+    """Return ``otel/semconv.py``: the names of attributes, events and spans, and the metrics."""
     attributes = "\n".join(_attribute_constant(a) for a in sorted_attributes(registry))
     spans = "\n".join(
         f'SPAN_{span.constant} = "{span.name}"\n"""{span.brief}"""'
@@ -180,7 +180,7 @@ EVENTS: dict[str, tuple[tuple[str, str], ...]] = {{
 
 
 def tables(registry: Registry) -> str:
-    """``registry/README.md``: the registry for people."""
+    """Return ``registry/README.md``: the registry for people."""
     lines = [
         "# What charter-otel tells",
         "",
@@ -217,7 +217,7 @@ def tables(registry: Registry) -> str:
 
 
 def sorted_attributes(registry: Registry) -> list[Attribute]:
-    """Our own attributes in the order of the file, then those of the conventions by name."""
+    """Return our own attributes in the file's order, then those of the conventions by name."""
     own = [a for a in registry.attributes.values() if a.type]
     return own + sorted(
         (a for a in registry.attributes.values() if not a.type), key=lambda a: a.key

@@ -1,4 +1,4 @@
-"""Incidents straight from the stream to PagerDuty, for those who run no Alertmanager."""
+"""Incidents straight from the stream to PagerDuty, for installations without Alertmanager."""
 
 from charter_otel.consumers.alerts.book import Book
 from charter_otel.consumers.alerts.consumer import Alerts

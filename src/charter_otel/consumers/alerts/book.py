@@ -1,4 +1,4 @@
-"""Which incidents are open, and what PagerDuty does not know of them yet."""
+"""The open incidents, and their pages that PagerDuty has not taken yet."""
 
 from collections.abc import Iterable
 
@@ -8,18 +8,18 @@ from msgspec import Struct
 from charter_otel.consumers.alerts.page import Page
 
 CAPACITY = 10_000
-"""Incidents whose page waits at most; beyond it the oldest trigger is given up."""
+"""Most incidents whose pages wait; beyond it, the oldest trigger is given up."""
 
 
 class BookState(Struct):
     """State that outlives the process: kept in a file, and handed on to the next holder."""
 
     open: list[str] = []
-    """Keys of the incidents that were opened and not resolved."""
+    """Keys of the incidents that were opened but not resolved."""
     waiting: list[Page] = []
     """Pages that PagerDuty has not taken, those of a key in order."""
     told: list[str] = []
-    """Keys of which PagerDuty may have an open incident."""
+    """Keys for which PagerDuty may have an open incident."""
     held: list[Page] = []
     """Pages that wait in case they are one of many."""
     epoch: int = 0
@@ -28,13 +28,13 @@ class BookState(Struct):
 
 
 class Book:
-    """Keeps what PagerDuty has to be told until it has taken it.
+    """Keeps the pages until PagerDuty has taken them.
 
-    While it takes pages all are sent, in their order. While it takes none, only the newest state of
-    each incident is kept: an incident that opened and resolved meanwhile is never told.
+    While it takes pages, all are sent in order. While it takes none, only the newest state of each
+    incident is kept: an incident that opened and resolved meanwhile is never reported.
 
     Args:
-        capacity: Incidents whose pages wait at most.
+        capacity: Most incidents whose pages wait.
     """
 
     def __init__(self, capacity: int = CAPACITY) -> None:
@@ -44,18 +44,18 @@ class Book:
         self._waiting: dict[str, list[Page]] = {}
         """The pages of each key, the oldest first; the key whose turn it is first."""
         self._attempted: set[str] = set()
-        """Keys of which PagerDuty may have an open incident, whatever its answer was."""
+        """Keys for which PagerDuty may have an open incident, whatever its answer was."""
         self._taken: set[str] = set()
-        """Keys of which it has one for sure."""
+        """Keys for which PagerDuty surely has one."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def add(self, page: Page) -> Page | None:
-        """Take the newest page of an incident.
+        """Add the newest page of an incident.
 
         Returns:
-            A page that has to be given up for it, or None.
+            The page that is given up for it, or None.
         """
         pages = [*self._waiting.get(page.key, ()), page]
         self._keep(page.key, self._newest(pages) if self.failing else pages)
@@ -66,7 +66,7 @@ class Book:
         return self._waiting.pop(next(keys, oldest))[-1]
 
     def next(self) -> Page | None:
-        """Return the page whose turn it is; from now on PagerDuty may know of it."""
+        """Return the next page to send; from now on PagerDuty may have it."""
         pages = next(iter(self._waiting.values()), None)
         if pages is None:
             return None
@@ -100,7 +100,7 @@ class Book:
             self._waiting[page.key] = pages
 
     def restore(self, state: BookState) -> None:
-        """Begin with what an earlier process, or the last holder, left."""
+        """Begin with the state that an earlier process, or the last holder, left."""
         self._waiting.clear()
         for page in state.waiting:
             self._waiting.setdefault(page.key, []).append(page)
@@ -109,19 +109,19 @@ class Book:
         self._taken = self._attempted - untaken
 
     def state(self, open_keys: Iterable[str], held: Iterable[Page]) -> BookState:
-        """Return what has to outlive the process."""
+        """Return the state that has to outlive the process."""
         waiting = [page for pages in self._waiting.values() for page in self._newest(pages)]
         told = sorted(self._attempted | self._taken)
         return BookState(sorted(open_keys), waiting, told, list(held))
 
     def _newest(self, pages: list[Page]) -> list[Page]:
-        """Return the pages of one key that make PagerDuty's state the newest one."""
+        """Return the pages of one key that bring PagerDuty to the newest state."""
         *before, last = pages
         if last.action == "trigger" or last.key in self._taken:
             return [last]
         trigger = next((page for page in reversed(before) if page.action == "trigger"), None)
         if last.key in self._attempted:
-            # It may have been taken, and counts as opened only if it surely was.
+            # PagerDuty may have taken it; it counts as opened only if that is certain.
             return [trigger, last] if trigger else [last]
         return [] if trigger else [last]
 
@@ -138,10 +138,10 @@ class Book:
 
 
 def decode(data: bytes) -> BookState:
-    """Read a state, also that of earlier versions: a list of the open keys.
+    """Read a state, including that of earlier versions: a list of the open keys.
 
     Raises:
-        msgspec.DecodeError, UnicodeError: It is none.
+        msgspec.DecodeError, UnicodeError: The bytes are not a state.
     """
     state = msgspec.json.decode(data, type=BookState | list[str])
     if isinstance(state, list):

@@ -23,7 +23,7 @@ from charter_otel.thresholds import Thresholds
 
 GROUP = "charter.alerts"
 TICK = 1.0
-"""Seconds between two looks at pages that are held back, and at what is not written down yet."""
+"""Seconds between two checks of pages that are held back, and of unsaved state."""
 
 log = structlog.get_logger(__name__)
 
@@ -31,17 +31,17 @@ log = structlog.get_logger(__name__)
 class Alerts(Consumer):
     """Pages on failed jobs, lost robots, fleet-wide losses and readings beyond the thresholds.
 
-    Of several instances one does so. An event counts as handled when what it leads to is written
-    down: in a file, and in Redis for the instance that takes over when this one dies. From there
-    the newest page of each incident goes to PagerDuty, for as long as that takes.
+    One of several instances does so. An event counts as handled when its pages are saved: in a
+    file, and in Redis for the instance that takes over when this one dies. From there the newest
+    page of each incident goes to PagerDuty, for as long as that takes.
 
-    Where Alertmanager runs with this project's rules, leave the consumer out, or everything is
-    paged twice.
+    If Alertmanager runs with this project's rules, leave the consumer out; otherwise everything
+    is paged twice.
 
     Args:
-        pager: The way to PagerDuty.
-        state: File in which the open incidents outlive the process; None to forget them.
-        thresholds: From where on something is an incident.
+        pager: The delivery to PagerDuty.
+        state: File in which the open incidents outlive the process; None to lose them.
+        thresholds: The limits beyond which something is an incident.
         clock: Returns seconds of a monotonic clock.
     """
 
@@ -61,17 +61,17 @@ class Alerts(Consumer):
         self._incidents = Incidents(thresholds)
         self._clock = clock
         self._holds = True
-        """The same before the first lease: a stream that has none gives its events at once."""
+        """The value of `holds` before the first lease; a stream without leases delivers at once."""
         self._lease: Lease | None = None
-        """Of the group, once this process has held it; without a stream it needs none."""
+        """The group's lease, once this process has held it; not needed without a stream."""
         self._epoch = 0
-        """Of the lease under which the state was written down last."""
+        """The epoch of the lease under which the state was saved last."""
         self._number = 0
-        """Grows with each state that is written down."""
+        """Grows with each saved state."""
         self._unsaved: bytes | None = None
-        """A state that could not be left in Redis yet."""
+        """A state that could not be saved in Redis yet."""
         self._seen = (0, 0)
-        """How many pages were sent and given up when the state was written last."""
+        """How many pages were sent and given up when the state was last saved."""
         self._saving = asyncio.Lock()
         self._ticking: asyncio.Task[None] | None = None
         self._restore(self._read())
@@ -87,18 +87,18 @@ class Alerts(Consumer):
         return self._holds if self._lease is None else self._lease.held
 
     def attach(self, stream: EventStream) -> None:
-        """Subscribe to all but the starts of jobs."""
+        """Subscribe to all types but the start of a job."""
         wanted = [str(t) for t in EventType if t != EventType.METRICS_AGGREGATION_STARTED]
         self._holds = False
         stream.subscribe(*wanted, group=GROUP, take_over=self._take_over)(self.handle)
 
     async def start(self) -> None:
-        """Begin to send."""
+        """Start to send."""
         self.pager.start()
         self._ticking = spawn(self._tick(), "charter consumer alerts")
 
     async def stop(self) -> None:
-        """Send what waits, within a few seconds; the rest is sent after the next start."""
+        """Send the waiting pages, within a few seconds; the rest is sent after the next start."""
         if self._ticking is not None:
             await end(self._ticking, time.monotonic())
             self._ticking = None
@@ -107,7 +107,7 @@ class Alerts(Consumer):
             await self._save()
 
     async def handle(self, event: Event) -> None:
-        """Write down the pages that an event leads to, and have them sent."""
+        """Save the pages that an event leads to, and queue them."""
         self._holds = True
         before = self._incidents.changes
         self._page(self._incidents.handle(event, self._clock()))
@@ -115,7 +115,7 @@ class Alerts(Consumer):
             await self._save()
 
     async def look(self) -> None:
-        """Page what was held back for long enough; write down what has changed meanwhile."""
+        """Queue pages that were held back for long enough; save the state if it has changed."""
         if self.holds:
             before = self._incidents.changes
             self._page(self._incidents.due(self._clock()))
@@ -137,7 +137,7 @@ class Alerts(Consumer):
                 await self.look()
 
     async def _take_over(self, lease: Lease) -> None:
-        """Go on with what the last holder left, unless this process knows something newer."""
+        """Go on with the last holder's state, unless this process has a newer one."""
         left = await lease.load()
         try:
             state = book.decode(left) if left else BookState()
@@ -162,7 +162,7 @@ class Alerts(Consumer):
         return state
 
     async def _save(self) -> None:
-        """Write the state down, in the file and for the next holder.
+        """Save the state, in the file and for the next holder.
 
         Raises:
             LeaseLost: Another process pages now.

@@ -20,32 +20,32 @@ from charter_otel.thresholds import Thresholds
 FLEET = key_of("fleet")
 """Deduplication key of a fleet-wide disconnect."""
 FLAPPING = key_of("fleet", "flapping")
-"""Deduplication key of robots that come and go, where they are many."""
+"""Deduplication key of many robots that flap at once."""
 HOLD = 5.0
 """Seconds that a robot's page waits, in case it is one of many."""
 MAX_KEYS = 100_000
-"""Jobs and robots whose failures are counted; beyond it the first one is forgotten."""
+"""Most jobs and robots whose failures are counted; beyond it, the first one is forgotten."""
 
 
 class Incidents:
     """Turns events into pages: one incident per job and per robot, escalated, and resolved.
 
     Args:
-        thresholds: From where on something is an incident, and where it resolves.
+        thresholds: The limits at which an incident opens and resolves.
     """
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         self.thresholds = thresholds or Thresholds()
         self.changes = 0
-        """Grows whenever what has to outlive the process changes."""
+        """Grows whenever the state that has to outlive the process changes."""
         self._open: set[str] = set()
         self._failures: dict[str, deque[float]] = {}
         self._losses = Losses(self.thresholds)
         self._held: dict[str, tuple[float, Page]] = {}
         self._paged: dict[str, float] = {}
-        """When each of the robots was paged for that were so within the window."""
+        """The robots that were paged for within the window, by key, and when."""
         self._simulated: set[str] = set()
-        """Robots whose newest connection is a simulated one's."""
+        """Robots whose newest connection is that of a simulated robot."""
         self._decide: dict[str, Callable[[Event, float], list[Page]]] = {
             EventType.METRICS_AGGREGATION_FAILED: self.handle_job_failure,
             EventType.METRICS_AGGREGATION_COMPLETED: self.handle_job_completion,
@@ -65,7 +65,7 @@ class Incidents:
         return [page for _, page in self._held.values()]
 
     def restore(self, open_keys: Iterable[str], held: Iterable[Page], now: float) -> None:
-        """Begin with what was open and held back before."""
+        """Begin with the incidents and pages of an earlier process or holder."""
         self._open = set(open_keys)
         self._held = {page.key: (now, page) for page in held}
 
@@ -75,7 +75,7 @@ class Incidents:
         return decide(event, now) if decide and not self._is_simulated(event) else []
 
     def due(self, now: float) -> list[Page]:
-        """Return the pages of robots that waited long enough, and what time alone resolves."""
+        """Return held pages that waited long enough, and resolves that are due by time alone."""
         due = [key for key, (since, _) in self._held.items() if now - since >= HOLD]
         pages: list[Page] = []
         for key in due:
@@ -95,7 +95,7 @@ class Incidents:
         return [self._trigger(_page(event, key, summary, "JobFailed", self._severity(repeats)))]
 
     def handle_job_completion(self, event: Event, now: float) -> list[Page]:
-        """Resolve what was failing; warn of a run that took too long."""
+        """Resolve the job's failure; warn of a run that took too long."""
         del now
         payload = event.payload
         key = key_of("job", payload["job_id"])
@@ -126,7 +126,7 @@ class Incidents:
         return []
 
     def handle_connection_established(self, event: Event, now: float) -> list[Page]:
-        """Resolve a robot's incident; the fleet's resolves once few robots have been missing."""
+        """Resolve a robot's incident; the fleet's resolves when few robots have been missing."""
         del now
         key = _robot_key(event)
         self._drop_held(key)
@@ -134,7 +134,7 @@ class Incidents:
         return self._resolve(key)
 
     def check_metric_thresholds(self, event: Event, now: float) -> list[Page]:
-        """Warn of a low battery or a busy CPU; resolve when it is well again, not just better."""
+        """Warn of a low battery or a busy CPU; resolve only beyond the recovery threshold."""
         del now
         metrics, robot_id = event.payload["metrics"], event.payload["robot_id"]
         battery, cpu = metrics["battery_percentage"], metrics["cpu_usage"]
@@ -180,7 +180,7 @@ class Incidents:
         return []
 
     def _robot_due(self, page: Page, now: float) -> list[Page]:
-        """Page for a robot, or for the fleet where robots go one after the other."""
+        """Page for a robot, or for the fleet if robots are lost one after the other."""
         self._paged = {key: at for key, at in self._paged.items() if at > self._since(now)}
         self._paged[page.key] = now
         if self._losses.is_fleet_wide(len(self._paged)):
@@ -188,7 +188,7 @@ class Incidents:
         return [self._trigger(page)]
 
     def _robot_flaps(self, event: Event, now: float) -> list[Page]:
-        """Page once that a robot comes and goes; its single disconnects page nobody meanwhile."""
+        """Page once for a flapping robot; its single disconnects do not page meanwhile."""
         self._drop_held(_robot_key(event))
         key, many = _robot_key(event, "flapping"), len(self._losses.flapping(now))
         summary = f"Robot {event.payload['robot_id']} connects and disconnects again and again"
@@ -208,7 +208,7 @@ class Incidents:
         return [self._trigger(_as_fleet(page, summary))]
 
     def _steady(self, now: float) -> list[Page]:
-        """Resolve what flapped and does not any more."""
+        """Resolve the incidents of robots that do not flap any more."""
         flapping = self._losses.flapping(now)
         keys = {key_of("robot", robot_id, "flapping") for robot_id in flapping}
         if flapping:
@@ -255,7 +255,7 @@ class Incidents:
 
 
 _SERVICES_OWN = frozenset({CloseReason.SERVER_SHUTDOWN, CloseReason.TOKEN_EXPIRED})
-"""Ends that say nothing of the robot."""
+"""Close reasons that say nothing about the robot."""
 
 
 def _as_fleet(page: Page, summary: str) -> Page:

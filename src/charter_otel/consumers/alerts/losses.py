@@ -1,4 +1,4 @@
-"""Robots that are lost: one by one, again and again, or many for one cause."""
+"""Lost robots: single ones, flapping ones, or many at once for one cause."""
 
 from typing import TypeVar
 
@@ -7,16 +7,16 @@ from charter_otel.thresholds import Flaps, Thresholds
 _Value = TypeVar("_Value")
 
 MOST_ROBOTS = 100_000
-"""Robots that are remembered of each kind; beyond it the first one is forgotten."""
+"""Most robots that are remembered of each kind; beyond it, the first one is forgotten."""
 
 
 class Losses:
-    """Counts what a fleet loses, so that many losses for one cause are one page.
+    """Counts the robots that a fleet loses, so that many losses for one cause are one page.
 
     All times are seconds of one monotonic clock.
 
     Args:
-        thresholds: From where on a loss is the fleet's, and a robot flaps.
+        thresholds: The limits from which losses are fleet-wide, and a robot flaps.
     """
 
     def __init__(self, thresholds: Thresholds) -> None:
@@ -24,7 +24,7 @@ class Losses:
         self._missing: dict[str, None] = {}
         """Robots that are lost and not back."""
         self._recent: dict[str, float] = {}
-        """When robots were lost that may be back, the longest ago first."""
+        """When robots were lost, even if they are back; the oldest loss first."""
         self._online: dict[str, None] = {}
         self._flaps: dict[str, Flaps] = {}
         self._flapping: dict[str, Flaps] = {}
@@ -40,7 +40,7 @@ class Losses:
         self._online.pop(robot_id, None)
 
     def lost(self, robot_id: str, now: float) -> None:
-        """Record that a robot's connection ended, and nobody meant it."""
+        """Record that a robot's connection ended unexpectedly."""
         self.left(robot_id)
         _keep(self._missing, robot_id, None)
         _keep(self._recent, robot_id, now)
@@ -57,8 +57,8 @@ class Losses:
     def is_calm(self, now: float) -> bool:
         """Return whether few robots have been missing or lost for the length of a window.
 
-        Few are half of what opens the fleet's incident, so that robots which come and go around
-        the limit do not open and close it.
+        Few means half of the number that opens the fleet's incident, so that robots which come and
+        go around the limit do not open and close it.
         """
         self._forget(now)
         if self.is_fleet_wide(2 * max(len(self._missing), len(self._recent))):
@@ -69,7 +69,7 @@ class Losses:
         return now - self._calm_since >= self._thresholds.fleet_window
 
     def flaps(self, robot_id: str, now: float) -> bool:
-        """Count a robot's disconnect, and return whether it flaps by now."""
+        """Count a robot's disconnect, and return whether the robot flaps now."""
         flaps = self._flaps.get(robot_id) or Flaps(self._thresholds.flap_half_life)
         _keep(self._flaps, robot_id, flaps)
         flaps.add(now)

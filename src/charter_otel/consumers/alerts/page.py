@@ -9,7 +9,7 @@ from msgspec import Struct, field
 Severity = Literal["warning", "critical"]
 
 MOST_BYTES = 255
-"""Bytes of a deduplication key; PagerDuty refuses longer ones."""
+"""Most bytes of a deduplication key; PagerDuty refuses longer ones."""
 
 
 class Page(Struct, frozen=True, kw_only=True):
@@ -32,9 +32,9 @@ class Page(Struct, frozen=True, kw_only=True):
 
 
 def key_of(*parts: str) -> str:
-    """Return the deduplication key of what is wrong, the same for its trigger and its resolve.
+    """Return the deduplication key of an incident, the same for its trigger and its resolve.
 
-    Parts are kept apart whatever they hold, e.g. a job's id with a slash. A key that would be too
+    Parts stay distinct whatever they hold, e.g. a job's id with a slash. A key that would be too
     long ends in a digest of the whole one.
     """
     escaped = (part.replace("%", "%25").replace("/", "%2F") for part in parts)

@@ -1,4 +1,4 @@
-"""The way to PagerDuty: pages go one by one from a thread, for as long as it takes."""
+"""The delivery to PagerDuty: a thread sends pages one by one, for as long as it takes."""
 
 import asyncio
 import time
@@ -13,11 +13,11 @@ from charter_otel.otel import Instrumentation
 from charter_otel.streams.spool.worker import DiskThread
 
 PAUSE = 1.0
-"""Seconds after which PagerDuty is tried again at first; doubles up to `LONGEST_PAUSE`."""
+"""Seconds before the first retry; they double up to `LONGEST_PAUSE`."""
 LONGEST_PAUSE = 30.0
 
 Sender = Callable[[Page], None]
-"""Sends a page, blocking; raises where it was not taken."""
+"""Sends a page, blocking; raises if it was not taken."""
 
 log = structlog.get_logger(__name__)
 
@@ -27,15 +27,15 @@ class PageRefused(Exception):  # noqa: N818 - the name says what has happened
 
 
 class Pager:
-    """Sends what waits in a book until PagerDuty has all of it.
+    """Sends the waiting pages of a book until PagerDuty has all of them.
 
-    A page that is not taken lets the others go first; while none is taken, the pauses grow. A page
-    that is refused for good is given up at once.
+    A page that is not taken lets the others go first. While none is taken, the back-off grows. A
+    page that is refused for good is given up at once.
 
     Args:
         send: Sends one page.
-        book: What waits.
-        pause: Seconds after which PagerDuty is tried again at first.
+        book: The waiting pages.
+        pause: Seconds before the first retry.
         may_send: Whether this process is the one that pages.
         instrumentation: Where pages that are given up are counted.
     """
@@ -59,11 +59,11 @@ class Pager:
         self._instrumentation = instrumentation or Instrumentation()
         self._backoff = Backoff(pause, max(pause, LONGEST_PAUSE))
         self._woken = asyncio.Event()
-        """Set when something came to wait, or this process may send."""
+        """Set when a page came to wait, or when this process may send."""
         self._error: str | None = None
         """Why PagerDuty did not take the last page, or None."""
         self._since = 0.0
-        """Monotonic time since when it takes none."""
+        """Monotonic time since which PagerDuty takes none."""
         self._task: asyncio.Task[None] | None = None
         self._worker: DiskThread | None = None
 
@@ -82,7 +82,7 @@ class Pager:
         self.wake()
 
     async def stop(self, deadline: float = 3.0) -> None:
-        """Send what waits, within ``deadline`` seconds; what is left stays in the book."""
+        """Send the waiting pages, within ``deadline`` seconds; the rest stays in the book."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -96,14 +96,14 @@ class Pager:
             self._worker.end()
 
     def page(self, page: Page) -> None:
-        """Queue a page; never waits."""
+        """Queue a page; never wait."""
         lost = self.book.add(page)
         if lost is not None:
             self._give_up(lost, "queue_full", "too many pages wait")
         self.wake()
 
     def wake(self) -> None:
-        """Look again at what waits."""
+        """Look again at the waiting pages."""
         self._woken.set()
 
     async def _run(self, worker: DiskThread) -> None:

@@ -9,19 +9,19 @@ from charter_otel.consumers.alerts.page import Page
 from charter_otel.consumers.alerts.pager import PageRefused, Sender
 
 _REFUSALS = frozenset({400, 413, 414, 415, 422})
-"""Statuses that say that this page is wrong; any other one may be another next time."""
+"""Statuses that mean that the page is wrong; after any other one, a retry may succeed."""
 
 
 def pagerduty(
     routing_key: str, *, url: str | None = None, grafana: str | None = None, timeout: int = 10
 ) -> Sender:
-    """Return what sends pages to PagerDuty's Events API v2.
+    """Return the function that sends pages to PagerDuty's Events API v2.
 
     Args:
         routing_key: Integration key of the PagerDuty service.
-        url: Base address of the API, where it is not PagerDuty's own.
+        url: Base address of the API, if it is not PagerDuty's own.
         grafana: Base address of Grafana; then pages link to dashboard, runbook and trace.
-        timeout: Seconds that a request takes at most.
+        timeout: Most seconds that a request takes.
 
     Raises:
         ModuleNotFoundError: The package ``pagerduty`` is not installed; the text says what to do.
@@ -38,7 +38,7 @@ def pagerduty(
         client.timeout = timeout
         client.max_network_attempts = 0  # `Pager` tries again, and can be stopped meanwhile
         client.retry.clear()
-        # Pages are rare; a connection that stays open would be a dead one when it is needed.
+        # Pages are rare; a connection that stays open would be dead when it is needed.
         with contextlib.closing(client):
             try:
                 if page.action == "resolve":
@@ -54,7 +54,7 @@ def pagerduty(
 
 
 def links(page: Page, grafana: str) -> list[dict[str, str]]:
-    """Return the links of a page: dashboard, runbook, and trace where there is one."""
+    """Return the links of a page: dashboard, runbook, and trace if there is one."""
     given = [{"text": "Dashboard", "href": f"{grafana}/d/charter-incidents"}]
     if page.runbook:
         runbook = f"{grafana}/public/runbooks/{page.runbook}.md"

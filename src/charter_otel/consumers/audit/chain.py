@@ -1,8 +1,7 @@
-"""A row of the audit log, and the chain that the rows make.
+"""A row of the audit log, and the hash chain of the rows.
 
 A row is one line of JSON. Its hash covers its number, its time, the hash of the row before it and
-the event's own bytes, so that no row can be changed, removed or moved without every later hash
-being wrong.
+the event's own bytes. So if a row is changed, removed or moved, every later hash is wrong.
 """
 
 import hashlib
@@ -11,7 +10,7 @@ from typing import Any
 import msgspec
 
 FIRST = "0" * 64
-"""What stands for the previous hash in the first row of all."""
+"""The previous hash of the very first row."""
 
 
 class InvalidRow(ValueError):  # noqa: N818 - the name says what the row is
@@ -65,7 +64,7 @@ def make(number: int, recorded_at: float, event: bytes, previous: str) -> Row:
 
 
 def read(line: bytes) -> Row:
-    """Read a row and check what can be checked of it alone.
+    """Read a row, and check it as far as that is possible without the others.
 
     Raises:
         InvalidRow: The line is not a row, not written as rows are, or its hash is wrong.

@@ -22,10 +22,10 @@ from charter_otel.streams import EventStream, Lease, NotNow
 GROUP = "charter.audit"
 
 TICK = 1.0
-"""Seconds between two looks at the log's file, and at whether this process holds the group."""
+"""Seconds between two checks of the log's file, and of whether this process holds the group."""
 
 ANCHOR_EVERY = 3600.0
-"""Seconds between two lines that tell the head."""
+"""Seconds between two lines that report the head."""
 
 _FAILURES = (OSError, AuditLogError, sqlite3.Error)
 
@@ -33,18 +33,18 @@ log = structlog.get_logger(__name__)
 
 
 class Audit(Consumer):
-    """Writes every event into the audit log, once; of several instances one does so.
+    """Writes every event into the audit log, once; one of several instances does so.
 
-    The handler returns when the disk has the rows, and only then the stream counts the events as
-    handled: a crash at any point delivers them again, and a row is there once. While the log
-    cannot be written the events wait in the stream, and `trouble` says why.
+    The handler returns when the disk has the rows, and only then does the stream count the events
+    as handled. After a crash at any point they are delivered again, and each still has one row.
+    While the log cannot be written, the events wait in the stream, and `trouble` says why.
 
     Args:
         directory: Where the log lies.
-        types: Event types or patterns to record; the specification asks for ``telemetry.*``, and
-            all lets one id lead from a failed job's page to its row too.
+        types: Event types or patterns to record. The specification asks for ``telemetry.*``; with
+            all types, one id also leads from a failed job's page to its row.
         max_bytes: Size from which a new file is begun.
-        instrumentation: Where the log's head goes beside the service's own log.
+        instrumentation: Where the log's head is published, beside the service's own log.
     """
 
     name = "audit"
@@ -61,11 +61,11 @@ class Audit(Consumer):
         self._instrumentation = instrumentation or Instrumentation()
         self._types = types
         self._writing = asyncio.Lock()
-        """Held around each call of the log, whose methods block and are not for two threads."""
+        """Held around each call of the log, whose methods block and are not thread-safe."""
         self._holds = True
-        """The same before the first lease: a stream that has none gives its events at once."""
+        """The value of `holds` before the first lease; a stream without leases delivers at once."""
         self._lease: Lease | None = None
-        """Of the group, once this process has held it."""
+        """The group's lease, once this process has held it."""
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -81,18 +81,18 @@ class Audit(Consumer):
         )(self.record)
 
     async def start(self) -> None:
-        """Begin to look after the log; a log that cannot be opened is tried again."""
+        """Start to check the log; if it cannot be opened, try again."""
         self._task = spawn(self._look_after(), "charter consumer audit")
 
     async def stop(self) -> None:
-        """Close the log; its head goes into the service's own log, where a third party keeps it."""
+        """Close the log, and report its head in the service's own log, kept by a third party."""
         if self._task is not None:
             await end(self._task, time.monotonic())
             self._task = None
         await self._close()
 
     async def record(self, events: Sequence[Event]) -> None:
-        """Write events; returns when the disk has them, for which it is asked once.
+        """Write events; return when the disk has them, after one fsync for all.
 
         Raises:
             NotNow: The log cannot be written.
@@ -120,7 +120,7 @@ class Audit(Consumer):
         self._lease = lease
 
     async def _hand_on(self) -> None:
-        """Leave the head to the next holder; while Redis is away it does so with the next rows."""
+        """Leave the head to the next holder; while Redis is away, try again with the next rows."""
         if self._lease is not None:
             try:
                 await self._lease.save(msgspec.json.encode(self.log.last))
@@ -141,7 +141,7 @@ class Audit(Consumer):
             await asyncio.sleep(TICK)
 
     def _tell_head(self, rows: int, head: str) -> None:
-        """Report the chain's head, so that somebody else has it and a cut tail is found."""
+        """Report the chain's head, so that a copy elsewhere reveals a cut tail."""
         log.info("audit log anchored", rows=rows, head=head)
         self._instrumentation.logger.emit(
             timestamp=time.time_ns(),

@@ -1,4 +1,4 @@
-"""Which events have a row: an index beside the audit log, made anew from it whenever it lacks."""
+"""An index of the events that have a row, beside the audit log, and rebuilt from it if needed."""
 
 import sqlite3
 from collections.abc import Iterable, Sequence
@@ -34,14 +34,14 @@ _LINE = msgspec.json.Decoder(_Line)
 
 
 class Index:
-    """Knows the ids of all events that have a row, however many there are.
+    """Holds the ids of all events that have a row, however many there are.
 
     Args:
         directory: Where the log lies.
-        rows: Number of the log's last row; what the index has beyond it went with the rows.
+        rows: Number of the log's last row; entries of the index beyond it are removed.
 
     Raises:
-        sqlite3.Error: It can be neither opened nor made.
+        sqlite3.Error: The index can be neither opened nor created.
         OSError: The log cannot be read.
     """
 
@@ -62,7 +62,7 @@ class Index:
             raise
 
     def known(self, ids: Sequence[str]) -> set[str]:
-        """Return those of the ids that have a row."""
+        """Return the ids that have a row."""
         found = self._connection.execute
         return {id_ for id_ in ids if found("SELECT 1 FROM rows WHERE id = ?", (id_,)).fetchone()}
 
@@ -85,7 +85,7 @@ class Index:
                 connection.execute("UPDATE upto SET row = ?", (rows,))
 
     def _catch_up(self, files: list[Path]) -> None:
-        """Read the rows that are not in the index yet."""
+        """Add the rows that are not in the index yet."""
         [(upto,)] = self._connection.execute("SELECT coalesce(max(row), 0) FROM upto")
         begins = [first_row(path) or 0 for path in files[1:]]
         behind = sum(begin <= upto + 1 for begin in begins)

@@ -1,11 +1,11 @@
 """The audit log: rows are appended, fsynced, and never touched again.
 
 The log is a directory of files ``audit-<number of the first row>.jsonl``. A row is there for good
-when `AuditLog.append` or `AuditLog.extend` returns. What a crash left half-written was never
+when `AuditLog.append` or `AuditLog.extend` returns. A row that a crash left half-written was never
 acknowledged, and is cut off at the next start.
 
-Where the chain cannot simply go on, because a row is damaged, rows are missing, or another process
-wrote the last ones, the first row of a new file says so: its event's type is
+The chain cannot simply go on if a row is damaged, rows are missing, or another process wrote the
+last ones. Then the first row of a new file records it: its event's type is
 ``audit.log_continued``, and its payload names the break and the head that was known.
 """
 
@@ -42,23 +42,23 @@ MAX_BYTES = 64 * 1024 * 1024
 """Size from which a new file is begun."""
 
 CONTINUED = "audit.log_continued"
-"""Type of the row that names a break; it is the log's own and no event of a stream."""
+"""Type of the row that names a break; it is the log's own, not an event of a stream."""
 
 
 class Head(msgspec.Struct, frozen=True):
-    """The last row of a log, as it is known elsewhere."""
+    """The last row of a log, as recorded elsewhere."""
 
     rows: int
     head: str
     writer: str
-    """The host and directory of who wrote it."""
+    """The host and directory of its writer."""
 
 
 class AuditLog:
     """Writes the audit log of one process. All methods block: call them in a thread.
 
     Args:
-        directory: Where the files lie; made where it does not exist.
+        directory: Where the files lie; created if it does not exist.
         max_bytes: Size from which a new file is begun.
         clock: Returns Unix seconds.
         anchor: Called with the number of the last row and the head whenever a file is begun.
@@ -76,9 +76,9 @@ class AuditLog:
         self.rows = 0
         """Number of the last row."""
         self.head = FIRST
-        """Hash of the last row; who notes it elsewhere can prove that no later row was cut off."""
+        """Hash of the last row; a copy of it elsewhere reveals that rows were cut off."""
         self.expected: Head | None = None
-        """The last row as another process left it, or this one: what is opened is held to it."""
+        """The last row that this or another process left; an opened log is checked against it."""
         self._max_bytes = max_bytes
         self._clock = clock
         self._anchor = anchor
@@ -87,21 +87,21 @@ class AuditLog:
         self._path = directory
         self._lock = -1
         self._size = 0
-        """Bytes of whole rows in the file; what is beyond is cut off."""
+        """Bytes of whole rows in the file; bytes beyond them are cut off."""
         self._index: Index | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether this process has the log."""
+        """Whether this process has the log open."""
         return self._file >= 0
 
     @property
     def last(self) -> Head:
-        """The last row, for whoever keeps it elsewhere."""
+        """The last row, to be kept elsewhere."""
         return Head(self.rows, self.head, f"{socket.gethostname()}:{self.directory}")
 
     def open(self) -> None:
-        """Take up the log where it ends.
+        """Open the log, and continue it at its end.
 
         Raises:
             AuditLogError: Another process writes it.
@@ -122,7 +122,7 @@ class AuditLog:
         """Write an event and wait until the disk has it; see `extend`.
 
         Returns:
-            False where the event was a row already, because it was delivered before.
+            False if the event had a row already, because it was delivered before.
         """
         return self.extend([(event_id, event)]) == 1
 
@@ -130,11 +130,11 @@ class AuditLog:
         """Write events, each an id and its JSON, and wait once until the disk has all of them.
 
         Returns:
-            How many there are; the others were rows already, because they were delivered before.
+            How many rows are new; the other events had one, because they were delivered before.
 
         Raises:
-            OSError: The disk does not take them; nothing of these rows is left, and they may be
-                tried again.
+            OSError: The disk does not take them; no part of these rows is left, and the caller may
+                try again.
             AuditLogError, sqlite3.Error: See `open`.
         """
         self.check()
@@ -149,7 +149,7 @@ class AuditLog:
         return len(new)
 
     def check(self) -> None:
-        """Notice a file that went away, and close the log, so that it is taken up anew."""
+        """Close the log if its file has disappeared, so that it is opened anew."""
         if self.is_open and not is_at(self._file, self._path):
             log.error(
                 "audit log: the file went away under its writer; the log goes on in a new one that"
@@ -189,12 +189,12 @@ class AuditLog:
 
     def _continue(self, path: Path) -> None:
         self._file, self._path = os.open(path, os.O_WRONLY | os.O_APPEND), path
-        # Whole rows that are there may not be on the disk yet, and count as rows from now on.
+        # Whole rows in the file may not be on the disk yet, and count as rows from now on.
         os.fsync(self._file)
         self._size = os.fstat(self._file).st_size
 
     def _break(self, damage: str) -> str:
-        """Return why the chain cannot simply go on, or nothing."""
+        """Return why the chain cannot simply go on, or an empty text."""
         if damage:
             return f"a row is damaged: {damage}"
         if self.expected is None or self.expected.head == self.head:
@@ -204,7 +204,7 @@ class AuditLog:
         return "" if self._holds(self.expected) else "rows are missing"
 
     def _holds(self, known: Head) -> bool:
-        """Return whether a row that is known elsewhere is in the log; later ones may follow it."""
+        """Return whether a row recorded elsewhere is in the log; later ones may follow it."""
         begun = [path for path in segments(self.directory) if (first_row(path) or 1) <= known.rows]
         return any(row_hash(line) == known.head for path in begun[-1:] for line in lines_of(path))
 
@@ -260,8 +260,8 @@ class AuditLog:
             write_all(self._file, lines)
             os.fsync(self._file)
         except BaseException:
-            # A row of which a part is there must not be in front of the next one. Where even this
-            # fails, opening the log again cuts it off.
+            # A partial row must not stand before the next one. If even this fails, opening the log
+            # again cuts it off.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._file, self._size)
             self.close()

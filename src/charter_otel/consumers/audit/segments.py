@@ -1,4 +1,4 @@
-"""The audit log's files: their names, their ends, and who may write them."""
+"""The audit log's files: their names, their ends, and the lock of their writer."""
 
 import os
 import sys
@@ -21,11 +21,11 @@ class End(NamedTuple):
     """Where a log ends."""
 
     rows: int = 0
-    """Number of the last row, those that cannot be read included."""
+    """Number of the last row, including rows that cannot be read."""
     head: str = FIRST
     """Hash of the last row that can be read."""
     damage: str = ""
-    """What is wrong with the file that it ends in, or empty."""
+    """The damage to the log's last file, or an empty text."""
 
 
 def segments(directory: Path) -> list[Path]:
@@ -39,7 +39,7 @@ def segment(directory: Path, row: int) -> Path:
 
 
 def first_row(path: Path) -> int | None:
-    """Return the number of the row that a file begins with, which its name says, if it does."""
+    """Return the number of a file's first row by its name, or None if the name has none."""
     number = path.stem.removeprefix("audit-")
     return int(number) if number.isascii() and number.isdigit() else None
 
@@ -51,7 +51,7 @@ def lines_of(path: Path) -> Iterator[bytes]:
 
 
 def row_hash(line: bytes) -> str | None:
-    """Return the hash of the row that a line holds, or None where it holds none."""
+    """Return the hash of the row that a line holds, or None if it holds none."""
     try:
         return read(line).hash
     except InvalidRow:
@@ -59,7 +59,7 @@ def row_hash(line: bytes) -> str | None:
 
 
 def end_of(files: list[Path]) -> End:
-    """Return where a log ends. Only its end matters here, `verify` checks the rest."""
+    """Return the end of a log. Only the end matters here; `verify` checks the rest."""
     for path in reversed(files):
         last, damage, unread = _last_row(path)
         if last is not None:
@@ -71,7 +71,7 @@ def end_of(files: list[Path]) -> End:
 
 
 def cut_torn_end(path: Path) -> None:
-    """Cut off what follows the last line end: a row that a crash left half-written."""
+    """Cut off a row that a crash left half-written: all bytes after the last line end."""
     with path.open("rb+") as file:
         data = file.read()
         whole = data.rfind(b"\n") + 1
@@ -84,7 +84,7 @@ def cut_torn_end(path: Path) -> None:
 
 
 def write_all(file: int, data: bytes) -> None:
-    """Write bytes, however little of them the system takes at once."""
+    """Write all bytes, even if the system takes only a few at once."""
     while data:
         data = data[os.write(file, data) :]
 

@@ -1,4 +1,4 @@
-"""Checking the audit log: every row, and that each follows the one before it."""
+"""The check of the audit log: every row, and its link to the row before it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,17 +11,17 @@ from charter_otel.consumers.audit.log import CONTINUED
 from charter_otel.consumers.audit.segments import first_row, lines_of, segments
 
 MOST = 100
-"""Breaks, doubles and continuations that are named; more need not be known."""
+"""Most breaks, doubles and continuations that are named."""
 
 
 class Break(NamedTuple):
-    """Where the chain is broken first."""
+    """A place where the chain is broken."""
 
     path: Path
     line: int
     """Line of the file, from 1."""
     row: int
-    """Number that the row has, or should have where it cannot be read."""
+    """Number of the row, or the expected number if it cannot be read."""
     reason: str
 
 
@@ -31,10 +31,10 @@ class Verification(NamedTuple):
     rows: int
     """Rows that are in order, up to the first break."""
     first: int
-    """Number of the first row; more than 1 where older files were taken away."""
+    """Number of the first row; more than 1 if older files were taken away."""
     head: str
     """Hash of the last row that is in order. The chain cannot know of rows that were cut off after
-    it; compare with the head that was noted elsewhere, e.g. in the service's log lines."""
+    it; compare with the head that was recorded elsewhere, e.g. in the service's log lines."""
     broken: Break | None
     """The first broken row, or None."""
     breaks: tuple[Break, ...] = ()
@@ -49,7 +49,7 @@ def verify(path: Path) -> Verification:
     """Check an audit log to its end.
 
     Args:
-        path: The log's directory, or one file of it, whose first row is then taken as it is.
+        path: The log's directory, or one of its files, whose first row is then taken as it is.
 
     Raises:
         FileNotFoundError: There is no audit log.
@@ -72,7 +72,7 @@ class _Check:
     """The state of a check, as far as the log was read.
 
     Args:
-        begins: The row that its first file's name promises, or None.
+        begins: The number of the first row by the first file's name, or None.
     """
 
     def __init__(self, begins: int | None) -> None:
@@ -84,9 +84,9 @@ class _Check:
         self._last: Row | None = None
         """The last row that could be read, in order or not."""
         self._unread = 0
-        """Lines since then that could not."""
+        """Lines since then that could not be read."""
         self._seen: set[int] = set()
-        """Hashes of the events' ids: a number each, however long the log is."""
+        """Hashes of the events' ids: one number each, to save memory."""
 
     def look(self, file: Path, line: int, data: bytes) -> None:
         """Check the next line."""
