@@ -111,6 +111,15 @@ def test_a_robot_that_left_on_purpose_is_offline_but_not_lost() -> None:
     assert (set(found["offline"]), set(found["lost"])) == ({"left", "broke"}, {"broke"})
 
 
+def test_robots_that_a_stop_releases_are_not_offline() -> None:
+    """The last export of an instance that stops shows no fleet that is gone."""
+    fleet = Fleet()
+    conditions = Conditions(fleet, Clock())
+    fleet.disconnected(connected(fleet, "released"), CloseReason.SERVER_SHUTDOWN, 0)
+    found = conditions.look()
+    assert (set(found["offline"]), set(found["lost"])) == (set(), set())
+
+
 def test_one_robot_of_twenty_thousand_has_its_series() -> None:
     """The counts cover all robots; the series go to those in trouble, the worst first."""
     gateway = Gateway()

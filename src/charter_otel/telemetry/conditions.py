@@ -7,7 +7,7 @@ nothing.
 import time
 from collections.abc import Callable, Iterator
 
-from charter_otel.charter import EXPECTED_CLOSE_REASONS
+from charter_otel.charter import EXPECTED_CLOSE_REASONS, CloseReason
 from charter_otel.telemetry.fleet import Fleet, Robot
 
 FRESH = 0.5
@@ -72,7 +72,12 @@ class Conditions:
                 low.append((battery, robot))
             if cpu > (limits.cpu_recovered if name in was_high else limits.cpu_high):
                 high.append((-cpu, robot))
-        gone = {robot.robot_id: robot for robot in self._fleet.gone()}
+        # An instance that stops releases its robots to others: they are not offline.
+        gone = {
+            robot.robot_id: robot
+            for robot in self._fleet.gone()
+            if robot.last_reason != CloseReason.SERVER_SHUTDOWN
+        }
         return {
             "low_battery": _sorted(low),
             "high_cpu": _sorted(high),
