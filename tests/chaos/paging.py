@@ -25,7 +25,7 @@ LEASE = 1.0
 
 
 class Theirs:
-    """What PagerDuty knows; while it is away it takes nothing, and sometimes its answer is lost."""
+    """A stand-in for PagerDuty: while it is away it takes nothing, and it may lose an answer."""
 
     def __init__(self) -> None:
         self.away = False

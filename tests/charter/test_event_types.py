@@ -23,7 +23,7 @@ ID = "0" * 32
 
 
 class Customer(msgspec.Struct):
-    """Who ordered."""
+    """The customer of an order."""
 
     name: str
 

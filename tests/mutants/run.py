@@ -18,7 +18,7 @@ WITHIN = 180.0
 
 
 class Result(NamedTuple):
-    """What became of a fault."""
+    """The outcome of a fault."""
 
     module: str
     room: str

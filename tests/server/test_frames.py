@@ -26,7 +26,7 @@ MAX_SIZE = 1_000
 
 
 class Verdict(NamedTuple):
-    """What a parser makes of bytes: messages and control frames, and the code of the failure."""
+    """A parser's reading of bytes: messages, control frames and the code of the failure."""
 
     read: list[tuple[str, object]]
     code: int | None

@@ -15,7 +15,7 @@ PLAIN = (
 
 
 class _Parsed:
-    """What llhttp makes of a request."""
+    """llhttp's reading of a request."""
 
     def __init__(self) -> None:
         self.url = b""

@@ -52,7 +52,7 @@ class _Word(NamedTuple):
     text: str
     style: str = ""
     before: str = " "
-    """What separates it from the word before, in one row."""
+    """The space between it and the word before, in one row."""
 
 
 def console_processors(*, colors: bool = True) -> list[Any]:
