@@ -1,5 +1,6 @@
 """What every test gets: nothing swallowed in silence, and a process that is put back as it was."""
 
+import gc
 import logging
 import sys
 from collections.abc import Generator, Iterator
@@ -57,6 +58,13 @@ def nothing_swallowed(
         pytest.fail(f"the emitter swallowed {failures}; mark the test `swallows` if it means to")
 
 
+@pytest.fixture(scope="module", autouse=True)
+def leaks_found() -> Iterator[None]:
+    """Collect garbage after each module: what it left open fails it, and no later one."""
+    yield
+    gc.collect()
+
+
 @pytest.fixture(autouse=True)
 def process_put_back() -> Iterator[None]:
     """Put back the process's emitter, its logging and the modules' streams after each test."""
@@ -71,7 +79,7 @@ def process_put_back() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator["RedisServer"]:
+def shared_redis() -> Iterator["RedisServer"]:
     """Run one Redis for the whole session, for tests that neither kill nor pause it."""
     from support.redis import RedisServer  # noqa: PLC0415 - tests without Redis need no client
 
@@ -83,9 +91,15 @@ def redis_server() -> Iterator["RedisServer"]:
 
 
 @pytest.fixture
+def redis_server(shared_redis: "RedisServer") -> "RedisServer":
+    """Return that Redis without data."""
+    shared_redis.command("FLUSHALL")
+    return shared_redis
+
+
+@pytest.fixture
 def redis_url(redis_server: "RedisServer") -> str:
     """Return the URL of a Redis that is empty."""
-    redis_server.command("FLUSHALL")
     return redis_server.url
 
 

@@ -18,22 +18,6 @@ from support.redis import RedisServer
 ClosableT = TypeVar("ClosableT", MissionStore, SlotLock)
 
 
-@pytest.fixture(scope="session")
-def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Yield one server for all tests that leave it alive."""
-    server = RedisServer(tmp_path_factory.mktemp("redis"))
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def redis_server(shared_redis: RedisServer) -> RedisServer:
-    """Return a server without data."""
-    shared_redis.command("FLUSHALL")
-    return shared_redis
-
-
 @pytest.fixture
 def mortal_redis(tmp_path: Path) -> Iterator[RedisServer]:
     """Yield a server that the test may kill."""

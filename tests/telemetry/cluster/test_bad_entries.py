@@ -25,19 +25,18 @@ async def test_presence_readings_and_aggregates_skip_it(
     redis_server: RedisServer, bad: bytes, charter_capture: Capture
 ) -> None:
     """The others are there, and the bad one is named once."""
-    client = Redis.from_url(redis_server.url)
     layout = ClusterKeys()
     good = b'{"robot_id":"good","status":"offline","connection_id":"c",'
     good += b'"connected_at":1,"last_seen_at":1}'
-    await client.hset(layout.presence, mapping={"good": good, "bad": bad})
-    await client.hset(layout.readings, "bad", b"1 " + bad)
-    state = SharedState(client, layout)
-    for _ in range(2):
-        assert list(await state.presence()) == ["good"]
-    assert await state.reading("bad") is None
+    async with Redis.from_url(redis_server.url) as client:
+        await client.hset(layout.presence, mapping={"good": good, "bad": bad})
+        await client.hset(layout.readings, "bad", b"1 " + bad)
+        state = SharedState(client, layout)
+        for _ in range(2):
+            assert list(await state.presence()) == ["good"]
+        assert await state.reading("bad") is None
     named = [line for line in charter_capture.lines if "unreadable" in line["event"]]
     assert [line["kind"] for line in named] == ["presence of a robot", "reading of a robot"]
-    await client.aclose()
     missions = RedisMissions(parse_address(redis_server.url).client())
     redis_server.command("HSET", "{charter}:missions:aggregates", "totals", bad)
     await missions.aggregates()
@@ -46,24 +45,21 @@ async def test_presence_readings_and_aggregates_skip_it(
 
 async def test_the_reaper_goes_on(redis_server: RedisServer) -> None:
     """Connections beside bad entries are closed."""
-    client = Redis.from_url(redis_server.url)
     layout, closed = ClusterKeys(), list[str]()
 
     async def close(connection: Connection, ended: float) -> None:
         del ended
         closed.append(connection.id)
 
-    member = Membership(client, layout, 0.2)
-    reaper = Reaper(client, layout, member, SharedState(client, layout), close)
     register: dict[Any, Any] = {f"bad-{number}": value for number, value in enumerate(BAD)}
     register |= {"ws_r1_1": entry("gone", Details("r1", 1.0)), b"\xff": b"\xff"}
-    await client.hset(layout.open, mapping=register)
-    await client.hset(layout.owners, mapping={"r2": "1 nonsense gone c", "r3": b"\xff"})
-    await member.renew()
-
-    async with asyncio.timeout(10):
+    async with Redis.from_url(redis_server.url) as client, asyncio.timeout(10):
+        member = Membership(client, layout, 0.2)
+        reaper = Reaper(client, layout, member, SharedState(client, layout), close)
+        await client.hset(layout.open, mapping=register)
+        await client.hset(layout.owners, mapping={"r2": "1 nonsense gone c", "r3": b"\xff"})
+        await member.renew()
         while not closed:
             await reaper.reap()
             await asyncio.sleep(0.02)
     assert closed == ["ws_r1_1"]
-    await client.aclose()
