@@ -1,7 +1,6 @@
 """Tasks and time: start, end and wait for tasks, back off, stop on a signal."""
 
 import asyncio
-import contextvars
 import signal
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -10,6 +9,8 @@ from random import Random
 from typing import Any
 
 import structlog
+
+from charter_otel.seams import empty_context
 
 log = structlog.get_logger(__name__)
 
@@ -76,8 +77,8 @@ class Allowance:
 
 
 def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-    """Start a task in an empty context, so that no caller's span or log context leaks into it."""
-    task = asyncio.create_task(coroutine, name=name, context=contextvars.Context())
+    """Start a task of the current app; no caller's span or log context leaks into it."""
+    task = asyncio.create_task(coroutine, name=name, context=empty_context())
     task.add_done_callback(_report)
     return task
 

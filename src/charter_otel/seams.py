@@ -6,14 +6,11 @@ scope of its own, current in its requests and tasks, so that neither app sees th
 """
 
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
-from functools import wraps
-from typing import Any, Generic, ParamSpec, TypeVar
+from contextvars import Context, ContextVar
+from typing import Any, Generic, TypeVar
 
-P = ParamSpec("P")
-R = TypeVar("R")
 T = TypeVar("T")
 
 
@@ -62,21 +59,6 @@ class Hold:
             # Not a block: what the app's task starts later belongs to the app, too.
             _scope.set(scope)
 
-    def bind(
-        self, function: Callable[P, Coroutine[Any, Any, R]]
-    ) -> Callable[P, Coroutine[Any, Any, R]]:
-        """Return the coroutine function as one that works for this app in any task."""
-        scope = self.scope
-        if scope is None:
-            return function
-
-        @wraps(function)
-        async def bound(*args: P.args, **kwargs: P.kwargs) -> R:
-            with current(scope):
-                return await function(*args, **kwargs)
-
-        return bound
-
     def release(self) -> None:
         """Let another app have the process's values."""
         if self.scope is None:
@@ -84,6 +66,13 @@ class Hold:
                 _holders.clear()
         else:
             _scope.set(self._outer)
+
+
+def empty_context() -> Context:
+    """Return a context for a task of the current app, with nothing else in it."""
+    context = Context()
+    context.run(_scope.set, _scope.get())
+    return context
 
 
 @contextmanager

@@ -132,6 +132,32 @@ def test_two_apps_share_nothing() -> None:
         assert len(first.get("/a/api/metrics/jobs").json()) == 1
 
 
+def test_an_event_of_a_handler_of_events_is_on_its_app_s_stream() -> None:
+    """`emit` in a subscriber and in a job reaches the app that runs it, not the first one."""
+    plugin = CharterPlugin(Settings(aggregation_interval=SLOW), jobs=[Job("stock", _stock)])
+
+    async def begin() -> None:
+        assert plugin.runtime.stream is not None
+
+        @plugin.runtime.stream.subscribe("orders.order_placed", group="answers")
+        async def answer(event: Event) -> None:
+            if event.payload["order_id"] == "asked":
+                emit(OrderPlaced("answered"))
+
+    other = Litestar([place], plugins=[plugin], on_startup=[begin], logging_config=None)
+    with client(place) as first, TestClient(other) as second:
+        second.post("/orders/asked")
+        wait_until(
+            lambda: sorted(orders(second)) == ["answered", "asked", "counted"], "all three events"
+        )
+        assert orders(first) == []
+
+
+async def _stock() -> None:
+    """Emit an event in a job."""
+    emit(OrderPlaced("counted"))
+
+
 def test_the_next_app_has_the_module_s_functions() -> None:
     """When the first app has stopped, one that starts later takes its place."""
     for _ in range(2):

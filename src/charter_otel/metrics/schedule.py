@@ -1,7 +1,6 @@
 """The slot loop: runs a job once in each interval of a shared clock, never twice at once."""
 
 import asyncio
-import contextvars
 import math
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -14,6 +13,7 @@ from charter_otel.metrics.board import JobBoard, SkipReason, get_job_board
 from charter_otel.metrics.locks import NoLock, SlotLock
 from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments
+from charter_otel.seams import empty_context
 
 GRACE = 2.0
 """Seconds that `Schedule.stop` gives a run that is under way before it is cancelled."""
@@ -87,7 +87,7 @@ class Schedule:
             self._go_on(),
             name=f"charter-schedule-{self._job_id}",
             # The caller's span is not the parent of the runs.
-            context=contextvars.Context(),
+            context=empty_context(),
         )
 
     async def stop(self, grace: float = GRACE) -> None:

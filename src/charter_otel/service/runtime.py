@@ -99,18 +99,19 @@ class Runtime:
     async def run(self) -> AsyncIterator[None]:
         """Run everything inside; on the way out, close, drain and flush, each within its time."""
         async with AsyncExitStack() as stack:
-            await self._start(stack, stack.enter_context(self._claim()))
+            stack.enter_context(self._claim())
+            await self._start(stack)
             stack.enter_context(self._open())
             tell_weaknesses(self.settings, self.gateway.limits)
             log.info("service started", event_stream=self.stream.system if self.stream else "none")
             yield
 
-    async def _start(self, stack: AsyncExitStack, claimed: Hold) -> None:
+    async def _start(self, stack: AsyncExitStack) -> None:
         parts = (
             self._logs(),
             self._telemetry(),
-            self._events(claimed),
-            self._jobs(claimed),
+            self._events(),
+            self._jobs(),
             self._robots(),
         )
         try:
@@ -127,11 +128,11 @@ class Runtime:
         return self._claimed.scope if self._claimed else None
 
     @contextmanager
-    def _claim(self) -> Iterator[Hold]:
+    def _claim(self) -> Iterator[None]:
         """Claim the module-level functions for this app, or give it a scope of its own."""
         claimed = self._claimed = claim()
         try:
-            yield claimed
+            yield
         finally:
             self._claimed = None
             claimed.release()
@@ -202,7 +203,7 @@ class Runtime:
                 log.warning("telemetry was not flushed in time; the Collector does not answer")
 
     @asynccontextmanager
-    async def _events(self, claimed: Hold) -> AsyncIterator[None]:
+    async def _events(self) -> AsyncIterator[None]:
         observer = StreamTelemetry(self.instrumentation)
         stream = self._given_stream or self.backend.stream(
             observer=observer,
@@ -215,7 +216,7 @@ class Runtime:
             return
         emitter = get_emitter()
         observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
-        instances = self.gateway.instances = self._instances(claimed)
+        instances = self.gateway.instances = self._instances()
         # Before the start, which publishes the events that an earlier process left on disk.
         stream.use_register(instances.register)
         async with AsyncExitStack() as stop:
@@ -234,7 +235,7 @@ class Runtime:
                 emitter.stream = before
 
     @asynccontextmanager
-    async def _jobs(self, claimed: Hold) -> AsyncIterator[None]:
+    async def _jobs(self) -> AsyncIterator[None]:
         store = self.backend.missions()
         lock = self.backend.slot_lock()
         instruments = self.instrumentation.instruments
@@ -243,9 +244,7 @@ class Runtime:
         jobs.set_mission_store(store)
         jobs.set_event_stream(self.stream)
         schedules = [
-            Schedule(
-                name, claimed.bind(run), every, lock=lock, board=self.board, instruments=instruments
-            )
+            Schedule(name, run, every, lock=lock, board=self.board, instruments=instruments)
             for name, run, every in self._scheduled()
         ]
         try:
@@ -284,11 +283,11 @@ class Runtime:
             stop.push_async_callback(release, self.gateway, 0, deadline=CLOSE_CONNECTIONS_WITHIN)
             yield
 
-    def _instances(self, claimed: Hold) -> LocalPresence:
+    def _instances(self) -> LocalPresence:
         return self.backend.presence(
             self.gateway.fleet,
             self.gateway.connections,
-            claimed.bind(telemetry.emit_server_lost),
+            telemetry.emit_server_lost,
             lease=self.settings.lease_seconds,
         )
 
