@@ -7,8 +7,12 @@ COPY constraints.txt ./
 # The venv leaves without pip; the base image has one to install with.
 RUN python -m venv --without-pip /opt/charter-otel
 # Pins that are not needed cost nothing; what is needed is what the tests ran with.
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml README.md LICENSE compose.yaml ./
 COPY src ./src
+# What `charter-otel assets` writes is in the wheel.
+COPY charts ./charts
+COPY collector ./collector
+COPY dashboards ./dashboards
 RUN pip --python /opt/charter-otel/bin/python install --no-cache-dir -c constraints.txt '.[pagerduty]'
 
 FROM python:3.14-slim-trixie AS service

@@ -3,6 +3,8 @@
 import re
 import shutil
 import subprocess
+import sys
+import zipfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -202,6 +204,27 @@ def test_what_the_images_copy_is_in_the_build_context() -> None:
     for path in " ".join(copied).split():
         assert (ROOT / path).exists(), path
         assert path.partition("/")[0] in allowed, path
+
+
+def test_the_package_is_made_of_what_the_image_copies(tmp_path: Path) -> None:
+    """A wheel builds from those paths alone, with the files that `charter-otel assets` writes."""
+    build = re.search(
+        r"^FROM .* AS service-build\n(.*?)^FROM ", DOCKERFILE, re.DOTALL | re.MULTILINE
+    )
+    assert build is not None
+    for paths, target in re.findall(r"^COPY (.*) (\S+)$", build[1], re.MULTILINE):
+        for path in paths.split():
+            if (ROOT / path).is_dir():
+                shutil.copytree(ROOT / path, tmp_path / target, symlinks=True)
+            else:
+                shutil.copy(ROOT / path, tmp_path / target)
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", "wheels"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (wheel,) = (tmp_path / "wheels").iterdir()
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "charter_otel/assets/compose.yaml" in names
+    assert "charter_otel/assets/charts/charter-otel/files/rules/charter.rules.yaml" in names
 
 
 def _listening(name: str) -> set[int]:
