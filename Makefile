@@ -106,7 +106,7 @@ fuzz: $(VENV)/.fuzz
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(SECONDS)
 	@$(BIN)/python -m pytest tests/fuzz -q
 
-# COUNT, SEED, ROOMS and JOBS reach it through the environment; each fault takes some seconds.
+# COUNT, SEED, ROOMS and JOBS reach it through the environment; AGAIN=1 judges again what survived the last run.
 mutants: $(READY)
 	@PYTHONPATH=tests $(BIN)/python -m mutants
 

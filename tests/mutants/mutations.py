@@ -1,7 +1,6 @@
 """Small faults, each in one place of a module."""
 
 import ast
-import copy
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -26,51 +25,93 @@ _ARITHMETIC: dict[type[ast.operator], type[ast.operator]] = {
 
 
 class Mutant(NamedTuple):
-    """A module with one fault."""
+    """A fault that a module can have."""
 
     line: int
+    where: str
+    """The function that has it, `Class.function`; "" for what runs when the module is imported."""
     kind: str
     before: str
     after: str
-    source: str
+    number: int
+    """Which of the module's faults it is."""
 
     @property
     def name(self) -> str:
         """The fault in words that do not change with the line's number."""
-        return f"{self.kind}: {self.before} -> {self.after}"
+        return f"{self.where or '(module)'}, {self.kind}: {self.before} -> {self.after}"
 
 
-def mutants(source: str) -> Iterator[Mutant]:
-    """Yield each small fault that a module can have, docstrings and annotations left alone."""
+class _Place(NamedTuple):
+    """A node that runs."""
+
+    node: ast.AST
+    parent: ast.AST
+    field: str
+    at: int | None
+    where: str
+    statement: ast.AST
+
+    def put(self, node: ast.AST) -> None:
+        """Replace the node."""
+        if self.at is None:
+            setattr(self.parent, self.field, node)
+        else:
+            getattr(self.parent, self.field)[self.at] = node
+
+
+def mutants(source: str) -> list[Mutant]:
+    """Return each small fault that a module can have, docstrings and annotations left alone."""
+    return [
+        Mutant(
+            place.node.lineno,  # type: ignore[attr-defined]
+            place.where,
+            kind,
+            _short(place.node, place.statement),
+            _short(changed),
+            number,
+        )
+        for number, (place, kind, changed) in enumerate(_all(ast.parse(source)))
+    ]
+
+
+def mutated(source: str, mutant: Mutant) -> tuple[ast.Module, str]:
+    """Return the module with that fault: its syntax tree, and its text."""
     tree = ast.parse(source)
-    for index, node in enumerate(_code(tree)):
-        for kind, changed in _faults(node):
-            mutated = copy.deepcopy(tree)
-            target = list(_code(mutated))[index]
-            replacement = _Replace(target, changed)
-            replacement.visit(mutated)
-            yield Mutant(
-                node.lineno,
-                kind,
-                _short(node),
-                _short(changed),
-                ast.unparse(ast.fix_missing_locations(mutated)),
-            )
+    for number, (place, _, changed) in enumerate(_all(tree)):
+        if number == mutant.number:
+            place.put(ast.copy_location(changed, place.node))
+            ast.fix_missing_locations(tree)
+            return tree, ast.unparse(tree)
+    raise LookupError(f"no fault {mutant.name}")
 
 
-def _code(tree: ast.AST) -> Iterator[ast.expr | ast.stmt]:
+def _all(tree: ast.Module) -> Iterator[tuple[_Place, str, ast.AST]]:
+    places = list(_code(tree, "", tree))
+    for place in places:
+        for kind, changed in _faults(place.node):
+            yield place, kind, changed
+
+
+def _code(tree: ast.AST, where: str, statement: ast.AST) -> Iterator[_Place]:
     """Yield the nodes that run: no annotation, no docstring, no import."""
-    for name, value in ast.iter_fields(tree):
-        if name in {"annotation", "returns", "decorator_list", "type_params"}:
+    for field, value in ast.iter_fields(tree):
+        if field in {"annotation", "returns", "decorator_list", "type_params"}:
             continue
-        for child in value if isinstance(value, list) else [value]:
+        listed = isinstance(value, list)
+        for index, child in enumerate(value if listed else [value]):
             if not isinstance(child, ast.AST) or isinstance(child, ast.Import | ast.ImportFrom):
                 continue
             if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
                 continue
+            inside, of = where, statement
+            if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                inside = f"{where}.{child.name}".removeprefix(".")
+            if isinstance(child, ast.stmt):
+                of = child
             if isinstance(child, ast.expr | ast.stmt):
-                yield child
-            yield from _code(child)
+                yield _Place(child, tree, field, index if listed else None, inside, of)
+            yield from _code(child, inside, of)
 
 
 def _faults(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:  # noqa: C901, PLR0912 - a list of kinds
@@ -100,10 +141,9 @@ def _faults(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:  # noqa: C901, PLR0
             yield "augmented", ast.AugAssign(target, ast.Sub(), value)
         case ast.Return(value=ast.expr() as value) if not isinstance(value, ast.Constant):
             yield "return None", ast.Return(ast.Constant(None))
-        case ast.If(test=test, body=body, orelse=orelse):
+        case ast.If(body=body, orelse=orelse):
             yield "condition true", ast.If(ast.Constant(True), body, orelse)
             yield "condition false", ast.If(ast.Constant(False), body, orelse)
-            del test
 
 
 def _is_text(node: ast.AST) -> bool:
@@ -111,21 +151,9 @@ def _is_text(node: ast.AST) -> bool:
     return constant or isinstance(node, ast.JoinedStr)
 
 
-def _short(node: ast.AST) -> str:
-    text = ast.unparse(ast.fix_missing_locations(copy.deepcopy(node)))
-    return " ".join(text.splitlines()[0].split())[:80]
-
-
-class _Replace(ast.NodeTransformer):
-    """Puts another node into the place of one."""
-
-    def __init__(self, target: ast.AST, changed: ast.AST) -> None:
-        self._target = target
-        self._changed = changed
-
-    def visit(self, node: ast.AST) -> ast.AST:
-        """Replace the target, and leave everything else as it is."""
-        if node is self._target:
-            return ast.copy_location(copy.deepcopy(self._changed), node)
-        visited: ast.AST = super().generic_visit(node)
-        return visited
+def _short(node: ast.AST, statement: ast.AST | None = None) -> str:
+    """Return a node's text; a constant's with the first line of its statement."""
+    text = " ".join(ast.unparse(ast.fix_missing_locations(node)).splitlines()[0].split())[:80]
+    if isinstance(node, ast.Constant) and statement is not None:
+        return f"{text} in {_short(statement)}"
+    return text
