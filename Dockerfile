@@ -13,7 +13,7 @@ COPY src ./src
 COPY charts ./charts
 COPY collector ./collector
 COPY dashboards ./dashboards
-RUN pip --python /opt/charter-otel/bin/python install --no-cache-dir -c constraints.txt '.[pagerduty]'
+RUN pip --python /opt/charter-otel/bin/python install --no-cache-dir -c constraints.txt '.[file-configuration,pagerduty]'
 
 FROM python:3.14-slim-trixie AS service
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin charter \

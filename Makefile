@@ -179,7 +179,7 @@ PINS ?= constraints.txt
 GROUPS = $(shell sed -n '/^.dependency-groups/,/^.tool/s/^\([a-z]*\) = .*/--group \1/p' pyproject.toml)
 pins:
 	@rm -rf build/pins && $(PYTHON) -m venv build/pins && build/pins/bin/python $(PIP) install uv
-	@echo '-e .[pagerduty,testing]' > build/pins/asked.txt
+	@echo '-e .[file-configuration,pagerduty,testing]' > build/pins/asked.txt
 	@build/pins/bin/uv pip compile --quiet --universal --python-version 3.11 --fork-strategy fewest --no-header \
 	  --no-annotate $(GROUPS) \
 	  --output-file build/pins/found.txt build/pins/asked.txt >/dev/null

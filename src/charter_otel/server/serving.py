@@ -17,7 +17,7 @@ import uvicorn
 from charter_otel.failures import CommandFailure, Refusal
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.otel import configure_logs
-from charter_otel.otel.sdk.providers import make_resource
+from charter_otel.otel.sdk.providers import name_of_service
 from charter_otel.server.server import (
     Options,
     Server,
@@ -56,7 +56,7 @@ def run_workers(settings: Settings, options: Options, count: int) -> None:
     config = configure(build_app(settings), settings, options)
     check_tls(config)
     writer = configure_logs(
-        service_name=str(make_resource().attributes["service.name"]),
+        service_name=name_of_service(),
         log_format=settings.log_format,
         level=settings.log_level,
     )

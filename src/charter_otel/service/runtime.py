@@ -14,7 +14,7 @@ from charter_otel.emit import Emitter, Sink, get_emitter, set_emitter
 from charter_otel.metrics import Job, JobBoard, Schedule, jobs, set_job_board
 from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
 from charter_otel.otel.lines.writer import LineWriter
-from charter_otel.otel.sdk.providers import make_resource
+from charter_otel.otel.sdk.providers import name_of_service
 from charter_otel.otel.sdk.recent_spans import RecentSpans
 from charter_otel.seams import Hold, Scope, claim
 from charter_otel.service.backend import parse
@@ -166,7 +166,7 @@ class Runtime:
         uvicorn.addFilter(is_an_error)
         if not structlog.is_configured():
             self._writer = configure_logs(
-                service_name=str(make_resource().attributes["service.name"]),
+                service_name=name_of_service(),
                 log_format=self.settings.log_format,
                 level=self.settings.log_level,
             )

@@ -1,9 +1,14 @@
 """The standard variables are checked before the service starts."""
 
+import re
+
+import opentelemetry.environment_variables
+import opentelemetry.sdk.environment_variables
 import pytest
 
 from charter_otel.otel import build
 from charter_otel.otel.sdk import exporters
+from charter_otel.otel.sdk.rules import UNUSED
 from charter_otel.otel.sdk.sessions import CertifiedSession
 from charter_otel.otel.sdk.variables import check
 from charter_otel.testing import Capture
@@ -80,7 +85,9 @@ CERTIFICATE = __file__
 TABLE: dict[str, tuple[str, str, str]] = {
     # variable: a right value, an edge, a wrong one
     "OTEL_SDK_DISABLED": ("true", "FALSE", "yes"),
+    "OTEL_SERVICE_NAME": ("fleet", " a name, with = and 🤖", ""),
     "OTEL_RESOURCE_ATTRIBUTES": ("site=a,line=2", "site=", "site"),
+    "OTEL_EXPERIMENTAL_RESOURCE_DETECTORS": ("host,process", "*", "crystal_ball"),
     "OTEL_TRACES_SAMPLER": ("always_on", "ALWAYS_OFF", "never"),
     "OTEL_TRACES_SAMPLER_ARG": ("0.5", "0", "-1"),
     "OTEL_PROPAGATORS": ("tracecontext", "none", "carrier-pigeon"),
@@ -88,7 +95,7 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "OTEL_BSP_EXPORT_TIMEOUT": ("30000", "1", "-5"),
     "OTEL_BSP_MAX_QUEUE_SIZE": ("2048", "1", "1e3"),
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": ("512", "2048", "2049"),
-    "OTEL_BLRP_SCHEDULE_DELAY": ("1000", "1", ""),
+    "OTEL_BLRP_SCHEDULE_DELAY": ("1000", "1", "0.5"),
     "OTEL_BLRP_EXPORT_TIMEOUT": ("30000", "1", "x"),
     "OTEL_BLRP_MAX_QUEUE_SIZE": ("2048", "1", "0"),
     "OTEL_BLRP_MAX_EXPORT_BATCH_SIZE": ("512", "1", "4096"),
@@ -105,23 +112,61 @@ TABLE: dict[str, tuple[str, str, str]] = {
     "OTEL_METRIC_EXPORT_INTERVAL": ("60000", "0.5", "0"),
     "OTEL_METRIC_EXPORT_TIMEOUT": ("30000", "1", "nan"),
     "OTEL_METRICS_EXEMPLAR_FILTER": ("trace_based", "always_off", "TRACE_BASED"),
-    "OTEL_EXPORTER_OTLP_ENDPOINT": ("http://127.0.0.1:4318", "https://[::1]:4318", "collector"),
-    "OTEL_EXPORTER_OTLP_HEADERS": ("api-key=a%20b", "a=,b=c", "hunter2"),
-    "OTEL_EXPORTER_OTLP_TIMEOUT": ("10000", "2.5", "10s"),
-    "OTEL_EXPORTER_OTLP_COMPRESSION": ("gzip", "gzip", "brotli"),
-    "OTEL_EXPORTER_OTLP_INSECURE": ("true", "False", "1"),
-    "OTEL_EXPORTER_OTLP_CERTIFICATE": (CERTIFICATE, CERTIFICATE, "/nowhere/ca.pem"),
-    "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE": (CERTIFICATE, CERTIFICATE, "/nowhere/client.pem"),
-    "OTEL_EXPORTER_OTLP_CLIENT_KEY": ("", "", CERTIFICATE),
+    "OTEL_TRACES_EXPORTER": ("otlp", "NONE", "zipkin"),
+    "OTEL_METRICS_EXPORTER": ("console", "none", "prometheus"),
+    "OTEL_LOGS_EXPORTER": ("otlp", " none ", "paper"),
     "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": ("delta", "LOWMEMORY", "both"),
     "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION": (
         "explicit_bucket_histogram",
         "base2_exponential_bucket_histogram",
         "summary",
     ),
-    "OTEL_CONFIG_FILE": ("", "", "/etc/otel/config.yaml"),
+    "OTEL_CONFIG_FILE": ("", " ", "/etc/otel/nowhere.yaml"),
+    "OTEL_EXPERIMENTAL_CONFIG_FILE": ("", " ", "/etc/otel/config.yaml"),
+    "OTEL_PYTHON_CONTEXT": ("contextvars_context", "", "globals"),
+    "OTEL_PYTHON_TRACER_PROVIDER": ("sdk_tracer_provider", "", "own"),
+    "OTEL_PYTHON_METER_PROVIDER": ("sdk_meter_provider", "", "own"),
+    "OTEL_PYTHON_LOGGER_PROVIDER": ("sdk_logger_provider", "", "own"),
+    "OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED": ("true", "False", "on"),
+    "OTEL_PYTHON_EXPORTER_OTLP_GRPC_RETRYABLE_ERROR_CODES": (
+        "UNAVAILABLE,ABORTED",
+        "unavailable",
+        "503",
+    ),
 }
-"""The variables of the SDK's own list, one by one."""
+"""The variables of the API's and the SDK's own lists, one by one."""
+
+OF_EXPORTERS: dict[str, tuple[str, str, str]] = {
+    "ENDPOINT": ("http://127.0.0.1:4318", "https://[::1]:4318", "ftp://collector"),
+    "PROTOCOL": ("grpc", "http/protobuf", "http/json"),
+    "HEADERS": ("api-key=a%20b", "a=,b=c", "hunter2"),
+    "TIMEOUT": ("10000", "2.5", "10s"),
+    "COMPRESSION": ("gzip", "GZIP", "brotli"),
+    "INSECURE": ("true", "False", "1"),
+    "CERTIFICATE": (CERTIFICATE, CERTIFICATE, "/nowhere/ca.pem"),
+    "CLIENT_CERTIFICATE": (CERTIFICATE, CERTIFICATE, "/nowhere/client.pem"),
+    "CLIENT_KEY": ("", "", CERTIFICATE),
+}
+"""Each stands for all signals, or, with a signal in its name, for that one."""
+
+for part in ("", "TRACES_", "METRICS_", "LOGS_"):
+    TABLE |= {f"OTEL_EXPORTER_OTLP_{part}{name}": row for name, row in OF_EXPORTERS.items()}
+    for transport in ("HTTP", "GRPC"):
+        name = f"OTEL_PYTHON_EXPORTER_OTLP_{transport}_{part}CREDENTIAL_PROVIDER"
+        TABLE[name] = ("", " ", "no_such_provider")
+
+
+def test_no_variable_is_missing() -> None:
+    """The table and the variables without effect are all those that the SDK's lists name."""
+    known = {
+        value
+        for module in (opentelemetry.environment_variables, opentelemetry.sdk.environment_variables)
+        for value in vars(module).values()
+        if isinstance(value, str) and value.startswith("OTEL_")
+    }
+    assert len(known) > 90
+    assert known - TABLE.keys() - UNUSED == set()
+    assert TABLE.keys() & UNUSED == set()
 
 
 @pytest.mark.parametrize("protocol", ["http/protobuf", "grpc"])
@@ -130,17 +175,20 @@ def test_each_variable_of_the_standard(
     variable: str, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A right value and an edge start the service, over both protocols; a wrong one is named."""
+    for signal in ("TRACES", "METRICS", "LOGS"):
+        monkeypatch.setenv(f"OTEL_{signal}_EXPORTER", "otlp")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", protocol)
     right, edge, wrong = TABLE[variable]
     for value in (right, edge):
         monkeypatch.setenv(variable, value)
         check()
-    if not wrong or (variable, protocol) == ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc"):
-        return  # gRPC's exporter takes a host alone, too
+    if not wrong:
+        return  # any text is right
     monkeypatch.setenv(variable, wrong)
     with pytest.raises(ValueError, match=f"^{variable}=") as raised:
         check()
     assert ("***" if variable.endswith("HEADERS") else repr(wrong)) in str(raised.value)
+    assert re.search(r"\buse\b|pip install", str(raised.value))
 
 
 @pytest.mark.parametrize("compression", ["deflate", "none"])

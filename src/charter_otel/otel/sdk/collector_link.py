@@ -37,6 +37,7 @@ class CollectorLink(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._lock = threading.Lock()
+        self._watches = False
         self._failing: set[str] = set()
         """Signals whose last export failed."""
         self._since = 0.0
@@ -49,6 +50,8 @@ class CollectorLink(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write a line of the SDK."""
         text = record.getMessage()
+        if not self._watches:
+            return True  # a host's exporters, or those of a file: nobody else tells about them
         if not _OF_AN_OUTAGE.search(text):
             return True
         if not _NO_NEWS.search(text):
@@ -57,6 +60,7 @@ class CollectorLink(logging.Filter):
 
     def watch(self, signal: str, export: Callable[..., Any]) -> Callable[..., Any]:
         """Return a signal's export function, wrapped so that its outcome is recorded."""
+        self._watches = True
 
         def watched(batch: Any, *arguments: Any, **options: Any) -> Any:
             try:

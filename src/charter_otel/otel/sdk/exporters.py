@@ -75,7 +75,7 @@ def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> An
     transport = _transport(signal)
     exporter = _load(signal, transport)
     options: dict[str, Any] = {"meter_provider": meter_provider} if meter_provider else {}
-    if transport == _PROTOCOLS["http/protobuf"]:
+    if transport == _PROTOCOLS["http/protobuf"] and not _has_credentials(signal):
         # Imported here, because it imports requests, which `import charter_otel` must not.
         session = import_module("charter_otel.otel.sdk.bounded_session")
         options["session"] = session.BoundedSession()
@@ -104,7 +104,7 @@ def _transport(signal: Signal) -> str:
     if protocol not in _PROTOCOLS:
         known = " or ".join(_PROTOCOLS)
         raise ValueError(
-            f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is unknown for {signal}; use {known}"
+            f"{source(signal, 'PROTOCOL')}={protocol!r} is unknown for {signal}; use {known}"
         )
     return _PROTOCOLS[protocol]
 
@@ -119,7 +119,18 @@ def _timeout(signal: Signal) -> float:
     return given / 1000 if given >= _FIRST_MILLISECONDS else given
 
 
+def _has_credentials(signal: Signal) -> bool:
+    """Return whether a session of a credential provider's sends the requests."""
+    names = (f"{part}CREDENTIAL_PROVIDER" for part in ("", f"{signal.upper()}_"))
+    return any(os.environ.get(f"OTEL_PYTHON_EXPORTER_OTLP_HTTP_{name}") for name in names)
+
+
 def variable(signal: Signal, name: str) -> str:
     """Return an exporter's variable for a signal, or the variable for all signals."""
-    general = os.environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")
-    return os.environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}", "") or general
+    return os.environ.get(source(signal, name), "")
+
+
+def source(signal: Signal, name: str) -> str:
+    """Return the name of the variable that decides: the signal's, if it is set."""
+    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_{name}"
+    return own if os.environ.get(own) else f"OTEL_EXPORTER_OTLP_{name}"

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import structlog
+from opentelemetry import metrics, trace
+from opentelemetry._logs import get_logger_provider
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 from opentelemetry.sdk.metrics import (
     Counter,
@@ -19,11 +21,11 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
 from opentelemetry.util.types import AttributeValue
 
 from charter_otel.otel.instrumentation import Instrumentation
-from charter_otel.otel.sdk import exporters
+from charter_otel.otel.sdk import declarative, exporters
 from charter_otel.otel.sdk.batching import BatchRecords, BatchSpans
 from charter_otel.otel.sdk.variables import check, unused
 from charter_otel.otel.sdk.workarounds import HashedResource, UnreadMeterProvider, no_exemplars
@@ -94,6 +96,9 @@ def build(
     If no variable names an endpoint or an exporter for a signal, that signal is not exported:
     events still have trace ids, and the calls cost next to nothing.
 
+    With `OTEL_CONFIG_FILE` the file decides about everything, the resource included; what it sets
+    up are the process's global providers, which can be set once.
+
     Args:
         service_name: ``service.name``, unless `OTEL_SERVICE_NAME` or `OTEL_RESOURCE_ATTRIBUTES`
             say otherwise.
@@ -109,6 +114,8 @@ def build(
     for name in unused():
         log.warning("a variable has no effect here", variable=name)
     os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
+    if declarative.path():
+        return _of_file(span_processors, metric_readers, log_processors)
     resource = make_resource(service_name, service_version)
     meter_provider = _meter_provider(resource, metric_readers)
     return Providers(
@@ -118,6 +125,35 @@ def build(
             resource, log_processors, meter_provider, bridge=_spans_wanted(span_processors)
         ),
     )
+
+
+def _of_file(
+    span_processors: Sequence[SpanProcessor],
+    metric_readers: Sequence[MetricReader],
+    log_processors: Sequence[LogRecordProcessor],
+) -> Providers:
+    """Return the providers of `OTEL_CONFIG_FILE`, and idle ones for the signals it leaves out."""
+    declarative.set_up()
+    tracers, meters, loggers = (
+        trace.get_tracer_provider(),
+        metrics.get_meter_provider(),
+        get_logger_provider(),
+    )
+    if not isinstance(meters, MeterProvider):
+        meters = (MeterProvider if metric_readers else UnreadMeterProvider)(shutdown_on_exit=False)
+    if not isinstance(tracers, TracerProvider):
+        # Events have trace ids all the same.
+        sampler = ALWAYS_ON if span_processors else ALWAYS_OFF
+        tracers = TracerProvider(sampler=ParentBased(sampler), shutdown_on_exit=False)
+    if not isinstance(loggers, LoggerProvider):
+        loggers = LoggerProvider(shutdown_on_exit=False)
+    for span_processor in span_processors:
+        tracers.add_span_processor(span_processor)
+    for reader in metric_readers:
+        meters.add_metric_reader(reader)
+    for log_processor in log_processors:
+        loggers.add_log_record_processor(log_processor)
+    return Providers(tracers, meters, loggers)
 
 
 def _spans_wanted(processors: Sequence[SpanProcessor]) -> bool:
@@ -136,6 +172,11 @@ def make_resource(service_name: str = SERVICE_NAME, service_version: str | None 
         attributes["host.name"] = socket.gethostname()
     created = Resource.create(attributes)
     return HashedResource(created.attributes, created.schema_url)
+
+
+def name_of_service() -> str:
+    """Return the ``service.name`` that file or environment give, or ours."""
+    return declarative.service_name() or str(make_resource().attributes["service.name"])
 
 
 def _named_by_environment() -> bool:
