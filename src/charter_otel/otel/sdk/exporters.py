@@ -80,6 +80,9 @@ def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> An
         session = import_module("charter_otel.otel.sdk.bounded_session")
         options["session"] = session.BoundedSession()
     made = exporter(timeout=_timeout(signal), **options)
+    if signal != "metrics":
+        # Imported here, because it imports protobuf.
+        import_module("charter_otel.otel.sdk.otlp.install").install(made, signal)
     made.export = LINK.watch(signal, made.export)
     return made
 
