@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from charter_otel.open_files import affordable_connections
-from charter_otel.service.parts import make_gateway, tell_weaknesses
+from charter_otel.service.parts import log_weaknesses, make_gateway
 from charter_otel.service.settings import Settings
 from charter_otel.testing import Capture
 
@@ -18,7 +18,7 @@ def test_connections_leave_files_for_probes(
     settings = Settings(max_connections=20_000)
     gateway = make_gateway(settings)
     assert gateway.limits.max_connections == 50
-    tell_weaknesses(settings, gateway.limits)
+    log_weaknesses(settings, gateway.limits)
     [line] = [line for line in charter_capture.lines if "open files" in line["event"]]
     assert (line["wanted"], line["connections"]) == (20_000, 50)
 

@@ -71,12 +71,12 @@ def _connections() -> kit.Panels:
 
 
 def _every_event() -> kit.Panels:
-    told = logql.line(FOUND, ROBOT, otel.CHARTER_JOB_ID, REASON, CORRELATION)
+    line = logql.line(FOUND, ROBOT, otel.CHARTER_JOB_ID, REASON, CORRELATION)
     return [
         lines("Events by type", "How many events of each type there were.",
               _counted(count(FOUND, TYPE), legend(TYPE)), stacked=True, height=10),
         records("Events", "Of the chosen robots, or with this correlation id; newest first.",
-                _asked(told), width=16, height=10),
+                _asked(line), width=16, height=10),
     ]  # fmt: skip
 
 

@@ -96,11 +96,11 @@ def _lagging(limits: Thresholds) -> Alert:
 
 
 def _dead_letters(limits: Thresholds) -> Alert:
-    buried = series(semconv.CHARTER_SUBSCRIBER_DEAD_LETTERED)
+    dead_lettered = series(semconv.CHARTER_SUBSCRIBER_DEAD_LETTERED)
     return Alert(
         name="EventsDeadLettered",
         severity="warning",
-        expr=f"{grown(buried, limits.dropped_window, f'job, {GROUP}')} > 0",
+        expr=f"{grown(dead_lettered, limits.dropped_window, f'job, {GROUP}')} > 0",
         summary=f"Subscriber {of_label(GROUP)} could not handle events",
         description="{{ $value | humanize }} events were given up and kept as dead letters.",
         dashboard=DASHBOARD,

@@ -37,8 +37,8 @@ async def main(seconds: float) -> bool:
 
 def _as_promised(row: Row) -> Row:
     """Break a row whose class is not the one that the README promises."""
-    told = promised().get(row.fault)
-    return row if told == row.promise else row._replace(broken=f"the README says {told}")
+    promise = promised().get(row.fault)
+    return row if promise == row.promise else row._replace(broken=f"the README says {promise}")
 
 
 def _line(row: Row) -> str:

@@ -41,7 +41,7 @@ def _say(*words: object) -> None:
     os.write(_stdout, f"{' '.join(map(str, words))}\n".encode())
 
 
-class Telling(Emitter):
+class ReportingEmitter(Emitter):
     """Emits as the service does, and says so."""
 
     def emit(
@@ -150,7 +150,7 @@ def main(port: str, rate: str, capacity: str = str(CAPACITY)) -> None:
         )
 
     with (
-        patch.object(runtime, "Emitter", Telling),
+        patch.object(runtime, "Emitter", ReportingEmitter),
         patch.object(backend, "connect", connect),
         listen("127.0.0.1", int(port)) as listening,
     ):

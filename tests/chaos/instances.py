@@ -60,7 +60,7 @@ async def instances_at_random(seconds: float, partitions: int = 1) -> Row:
 
 
 async def instances_in_parts(seconds: float) -> Row:
-    """The same with a stream in parts."""
+    """The same with a partitioned stream."""
     return await instances_at_random(seconds, partitions=3)
 
 
@@ -130,7 +130,7 @@ class Run:
         lines = [Line(event, each) for each in self._all for event in each.events()]
         delivered = [event["id"] for event in stored_events(self._server)]
         missing = [line for line in lines if line.event["id"] not in set(delivered)]
-        lost = [line for line in missing if not self._told_by_another(line)]
+        lost = [line for line in missing if not self._reported_by_another(line)]
         self._check("an event came twice", len(delivered) == len(set(delivered)))
         self._check("closed other than once", set(closed(self._server).values()) == {1})
         loss = max(map(self._age, lost), default=0.0)
@@ -208,9 +208,9 @@ class Run:
         return victim
 
     def _online(self) -> list[frozenset[str]]:
-        told = [instance.get("/api/telemetry/robots") for instance in self._alive]
+        shown = [instance.get("/api/telemetry/robots") for instance in self._alive]
         return [
-            frozenset(r["robot_id"] for r in robots if r["status"] == "online") for robots in told
+            frozenset(r["robot_id"] for r in robots if r["status"] == "online") for robots in shown
         ]
 
     def _open(self) -> int:
@@ -237,7 +237,7 @@ class Run:
         ended = len(self._killed) + self._stopped
         self._check("slots ran other than once", 0 <= len(self._slots) - runs <= ended)
 
-    def _told_by_another(self, line: Line) -> bool:
+    def _reported_by_another(self, line: Line) -> bool:
         """Return whether a closing event is missing because another instance had closed before."""
         connection = line.event["payload"].get("connection_id")
         return connection in closed(self._server) and line.event["type"].endswith("_closed")
@@ -257,9 +257,9 @@ class Run:
         for line in lines:
             if line.event["type"] == "telemetry.connection_closed":
                 closing.setdefault(line.event["payload"]["connection_id"], []).append(line)
-        twice = {name: told for name, told in closing.items() if len(told) > 1}
+        twice = {name: shown for name, shown in closing.items() if len(shown) > 1}
         disturbed = self._killed + self._paused
-        return [n for n, told in twice.items() if not any(_follows(t, disturbed) for t in told)]
+        return [n for n, shown in twice.items() if not any(_follows(t, disturbed) for t in shown)]
 
 
 def _follows(line: Line, disturbances: list[Disturbance]) -> bool:

@@ -22,7 +22,7 @@ HOSTILE = "\x1b]0;owned\x07\x9b31m\u202egnp.exe\u2028next\x7f\u2066"
 
 
 def test_a_closed_terminal_ends_the_service_as_sigterm_does() -> None:
-    """Robots are closed with a code, and their closes are told."""
+    """Robots are closed with a code, and their closes are reported."""
     with serving() as service:
         code, stdout, _ = service.command.ends(signal.SIGHUP)
     assert code == 0
@@ -36,8 +36,8 @@ def test_who_ignores_sighup_outlives_the_terminal() -> None:
         "from charter_otel.cli.process import prepare\n"
         "prepare(); print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN)"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert told.stdout == b"True\n"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert output.stdout == b"True\n"
 
 
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
@@ -94,6 +94,6 @@ def test_the_state_directory_of_a_user_without_a_home_is_none() -> None:
         "from charter_otel.service.settings import load\n"
         "print(load({}).state_dir)"
     )
-    told = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
-    assert told.stdout.decode().strip() == "/nonexistent/charter-otel"
+    output = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert output.stdout.decode().strip() == "/nonexistent/charter-otel"
     assert not os.path.exists("~")  # noqa: PTH110 - not the home

@@ -28,7 +28,7 @@ JOB = "charter/job/aggregate"
 ROBOT = "charter/robot/robot_001"
 
 
-def told(pages: list[Page]) -> list[tuple[str, str, str]]:
+def summary(pages: list[Page]) -> list[tuple[str, str, str]]:
     """Return action, key and severity of each page."""
     return [(page.action, page.key, page.severity) for page in pages]
 
@@ -37,10 +37,10 @@ def test_a_failed_job_pages_and_its_next_success_resolves(failed: Make, complete
     """One incident per job, with the error and the trace id."""
     incidents = Incidents()
     (page,) = incidents.handle(failed(), 0)
-    assert told([page]) == [("trigger", JOB, "warning")]
+    assert summary([page]) == [("trigger", JOB, "warning")]
     assert page.details["error_message"] == "Connection to Redis lost"
     assert page.correlation_id == TRACE
-    assert told(incidents.handle(completed(), 30)) == [("resolve", JOB, "warning")]
+    assert summary(incidents.handle(completed(), 30)) == [("resolve", JOB, "warning")]
     assert incidents.handle(completed(), 60) == []
 
 
@@ -64,8 +64,8 @@ def test_a_slow_run_pages_until_one_is_quick(completed: Make) -> None:
     """Over five seconds."""
     incidents = Incidents()
     assert incidents.handle(completed(5000), 0) == []
-    assert told(incidents.handle(completed(5001), 0)) == [("trigger", f"{JOB}/slow", "warning")]
-    assert told(incidents.handle(completed(), 30)) == [("resolve", f"{JOB}/slow", "warning")]
+    assert summary(incidents.handle(completed(5001), 0)) == [("trigger", f"{JOB}/slow", "warning")]
+    assert summary(incidents.handle(completed(), 30)) == [("resolve", f"{JOB}/slow", "warning")]
 
 
 def test_a_lost_robot_pages_after_the_hold_and_resolves(closed: Make, established: Make) -> None:
@@ -73,8 +73,8 @@ def test_a_lost_robot_pages_after_the_hold_and_resolves(closed: Make, establishe
     incidents = Incidents()
     assert incidents.handle(closed(reason="connection_lost"), 0) == []
     assert incidents.due(4.9) == []
-    assert told(incidents.due(5)) == [("trigger", ROBOT, "warning")]
-    assert told(incidents.handle(established(), 60)) == [("resolve", ROBOT, "warning")]
+    assert summary(incidents.due(5)) == [("trigger", ROBOT, "warning")]
+    assert summary(incidents.handle(established(), 60)) == [("resolve", ROBOT, "warning")]
     incidents.handle(closed(reason="connection_lost"), 700)
     incidents.handle(established(), 702)
     assert incidents.due(800) == []
@@ -105,14 +105,14 @@ def test_a_fleet_wide_loss_is_one_page(closed: Make, established: Make) -> None:
     incidents = Incidents()
     robots = [f"robot_{number}" for number in range(20)]
     pages = [p for robot in robots for p in incidents.handle(closed(robot, "connection_lost"), 1)]
-    assert told(pages) == [("trigger", "charter/fleet", "critical")]
+    assert summary(pages) == [("trigger", "charter/fleet", "critical")]
     assert incidents.due(100) == []
     for robot in robots[:17]:
         incidents.handle(established(robot), 200)
     assert incidents.due(201) == []
     incidents.handle(established(robots[17]), 210)
     assert incidents.due(210) == []
-    assert told(incidents.due(270)) == [("resolve", "charter/fleet", "warning")]
+    assert summary(incidents.due(270)) == [("resolve", "charter/fleet", "warning")]
 
 
 @pytest.mark.parametrize("outage", [2.0, 20.0])
@@ -154,8 +154,8 @@ def test_a_robot_that_comes_and_goes_pages_once(closed: Make, established: Make)
         pages += incidents.handle(established(), at + 60)
     opened = [page.key for page in pages if page.action == "trigger"]
     assert opened == [ROBOT, ROBOT, f"{ROBOT}/flapping"]
-    assert told(incidents.due(50 * 120 + 600)) == []
-    assert told(incidents.due(50 * 120 + 1800)) == [("resolve", f"{ROBOT}/flapping", "warning")]
+    assert summary(incidents.due(50 * 120 + 600)) == []
+    assert summary(incidents.due(50 * 120 + 1800)) == [("resolve", f"{ROBOT}/flapping", "warning")]
 
 
 def test_robots_lost_one_by_one_are_no_fleet(closed: Make) -> None:
@@ -420,10 +420,10 @@ async def test_an_incident_of_before_the_restart_is_resolved(
     second = Alerts(Pager(send, pause=0.01), state=state)
     assert second.open_keys == {JOB}
     await second.start()
-    await eventually(lambda: told(sent) == [("trigger", JOB, "warning")], "the page")
+    await eventually(lambda: summary(sent) == [("trigger", JOB, "warning")], "the page")
     await second.handle(completed())
     await second.stop()
-    assert told(sent)[1:] == [("resolve", JOB, "warning")]
+    assert summary(sent)[1:] == [("resolve", JOB, "warning")]
     assert Alerts(Pager(send), state=state).open_keys == frozenset()
     await first.stop()
 
@@ -436,7 +436,7 @@ async def test_a_state_of_an_earlier_version_is_read(tmp_path: Path, completed: 
     await alerts.start()
     await alerts.handle(completed())
     await alerts.stop()
-    assert told(sent) == [("resolve", JOB, "warning")]
+    assert summary(sent) == [("resolve", JOB, "warning")]
 
 
 @pytest.mark.parametrize("nonsense", [b"", b"null", b"{", b"\xff\xfe", b'{"open": 3}', b"[[]]"])
@@ -479,4 +479,4 @@ async def test_held_pages_are_sent_when_they_are_due(closed: Make) -> None:
     now[0] = 6.0
     await eventually(lambda: sent, "the page")
     await alerts.stop()
-    assert told(sent) == [("trigger", ROBOT, "warning")]
+    assert summary(sent) == [("trigger", ROBOT, "warning")]

@@ -107,8 +107,8 @@ def test_the_event_goes_all_the_ways(package: Path, shop: Path, redis_url: str) 
     [span] = [s for s in received.spans if s.name == "POST /orders/{order_id}"]
     assert record.trace_id == span.trace_id
     assert record.trace_id.hex() == event["meta"]["correlation_id"]
-    told = attributes(record.attributes)
-    assert (told["shop.order.id"], told["charter.orders.total"]) == ("o-1", 9.5)
+    found = attributes(record.attributes)
+    assert (found["shop.order.id"], found["charter.orders.total"]) == ("o-1", 9.5)
     assert [each.name for each in span.events] == ["orders.order_placed"]
 
 

@@ -24,7 +24,7 @@ class Need(NamedTuple):
     instances: int
     """Of one core each."""
     redis: int
-    """Redis servers, or masters of a cluster, of one core each; the stream has as many parts."""
+    """Redis servers, or masters of a cluster, of one core each; as many as the stream has partitions."""
     gateways: int
     """Gateway Collectors of one core each."""
     first: str

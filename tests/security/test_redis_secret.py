@@ -43,7 +43,7 @@ def server(tmp_path: Path) -> Iterator[_Redis]:
     redis.stop()
 
 
-def _everything_told(url: str, server: _Redis, *states: str) -> dict[str, str]:
+def _all_output(url: str, server: _Redis, *states: str) -> dict[str, str]:
     """Walk a service through its states, ask it for everything it shows, and return that."""
     answers: list[Answer] = []
     with _observed(url) as (running, received):
@@ -89,24 +89,24 @@ def _is(state: str, running: ServiceProcess) -> bool:
     return bool(json.loads(ask(running.http, "GET", "/readyz").body)["status"] == state)
 
 
-def _leaks(told: dict[str, str]) -> list[tuple[str, str]]:
-    return [(where, what) for where, text in told.items() for what in HIDDEN if what in text]
+def _leaks(output: dict[str, str]) -> list[tuple[str, str]]:
+    return [(where, what) for where, text in output.items() for what in HIDDEN if what in text]
 
 
 def test_a_password_that_redis_takes(server: _Redis, capfd: pytest.CaptureFixture[str]) -> None:
     """Connected, lost and back: not in a line, a span, a metric, `/readyz` or an error's text."""
-    told = _everything_told(server.url, server, "ready", "degraded", "ready")
-    assert _leaks(told | {"stderr": capfd.readouterr().err}) == []
-    assert "connection_established" in told["stdout"]
+    output = _all_output(server.url, server, "ready", "degraded", "ready")
+    assert _leaks(output | {"stderr": capfd.readouterr().err}) == []
+    assert "connection_established" in output["stdout"]
 
 
 def test_a_password_that_redis_does_not_take(
     server: _Redis, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The log says that Redis does not take it, and not what it is."""
-    told = _everything_told(server.url_with(WRONG), server, "degraded")
-    assert _leaks(told | {"stderr": capfd.readouterr().err}) == []
-    assert "WRONGPASS" in told["stdout"] or "invalid username-password" in told["stdout"]
+    output = _all_output(server.url_with(WRONG), server, "degraded")
+    assert _leaks(output | {"stderr": capfd.readouterr().err}) == []
+    assert "WRONGPASS" in output["stdout"] or "invalid username-password" in output["stdout"]
 
 
 WRONG_URLS = [

@@ -85,7 +85,7 @@ def test_no_secret_token_or_address_leaves(capfd: pytest.CaptureFixture[str]) ->
         wait_until(lambda: received.spans and received.log_records and received.metrics, "OTLP")
         assert running.stop() == 0
         output = running.output().decode()
-    told = {
+    outputs = {
         "stdout": output,
         "stderr": capfd.readouterr().err,
         "otlp": "\n".join(str(request) for _, request in received.requests),
@@ -95,7 +95,7 @@ def test_no_secret_token_or_address_leaves(capfd: pytest.CaptureFixture[str]) ->
     }
     parts = [part for token in TOKENS.values() for part in token.split(".")[1:]]
     hidden = {SECRET, PREVIOUS, *parts, ADDRESS, "203.0.113.9", HOST}
-    leaks = [(where, what) for where, text in told.items() for what in hidden if what in text]
+    leaks = [(where, what) for where, text in outputs.items() for what in hidden if what in text]
     assert leaks == []
     assert {answer.status for answer in answers} >= {101, 200, 400, 401, 403, 404}
     assert "handshake refused" in output

@@ -132,9 +132,9 @@ def test_an_audit_that_looked_at_nothing_does_not_pass(
     """It says so, says what to do, and ends with 2."""
     monkeypatch.setattr("supply.__main__._yanked", list)
     assert audit(tmp_path) == 2
-    told = capsys.readouterr().out
-    assert "NOT AUDITED" in told
-    assert "make audit ADVISORIES=" in told
+    output = capsys.readouterr().out
+    assert "NOT AUDITED" in output
+    assert "make audit ADVISORIES=" in output
 
 
 def test_the_bill_of_materials_is_what_is_needed_in_the_versions_that_are_pinned() -> None:

@@ -143,15 +143,15 @@ def test_what_the_server_sends_can_be_read(length: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reason", "told"),
+    ("reason", "received"),
     [("", ""), ("superseded", "superseded"), ("x" * 200, "x" * 123), ("€" * 60, "€" * 41)],
 )
-def test_a_long_reason_is_cut_between_characters(reason: str, told: str) -> None:
+def test_a_long_reason_is_cut_between_characters(reason: str, received: str) -> None:
     """A close frame holds 125 bytes, and its reason stays UTF-8."""
     client = Protocol(Side.CLIENT, state=State.OPEN)
     client.receive_data(encode_close(4409, reason))
     assert client.close_rcvd is not None
-    assert client.close_rcvd.reason == told
+    assert client.close_rcvd.reason == received
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2_999, 5_000, 65_535])

@@ -144,7 +144,7 @@ class Backend(ABC):
     """Makes streams of one kind."""
 
     name: str
-    parts = 1
+    partitions = 1
     """Streams of which one is made."""
 
     def __init__(self) -> None:
@@ -207,9 +207,9 @@ class RedisBackend(Backend):
 
 
 class PartitionedBackend(RedisBackend):
-    """Streams in three parts of a real Redis, of which all events go through the same one."""
+    """Streams in three partitions of a real Redis, of which all events go through the same one."""
 
-    parts = 3
+    partitions = 3
 
     def dead_letters(self, stream: EventStream) -> list[DeadLetter]:
         """Return the stream's dead letters."""

@@ -148,8 +148,10 @@ async def test_an_event_becomes_a_dead_letter_after_the_cap(backend: Backend) ->
     await seen.has(4)
     assert seen.events == [one, one, one, two]
     assert observer.dead == ["g"]
-    letters = backend.dead_letters(stream)
-    assert [tuple(letter) for letter in letters] == [(one.id, "g", "RuntimeError: told to fail", 3)]
+    dead_letters = backend.dead_letters(stream)
+    assert [tuple(each) for each in dead_letters] == [
+        (one.id, "g", "RuntimeError: told to fail", 3)
+    ]
     assert stream.statistics().subscribers[0].dead_lettered == 1
 
 
@@ -180,8 +182,8 @@ async def test_a_batch_that_fails_is_taken_apart(backend: Backend) -> None:
     await batches.has(19)
     assert batches.taken == events[:7] + events[8:]
     assert observer.dead == ["g"]
-    [letter] = backend.dead_letters(stream)
-    assert tuple(letter) == (events[7].id, "g", "RuntimeError: told to fail", 2)
+    [dead_letter] = backend.dead_letters(stream)
+    assert tuple(dead_letter) == (events[7].id, "g", "RuntimeError: told to fail", 2)
 
 
 async def test_slow_and_failing_subscribers_delay_nobody_else(backend: Backend) -> None:

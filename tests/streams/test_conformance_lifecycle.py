@@ -31,7 +31,7 @@ async def test_a_full_queue_drops_the_oldest_and_counts(backend: Backend) -> Non
     taken = [stream.publish_nowait(event) for event in events]
     assert taken == [True] * 5 + [False] * 3
     assert stream.statistics().dropped == 3
-    assert stream.statistics().capacity == 5 * backend.parts
+    assert stream.statistics().capacity == 5 * backend.partitions
     assert observer.drops == [(1, "queue_full")] * 3
     await stream.start()
     await seen.has(5)

@@ -30,10 +30,12 @@ async def test_with_a_stream_in_parts_an_id_says_which_part(server: RedisServer)
         stream.publish_nowait(started("a"))
         await eventually(lambda: stream.statistics().subscribers[0].dead_lettered, "a dead letter")
         listed = await asyncio.to_thread(run, "list", url=server.url, partitions=3)
-        (letter,) = [json.loads(line) for line in listed.output.splitlines() if line[:1] == "{"]
-        assert letter["id"].startswith(f"{partition_of('a', 3)}/")
+        (dead_letter,) = [
+            json.loads(line) for line in listed.output.splitlines() if line[:1] == "{"
+        ]
+        assert dead_letter["id"].startswith(f"{partition_of('a', 3)}/")
         replayed = await asyncio.to_thread(
-            run, "replay", letter["id"], url=server.url, partitions=3
+            run, "replay", dead_letter["id"], url=server.url, partitions=3
         )
         assert replayed.exit_code == 0, replayed.output
         await failing.has(2)
@@ -53,15 +55,15 @@ async def test_a_dead_letter_is_listed_and_delivered_again(redis_backend: RedisB
     await eventually(lambda: redis_backend.dead_letters(stream), "a dead letter")
 
     listed = await asyncio.to_thread(run, "list", url=url)
-    (letter,) = [json.loads(line) for line in listed.output.splitlines() if line[:1] == "{"]
-    assert letter["group"] == "failing"
-    assert letter["deliveries"] == 2
-    assert "told to fail" in letter["error"]
-    assert json.loads(letter["event"])["id"] == event.id
+    (dead_letter,) = [json.loads(line) for line in listed.output.splitlines() if line[:1] == "{"]
+    assert dead_letter["group"] == "failing"
+    assert dead_letter["deliveries"] == 2
+    assert "told to fail" in dead_letter["error"]
+    assert json.loads(dead_letter["event"])["id"] == event.id
     others = await asyncio.to_thread(run, "list", "--group", "other", url=url)
     assert event.id not in others.output
 
-    replayed = await asyncio.to_thread(run, "replay", letter["id"], url=url)
+    replayed = await asyncio.to_thread(run, "replay", dead_letter["id"], url=url)
     assert replayed.exit_code == 0
     assert "1 delivered again\n" in replayed.output
     await failing.has(3)

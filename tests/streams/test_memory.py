@@ -73,7 +73,7 @@ async def test_a_stop_during_a_redelivery_keeps_the_event_and_its_count() -> Non
     await failing.has(1)
     await stream.stop(1)
     assert stream.statistics().subscribers[0].lag == 1
-    stream._mailboxes[0]._delivery._delay = 0.001
+    stream._queues[0]._delivery._delay = 0.001
     await stream.start()
     await eventually(lambda: stream.dead_letters, "a dead letter")
     assert len(failing.events) == 3

@@ -1,4 +1,4 @@
-"""A stream in parts: where events go, and what readers and subscribers see of it."""
+"""A partitioned stream: where events go, and what readers and subscribers see of it."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ ROBOTS = [f"robot_{number}" for number in range(10)]
 
 @pytest.fixture
 async def stream(server: RedisServer) -> AsyncIterator[PartitionedStream]:
-    """Yield a stream in three parts."""
+    """Yield a stream in three partitions."""
     stream = PartitionedStream(server.url, PARTITIONS, redelivery_delay=0.005)
     yield stream
     await stream.stop(1)
@@ -36,7 +36,7 @@ async def stream(server: RedisServer) -> AsyncIterator[PartitionedStream]:
 async def test_each_source_has_one_part_and_keeps_its_order(
     stream: PartitionedStream, server: RedisServer
 ) -> None:
-    """All parts are used; the events of a robot lie in one of them, in order."""
+    """All partitions are used; the events of a robot lie in one of them, in order."""
     events = await _publish(stream, 100)
     await published(stream, 100)
     lying = {prefix: _ids(server, f"{prefix}:events") for prefix in prefixes(PARTITIONS)}
@@ -50,7 +50,7 @@ async def test_each_source_has_one_part_and_keeps_its_order(
 async def test_a_subscriber_gets_every_event_once_and_each_source_in_order(
     stream: PartitionedStream,
 ) -> None:
-    """The parts are its own concern."""
+    """The partitions are its own concern."""
     seen = subscribe(stream)
     events = await _publish(stream, 200)
     await seen.has(200)
@@ -61,7 +61,7 @@ async def test_a_subscriber_gets_every_event_once_and_each_source_in_order(
 
 
 async def test_paging_gives_every_event_once(stream: PartitionedStream) -> None:
-    """Each page begins after the last event of the page before, whatever part that is in."""
+    """Each page begins after the last event of the page before, whatever partition that is in."""
     events = await _publish(stream, 100)
     await published(stream, 100)
     await _all_readable(stream, events)
@@ -113,31 +113,31 @@ async def test_what_waits_on_disk_is_replayed_into_its_part(
         await successor.stop(1)
 
 
-async def test_dead_letters_say_which_part_they_are_in_and_are_replayed(
+async def test_dead_letters_say_which_partition_they_are_in_and_are_replayed(
     server: RedisServer,
 ) -> None:
-    """Each is listed with the number of its part, and goes back to its group."""
+    """Each is listed with the number of its partition, and goes back to its group."""
     stream = PartitionedStream(server.url, PARTITIONS, max_deliveries=1)
     seen = Seen()
     seen.failures = len(ROBOTS)
     stream.subscribe("*", group="g")(seen)
     try:
         await _publish(stream, len(ROBOTS))
-        await eventually(lambda: _buried(stream) == len(ROBOTS), "all are given up")
-        async with DeadLetters.at(server.url, PARTITIONS) as letters:
-            found = [letter async for letter in letters.each("g")]
-            assert {letter.id.partition("/")[0] for letter in found} == {"0", "1", "2"}
-            for letter in found:
-                assert await letters.replay(letter.id) == "replayed"
-            assert await letters.replay("7/1-1") == "unknown"
-            assert await letters.replay("1-1") == "unknown"
+        await eventually(lambda: _dead_lettered(stream) == len(ROBOTS), "all are given up")
+        async with DeadLetters.at(server.url, PARTITIONS) as dead_letters:
+            found = [each async for each in dead_letters.each("g")]
+            assert {each.id.partition("/")[0] for each in found} == {"0", "1", "2"}
+            for each in found:
+                assert await dead_letters.replay(each.id) == "replayed"
+            assert await dead_letters.replay("7/1-1") == "unknown"
+            assert await dead_letters.replay("1-1") == "unknown"
         await seen.has(2 * len(ROBOTS))
     finally:
         await stream.stop(1)
 
 
-async def test_the_parts_lie_on_the_nodes_of_a_cluster(tmp_path: Path) -> None:
-    """Each part goes to the node that has its slot, and all come to the subscriber."""
+async def test_the_partitions_lie_on_the_nodes_of_a_cluster(tmp_path: Path) -> None:
+    """Each partition goes to the node that has its slot, and all come to the subscriber."""
     with cluster(tmp_path) as servers:
         stream = PartitionedStream(servers.url, PARTITIONS)
         seen = subscribe(stream)
@@ -192,7 +192,7 @@ def _by_robot(events: Sequence[Event]) -> dict[str, list[str]]:
     }
 
 
-def _buried(stream: PartitionedStream) -> int:
+def _dead_lettered(stream: PartitionedStream) -> int:
     return sum(subscriber.dead_lettered for subscriber in stream.statistics().subscribers)
 
 

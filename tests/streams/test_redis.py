@@ -71,8 +71,8 @@ async def test_a_dead_letter_tells_its_story(redis_backend: RedisBackend) -> Non
     stream.publish_nowait(event)
     await eventually(lambda: stream.statistics().subscribers[0].dead_lettered, "a dead letter")
     [(entry_id, _)] = redis_backend.entries()
-    [(_, letter)] = redis_backend.entries("{charter}:events:dead")
-    assert letter == {
+    [(_, dead_letter)] = redis_backend.entries("{charter}:events:dead")
+    assert dead_letter == {
         b"event": encode(event),
         b"group": b"g",
         b"error": b"RuntimeError: told to fail",
@@ -201,7 +201,7 @@ async def test_an_entry_is_buried_once(redis_backend: RedisBackend) -> None:
     server.command("XREADGROUP", "GROUP", "g", "c", "STREAMS", "s", ">")
     stream = redis_backend.make()
     assert isinstance(stream, RedisStream)
-    bury, client = Script("charter_otel.streams.redis", "bury"), stream._clients[0]
+    dead_letter, client = Script("charter_otel.streams.redis", "dead_letter"), stream._clients[0]
     for pending in (1, 0):
-        assert await bury(client, ["s", "d"], "g", entry, 10, "event", "x") == pending
+        assert await dead_letter(client, ["s", "d"], "g", entry, 10, "event", "x") == pending
     assert len(redis_backend.entries("d")) == 1

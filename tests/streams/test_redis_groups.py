@@ -159,9 +159,9 @@ async def test_deliveries_are_counted_across_crashes(redis_backend: RedisBackend
     await heir.start()
     await seen.has(1)
     assert seen.events == [good]
-    [letter] = redis_backend.dead_letters(heir)
-    assert (letter.event_id, letter.deliveries) == (poison.id, 3)
-    assert "not handled in 3 deliveries" in letter.error
+    [dead_letter] = redis_backend.dead_letters(heir)
+    assert (dead_letter.event_id, dead_letter.deliveries) == (poison.id, 3)
+    assert "not handled in 3 deliveries" in dead_letter.error
 
 
 async def test_a_slow_handler_is_not_taken_for_a_dead_one(
@@ -203,10 +203,10 @@ async def test_entries_that_are_no_events_are_dead_letters_at_once(
     redis_backend.server.command(*add, "event", encode(event), "traceparent", b"\xff")
     await seen.has(1)
     assert seen.events == [event]
-    letters = redis_backend.dead_letters(stream)
-    assert len(letters) == 5
-    assert {letter.deliveries for letter in letters} == {1}
-    assert all("InvalidEvent" in letter.error for letter in letters)
+    dead_letters = redis_backend.dead_letters(stream)
+    assert len(dead_letters) == 5
+    assert {each.deliveries for each in dead_letters} == {1}
+    assert all("InvalidEvent" in each.error for each in dead_letters)
 
 
 @given(
@@ -320,9 +320,9 @@ async def test_gone_consumers_are_tidied_away(
     redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Consumers of killed processes do not pile up, but one that left something behind stays."""
-    caretaker = "charter_otel.streams.redis.maintenance"
-    monkeypatch.setattr(f"{caretaker}.EVERY", 0.05)
-    monkeypatch.setattr(f"{caretaker}._TIDY_EVERY", 0.0)
+    maintenance = "charter_otel.streams.redis.maintenance"
+    monkeypatch.setattr(f"{maintenance}.EVERY", 0.05)
+    monkeypatch.setattr(f"{maintenance}._TIDY_EVERY", 0.0)
     gone, hung = redis_backend.make(), redis_backend.make()
     seen, hanging = subscribe(gone), subscribe(hung)
     hanging.gate.clear()
@@ -336,7 +336,7 @@ async def test_gone_consumers_are_tidied_away(
     hung.publish_nowait(started("b"))
     await hanging.has(1)
     await abandon(hung)
-    monkeypatch.setattr(f"{caretaker}._GONE_AFTER", 700)
+    monkeypatch.setattr(f"{maintenance}._GONE_AFTER", 700)
     left = {s._groups.identity.encode() for s in (gone, hung)}  # type: ignore[attr-defined]
     stream = redis_backend.make()
     heir = subscribe(stream)

@@ -213,7 +213,9 @@ def _in_wheels() -> Iterator[str]:
 
 @cache
 def _version(binary: str) -> tuple[int, ...]:
-    told = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True).stdout
-    found = re.search(r"v=(\d+)\.(\d+)", told)
-    assert found is not None, told
+    answer = subprocess.run(
+        [binary, "--version"], check=True, capture_output=True, text=True
+    ).stdout
+    found = re.search(r"v=(\d+)\.(\d+)", answer)
+    assert found is not None, answer
     return tuple(map(int, found.groups()))

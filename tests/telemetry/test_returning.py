@@ -16,10 +16,10 @@ from support.robots import Robots
 
 def test_a_herd_comes_back_spread_over_what_the_service_can_take() -> None:
     """Ten thousand robots are told moments within about fifty seconds, and none of them a burst."""
-    told = [seconds_to_return(1, 10_000) for _ in range(10_000)]
-    assert min(told) >= 1
-    assert 40 <= max(told) <= 53
-    assert max(told.count(second) for second in set(told)) < 300
+    answers = [seconds_to_return(1, 10_000) for _ in range(10_000)]
+    assert min(answers) >= 1
+    assert 40 <= max(answers) <= 53
+    assert max(answers.count(second) for second in set(answers)) < 300
 
 
 def test_a_single_robot_comes_back_soon() -> None:
@@ -38,15 +38,15 @@ def test_refusals_are_forgotten() -> None:
 
 
 async def test_a_refusal_says_when_to_come_back(robots: Robots) -> None:
-    """Each robot is told another moment, later the more there are."""
+    """Each robot is answers another moment, later the more there are."""
     robots.gateway.limits = Limits(max_connections=0)
-    told = set()
+    answers = set()
     for _ in range(20):
         with pytest.raises(InvalidStatus) as refused:
             await robots.connect()
-        told.add(int(refused.value.response.headers["retry-after"]))
-    assert len(told) > 2
-    assert all(5 <= seconds <= 11 for seconds in told)
+        answers.add(int(refused.value.response.headers["retry-after"]))
+    assert len(answers) > 2
+    assert all(5 <= seconds <= 11 for seconds in answers)
 
 
 async def test_a_shutdown_says_when_to_come_back(robots: Robots) -> None:

@@ -25,7 +25,7 @@ def dead_letters() -> None:
 
 @dead_letters.command("list")
 @_GROUP
-def list_letters(group: str | None) -> None:
+def list_dead_letters(group: str | None) -> None:
     """Print the dead letters as JSON, one a line, oldest first."""
     _run(_list(*_redis(), group))
 
@@ -80,19 +80,19 @@ async def _list(url: str, partitions: int, group: str | None) -> None:
     from charter_otel.otel.lines.values import plain_json
     from charter_otel.streams.redis.dead_letters import DeadLetters
 
-    async with DeadLetters.at(url, partitions) as letters:
-        async for letter in letters.each(group):
-            click.echo(plain_json(json.dumps(letter._asdict())))
+    async with DeadLetters.at(url, partitions) as dead_letters:
+        async for dead_letter in dead_letters.each(group):
+            click.echo(plain_json(json.dumps(dead_letter._asdict())))
 
 
 async def _replay(url: str, partitions: int, ids: tuple[str, ...], group: str | None) -> None:
     from charter_otel.streams.redis.dead_letters import DeadLetters
 
-    async with DeadLetters.at(url, partitions) as letters:
-        wanted = ids or [letter.id async for letter in letters.each(group)]
-        outcomes = {letter: await letters.replay(letter) for letter in wanted}
-    failed = {letter: why for letter, why in outcomes.items() if why != "replayed"}
+    async with DeadLetters.at(url, partitions) as dead_letters:
+        wanted = ids or [each.id async for each in dead_letters.each(group)]
+        outcomes = {id_: await dead_letters.replay(id_) for id_ in wanted}
+    failed = {id_: why for id_, why in outcomes.items() if why != "replayed"}
     click.echo(f"{len(outcomes) - len(failed)} delivered again")
     if failed:
-        each = ", ".join(f"{letter} ({why})" for letter, why in failed.items())
+        each = ", ".join(f"{id_} ({why})" for id_, why in failed.items())
         raise CommandFailure(f"not delivered again: {each}; they stay where they are")

@@ -215,10 +215,10 @@ def _event(envelope: dict[str, Any], width: int) -> Text:
         return Text(printable(envelope.get("type")), no_wrap=True)
     clock = time.strftime("%H:%M:%S", time.gmtime(event.timestamp))
     trace = printable(event.meta.get("correlation_id") or "")
-    told = f"{_SHORT.get(event.type, printable(event.type))}  {event_text(event)}"
+    text = f"{_SHORT.get(event.type, printable(event.type))}  {event_text(event)}"
     room = width - len(clock) - 2 - len(trace) - 1
     line = Text(no_wrap=True, overflow="ellipsis").append(f"{clock} ", "dim")
-    shown = told[:room].ljust(room) if len(told) <= room else f"{told[: room - 1]}\u2026"
+    shown = text[:room].ljust(room) if len(text) <= room else f"{text[: room - 1]}\u2026"
     line.append(shown, _tone(event))
     return line.append(f" {trace}", "dim")
 

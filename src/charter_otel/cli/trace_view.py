@@ -13,7 +13,7 @@ from charter_otel.otel.lines.values import printable
 
 Span = Mapping[str, Any]
 
-_TOLD = (
+_SHOWN = (
     semconv.CHARTER_ROBOT_ID,
     semconv.CHARTER_JOB_ID,
     semconv.CHARTER_CONNECTION_CLOSE_REASON,
@@ -79,8 +79,8 @@ def _line(span: Span, begun: float) -> Text:
         f"  {duration(span['duration_ms'] / 1000)}",
         (f"  at +{duration(span['started_at'] - begun)}", "dim"),
     )
-    told = [str(span["attributes"][name]) for name in _TOLD if name in span["attributes"]]
-    line.append(f"  {printable(' '.join(told))}" if told else "", "cyan")
+    values = [str(span["attributes"][name]) for name in _SHOWN if name in span["attributes"]]
+    line.append(f"  {printable(' '.join(values))}" if values else "", "cyan")
     if failed and span["error"]:
         line.append(f"  {printable(span['error'])}", "red")
     return line

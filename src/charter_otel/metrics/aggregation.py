@@ -44,7 +44,7 @@ async def aggregate(store: MissionStore, instruments: Instruments) -> int:
             if await store.commit(batch, added):
                 run.committed(added, tally.examples)
     finally:
-        run.tell_malformed()
+        run.log_malformed()
     return run.processed
 
 
@@ -80,7 +80,7 @@ class _Run:
                 number, {semconv.CHARTER_MISSION_REJECTION: reason}
             )
 
-    def tell_malformed(self) -> None:
+    def log_malformed(self) -> None:
         """Write one line about all malformed entries of the run."""
         if self._malformed:
             log.warning(

@@ -40,13 +40,13 @@ async def wait(client: Redis, key: str, last: bytes, count: int, block: int) -> 
     return _only(await client.xread({key: last}, count=count, block=block))
 
 
-async def acknowledge(client: Redis, key: str, who: Member, done: Sequence[bytes]) -> None:
+async def acknowledge(client: Redis, key: str, member: Member, done: Sequence[bytes]) -> None:
     """Acknowledge entries that a group has handled."""
-    await client.xack(key, who[0], *done)
+    await client.xack(key, member[0], *done)
 
 
 async def acknowledge_and_wait(
-    client: Redis, key: str, who: Member, done: Sequence[bytes], *, count: int, block: int
+    client: Redis, key: str, member: Member, done: Sequence[bytes], *, count: int, block: int
 ) -> list[RawEntry]:
     """Acknowledge entries and read new ones in one round trip.
 
@@ -54,8 +54,8 @@ async def acknowledge_and_wait(
     """
     async with client.pipeline(transaction=False) as together:
         if done:
-            together.xack(key, who[0], *done)
-        together.xreadgroup(*who, {key: ">"}, count=count, block=block)
+            together.xack(key, member[0], *done)
+        together.xreadgroup(*member, {key: ">"}, count=count, block=block)
         *_, reply = await together.execute()
     return _only(reply)
 
@@ -71,10 +71,10 @@ async def place_of(client: Redis, key: str, event_id: str) -> bytes | None:
 
 
 async def keep(
-    client: Redis, key: str, who: Member, ids: list[bytes], *, deliveries: int | None = None
+    client: Redis, key: str, member: Member, ids: list[bytes], *, deliveries: int | None = None
 ) -> None:
     """Renew a claim on entries; their delivery count stays unless one is given."""
-    await cast("Any", client).xclaim(key, *who, 0, ids, retrycount=deliveries, justid=True)
+    await cast("Any", client).xclaim(key, *member, 0, ids, retrycount=deliveries, justid=True)
 
 
 def _only(reply: Any) -> list[RawEntry]:

@@ -183,7 +183,7 @@ def _arguments(scheme: str, options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _node(told: Sequence[Any], asked: Node) -> Node:
+def _node(reply: Sequence[Any], asked: Node) -> Node:
     """Return a node from a cluster's reply; without an address it is the node that was asked."""
-    host = told[0] or b""
-    return Node(host.decode() or asked.host, int(told[1]))
+    host = reply[0] or b""
+    return Node(host.decode() or asked.host, int(reply[1]))

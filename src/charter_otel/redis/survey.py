@@ -14,7 +14,7 @@ OLDEST = (6, 2)
 EXACTLY_ONCE = "exactly once in the stream"
 AT_LEAST_ONCE = "at least once to subscribers"
 
-Told = Mapping[str, Any]
+Info = Mapping[str, Any]
 
 
 class Finding(NamedTuple):
@@ -36,43 +36,43 @@ async def survey(client: Redis, replicas: int = 0) -> list[Finding]:
     Raises:
         RedisError: Redis cannot be reached.
     """
-    told: dict[str, Any] = {}
+    info: dict[str, Any] = {}
     with suppress(ResponseError):
-        told |= cast("Told", await cast("Any", client).info())
+        info |= cast("Info", await cast("Any", client).info())
     with suppress(ResponseError):
-        told |= cast("Told", await cast("Any", client).config_get("appendfsync"))
-    return [*_persistence(told), *_memory(told), *_replicas(told, replicas), *_version(told)]
+        info |= cast("Info", await cast("Any", client).config_get("appendfsync"))
+    return [*_persistence(info), *_memory(info), *_replicas(info, replicas), *_version(info)]
 
 
-def _persistence(told: Told) -> list[Finding]:
-    if told.get("aof_enabled") == 0:
+def _persistence(info: Info) -> list[Finding]:
+    if info.get("aof_enabled") == 0:
         because = "it keeps no append-only file: what was published is lost when it restarts"
         return [Finding(EXACTLY_ONCE, because, "set appendonly yes and appendfsync always")]
-    fsync = told.get("appendfsync")
+    fsync = info.get("appendfsync")
     if fsync not in (None, "always"):
         because = f"appendfsync is {fsync}: a machine that crashes loses what was published last"
         return [Finding(EXACTLY_ONCE, because, "set appendfsync always")]
     return []
 
 
-def _memory(told: Told) -> list[Finding]:
-    policy = told.get("maxmemory_policy", "noeviction")
-    if policy == "noeviction" or not told.get("maxmemory"):
+def _memory(info: Info) -> list[Finding]:
+    policy = info.get("maxmemory_policy", "noeviction")
+    if policy == "noeviction" or not info.get("maxmemory"):
         return []
     because = f"maxmemory-policy is {policy}: it removes events, groups and leases when it is full"
     return [Finding(AT_LEAST_ONCE, because, "set maxmemory-policy noeviction")]
 
 
-def _replicas(told: Told, wanted: int) -> list[Finding]:
-    there = told.get("connected_slaves")
+def _replicas(info: Info, wanted: int) -> list[Finding]:
+    there = info.get("connected_slaves")
     if there is None or there >= wanted:
         return []
     because = f"replicas={wanted} is asked for and {there} are connected: nothing can be published"
     return [Finding(EXACTLY_ONCE, because, "start the replicas, or take replicas= out of the URL")]
 
 
-def _version(told: Told) -> list[Finding]:
-    numbers = re.match(r"(\d+)\.(\d+)", str(told.get("redis_version", "")))
+def _version(info: Info) -> list[Finding]:
+    numbers = re.match(r"(\d+)\.(\d+)", str(info.get("redis_version", "")))
     if numbers is None or tuple(map(int, numbers.groups())) >= OLDEST:
         return []
     because = f"it is version {numbers[0]}, and lacks commands"

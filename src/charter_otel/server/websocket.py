@@ -57,7 +57,7 @@ class WebSocketProtocol(FrameProtocol):
         self._waiting: asyncio.Future[None] | None = None
         self._take: Take | None = None
         self._ended: asyncio.Future[Message] | None = None
-        self._told = False
+        self._disconnect_reported = False
 
     # The handshake
 
@@ -221,11 +221,11 @@ class WebSocketProtocol(FrameProtocol):
             if answer is not None and self._state is WireState.OPEN:
                 self.transport.write(frames.encode(answer.encode()))
 
-    def _tell(self, disconnect: Message) -> None:
+    def _report_disconnect(self, disconnect: Message) -> None:
         """Notify the application that the connection has ended, once."""
-        if self._told:
+        if self._disconnect_reported:
             return
-        self._told = True
+        self._disconnect_reported = True
         message = {"type": "websocket.disconnect", **disconnect}
         if self._ended is None:
             self._deliver(message)

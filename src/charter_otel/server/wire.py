@@ -69,7 +69,7 @@ class FrameProtocol(LastWord):
         """Take a message."""
 
     @abstractmethod
-    def _tell(self, disconnect: Message) -> None:
+    def _report_disconnect(self, disconnect: Message) -> None:
         """Notify the application, once, that the connection has ended."""
 
     # Incoming data
@@ -104,7 +104,7 @@ class FrameProtocol(LastWord):
 
     def _answer_close(self, payload: bytes) -> None:
         close = frames.decode_close(payload)
-        self._tell({"code": close.code, "reason": close.reason, CLOSED_BY: ROBOT})
+        self._report_disconnect({"code": close.code, "reason": close.reason, CLOSED_BY: ROBOT})
         self.transport.write(frames.encode_close(close.code))
         self._state = WireState.CLOSED
         self._reader.stopped = True
@@ -128,7 +128,7 @@ class FrameProtocol(LastWord):
     def _end(self, code: int, reason: str) -> None:
         """Close the connection before the application does, and notify it."""
         if self._state is WireState.OPEN:
-            self._tell({"code": code, "reason": reason, CLOSED_BY: SERVICE})
+            self._report_disconnect({"code": code, "reason": reason, CLOSED_BY: SERVICE})
             self._close(code, reason)
 
     def _close(self, code: int, reason: str) -> None:
@@ -143,7 +143,7 @@ class FrameProtocol(LastWord):
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the application, unless it has been notified."""
         super().connection_lost(exc)
-        self._tell({"code": 1006})
+        self._report_disconnect({"code": 1006})
         self._state = WireState.CLOSED
         # It refers back to us: a cycle that only the garbage collector could free.
         del self._reader
@@ -156,7 +156,7 @@ class FrameProtocol(LastWord):
             reason = CloseReason.SERVER_SHUTDOWN
             self._end(CODES[reason], reason.value)
         elif self._state is WireState.HANDSHAKE:
-            self._tell({"code": 1006})
+            self._report_disconnect({"code": 1006})
             self._finish(response(503, [(b"retry-after", b"1")]))
 
     def ping(self) -> bool:
@@ -164,7 +164,7 @@ class FrameProtocol(LastWord):
         if self._state is not WireState.OPEN:
             return False
         if self._pong_due:
-            self._tell({"code": 1006})
+            self._report_disconnect({"code": 1006})
             self._close(1011, "keepalive ping timeout")
             return False
         self._pong_due = True

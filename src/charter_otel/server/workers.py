@@ -52,12 +52,12 @@ class Worker:
         self._backoff = Backoff(first=0.5, limit=30.0)
         self._started = 0.0
         self.process: ForkProcess | None = None
-        self.said: Connection | None = None
+        self.report: Connection | None = None
 
     def start(self) -> None:
         """Start a process."""
         context = multiprocessing.get_context("fork")
-        self.said, says = context.Pipe(duplex=False)
+        self.report, says = context.Pipe(duplex=False)
         self.process = context.Process(
             target=_begin,
             args=(self._work, self.number, says),
@@ -84,16 +84,16 @@ class Worker:
         self.due = time.monotonic() + self._backoff.next()
         return process.exitcode
 
-    def hear(self) -> None:
+    def read_report(self) -> None:
         """Record that the worker serves, once it reports so."""
-        if self.said is not None and self.said.poll():
+        if self.report is not None and self.report.poll():
             self.serves = True
             self._hang_up()
 
     def _hang_up(self) -> None:
-        if self.said is not None:
-            self.said.close()
-            self.said = None
+        if self.report is not None:
+            self.report.close()
+            self.report = None
 
 
 class Supervisor:
@@ -128,7 +128,7 @@ class Supervisor:
 
     def _look_after(self, woken: socket.socket) -> None:
         for worker in self._workers:
-            worker.hear()
+            worker.read_report()
             code = worker.ended()
             if code is not None and not self._stopping:
                 if not worker.serves:
@@ -147,7 +147,7 @@ class Supervisor:
         waiting = [worker.due for worker in self._workers if worker.process is None]
         until = max(0.0, min(waiting) - time.monotonic()) if waiting else None
         processes = [w.process.sentinel for w in self._workers if w.process is not None]
-        pipes = [worker.said for worker in self._workers if worker.said is not None]
+        pipes = [worker.report for worker in self._workers if worker.report is not None]
         wait([woken, *processes, *pipes], until)
 
     def _end_all(self) -> None:

@@ -108,7 +108,7 @@ def _event_stream() -> Document:
             "charter": {
                 "description": "The hash tag, written with its braces, that holds all keys in one "
                 "slot of a cluster; with CHARTER_STREAM_PARTITIONS=N, `{charter:0}` and so on, one "
-                "for each part.",
+                "for each partition.",
                 "default": "{charter}",
             }
         },

@@ -43,7 +43,7 @@ def _limits(settings: Settings) -> Limits:
     )
 
 
-def tell_weaknesses(settings: Settings, limits: Limits) -> None:
+def log_weaknesses(settings: Settings, limits: Limits) -> None:
     """Log a warning for each setting that the service cannot honour well."""
     if any(map(is_short, settings.secrets)):
         log.warning("CHARTER_AUTH_SECRET is short", use_bytes=SHORT_SECRET)

@@ -21,10 +21,10 @@ from charter_otel.service.backend import parse
 from charter_otel.service.gauges import observe_lines, observe_stream
 from charter_otel.service.parts import (
     is_an_error,
+    log_weaknesses,
     make_consumers,
     make_gateway,
     sdk_is_set_up,
-    tell_weaknesses,
 )
 from charter_otel.service.settings import Settings
 from charter_otel.service.shutdown import ShutdownSignal, on_signals
@@ -102,7 +102,7 @@ class Runtime:
             stack.enter_context(self._claim())
             await self._start(stack)
             stack.enter_context(self._open())
-            tell_weaknesses(self.settings, self.gateway.limits)
+            log_weaknesses(self.settings, self.gateway.limits)
             log.info("service started", event_stream=self.stream.system if self.stream else "none")
             yield
 

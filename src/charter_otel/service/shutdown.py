@@ -78,7 +78,7 @@ def on_signals(
         yield
         return
     stopping = _Stopping(callback, finish)
-    restore = [stopping.hear(number) for number in SIGNALS]
+    restore = [stopping.install(number) for number in SIGNALS]
     try:
         yield
     finally:
@@ -94,19 +94,19 @@ class _Stopping:
         self._callback = callback
         self._finish = finish
         self._loop = asyncio.get_running_loop()
-        self._heard = False
+        self._signalled = False
         self._stop: Callable[[], object] | None = None
         """Runs the server's own handler; None before a signal and after the run."""
         self._task: asyncio.Task[None] | None = None
 
-    def hear(self, number: signal.Signals) -> Callable[[], None]:
+    def install(self, number: signal.Signals) -> Callable[[], None]:
         """Install a handler over the present one, and return a function that restores that."""
         previous = signal.getsignal(number)
         if not callable(previous):
             return lambda: None
 
         def handle(received: int, frame: FrameType | None) -> None:
-            again, self._heard = self._heard, True
+            again, self._signalled = self._signalled, True
             if again or self._loop.is_closed():
                 previous(received, frame)
             else:

@@ -75,7 +75,7 @@ class FollowResponse(ASGIResponse):
         """Send events and heartbeats until an end condition holds."""
         tasks = [
             _task(self._deliver(send), "events"),
-            _task(self._beat(send), "heartbeats"),
+            _task(self._send_heartbeats(send), "heartbeats"),
             _task(_disconnected(receive), "client"),
             _task(self._stopping.wait(), "stopping"),
         ]
@@ -108,7 +108,7 @@ class FollowResponse(ASGIResponse):
             else:
                 return
 
-    async def _beat(self, send: Send) -> None:
+    async def _send_heartbeats(self, send: Send) -> None:
         while True:
             await asyncio.sleep(self._heartbeat)
             await _send(send, b": heartbeat\n\n")

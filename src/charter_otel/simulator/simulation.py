@@ -111,7 +111,7 @@ async def _show_progress(plan: SimulationPlan, tally: FleetStats, stop: asyncio.
 
 
 def _state(plan: SimulationPlan, tally: FleetStats) -> str:
-    return f"{tally.open}/{plan.robots} connected, {tally.sent:,} frames, {tally.tell_errors()}"
+    return f"{tally.open}/{plan.robots} connected, {tally.sent:,} frames, {tally.describe_errors()}"
 
 
 def _judge(plan: SimulationPlan, result: Result, tally: FleetStats) -> None:
@@ -122,7 +122,7 @@ def _judge(plan: SimulationPlan, result: Result, tally: FleetStats) -> None:
         )
     if result.errors:
         raise CommandFailure(
-            f"{tally.tell_errors()}, the first: {tally.first_error}; "
+            f"{tally.describe_errors()}, the first: {tally.first_error}; "
             "the service's log tells more about each connection's end"
         )
     if result.connected < result.robots:

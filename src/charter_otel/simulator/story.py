@@ -29,7 +29,7 @@ LOW_BATTERY = 20.0
 _BAD_FRAMES = 10
 _LOOK_EVERY = 0.05
 
-Tell = Callable[[str], None]
+Report = Callable[[str], None]
 Act = Callable[[asyncio.Event], Awaitable[None]]
 
 
@@ -40,16 +40,20 @@ class Story:
         fleet: The fleet, of `ROBOTS` at least.
         stream: The service's stream, if it can fail.
         length: Seconds that all of it takes.
-        tell: Called with each sentence.
+        report: Called with each sentence.
     """
 
     def __init__(
-        self, fleet: SimulatedFleet, stream: InterruptibleStream | None, length: float, tell: Tell
+        self,
+        fleet: SimulatedFleet,
+        stream: InterruptibleStream | None,
+        length: float,
+        report: Report,
     ) -> None:
         self._fleet = fleet
         self._stream = stream
         self._length = length
-        self._tell = tell
+        self._report = report
 
     async def play(self, stop: asyncio.Event) -> None:
         """Play it once, or until ``stop``; all that was broken is whole again afterwards."""
@@ -76,7 +80,7 @@ class Story:
 
     async def _job_fails(self, stop: asyncio.Event) -> None:
         store = jobs.get_mission_store()
-        self._tell("The job's store of missions cannot be read: its next run fails.")
+        self._report("The job's store of missions cannot be read: its next run fails.")
         failed = _emitted(EventType.METRICS_AGGREGATION_FAILED)
         jobs.set_mission_store(UnreadableMissions(store))
         try:
@@ -85,46 +89,46 @@ class Story:
             jobs.set_mission_store(store)
         completed = _emitted(EventType.METRICS_AGGREGATION_COMPLETED)
         if not stop.is_set():
-            self._tell("The job failed. Its store is back: the next run counts what waited.")
+            self._report("The job failed. Its store is back: the next run counts what waited.")
         await _more_than(EventType.METRICS_AGGREGATION_COMPLETED, completed, stop)
         if not stop.is_set():
-            self._tell("The job is well again, and no mission was counted twice.")
+            self._report("The job is well again, and no mission was counted twice.")
 
     async def _battery_runs_down(self, stop: asyncio.Event) -> None:
         robot = self._fleet.robot(5)
-        self._tell(f"The battery of {robot.robot_id} runs down.")
+        self._report(f"The battery of {robot.robot_id} runs down.")
         robot.run_down(0.4 * self._length)
         await _until(lambda: robot.battery < LOW_BATTERY, stop)
         if not stop.is_set():
-            self._tell(f"{robot.robot_id} is below 20 %: the alert LowBattery would fire.")
+            self._report(f"{robot.robot_id} is below 20 %: the alert LowBattery would fire.")
 
     async def _robot_drops_out(self, stop: asyncio.Event) -> None:
         robot, absence = self._fleet.robot(1), 0.1 * self._length
-        self._tell(f"The network of {robot.robot_id} is gone: connection_lost.")
+        self._report(f"The network of {robot.robot_id} is gone: connection_lost.")
         robot.drop_out(absence)
         if not await wait_for(stop, absence):
-            self._tell(f"{robot.robot_id} is back, on a new connection.")
+            self._report(f"{robot.robot_id} is back, on a new connection.")
 
     async def _robot_is_taken_over(self, stop: asyncio.Event) -> None:
         robot, stay = self._fleet.robot(2), 0.08 * self._length
-        self._tell(f"Another {robot.robot_id} connects: the newest wins, the old is superseded.")
+        self._report(f"Another {robot.robot_id} connects: the newest wins, the old is superseded.")
         robot.expect_end(stay + 0.02 * self._length)
         habits = RobotBehaviour(reconnect=False, leaves_after=stay, simulated=False)
         await self._fleet.impostor(2, habits).live(stop)
         if not stop.is_set():
-            self._tell(f"The other {robot.robot_id} has left; the first one comes back.")
+            self._report(f"The other {robot.robot_id} has left; the first one comes back.")
 
     async def _robot_sends_rubbish(self, stop: asyncio.Event) -> None:
         robot, absence = self._fleet.robot(3), 0.1 * self._length
-        self._tell(f"{robot.robot_id} sends rubbish; ten bad frames in a row: protocol_error.")
+        self._report(f"{robot.robot_id} sends rubbish; ten bad frames in a row: protocol_error.")
         await robot.send_rubbish(_BAD_FRAMES, absence)
         if not await wait_for(stop, absence):
-            self._tell(f"{robot.robot_id} is back, and makes sense.")
+            self._report(f"{robot.robot_id} is back, and makes sense.")
 
     async def _stream_is_away(self, stream: InterruptibleStream, stop: asyncio.Event) -> None:
         seconds, begun = 5 / LENGTH * self._length, time.monotonic()
         replayed = stream.statistics().replayed
-        self._tell(f"The event stream is away for {seconds:.1f} s; events wait on disk.")
+        self._report(f"The event stream is away for {seconds:.1f} s; events wait on disk.")
         stream.interrupt()
         try:
             await wait_for(stop, seconds)
@@ -133,7 +137,7 @@ class Story:
         away = time.monotonic() - begun
         await _until(lambda: not stream.statistics().queued + stream.statistics().spooled, stop)
         count = stream.statistics().replayed - replayed
-        self._tell(f"The stream is back after {away:.1f} s: {count} events replayed in order.")
+        self._report(f"The stream is back after {away:.1f} s: {count} events replayed in order.")
 
 
 class UnreadableMissions(MissionStore):

@@ -60,7 +60,7 @@ class FleetStats:
         self.open += 1
         self.connected.add(robot_id)
 
-    def tell_errors(self) -> str:
+    def describe_errors(self) -> str:
         """Return the number of errors, and their kinds."""
         return in_kinds(self.errors)
 

@@ -67,8 +67,8 @@ def connect(
         The stream, or None for ``none``.
 
     Raises:
-        ValueError: The URL is not one of these, or the number of parts is out of range. The text
-            says what is right and repeats nothing of the URL, which may hold a password.
+        ValueError: The URL is not one of these, or the number of partitions is out of range. The
+            text says what is right and repeats nothing of the URL, which may hold a password.
     """
     if url == "none":
         return None

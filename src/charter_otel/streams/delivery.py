@@ -144,7 +144,7 @@ class Delivery:
         backoff = Backoff(self._delay, REDELIVERY_LIMIT)
         while True:
             handling = partial(handler, [event for event, _ in batch])
-            processing = _together([self._processing(*each) for each in batch])
+            processing = _all_of([self._processing(*each) for each in batch])
             error = await self._attempt(handling, processing, len(batch))
             if error is None:
                 ledger.done()
@@ -264,7 +264,7 @@ class Delivery:
 
 
 @contextmanager
-def _together(managers: Sequence[AbstractContextManager[None]]) -> Iterator[None]:
+def _all_of(managers: Sequence[AbstractContextManager[None]]) -> Iterator[None]:
     with ExitStack() as stack:
         for manager in managers:
             stack.enter_context(manager)

@@ -64,7 +64,7 @@ class MemoryStream(EventStream):
         self._redelivery_delay = redelivery_delay
         self._history = History(history)
         self._bridge = EventLoopBridge()
-        self._mailboxes: list[SubscriberQueue] = []
+        self._queues: list[SubscriberQueue] = []
         self._dead: deque[DeadLetter] = deque(maxlen=1000)
         self._accepted = 0
         self._published = 0
@@ -95,8 +95,8 @@ class MemoryStream(EventStream):
         self._since = time.monotonic()
         self._bridge.bind()
         self._history.open()
-        for mailbox in self._mailboxes:
-            mailbox.open()
+        for queue in self._queues:
+            queue.open()
 
     async def stop(self, deadline: float = 5.0) -> None:
         """Deliver waiting events and stop; unhandled events wait for the next start."""
@@ -104,7 +104,7 @@ class MemoryStream(EventStream):
         if not self._running:
             return
         until = time.monotonic() + deadline
-        await asyncio.gather(*(mailbox.close(until) for mailbox in self._mailboxes))
+        await asyncio.gather(*(queue.close(until) for queue in self._queues))
         self._running, self._since = False, time.monotonic()
         self._report()
         self._history.close()
@@ -134,7 +134,7 @@ class MemoryStream(EventStream):
             queued=0,
             capacity=self._capacity,
             dropped=self._dropped,
-            subscribers=tuple(mailbox.statistics() for mailbox in self._mailboxes),
+            subscribers=tuple(queue.statistics() for queue in self._queues),
             accepted=self._accepted,
             since=self._since,
         )
@@ -149,24 +149,24 @@ class MemoryStream(EventStream):
             max_deliveries=self._max_deliveries,
             redelivery_delay=self._redelivery_delay,
         )
-        mailbox = SubscriberQueue(subscription, delivery, self._dead, self._capacity)
+        queue = SubscriberQueue(subscription, delivery, self._dead, self._capacity)
         if subscription.start == "earliest":
             for event in self._history.recent(frozenset(), self._capacity):
-                mailbox.put(QueuedEvent(event, None, 0))
-        self._mailboxes.append(mailbox)
+                queue.put(QueuedEvent(event, None, 0))
+        self._queues.append(queue)
         if self._running:
-            mailbox.open()
+            queue.open()
 
-    def _accept(self, parcel: QueuedEvent) -> bool:
+    def _accept(self, queued: QueuedEvent) -> bool:
         self._accepted += 1
         if self._stopped and not self._running:
             return self._drop(1, stopped=True)
-        if parcel.event.id in self._history:
+        if queued.event.id in self._history:
             return True
-        self._history.append(parcel.event)
+        self._history.append(queued.event)
         self._published += 1
         self._report_soon()
-        dropped = sum([mailbox.put(parcel) for mailbox in self._mailboxes])
+        dropped = sum([queue.put(queued) for queue in self._queues])
         return not dropped or self._drop(dropped)
 
     def _report_soon(self) -> None:
@@ -219,14 +219,14 @@ class SubscriberQueue:
         self._drained = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    def put(self, parcel: QueuedEvent) -> int:
+    def put(self, queued: QueuedEvent) -> int:
         """Queue an event that the subscriber wants, and return the number dropped for it."""
-        if parcel.event.type not in self._subscription.types:
+        if queued.event.type not in self._subscription.types:
             return 0
         excess = len(self._waiting) >= self._capacity
         if excess:
             self._waiting.popleft()
-        self._waiting.append(parcel)
+        self._waiting.append(queued)
         self._filled.set()
         return int(excess)
 
@@ -270,9 +270,9 @@ class SubscriberQueue:
             await self._settle(self._waiting.popleft())
             self._delivery.checkpoint()
 
-    async def _settle(self, parcel: QueuedEvent) -> None:
-        self._current = parcel
-        await self._delivery.settle(parcel.event, parcel.traceparent, parcel.deliveries, self)
+    async def _settle(self, queued: QueuedEvent) -> None:
+        self._current = queued
+        await self._delivery.settle(queued.event, queued.traceparent, queued.deliveries, self)
         self._current = None
 
     async def count(self, deliveries: int) -> None:

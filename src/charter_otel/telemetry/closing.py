@@ -52,22 +52,22 @@ def classify(disconnect: Mapping[str, Any]) -> CloseReason:
     The side that closed first decides: if the robot did, it is a client's disconnect, whatever
     its code is.
     """
-    code, told = disconnect.get("code", 1005), disconnect.get("reason")
+    code, text = disconnect.get("code", 1005), disconnect.get("reason")
     closed_by = disconnect.get(CLOSED_BY)
     if closed_by == ROBOT:
         return CloseReason.CLIENT_DISCONNECT
     # uvicorn reports a lost connection as 1005 and leaves the reason out; the reason of a close
     # frame without a code, which is 1005 too, is empty.
-    if code == 1006 or (code == 1005 and told is None):  # noqa: PLR2004 - RFC 6455
+    if code == 1006 or (code == 1005 and text is None):  # noqa: PLR2004 - RFC 6455
         return CloseReason.CONNECTION_LOST
-    if closed_by == SERVICE or told is None or _is_a_parser_s(code, told):
+    if closed_by == SERVICE or text is None or _is_a_parser_s(code, text):
         return _SERVER_CODES.get(code, CloseReason.CLIENT_DISCONNECT)
     return CloseReason.CLIENT_DISCONNECT
 
 
-def _is_a_parser_s(code: int, told: str) -> bool:
+def _is_a_parser_s(code: int, text: str) -> bool:
     """Return whether uvicorn's parser closed: it gives a reason, except for invalid UTF-8."""
-    return code in _PARSERS_CODES and (bool(told) or code == 1007)  # noqa: PLR2004
+    return code in _PARSERS_CODES and (bool(text) or code == 1007)  # noqa: PLR2004
 
 
 def close_text(reason: CloseReason, herd: float) -> str:

@@ -47,11 +47,11 @@ class AllowedLabels:
         """The combinations that robots brought, and the empty one."""
         return [NO_LABELS, *self._sets.values()]
 
-    def choose(self, told: Mapping[str, str]) -> Labels:
+    def choose(self, brought: Mapping[str, str]) -> Labels:
         """Return the labels of a robot that brings these; equal ones are the same object."""
-        if not self.names or not told:
+        if not self.names or not brought:
             return NO_LABELS
-        values = tuple(self._bounded(name, told.get(name)) for name in self.names)
+        values = tuple(self._bounded(name, brought.get(name)) for name in self.names)
         if values not in self._sets and len(self._sets) >= MOST_SETS:
             values = tuple(value and OTHER for value in values)
         labels = self._sets.get(values)
@@ -87,8 +87,8 @@ def short(labels: Labels) -> dict[str, str]:
     return {name.removeprefix(f"{semconv.CHARTER_ROBOT_LABEL}."): v for name, v in labels.items()}
 
 
-def named(told: object) -> Labels:
+def named(brought: object) -> Labels:
     """Return labels that presence shows by the names of their attributes."""
-    if not isinstance(told, dict) or not told:
+    if not isinstance(brought, dict) or not brought:
         return NO_LABELS
-    return {f"{semconv.CHARTER_ROBOT_LABEL}.{name}": str(value) for name, value in told.items()}
+    return {f"{semconv.CHARTER_ROBOT_LABEL}.{name}": str(value) for name, value in brought.items()}

@@ -234,7 +234,7 @@ async def _established(gateway: Gateway, connection: Connection, span: Span) -> 
     robot = gateway.fleet.connected(connection)
     gateway.instances.opened(connection)
     try:
-        with spans.ContextAttached(spans.telling(span, connection)):
+        with spans.ContextAttached(spans.event_context(span, connection)):
             await _emit_event_safe(
                 event_type=EventType.TELEMETRY_CONNECTION_ESTABLISHED,
                 payload={

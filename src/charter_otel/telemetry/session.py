@@ -129,9 +129,9 @@ class Session:
         code = CODES.get(reason)
         if code is None:
             return
-        told = close_text(reason, self._gateway.released)
+        text = close_text(reason, self._gateway.released)
         with contextlib.suppress(OSError, RuntimeError, LitestarException):
-            await asyncio.wait_for(self._socket.close(code, told), CLOSE_TIMEOUT)
+            await asyncio.wait_for(self._socket.close(code, text), CLOSE_TIMEOUT)
 
     def release(self) -> None:
         """Release the connection once it is closed.

@@ -135,7 +135,7 @@ def inside(handshake: SpanContext) -> Context:
     return set_span_in_context(NonRecordingSpan(handshake), Context())
 
 
-def telling(span: Span, connection: Connection) -> Context:
+def event_context(span: Span, connection: Connection) -> Context:
     """Return a context for a connection's event: the span is current, the labels go along."""
     return with_attributes(set_span_in_context(span), connection.labels)
 

@@ -165,8 +165,12 @@ class StreamConformance(ABC):
                 for number in range(3):
                     stream.publish_nowait(job_started(str(number)))
                 await _until(lambda: stream.statistics().published == len(range(3)))
-            told = stream.statistics()
-            assert (told.accepted, told.dropped, told.system) == (3, 0, stream.system)
+            seen = stream.statistics()
+            assert (seen.accepted, seen.dropped, seen.system) == (
+                3,
+                0,
+                stream.system,
+            )
 
         asyncio.run(scenario(self.make_stream()))
 

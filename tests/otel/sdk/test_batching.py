@@ -149,13 +149,13 @@ def test_each_item_is_exported_or_counted_as_dropped(bench: Bench) -> None:
 
 def test_the_first_drop_is_told_at_once_and_the_others_once_a_second(bench: Bench) -> None:
     """A measurement for each of them would take longer than keeping it."""
-    told = []
+    counts = []
     made = bench.fill()
     for number, later in enumerate([0.0, 0.5, 0.4, 0.2, 0.1], start=made):
         bench.now += later
         bench.make(number)
-        told.append(bench.counted()["queue_full"])
-    assert told == [1, 1, 1, 4, 4]
+        counts.append(bench.counted()["queue_full"])
+    assert counts == [1, 1, 1, 4, 4]
 
 
 def test_what_was_dropped_is_told_when_there_is_room_again(bench: Bench) -> None:

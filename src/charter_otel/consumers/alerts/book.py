@@ -18,7 +18,7 @@ class BookState(Struct):
     """Keys of the incidents that were opened but not resolved."""
     waiting: list[Page] = []
     """Pages that PagerDuty has not taken, those of a key in order."""
-    told: list[str] = []
+    attempted: list[str] = []
     """Keys for which PagerDuty may have an open incident."""
     held: list[Page] = []
     """Pages that wait in case they are one of many."""
@@ -104,15 +104,15 @@ class Book:
         self._waiting.clear()
         for page in state.waiting:
             self._waiting.setdefault(page.key, []).append(page)
-        self._attempted = set(state.told)
+        self._attempted = set(state.attempted)
         untaken = {page.key for page in state.waiting if page.action == "trigger"}
         self._taken = self._attempted - untaken
 
     def state(self, open_keys: Iterable[str], held: Iterable[Page]) -> BookState:
         """Return the state that has to outlive the process."""
         waiting = [page for pages in self._waiting.values() for page in self._newest(pages)]
-        told = sorted(self._attempted | self._taken)
-        return BookState(sorted(open_keys), waiting, told, list(held))
+        attempted = sorted(self._attempted | self._taken)
+        return BookState(sorted(open_keys), waiting, attempted, list(held))
 
     def _newest(self, pages: list[Page]) -> list[Page]:
         """Return the pages of one key that bring PagerDuty to the newest state."""
@@ -145,7 +145,7 @@ def decode(data: bytes) -> BookState:
     """
     state = msgspec.json.decode(data, type=BookState | list[str])
     if isinstance(state, list):
-        return BookState(open=state, told=state)
+        return BookState(open=state, attempted=state)
     return state
 
 

@@ -57,7 +57,7 @@ class Audit(Consumer):
         max_bytes: int = MAX_BYTES,
         instrumentation: Instrumentation | None = None,
     ) -> None:
-        self.log = AuditLog(directory, max_bytes=max_bytes, anchor=self._tell_head)
+        self.log = AuditLog(directory, max_bytes=max_bytes, anchor=self._log_head)
         self._instrumentation = instrumentation or Instrumentation()
         self._types = types
         self._writing = asyncio.Lock()
@@ -137,10 +137,10 @@ class Audit(Consumer):
             if time.monotonic() - anchored >= ANCHOR_EVERY:
                 anchored = time.monotonic()
                 if self.log.is_open:
-                    self._tell_head(self.log.rows, self.log.head)
+                    self._log_head(self.log.rows, self.log.head)
             await asyncio.sleep(TICK)
 
-    def _tell_head(self, rows: int, head: str) -> None:
+    def _log_head(self, rows: int, head: str) -> None:
         """Report the chain's head, so that a copy elsewhere reveals a cut tail."""
         log.info("audit log anchored", rows=rows, head=head)
         self._instrumentation.logger.emit(

@@ -30,7 +30,7 @@ _STYLES = {
     "crit": "1;31",
 }
 
-_TOLD: dict[str, str] = {
+_SENTENCES: dict[str, str] = {
     EventType.METRICS_AGGREGATION_STARTED: "{job_id}",
     EventType.METRICS_AGGREGATION_COMPLETED: (
         "{job_id}  {entries_processed} entries in {duration_ms:.1f} ms"
@@ -76,27 +76,27 @@ def event_line(event: Event, *, colors: bool) -> str:
         "event": event.type,
         "trace_id": event.meta.get("correlation_id"),
     }
-    return _lay_out(fields, _told(event.type, event.payload), colors=colors)
+    return _lay_out(fields, _details(event.type, event.payload), colors=colors)
 
 
 def event_text(event: Event) -> str:
     """Describe the event in a few words."""
-    told = "".join(word.before + word.text for word in _told(event.type, event.payload))
-    return told.strip(" ")
+    words = "".join(word.before + word.text for word in _details(event.type, event.payload))
+    return words.strip(" ")
 
 
 def _render(event_dict: EventDict, *, colors: bool) -> bytes:
     envelope = event_dict.pop("charter", None)
     words: Iterable[_Word] = ()
     if isinstance(envelope, Envelope):
-        words = _told(envelope["type"], envelope["payload"])
+        words = _details(envelope["type"], envelope["payload"])
     elif envelope is not None:
         event_dict["charter"] = envelope
     line = _lay_out(event_dict, words, colors=colors)
     return line.encode("utf-8", "backslashreplace") + b"\n"
 
 
-def _lay_out(fields: Mapping[str, Any], told: Iterable[_Word], *, colors: bool) -> str:
+def _lay_out(fields: Mapping[str, Any], details: Iterable[_Word], *, colors: bool) -> str:
     """Return a line: time, level, event, details, trace id."""
     left = {name: value for name, value in fields.items() if name not in _HIDDEN}
     level = str(left.pop("level", "info"))
@@ -107,7 +107,7 @@ def _lay_out(fields: Mapping[str, Any], told: Iterable[_Word], *, colors: bool) 
     ]
     trace_id = left.pop("trace_id", None)
     stacktrace = left.pop("exception.stacktrace", None)
-    words = [*_split(printable(left.pop("event", "")), "bold"), *told, *_pairs(left)]
+    words = [*_split(printable(left.pop("event", "")), "bold"), *details, *_pairs(left)]
     if trace_id:
         words.append(_Word(f"trace={printable(trace_id)}", "dim", "  "))
     rows = [_row(row, colors=colors) for row in _wrap(head, words)]
@@ -117,17 +117,17 @@ def _lay_out(fields: Mapping[str, Any], told: Iterable[_Word], *, colors: bool) 
     return "\n".join(rows)
 
 
-def _told(event_type: str, payload: Mapping[str, Any]) -> Iterator[_Word]:
+def _details(event_type: str, payload: Mapping[str, Any]) -> Iterator[_Word]:
     """Describe the event in words, or value by value if its type has none."""
     values = _flat(payload)
-    told = _TOLD.get(event_type)
-    if told is not None:
+    template = _SENTENCES.get(event_type)
+    if template is not None:
         try:
             # The reason is the one field that an event may lack.
-            yield from _split(told.format_map({"reason": "ended", **values}), before="  ")
+            yield from _split(template.format_map({"reason": "ended", **values}), before="  ")
         except (KeyError, ValueError):  # an event of another version has other fields
-            told = None
-    if told is None:
+            template = None
+    if template is None:
         yield from _pairs(values)
 
 
@@ -166,8 +166,8 @@ def _wrap(head: list[_Word], words: list[_Word]) -> Iterator[list[_Word]]:
     width = max(shutil.get_terminal_size((_COLUMNS, 24)).columns, _COLUMNS // 2)
     indent = _Word(_INDENT[:-1], "", "")
     row, used, fresh = head, len("hh:mm:ss.mmm level"), True
-    for word, together in _with_length(words):
-        room = together if len(_INDENT) + together <= width else len(word.text)
+    for word, lengths in _with_length(words):
+        room = lengths if len(_INDENT) + lengths <= width else len(word.text)
         if not fresh and used + len(word.before) + room > width:
             yield row
             row, used, fresh = [indent], len(indent.text), True
@@ -179,13 +179,13 @@ def _wrap(head: list[_Word], words: list[_Word]) -> Iterator[list[_Word]]:
 
 def _with_length(words: list[_Word]) -> Iterator[tuple[_Word, int]]:
     """Return each word with the length from it to the end of its group."""
-    together: list[int] = []
+    lengths: list[int] = []
     length = 0
     for word in reversed(words):
         length += len(word.text)
-        together.append(length)
+        lengths.append(length)
         length = 0 if word.before == "  " else length + len(word.before)
-    return zip(words, reversed(together), strict=True)
+    return zip(words, reversed(lengths), strict=True)
 
 
 def _row(words: list[_Word], *, colors: bool) -> str:

@@ -15,11 +15,11 @@ def summarize(error: BaseException) -> TracebackException:
     summary = TracebackException.from_exception(error, limit=0, compact=True)
     left: list[tuple[TracebackException | None, BaseException | None]] = [(summary, error)]
     while left:
-        text, told = left.pop()
-        if text is None or told is None:
+        text, cause = left.pop()
+        if text is None or cause is None:
             continue
-        text.stack = StackSummary.extract(walk_tb(told.__traceback__), limit=-_LIMIT)
-        left += (text.__cause__, told.__cause__), (text.__context__, told.__context__)
-        if text.exceptions and isinstance(told, BaseExceptionGroup):
-            left += zip(text.exceptions, told.exceptions, strict=True)
+        text.stack = StackSummary.extract(walk_tb(cause.__traceback__), limit=-_LIMIT)
+        left += (text.__cause__, cause.__cause__), (text.__context__, cause.__context__)
+        if text.exceptions and isinstance(cause, BaseExceptionGroup):
+            left += zip(text.exceptions, cause.exceptions, strict=True)
     return summary

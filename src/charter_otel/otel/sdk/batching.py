@@ -26,7 +26,7 @@ from charter_otel.otel.sdk.collector_link import LINK
 _BATCH = 512
 """Items of a batch, unless a variable sets it."""
 
-TOLD_EVERY = 1.0
+LOG_EVERY = 1.0
 """Seconds between two reports of drops."""
 
 
@@ -46,29 +46,29 @@ class Overflow:
         self._clock = clock
         # Reentrant: a finalizer that ends a span may run while its thread holds the lock.
         self._lock = threading.RLock()
-        self._untold = 0
+        self._unlogged = 0
         self._next = -math.inf
 
     def holds_back(self) -> bool:
         """Return whether to drop an item here; if not, the SDK gets it, even with a full queue."""
         if len(self._queue) < self._capacity:
-            if self._untold:
-                self.tell()
+            if self._unlogged:
+                self.log_drops()
             return False
         LINK.dropped()
         with self._lock:
             now = self._clock()
             if now < self._next:
-                self._untold += 1
+                self._unlogged += 1
                 return True
-            self._next = now + TOLD_EVERY
-        self.tell()
+            self._next = now + LOG_EVERY
+        self.log_drops()
         return False
 
-    def tell(self) -> None:
+    def log_drops(self) -> None:
         """Count the drops in ``otel.sdk.processor.*.processed``, as the SDK does."""
         with self._lock:
-            count, self._untold = self._untold, 0
+            count, self._unlogged = self._unlogged, 0
         if count:
             self._metrics.drop_items(count)
 
@@ -103,7 +103,7 @@ class BatchSpans(BatchSpanProcessor):
 
     def shutdown(self) -> None:
         """Export the waiting items, and report the drops."""
-        self._overflow.tell()
+        self._overflow.log_drops()
         super().shutdown()  # type: ignore[no-untyped-call]
 
 
@@ -132,5 +132,5 @@ class BatchRecords(BatchLogRecordProcessor):
 
     def shutdown(self) -> None:
         """Export the waiting items, and report the drops."""
-        self._overflow.tell()
+        self._overflow.log_drops()
         super().shutdown()  # type: ignore[no-untyped-call]

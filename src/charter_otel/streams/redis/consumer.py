@@ -61,7 +61,7 @@ class GroupConsumer:
         self.group = subscription.group
         self.name = f"group {subscription.group}"
         self.identity = identity
-        self._who = (self.group, identity)
+        self._member = (self.group, identity)
         self.backoff = Backoff()
         self.delivery = delivery
         self.held: dict[bytes, None] = {}
@@ -86,7 +86,7 @@ class GroupConsumer:
         self._claimed = 0.0
         """Monotonic time of the last look for entries of dead consumers."""
         self._claim = Script(__package__, "claim")
-        self._bury = Script(__package__, "bury")
+        self._dead_letter = Script(__package__, "dead_letter")
         self._release = Script(__package__, "release")
         self._resume = Script(__package__, "resume")
 
@@ -165,7 +165,7 @@ class GroupConsumer:
     async def _read(self) -> Sequence[GroupEntry]:
         done = tuple(self._done)
         raw = await commands.acknowledge_and_wait(
-            self._client, self._layout.events, self._who, done, count=BATCH, block=BLOCK
+            self._client, self._layout.events, self._member, done, count=BATCH, block=BLOCK
         )
         self._acknowledged(done)
         entries = [GroupEntry(entry_id, fields, 0, counted=True) for entry_id, fields in raw]
@@ -249,14 +249,14 @@ class GroupConsumer:
         """Record in Redis how many deliveries were begun, in case this process dies."""
         ids = [entry.id for entry in entries]
         await commands.keep(
-            self._client, self._layout.events, self._who, ids, deliveries=deliveries
+            self._client, self._layout.events, self._member, ids, deliveries=deliveries
         )
 
     def handled(self, entries: Sequence[GroupEntry]) -> None:
         """Acknowledge entries with the next command."""
         self._done.extend([entry.id for entry in entries])
 
-    async def bury(self, entry: GroupEntry, error: str, deliveries: int) -> None:
+    async def dead_letter(self, entry: GroupEntry, error: str, deliveries: int) -> None:
         """Move an entry to the dead letters."""
         fields = {
             "event": entry.fields.get(EVENT, b""),
@@ -267,14 +267,14 @@ class GroupConsumer:
         }
         flat = [part for field in fields.items() for part in field]
         keys = [self._layout.events, self._layout.dead]
-        await self._bury(self._client, keys, self.group, entry.id, DEAD_LETTERS, *flat)
+        await self._dead_letter(self._client, keys, self.group, entry.id, DEAD_LETTERS, *flat)
         self.held.pop(entry.id, None)
         self.delivery.dead_letter(entry.id.decode(), error, deliveries)
 
     async def _acknowledge(self) -> None:
         done = tuple(self._done)
         if done:
-            await commands.acknowledge(self._client, self._layout.events, self._who, done)
+            await commands.acknowledge(self._client, self._layout.events, self._member, done)
         self._acknowledged(done)
 
     def _acknowledged(self, done: Sequence[bytes]) -> None:

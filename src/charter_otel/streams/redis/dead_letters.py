@@ -18,7 +18,7 @@ _PAGE = 500
 _IDLE = 86_400_000
 
 
-class BuriedEvent(NamedTuple):
+class StoredDeadLetter(NamedTuple):
     """An event that a group gave up."""
 
     id: str
@@ -34,7 +34,7 @@ class BuriedEvent(NamedTuple):
 
 
 class DeadLetterPartition(NamedTuple):
-    """A part of the stream."""
+    """A partition of the stream."""
 
     client: Redis
     layout: StreamKeys
@@ -43,11 +43,11 @@ class DeadLetterPartition(NamedTuple):
 
 
 class DeadLetters:
-    """Reads dead letters and has them delivered again.
+    """Reads dead letters and returns them to their groups.
 
     Args:
         url: The stream's Redis.
-        partitions: Parts of the stream; with several, a dead letter's id names its part.
+        partitions: Partitions of the stream; with several, a dead letter's id names its partition.
         prefix: The prefix of all keys.
 
     Raises:
@@ -57,7 +57,7 @@ class DeadLetters:
     def __init__(self, url: str, partitions: int = 1, *, prefix: str = "{charter}") -> None:
         address = parse_address(url)
         self._name = address.name
-        self._parts = [
+        self._partitions = [
             DeadLetterPartition(
                 address.client(each), StreamKeys(each), f"{number}/" if partitions > 1 else ""
             )
@@ -73,47 +73,49 @@ class DeadLetters:
         Raises:
             StreamUnavailable: Redis cannot be reached, or refuses.
         """
-        letters = cls(url, partitions)
+        dead_letters = cls(url, partitions)
         try:
-            yield letters
+            yield dead_letters
         except FAILURES as error:
-            raise StreamUnavailable(f"{letters._name} cannot be read: {explain(error)}") from error
+            raise StreamUnavailable(
+                f"{dead_letters._name} cannot be read: {explain(error)}"
+            ) from error
         finally:
-            for part in letters._parts:
-                await part.client.aclose()
+            for partition in dead_letters._partitions:
+                await partition.client.aclose()
 
-    async def each(self, group: str | None = None) -> AsyncIterator[BuriedEvent]:
-        """Yield the dead letters, of one group if it is named, oldest first in each part."""
-        for client, layout, name in self._parts:
+    async def each(self, group: str | None = None) -> AsyncIterator[StoredDeadLetter]:
+        """Yield the dead letters, of one group if it is named, oldest first in each partition."""
+        for client, layout, name in self._partitions:
             start = "-"
             while page := await commands.oldest(client, layout.dead, _PAGE, start=start):
                 for entry_id, fields in page:
-                    letter = _letter(f"{name}{entry_id.decode()}", fields)
-                    if group in {None, letter.group}:
-                        yield letter
+                    dead_letter = _dead_letter(f"{name}{entry_id.decode()}", fields)
+                    if group in {None, dead_letter.group}:
+                        yield dead_letter
                 start = f"({page[-1][0].decode()}"
 
-    async def replay(self, letter_id: str) -> str:
+    async def replay(self, dead_letter_id: str) -> str:
         """Deliver a dead letter again, to its group only, within seconds.
 
         Returns:
             ``replayed``, or why it was not: ``unknown``, ``trimmed`` or ``no group``.
         """
-        name, slash, entry_id = letter_id.rpartition("/")
-        for client, layout, part in self._parts:
-            if part == name + slash:
+        name, slash, entry_id = dead_letter_id.rpartition("/")
+        for client, layout, prefix in self._partitions:
+            if prefix == name + slash:
                 keys = [layout.events, layout.dead]
                 outcome: bytes = await self._replay(client, keys, entry_id, _IDLE)
                 return outcome.decode()
         return "unknown"
 
 
-def _letter(letter_id: str, fields: Fields) -> BuriedEvent:
+def _dead_letter(dead_letter_id: str, fields: Fields) -> StoredDeadLetter:
     def text(name: bytes) -> str:
         return fields.get(name, b"").decode("utf-8", "replace")
 
-    return BuriedEvent(
-        id=letter_id,
+    return StoredDeadLetter(
+        id=dead_letter_id,
         group=text(b"group"),
         error=text(b"error"),
         deliveries=int(text(b"deliveries") or 0),

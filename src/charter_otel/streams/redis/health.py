@@ -1,4 +1,4 @@
-"""The health of Redis as all parts of a stream see it, and the loop that keeps a part running."""
+"""The health of Redis as all tasks of a stream see it, and the loop that keeps a task running."""
 
 import asyncio
 import time
@@ -13,9 +13,9 @@ log = structlog.get_logger(__name__)
 
 
 class RedisHealth:
-    """The outcome of each part's last operation.
+    """The outcome of each task's last operation.
 
-    A change from reachable to unreachable and back is logged once, not once per part or attempt.
+    A change from reachable to unreachable and back is logged once, not once per task or attempt.
 
     Args:
         name: The address, without a secret.
@@ -31,7 +31,7 @@ class RedisHealth:
 
     @property
     def connected(self) -> bool:
-        """Whether Redis has answered, and no part's last operation failed."""
+        """Whether Redis has answered, and no task's last operation failed."""
         return self._answered and not self._failing
 
     @property
@@ -39,24 +39,24 @@ class RedisHealth:
         """Why it is not connected, if that is known."""
         return next(iter(self._failing.values()), None)
 
-    def succeeded(self, part: str) -> None:
+    def succeeded(self, task: str) -> None:
         """Record an operation that worked."""
         if not self._answered:
             self._answered, self.since = True, time.monotonic()
-        if not self._failing or self._failing.pop(part, None) is None or self._failing:
+        if not self._failing or self._failing.pop(task, None) is None or self._failing:
             return
         seconds = round(time.monotonic() - self.since, 3)
         self.since = time.monotonic()
         log.info("event stream reachable again", stream=self.name, seconds=seconds)
 
-    def failed(self, part: str, error: BaseException) -> None:
+    def failed(self, task: str, error: BaseException) -> None:
         """Record an operation that failed."""
         if not self._failing:
             self.since = time.monotonic()
             log.warning(
-                "event stream unreachable", stream=self.name, part=part, error=explain(error)
+                "event stream unreachable", stream=self.name, task=task, error=explain(error)
             )
-        self._failing[part] = explain(error)
+        self._failing[task] = explain(error)
 
     def forget(self) -> None:
         """Forget all outcomes: the stream has stopped."""
@@ -65,18 +65,18 @@ class RedisHealth:
 
 
 async def run_forever(
-    session: Callable[[], Awaitable[None]], part: str, health: RedisHealth, backoff: Backoff
+    session: Callable[[], Awaitable[None]], task: str, health: RedisHealth, backoff: Backoff
 ) -> None:
-    """Run a part of the stream again and again until cancelled.
+    """Run a task of the stream again and again until cancelled.
 
     The session itself resets the back-off when it makes progress. An unexpected error must not end
-    a part silently: it is logged with its traceback, and the part goes on.
+    a task silently: it is logged with its traceback, and the task goes on.
     """
     while True:
         try:
             await session()
         except FAILURES as error:
-            health.failed(part, error)
+            health.failed(task, error)
         except Exception:
-            log.exception("part of the event stream failed", part=part)
+            log.exception("task of the event stream failed", task=task)
         await asyncio.sleep(backoff.next())

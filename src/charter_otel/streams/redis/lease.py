@@ -104,9 +104,9 @@ class RedisLease(Lease):
         while True:
             begun = time.monotonic()
             milliseconds = int(self._seconds * 1000)
-            told = await self._renew(self._client, self._keys, self._holder, milliseconds)
-            if told:
-                await self._keep(int(told), begun)
+            remaining = await self._renew(self._client, self._keys, self._holder, milliseconds)
+            if remaining:
+                await self._keep(int(remaining), begun)
             else:
                 self._lose()
             self.backoff.reset()

@@ -26,7 +26,7 @@ class Keeper(Protocol):
     def handled(self, entries: Sequence[GroupEntry]) -> None:
         """Acknowledge entries with the next command."""
 
-    async def bury(self, entry: GroupEntry, error: str, deliveries: int) -> None:
+    async def dead_letter(self, entry: GroupEntry, error: str, deliveries: int) -> None:
         """Move an entry to the dead letters."""
 
 
@@ -57,4 +57,4 @@ class EntryLedger:
     async def dead_letter(self, error: str, deliveries: int) -> None:
         """Move the entries to the dead letters."""
         for entry in self._entries:
-            await self._consumer.bury(entry, error, deliveries)
+            await self._consumer.dead_letter(entry, error, deliveries)

@@ -30,7 +30,7 @@ _GONE_AFTER = 24 * 3_600_000
 class GroupMaintenance:
     """Knows each group's lag, and keeps what its consumer holds from being taken over."""
 
-    name = "caretaker"
+    name = "maintenance"
 
     def __init__(
         self,
@@ -96,8 +96,8 @@ class GroupMaintenance:
     async def _keep(self, consumer: GroupConsumer) -> None:
         """Refresh the idle time of entries in work: a slow handler is not a dead one."""
         held = list(consumer.held)
-        who = (consumer.group, consumer.identity)
-        await commands.keep(self._client, self._layout.events, who, held)
+        member = (consumer.group, consumer.identity)
+        await commands.keep(self._client, self._layout.events, member, held)
 
     def _lag(self, group: dict[str, Any]) -> int:
         """Return the pending and the unread entries; Redis before 7 reports only the former."""

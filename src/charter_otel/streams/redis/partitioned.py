@@ -1,6 +1,6 @@
-"""A stream in parts, each in a slot of its own, for more than one core of Redis.
+"""A stream in partitions, each in a slot of its own, for more than one core of Redis.
 
-All events of a source, a robot or a job, go through the same part, so their order is kept.
+All events of a source, a robot or a job, go through the same partition, so their order is kept.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ from charter_otel.streams.types import (
 Sources = Sequence[AsyncIterator[Event]]
 
 OVERLAP_MS = 1000
-"""Milliseconds by which a resuming reader goes back in other parts; their clocks may differ."""
+"""Milliseconds by which a resuming reader goes back in other partitions: clocks may differ."""
 
 
 def source_of(event: Event) -> str:
@@ -51,11 +51,11 @@ class PartitionedStream(EventStream):
     """Carries events through several Redis streams, those of one source in order.
 
     A subscriber's handler may run for several sources at once. Readers get events in the order in
-    which the parts took them.
+    which the partitions took them.
 
     Args:
-        url: The Redis; a cluster gives each part to one of its nodes.
-        partitions: How many parts there are.
+        url: The Redis; a cluster gives each partition to one of its nodes.
+        partitions: How many partitions there are.
         observer: Is notified of what the stream does.
         prefix: The prefix of all keys; ``{charter}`` becomes ``{charter:0}`` and so on.
         spool: Directory for events that Redis does not accept.
@@ -81,45 +81,45 @@ class PartitionedStream(EventStream):
     ) -> None:
         super().__init__(observer=observer)
         self._source = source
-        self.parts = [
+        self.partitions = [
             RedisStream(url, observer=observer, prefix=each, spool=spool, **options)
             for each in prefixes(partitions, prefix)
         ]
-        for part in self.parts[1:]:
-            part.look_at_redis = False
+        for partition in self.partitions[1:]:
+            partition.look_at_redis = False
 
     def publish_nowait(
         self, event: Event, *, encoded: bytes | None = None, traceparent: str | None = None
     ) -> bool:
-        """Queue an event in its source's part; see `EventStream.publish_nowait`."""
-        part = self.parts[partition_of(self._source(event), len(self.parts))]
-        return part.publish_nowait(event, encoded=encoded, traceparent=traceparent)
+        """Queue an event in its source's partition; see `EventStream.publish_nowait`."""
+        partition = self.partitions[partition_of(self._source(event), len(self.partitions))]
+        return partition.publish_nowait(event, encoded=encoded, traceparent=traceparent)
 
-    def use_register(self, pairing: OpenRegister | None) -> None:
-        """Keep a register in each part; see `RedisStream.use_register`."""
-        for part in self.parts:
-            part.use_register(pairing)
+    def use_register(self, register: OpenRegister | None) -> None:
+        """Keep a register in each partition; see `RedisStream.use_register`."""
+        for partition in self.partitions:
+            partition.use_register(register)
 
     async def start(self) -> None:
         """Begin to publish and deliver; Redis need not be reachable."""
-        await asyncio.gather(*(part.start() for part in self.parts))
+        await asyncio.gather(*(partition.start() for partition in self.partitions))
 
     async def stop(self, deadline: float = 5.0) -> None:
-        """Stop all parts at once, within ``deadline`` seconds."""
-        await asyncio.gather(*(part.stop(deadline) for part in self.parts))
+        """Stop all partitions at once, within ``deadline`` seconds."""
+        await asyncio.gather(*(partition.stop(deadline) for partition in self.partitions))
 
     async def read(
         self, *, after: str | None = None, types: Container[str] = frozenset(), limit: int = 100
     ) -> Sequence[Event]:
         """Return events by the time at which they came into the stream; see `EventStream.read`."""
         if after is None:
-            latest = (part.reader.recent(types, limit) for part in self.parts)
+            latest = (partition.reader.recent(types, limit) for partition in self.partitions)
             return _in_order(await asyncio.gather(*latest))[-limit:]
         begins = await self._after(after)
         found = await asyncio.gather(
             *(
-                part.reader.after(mark, types, limit)
-                for part, mark in zip(self.parts, begins, strict=True)
+                partition.reader.after(mark, types, limit)
+                for partition, mark in zip(self.partitions, begins, strict=True)
             )
         )
         return _in_order(found)[:limit]
@@ -134,14 +134,14 @@ class PartitionedStream(EventStream):
             StreamUnavailable: Redis cannot be reached to begin after an event (from the iterator).
         """
         if after is None:
-            now = [part.follow(types=types) for part in self.parts]
+            now = [partition.follow(types=types) for partition in self.partitions]
             return _merged(partial(_given, now))
         milliseconds(after)
-        return _merged(partial(self._following, after, types))
+        return _merged(partial(self._sources, after, types))
 
     def statistics(self) -> Statistics:
-        """Return the parts' statistics added up; connected only if all parts are."""
-        each = [part.statistics() for part in self.parts]
+        """Return the partitions' statistics added up; connected only if all partitions are."""
+        each = [partition.statistics() for partition in self.partitions]
         sums = {name: sum(getattr(one, name) for one in each) for name in _SUMS}
         return Statistics(
             system=self.system,
@@ -153,43 +153,45 @@ class PartitionedStream(EventStream):
         )
 
     def _lease(self, group: str, take_over: TakeOver) -> Lease:
-        # One lease for all parts, or different processes would hold different ones.
-        return self.parts[0]._lease(group, take_over)  # noqa: SLF001 - a stream made of streams
+        # One lease for all partitions, or different processes would hold different ones.
+        return self.partitions[0]._lease(group, take_over)  # noqa: SLF001 - a stream made of streams
 
     def subscribed(self, subscription: Subscription) -> None:
         """Deliver to a new subscription, at once if the stream is running."""
-        for part in self.parts:
-            part.register(subscription)
+        for partition in self.partitions:
+            partition.register(subscription)
 
-    async def _following(self, event_id: str, types: Container[str]) -> Sources:
+    async def _sources(self, event_id: str, types: Container[str]) -> Sources:
         begins = await self._after(event_id, overlap=OVERLAP_MS)
         return [
-            part.reader.follow_after(mark, types)
-            for part, mark in zip(self.parts, begins, strict=True)
+            partition.reader.follow_after(mark, types)
+            for partition, mark in zip(self.partitions, begins, strict=True)
         ]
 
     async def _after(self, event_id: str, *, overlap: int = 0) -> list[StreamPosition]:
-        """Return each part's place after which events are newer than an event.
+        """Return each partition's place after which events are newer than an event.
 
-        Those of the same millisecond are in the order of the parts.
+        Those of the same millisecond are in the order of the partitions.
         """
-        places = await asyncio.gather(*(part.reader.place(event_id) for part in self.parts))
+        places = await asyncio.gather(
+            *(partition.reader.place(event_id) for partition in self.partitions)
+        )
         own = next((number for number, place in enumerate(places) if place is not None), None)
         place = None if own is None else places[own]
         if own is None or place is None:
-            every = (part.reader.place_or_time(event_id) for part in self.parts)
+            every = (partition.reader.place_or_time(event_id) for partition in self.partitions)
             return await asyncio.gather(*every)
         made, sequence = place
         return [
             (made, sequence) if number == own else (made - overlap + (number < own), -1)
-            for number in range(len(self.parts))
+            for number in range(len(self.partitions))
         ]
 
 
-def _in_order(parts: Sequence[Sequence[Located]]) -> list[Event]:
+def _in_order(partitions: Sequence[Sequence[Located]]) -> list[Event]:
     keyed = (
-        [(mark[0], number, mark[1], event) for mark, event in part]
-        for number, part in enumerate(parts)
+        [(mark[0], number, mark[1], event) for mark, event in partition]
+        for number, partition in enumerate(partitions)
     )
     return [event for *_, event in heapq.merge(*keyed, key=lambda placed: placed[:3])]
 

@@ -65,7 +65,7 @@ class Publisher:
         replicas: int = 0,
     ) -> None:
         self.published = 0
-        self.pairing: OpenRegister | None = None
+        self.register: OpenRegister | None = None
         """Which events open and close something; by default no event does."""
         self.backoff = Backoff()
         self._client = client
@@ -158,6 +158,6 @@ class Publisher:
         return list(keys), (self._max_length, REMEMBERED, msgspec.msgpack.encode(packed))
 
     def _mark(self, event: PendingEvent) -> tuple[str, ...]:
-        if self.pairing is None:
+        if self.register is None:
             return ()
-        return self.pairing.mark(event.data, event.traceparent) or ()
+        return self.register.mark(event.data, event.traceparent) or ()

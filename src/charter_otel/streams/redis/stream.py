@@ -48,7 +48,7 @@ MAX_LENGTH = 1_000_000
 
 
 class BackgroundTask(Protocol):
-    """A part of the stream that has a task of its own."""
+    """Work of the stream that has a task of its own."""
 
     name: str
     backoff: Backoff
@@ -109,11 +109,11 @@ class RedisStream(EventStream):
         self._history = History(history, event_of)
         self._tail = Tail(tailing, layout, self._history, self._health)
         self.reader = Reader(reading, layout, self._history, self._tail)
-        """Reads events with their places, for a stream that has several parts."""
-        self._caretaker = GroupMaintenance(
+        """Reads events with their places, for a stream that has several partitions."""
+        self._maintenance = GroupMaintenance(
             caring, layout, self._groups, self._history, self._health
         )
-        self._caretaker.replicas = address.replicas
+        self._maintenance.replicas = address.replicas
         self._publisher = Publisher(
             publishing,
             layout,
@@ -142,12 +142,12 @@ class RedisStream(EventStream):
         minute = milliseconds(event.id) // MINUTE
         return self._bridge.run(self._put, PendingEvent(event.id, minute, data, traceparent))
 
-    def use_register(self, pairing: OpenRegister | None) -> None:
+    def use_register(self, register: OpenRegister | None) -> None:
         """Keep a register of the pairs that events open and close; it moves with the stream.
 
         Call it before `start`, which publishes the events that an earlier process left.
         """
-        self._publisher.pairing = pairing
+        self._publisher.register = register
 
     async def start(self) -> None:
         """Begin to publish and deliver; Redis need not be reachable."""
@@ -156,10 +156,10 @@ class RedisStream(EventStream):
         self._closed = False
         self._bridge.bind()
         self._tail.open()
-        self._caretaker.surveys = self.look_at_redis
+        self._maintenance.surveys = self.look_at_redis
         await self._outbox.open()
-        for part in self._parts():
-            self._run(part)
+        for work in self._background():
+            self._run(work)
         self._groups.start(self._groups.consumers)
 
     async def stop(self, deadline: float = 5.0) -> None:
@@ -216,7 +216,7 @@ class RedisStream(EventStream):
             published=self._publisher.published,
             capacity=self._outbox.capacity,
             dropped=self._dropped,
-            subscribers=self._groups.statistics(self._caretaker.lags),
+            subscribers=self._groups.statistics(self._maintenance.lags),
             error=self._health.error,
             since=self._health.since,
             accepted=self._accepted,
@@ -251,12 +251,12 @@ class RedisStream(EventStream):
             self._run(lease)
         return lease
 
-    def _run(self, part: BackgroundTask) -> None:
-        running = run_forever(part.session, part.name, self._health, part.backoff)
-        self._tasks[part.name] = spawn(running, f"charter redis {part.name}")
+    def _run(self, work: BackgroundTask) -> None:
+        running = run_forever(work.session, work.name, self._health, work.backoff)
+        self._tasks[work.name] = spawn(running, f"charter redis {work.name}")
 
-    def _parts(self) -> tuple[BackgroundTask, ...]:
-        return self._publisher, self._tail, self._caretaker, *self._leases
+    def _background(self) -> tuple[BackgroundTask, ...]:
+        return self._publisher, self._tail, self._maintenance, *self._leases
 
     async def _prepare(self, client: Redis) -> None:
         # A subscriber or follower "from now on" must not miss this process's next events.

@@ -136,9 +136,9 @@ class Spool:
         self._found += file.count
         self._file = file
         self._adopt()
-        self._tell_others()
+        self._log_others()
 
-    def _tell_others(self) -> None:
+    def _log_others(self) -> None:
         """Log events for other addresses: a Redis that moved does not get them by itself."""
         others = self._directory.others()
         if others:

@@ -26,7 +26,7 @@ async def live(
     pause = 1.0
     try:
         while True:
-            begun, told = time.monotonic(), None
+            begun, wait = time.monotonic(), None
             headers = {"Authorization": f"Bearer {token()}"} if token else {}
             try:
                 async with connect(f"{url}?ack=1", additional_headers=headers) as socket:
@@ -34,18 +34,18 @@ async def live(
             except InvalidStatus as refused:
                 if refused.response.status_code in {400, 404}:
                     raise  # a wrong address or id does not become right
-                told = refused.response.headers.get("Retry-After")
+                wait = refused.response.headers.get("Retry-After")
             except ConnectionClosed as closed:
                 if closed.rcvd and closed.rcvd.code == 4409:  # noqa: PLR2004
                     raise  # another robot has this id: coming back would make them take turns
                 found = re.search(
                     r"come back in (\d+) s", closed.rcvd.reason if closed.rcvd else ""
                 )
-                told = found and found[1]
+                wait = found and found[1]
             except OSError:
                 pass  # no network; the back-off below is for this
             pause = 1.0 if time.monotonic() - begun > 60 else min(60.0, 2 * pause)  # noqa: PLR2004
-            await asyncio.sleep(float(told or pause / 2) + random.uniform(0, pause / 2))  # noqa: S311
+            await asyncio.sleep(float(wait or pause / 2) + random.uniform(0, pause / 2))  # noqa: S311
     finally:
         recorder.cancel()
 

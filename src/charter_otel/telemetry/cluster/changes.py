@@ -63,7 +63,7 @@ class Changes:
         changes = (self._change(connection) for connection in chosen)
         return [change for change in changes if change is not None]
 
-    def told(self, changes: Sequence[Change]) -> None:
+    def published(self, changes: Sequence[Change]) -> None:
         """Record that the changes are shared."""
         for change in changes:
             self._claims.of(change.connection).shared = change.last_seen

@@ -3,8 +3,8 @@
 -- KEYS[1]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
 -- KEYS[2]  hash "robot -> epoch, newest reading"
 -- ARGV[1]  the instance that claims
--- ARGV[2]  prefix of the keys of the instances' mailboxes, in the hash tag of KEYS[1]
--- ARGV[3]  seconds for which a mailbox is kept
+-- ARGV[2]  prefix of the keys of the instances' notices, in the hash tag of KEYS[1]
+-- ARGV[3]  seconds for which notices are kept
 -- ARGV[4]  claims in MessagePack: for each the robot, the connection, Unix seconds of its accept
 --
 -- Times are those of this server's clock. Epochs are its microseconds unless the last one is

@@ -18,7 +18,7 @@ class ClusterKeys:
         """Hash "instance -> beats, Unix seconds of the last"."""
         self.lost = f"{prefix}:instances:lost"
         """Sorted set of the instances that were declared lost."""
-        self.mail = f"{prefix}:instances:mail:"
+        self.notices = f"{prefix}:instances:notices:"
         """Prefix of the lists of connections that an instance lost to another one."""
         self.reaper = f"{prefix}:instances:reaper"
         """The instance that looks for orphans now."""

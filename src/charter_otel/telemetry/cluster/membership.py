@@ -16,7 +16,7 @@ from charter_otel.telemetry.cluster.keys import ClusterKeys
 REMEMBERED = 86_400
 """Seconds for which a lost instance, and each connection closed for it, is remembered."""
 
-_BEATS_PER_LEASE = 3
+_HEARTBEATS_PER_LEASE = 3
 _ROUND_TRIPS = 10
 _LOST_AFTER_LEASES = 1.5
 
@@ -44,7 +44,7 @@ class Membership:
     def __init__(self, client: Redis, layout: ClusterKeys, lease: float) -> None:
         self.id = _new_id()
         self.lease = lease
-        self.beat = lease / _BEATS_PER_LEASE
+        self.interval = lease / _HEARTBEATS_PER_LEASE
         """Seconds between two heartbeats."""
         self._layout = layout
         self._client: Any = client
@@ -65,7 +65,7 @@ class Membership:
     @property
     def due(self) -> bool:
         """Whether it is time for a heartbeat."""
-        return time.monotonic() - self._renewed >= self.beat
+        return time.monotonic() - self._renewed >= self.interval
 
     @property
     def valid(self) -> bool:
@@ -97,7 +97,7 @@ class Membership:
         """
         begun, gap = time.monotonic(), time.monotonic() - self._renewed
         try:
-            state, *told = await self._renew(
+            state, *reply = await self._renew(
                 self._client, [self._layout.instances, self._layout.lost], self.id
             )
         finally:
@@ -111,12 +111,12 @@ class Membership:
             self._renewed = -math.inf
             return "lost"
         self._renewed = begun
-        before, self._server = self._server, told[0]
+        before, self._server = self._server, reply[0]
         if before != self._server:
             # Another server has another clock; its epochs and accepts are compared by that one.
             self._clocks.clear()
-        self._compare_clocks(float(told[1]), begun)
-        self._watch(told[2:], anew=gap > 2 * self.beat)
+        self._compare_clocks(float(reply[1]), begun)
+        self._watch(reply[2:], anew=gap > 2 * self.interval)
         return "renewed" if state == b"renewed" and before == self._server else "joined"
 
     def on_common_clock(self, moment: float) -> float:

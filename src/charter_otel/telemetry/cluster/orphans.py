@@ -19,16 +19,16 @@ class Orphan(NamedTuple):
     value: bytes
     """Its entry in the register; empty if it has none: the stream does not know it as open."""
     details: Details
-    last_beat: float | None
+    last_heartbeat: float | None
     """Unix seconds of its instance's last heartbeat; None if it was not declared lost."""
 
     @property
     def lasted(self) -> float | None:
         """Seconds to the last heartbeat, by Redis's clock; None if that is not known."""
-        if self.last_beat is None:
+        if self.last_heartbeat is None:
             return None
         accepted = self.details.accepted
-        return max(0.0, self.last_beat - (accepted or self.details.connected_at))
+        return max(0.0, self.last_heartbeat - (accepted or self.details.connected_at))
 
 
 class AdoptedConnection(NamedTuple):
@@ -77,21 +77,21 @@ class AdoptedConnection(NamedTuple):
         return SharedRobotState(self.connection.robot_id, self.epoch, presence)
 
 
-def registered(id_: bytes, value: bytes, last_beat: bytes) -> Orphan:
+def registered(id_: bytes, value: bytes, last_heartbeat: bytes) -> Orphan:
     """Read an orphan that `orphans.lua` found.
 
     Raises:
         ValueError: The entry is malformed.
     """
     value.decode()  # It is handed back to Redis as text.
-    return Orphan(id_.decode(), value, read_entry(value), _moment(last_beat))
+    return Orphan(id_.decode(), value, read_entry(value), _moment(last_heartbeat))
 
 
-def unregistered(id_: bytes, robot_id: bytes, accepted: bytes, last_beat: bytes) -> Orphan:
+def unregistered(id_: bytes, robot_id: bytes, accepted: bytes, last_heartbeat: bytes) -> Orphan:
     """Read an orphan that `absent.lua` found."""
     since = float(accepted)
     details = Details(robot_id.decode(), since, accepted=since)
-    return Orphan(id_.decode(), b"", details, _moment(last_beat))
+    return Orphan(id_.decode(), b"", details, _moment(last_heartbeat))
 
 
 def _shorter(seen: float, lasted: float | None) -> float | None:

@@ -17,12 +17,12 @@ class Partition:
 
     Args:
         connections: The open connections; only this partition changes them.
-        together: Shares them with the other instances.
+        presence: Shares them with the other instances.
     """
 
-    def __init__(self, connections: Connections, together: SharedPresence) -> None:
+    def __init__(self, connections: Connections, presence: SharedPresence) -> None:
         self.connections = connections
-        self.together = together
+        self.presence = presence
 
 
 class PartitionedPresence(LocalPresence):
@@ -33,50 +33,54 @@ class PartitionedPresence(LocalPresence):
 
     Args:
         fleet: The robots of this instance.
-        parts: The partitions, in order.
+        partitions: The partitions, in order.
     """
 
-    def __init__(self, fleet: Fleet, parts: Sequence[Partition]) -> None:
+    def __init__(self, fleet: Fleet, partitions: Sequence[Partition]) -> None:
         super().__init__(fleet)
         self.register = ConnectionRegister(self._owner)
-        self._parts = parts
+        self._partitions = partitions
 
     async def start(self) -> None:
         """Begin to work together; Redis need not be reachable."""
-        await asyncio.gather(*(part.together.start() for part in self._parts))
+        await asyncio.gather(*(partition.presence.start() for partition in self._partitions))
 
     async def stop(self) -> None:
         """Share the changes that the other instances do not know yet, and leave."""
-        await asyncio.gather(*(part.together.stop() for part in self._parts))
+        await asyncio.gather(*(partition.presence.stop() for partition in self._partitions))
 
     def opened(self, connection: Connection) -> None:
         """Claim the robot and share its presence."""
-        part = self._of(connection.robot_id)
-        part.connections.add(connection)
-        part.together.opened(connection)
+        partition = self._of(connection.robot_id)
+        partition.connections.add(connection)
+        partition.presence.opened(connection)
 
     def closed(self, connection: Connection) -> None:
         """Share the robot's presence, unless another instance has a newer one."""
-        part = self._of(connection.robot_id)
-        part.connections.remove(connection)
-        part.together.closed(connection)
+        partition = self._of(connection.robot_id)
+        partition.connections.remove(connection)
+        partition.presence.closed(connection)
 
     async def owns_close(self, connection: Connection) -> bool:
         """Return whether no other instance emits the closing event."""
-        return await self._of(connection.robot_id).together.owns_close(connection)
+        return await self._of(connection.robot_id).presence.owns_close(connection)
 
     async def robots(self) -> list[dict[str, Any]]:
         """Return the shared presence; for robots connected here, this instance's own."""
-        parts = await asyncio.gather(*(part.together.everywhere() for part in self._parts))
-        return self._with_own({name: told for part in parts for name, told in part.items()})
+        partitions = await asyncio.gather(
+            *(partition.presence.everywhere() for partition in self._partitions)
+        )
+        return self._with_own(
+            {name: entry for partition in partitions for name, entry in partition.items()}
+        )
 
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
         """Return the newest reading that any instance has taken."""
-        return await self._of(robot_id).together.reading(robot_id)
+        return await self._of(robot_id).presence.reading(robot_id)
 
     def _of(self, robot_id: str) -> Partition:
-        return self._parts[partition_of(robot_id, len(self._parts))]
+        return self._partitions[partition_of(robot_id, len(self._partitions))]
 
     def _owner(self, connection_id: str) -> tuple[str, float] | None:
-        owners = (part.together.owner(connection_id) for part in self._parts)
+        owners = (partition.presence.owner(connection_id) for partition in self._partitions)
         return next((owner for owner in owners if owner is not None), None)

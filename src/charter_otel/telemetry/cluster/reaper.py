@@ -97,7 +97,7 @@ class Reaper:
     async def _is_my_turn(self) -> bool:
         """Return whether this instance looks for orphans; it keeps its turn while it lives."""
         key, me = self._layout.reaper, self._membership.id
-        turn = max(1, round(self._membership.beat * 2_000))
+        turn = max(1, round(self._membership.interval * 2_000))
         if await self._client.set(key, me, nx=True, px=turn):
             return True
         if await self._client.get(key) != me.encode():
@@ -128,7 +128,7 @@ class Reaper:
 
     def _is_ripe(self, orphan: Orphan, seen: dict[str, float]) -> bool:
         """Return whether the instance is dead for sure; one that just starts is not known yet."""
-        if orphan.last_beat is not None:
+        if orphan.last_heartbeat is not None:
             return True
         since = seen[orphan.id] = self._waiting.get(orphan.id, time.monotonic())
         return time.monotonic() - since >= self._membership.lease
@@ -140,8 +140,8 @@ class Reaper:
         self._unfinished |= {orphan.id: orphan for orphan in orphans}
         claimed = zip(orphans, await self._claim(orphans), strict=True)
         taken = [
-            AdoptedConnection.of(orphan, epoch, told)
-            for orphan, (mine, epoch, told) in claimed
+            AdoptedConnection.of(orphan, epoch, last_heartbeat)
+            for orphan, (mine, epoch, last_heartbeat) in claimed
             if mine
         ]
         await self._state.write([each.offline() for each in taken if each.epoch])

@@ -29,7 +29,7 @@ LEASE = 15.0
 """Seconds for which an instance's heartbeat is valid."""
 
 _PAUSE = 0.1
-_DOUBT = 2.0
+_LEASE_KNOWN_WITHIN = 2.0
 _STOP_WITHIN = 1.0
 _REGISTERED_AT_ONCE = 500
 _LOOKED_AFTER = 1_000
@@ -96,7 +96,7 @@ class SharedPresence(LocalPresence):
         """Begin to work together; Redis need not be reachable."""
         self._tasks = [
             spawn(self._keep_on(self._exchange, self._pause), "charter instances"),
-            spawn(self._keep_on(self._reap, self._membership.beat), "charter reaper"),
+            spawn(self._keep_on(self._reap, self._membership.interval), "charter reaper"),
         ]
 
     async def stop(self) -> None:
@@ -130,7 +130,7 @@ class SharedPresence(LocalPresence):
 
     async def owns_close(self, connection: Connection) -> bool:
         """Return whether no other instance emits the closing event."""
-        await self._membership.settled(_DOUBT)
+        await self._membership.settled(_LEASE_KNOWN_WITHIN)
         return not self._is_lost(connection)
 
     async def robots(self) -> list[dict[str, Any]]:
@@ -166,7 +166,7 @@ class SharedPresence(LocalPresence):
 
     async def _keep_on(self, work: Callable[[], Awaitable[None]], pause: float) -> None:
         """Work again and again until cancelled; an outage is logged once."""
-        backoff = Backoff(pause, max(pause, self._membership.beat))
+        backoff = Backoff(pause, max(pause, self._membership.interval))
         while True:
             try:
                 await work()
@@ -206,14 +206,14 @@ class SharedPresence(LocalPresence):
             self._drop_lost_connections()
             return False
         if renewal == "joined" and self._joined:
-            await self._tell_all()
+            await self._publish_all()
         self._joined = True
         return True
 
     def _drop_lost_connections(self) -> None:
         """Close the connections that others have declared lost: those emit the closing events."""
         self._joined = False
-        self._takeover.new_box()
+        self._takeover.reset_notices()
         lost = [c for c in self._connections if self._is_lost(c)]
         log.warning("this instance was declared lost while it slept", connections=len(lost))
         for connection in lost:
@@ -221,7 +221,7 @@ class SharedPresence(LocalPresence):
             self._takeover.forget(connection)
             connection.end(CloseReason.SERVER_LOST)
 
-    async def _tell_all(self) -> None:
+    async def _publish_all(self) -> None:
         """Share everything anew: Redis has lost what it knew."""
         connections = [c for c in self._connections if not self._is_lost(c)]
         for connection in connections:
@@ -262,7 +262,7 @@ class SharedPresence(LocalPresence):
         except BaseException:
             self._changes.give_back(changes)
             raise
-        self._changes.told(changes)
+        self._changes.published(changes)
         return bool(changes)
 
     async def _forget_moved(self) -> None:

@@ -54,25 +54,25 @@ class SharedState:
 
     async def write(self, states: Sequence[SharedRobotState]) -> int:
         """Write the states, and return how many were accepted."""
-        heard = await self._tell(states)
+        accepted = await self._write(states)
         self._offline.extend(state for state in states if _is_offline(state))
-        return heard
+        return accepted
 
     async def again(self) -> None:
         """Write again the robots that went offline last: they have no open connection any more."""
         states = list(self._offline)
         for start in range(0, len(states), BATCH):
-            await self._tell(states[start : start + BATCH])
+            await self._write(states[start : start + BATCH])
 
-    async def _tell(self, states: Sequence[SharedRobotState]) -> int:
+    async def _write(self, states: Sequence[SharedRobotState]) -> int:
         if not states:
             return 0
         keys = [self._layout.presence, self._layout.readings, self._layout.owners]
         packed = msgspec.msgpack.encode([_packed(state) for state in states])
-        heard: int = await self._share(
+        accepted: int = await self._share(
             self._client, [*keys, self._layout.offline], self._capacity, packed
         )
-        return heard
+        return accepted
 
     async def presence(self) -> dict[str, dict[str, Any]]:
         """Return the presence of every robot by its id."""
@@ -133,15 +133,15 @@ def adopt_reading(robot: Robot, connection: Connection, stored: bytes) -> None:
     Times of the robot's own clock are compared. A reading that another machine dated is older than
     any that comes over the newer connection: the clocks of two machines are never compared.
     """
-    told = _READING(stored)
-    dated_by_robot = told["timestamp"] == told["updated_at"]
+    reading = _READING(stored)
+    dated_by_robot = reading["timestamp"] == reading["updated_at"]
     if robot.reading is not None and robot.talked_on(connection):
         ours_dated_by_robot = robot.reading.timestamp == robot.updated_at
-        is_older = robot.updated_at < told["updated_at"]
+        is_older = robot.updated_at < reading["updated_at"]
         if not (dated_by_robot and ours_dated_by_robot and is_older):
             return
-    robot.reading = msgspec.convert(told, Frame) if dated_by_robot else None
-    robot.updated_at = told["updated_at"] if dated_by_robot else 0.0
+    robot.reading = msgspec.convert(reading, Frame) if dated_by_robot else None
+    robot.updated_at = reading["updated_at"] if dated_by_robot else 0.0
     robot.reading_from = None
 
 

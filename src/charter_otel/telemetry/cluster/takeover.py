@@ -18,8 +18,8 @@ from charter_otel.telemetry.fleet import Fleet
 CLAIMS = 200
 """Robots that are claimed at once."""
 
-_LETTERS = 1_000
-_MAIL_KEPT = 3_600
+_NOTICES_READ = 1_000
+_NOTICES_KEPT = 3_600
 
 
 class Takeover:
@@ -41,7 +41,7 @@ class Takeover:
         self._waiting: dict[str, Connection] = {}
         """By robot: its newest connection here, not claimed yet."""
         self._read: list[bytes] = []
-        """Messages that have been read and may still be in the mailbox."""
+        """Notices that have been read and may still be in Redis."""
 
     def __len__(self) -> int:
         """Return the number of robots to be claimed."""
@@ -60,7 +60,7 @@ class Takeover:
         epochs = await self._script(
             self._client,
             [self._layout.owners, self._layout.readings],
-            *(member.id, self._layout.mail, _MAIL_KEPT, msgspec.msgpack.encode(claims)),
+            *(member.id, self._layout.notices, _NOTICES_KEPT, msgspec.msgpack.encode(claims)),
         )
         for connection, (epoch, reading) in zip(claimed, epochs, strict=True):
             self._claims.of(connection).epoch = epoch.decode()
@@ -71,15 +71,15 @@ class Takeover:
 
     async def lost(self, instance: str) -> Sequence[str]:
         """Return the ids of connections that newer ones on other instances supersede."""
-        box = self._layout.mail + instance
+        key = self._layout.notices + instance
         async with self._client.pipeline(transaction=True) as pipeline:
             # Remove by text, not by number: a lost answer is requested again.
-            for letter in self._read:
-                pipeline.lrem(box, 0, letter)
-            pipeline.lrange(box, 0, _LETTERS - 1)
-            *_, letters = await pipeline.execute()
-        self._read = letters
-        return [letter.decode() for letter in letters]
+            for notice in self._read:
+                pipeline.lrem(key, 0, notice)
+            pipeline.lrange(key, 0, _NOTICES_READ - 1)
+            *_, notices = await pipeline.execute()
+        self._read = notices
+        return [notice.decode() for notice in notices]
 
     def _learn(self, connection: Connection, reading: bytes) -> None:
         robot = self._fleet.get(connection.robot_id)
@@ -91,6 +91,6 @@ class Takeover:
         if self._waiting.get(connection.robot_id) is connection:
             del self._waiting[connection.robot_id]
 
-    def new_box(self) -> None:
-        """Begin with an empty mailbox: the instance has a new name."""
+    def reset_notices(self) -> None:
+        """Forget the notices that were read: the instance has a new name."""
         self._read = []
