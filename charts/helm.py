@@ -12,7 +12,7 @@ CHART = Path(__file__).parent / "charter-otel"
 VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 """Values files of the checks, each of another kind of installation."""
 HINT = "run `sh charts/tools.sh` (needs Go)"
-"""How to get what is missing."""
+"""Advice on getting a missing program."""
 
 _TOOLS = Path(__file__).parents[1] / "build" / "tools"
 _NOISE = re.compile(r".*found symbolic link in path.*\n")

@@ -104,7 +104,7 @@ TARGET_INFO = Metric(
 )
 _ALERT = ("alertname", "severity", "job_id", "robot_id", "objective")
 ALERTS_FIRING = Metric("charter:alerts:firing", "gauge", "", "", _ALERT)
-"""What fires, but the watchdog; recorded by `rules/recorded.py`."""
+"""All firing alerts but the watchdog; recorded by `rules/recorded.py`."""
 ALERTS_SINCE = Metric("charter:alerts:since", "gauge", "", "", _ALERT)
 """When what fires or is about to became so; recorded likewise."""
 OBJECTIVE_ERRORS = Metric("charter:objective:error_ratio", "gauge", "", "", ("objective", "window"))

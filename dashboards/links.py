@@ -1,4 +1,4 @@
-"""Where a click leads: the next dashboard, the trace of a record, the history of a robot."""
+"""Targets of clicks: the next dashboard, the trace of a record, the history of a robot."""
 
 import json
 from urllib.parse import quote

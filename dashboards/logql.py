@@ -19,7 +19,7 @@ STREAMS = (
 """The streams that a dashboard shows."""
 
 EVENT_TYPE = label(semconv.CHARTER_EVENT_TYPE)
-"""Where Loki keeps the event's type."""
+"""Loki's field of the event's type."""
 
 # With `keepTime` alone the frame's own time stands beside the one that is kept.
 _EXTRACTED = {"source": "labels", "format": "json", "replace": True, "keepTime": True}
@@ -35,7 +35,7 @@ COLUMNS: dict[str, dict[str, object]] = {
     "Error": {"custom.width": 180},
     "Message": {"custom.cellOptions": {"type": "auto", "wrapText": True}},
 }
-"""What is special about the columns of records: a trace's id gets the room that is left."""
+"""Overrides for the columns of records: a trace's id gets the room that is left."""
 
 EXPECTED = "|".join(sorted(EXPECTED_CLOSE_REASONS))
 """Close reasons that somebody meant, as a pattern; `!~` leaves the others."""

@@ -328,4 +328,4 @@ _UNKNOWN: list[ValueMapping] = [
         )
     )
 ]
-"""Where nothing is known, nothing is good or bad."""
+"""Values that are unknown are neither good nor bad."""

@@ -21,7 +21,7 @@ SCOPE = (
     'deployment_environment_name=~"$environment"',
     'k8s_cluster_name=~"$cluster"',
 )
-"""What the dashboard shows: jobs and instances, and of the service its environment and cluster."""
+"""The dashboard's selection: jobs and instances, the service's environment and cluster."""
 SITE = "charter_robot_label_site"
 """The label of robots that dashboards can choose, where `CHARTER_ROBOT_LABELS` names ``site``."""
 EACH = "on (job, instance)"

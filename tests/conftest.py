@@ -1,4 +1,4 @@
-"""What every test gets: nothing swallowed in silence, and a process that is put back as it was."""
+"""Fixtures of every test: no error is swallowed, and the process is put back as it was."""
 
 import gc
 import logging

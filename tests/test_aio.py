@@ -1,4 +1,4 @@
-"""How commands wait."""
+"""Helpers with which commands wait."""
 
 import asyncio
 import os

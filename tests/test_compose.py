@@ -144,7 +144,7 @@ def test_the_fleet_is_what_the_command_line_takes() -> None:
 
 
 def test_a_viewer_needs_no_password_and_starts_at_the_fleet() -> None:
-    """Whoever reaches loopback may read; the home dashboard is one that is mounted."""
+    """Clients on loopback may read; the home dashboard is one that is mounted."""
     environment = SERVICES["grafana"]["environment"]
     assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "true"
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"

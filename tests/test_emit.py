@@ -61,7 +61,7 @@ def dropped(captured: Capture) -> dict[tuple[str, str], float]:
 
 
 class TestSinks:
-    """What an event becomes."""
+    """The forms of an emitted event."""
 
     async def test_one_event_reaches_each_of_the_five(self, charter_capture: Capture) -> None:
         """Record, span event, line, metric and stream each get the event, once."""

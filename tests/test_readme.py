@@ -38,7 +38,7 @@ def _place(example: Example) -> str:
 
 
 def test_the_readme_is_read_in_five_minutes() -> None:
-    """Whoever wants to know more finds it in the README of a room."""
+    """A reader who wants to know more finds it in the README of a room."""
     assert len(README.read_text(encoding="utf-8").splitlines()) <= MAX_LINES
 
 

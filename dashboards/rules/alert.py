@@ -12,7 +12,7 @@ Severity = Literal["warning", "critical", "none"]
 
 @dataclass(frozen=True)
 class Links:
-    """Where the links of a page lead; by default to the Grafana of `compose.yaml`."""
+    """Targets of a page's links; by default the Grafana of `compose.yaml`."""
 
     grafana: str = "http://localhost:3000"
     runbooks: str = "http://localhost:3000/public/runbooks"
@@ -68,9 +68,9 @@ class Alert:
     labels: Mapping[str, str] = field(default_factory=dict)
     """More labels: ``job_id`` or ``robot_id`` make it part of that job's or robot's incident."""
     hold: str = ""
-    """How long it must be so before it fires."""
+    """Time for which the condition must hold before it fires."""
     keep: str = ""
-    """How long it goes on firing after it is no longer so."""
+    """Time for which it goes on firing after the condition has ended."""
 
     def rule(self, links: Links) -> dict[str, Any]:
         """Return the rule as the rule file has it."""

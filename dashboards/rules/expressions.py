@@ -31,7 +31,7 @@ REAL = matching(semconv.CHARTER_ROBOT_SIMULATED, "true", "!=")
 """Leaves out robots that said that they are simulated."""
 
 _REMEMBERED = "1h"
-"""How far back a series is looked for whose instance does not tell its uptime."""
+"""Time in which to look back for a series whose instance does not report its uptime."""
 
 
 def series(metric: Metric, *matchers: str, part: Part = "") -> str:

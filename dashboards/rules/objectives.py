@@ -43,7 +43,7 @@ class Objective(NamedTuple):
 
 
 class Burn(NamedTuple):
-    """How fast a budget burns when somebody is told."""
+    """A rate at which a budget burns, and the alert that it raises."""
 
     name: str
     rate: float

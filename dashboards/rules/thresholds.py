@@ -15,21 +15,21 @@ class Thresholds:
     """The thresholds; tests of the whole path take shorter durations."""
 
     interval: str = "15s"
-    """How often the rules are evaluated."""
+    """Interval in which the rules are evaluated."""
     service: str = "charter-otel"
     """``service.name`` of the service, by which its log lines are found."""
     collector_job: str = "otelcol-charter"
     """Prometheus's job that scrapes the Collector's own metrics."""
 
     service_interval: str = "5s"
-    """How often the rules of the service itself are evaluated: it is down within a minute."""
+    """Interval of the rules of the service itself: it counts as down within a minute."""
     service_for: str = "10s"
     service_absent_s: int = 120
     """Seconds without any heartbeat, although nobody was killed: time for a deployment."""
     service_memory: str = "6h"
     """For how long a service that is gone is missed by its name."""
     aftermath: str = "10m"
-    """How long what follows from an outage is held back after it is over,"""
+    """Time for which alerts that follow from an outage are held back after it,"""
     prelude: str = "2m"
     """and how long after a stream was only about to be unreachable."""
 
@@ -49,7 +49,7 @@ class Thresholds:
     short_connection_s: float = limits.SHORT_CONNECTION
     """Seconds; a boundary of the histogram."""
     flapping_window: str = "10m"
-    """How far back a page about flapping looks for the robots that came and went most often."""
+    """Time in which a page about flapping looks for the robots that came and went most often."""
     fleet_robots: int = limits.SET.fleet_robots
     """A fleet-wide loss takes at least so many robots,"""
     fleet_share: float = limits.SET.fleet_share
@@ -58,7 +58,7 @@ class Thresholds:
     """The consumer's window of a minute, and the time until all of it is in Prometheus."""
     fleet_for: str = "0s"
     fleet_keep: str = "2m"
-    """How long it goes on after few are missing, so that it does not come and go."""
+    """Time for which it goes on after few are missing, so that it does not come and go."""
     site_share: float = 0.5
     """A site is lost where at least this share of its robots is."""
     omitted_for: str = "5m"
@@ -70,7 +70,7 @@ class Thresholds:
     cpu_recovered: float = limits.CPU_RECOVERED
     cpu_for: str = "2m"
     reading_keep: str = "5m"
-    """How long a reading stays an alert after it is well again, so that it does not flap."""
+    """Time for which a reading stays an alert after it is well again, so that it does not flap."""
 
     dropped_window: str = "10m"
     unreachable_for: str = "1m"

@@ -72,7 +72,7 @@ class Emitter:
     on_failure: Callable[[str, BaseException], None] | None = None
     """Called with the sink and the error of each failure; `charter_otel.testing` sets it."""
     timer: Callable[[], int] = staticmethod(time.perf_counter_ns)
-    """Gives the nanoseconds for the statistics; `time.thread_time_ns` leaves waiting out."""
+    """Clock of the statistics, in nanoseconds; `time.thread_time_ns` leaves waiting out."""
 
     def __init__(
         self,

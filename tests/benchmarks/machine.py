@@ -1,4 +1,4 @@
-"""What the kernel knows of a process: CPU time, memory; and which core it may use."""
+"""The kernel's figures of a process: CPU time and memory; and the cores that it may use."""
 
 import contextlib
 import os

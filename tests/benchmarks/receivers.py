@@ -1,4 +1,4 @@
-"""Where OTLP goes: a receiver that takes everything, and one that never answers."""
+"""Receivers of OTLP: one takes everything, one never answers."""
 
 import asyncio
 import socket

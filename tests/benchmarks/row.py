@@ -12,7 +12,7 @@ _SMOKE = 2.0
 
 
 class Target(NamedTuple):
-    """What a row is to reach."""
+    """The target of a row."""
 
     bound: float
     kind: Literal["at least", "at most", "more at most"]
@@ -110,7 +110,7 @@ class Row(NamedTuple):
 
 @dataclass
 class Bench:
-    """How rows are run: rounds, size, and what is released when the row ends."""
+    """The run of a row: rounds, size, and the resources that are released when it ends."""
 
     rounds: int = 5
     quick: bool = False
@@ -125,7 +125,7 @@ Measure = Callable[[Bench], Iterator[Row]]
 
 
 class Benchmark(NamedTuple):
-    """What measures one or more rows."""
+    """A function that measures one or more rows."""
 
     name: str
     measure: Measure

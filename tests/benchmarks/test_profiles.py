@@ -1,4 +1,4 @@
-"""Whose code a sampled stack runs, and that the sampler sees one."""
+"""Tests of the profiler: it samples stacks and finds their owners."""
 
 import os
 import shutil

@@ -13,7 +13,7 @@ import uvloop
 from benchmarks import machine
 
 Make = Callable[..., AbstractAsyncContextManager[Any]]
-"""Gives the object whose methods a worker runs; a function of a module."""
+"""Makes the object whose methods a worker runs; a function of a module."""
 
 
 class Worker:

@@ -16,7 +16,7 @@ KILL_BOUND = 0.1
 
 
 class Bounds(NamedTuple):
-    """What a fault may do to the service itself, in seconds."""
+    """Limits of a fault's effect on the service itself, in seconds."""
 
     lag: float = 2.0
     """By which the event loop may be late, on a busy machine that starts processes, too."""
@@ -25,11 +25,11 @@ class Bounds(NamedTuple):
 
 
 UNHINDERED = Bounds(lag=1.0, stop=5.0)
-"""Where only the Collector is away. An export that gives up takes ten seconds."""
+"""Limits while only the Collector is away. An export that gives up takes ten seconds."""
 
 
 class Row(NamedTuple):
-    """What became of the events of a run."""
+    """The fate of the events of a run."""
 
     fault: str
     emitted: int
@@ -49,7 +49,7 @@ class Row(NamedTuple):
 
 
 class Account:
-    """What the processes of a run emitted, held against what is in the stream.
+    """Compares the events that the processes of a run emitted with those in the stream.
 
     Args:
         lives: The processes, in order.

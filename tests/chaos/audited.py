@@ -1,4 +1,4 @@
-"""What the audit log has of a run."""
+"""The audit log of a run."""
 
 import json
 from collections import Counter

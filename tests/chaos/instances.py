@@ -30,7 +30,7 @@ MOMENT = 2.0
 
 
 class Disturbance(NamedTuple):
-    """What happened to an instance, and when it began and ended, in Unix seconds."""
+    """A disturbance of an instance, with its begin and end in Unix seconds."""
 
     instance: ServiceProcess
     begun: float

@@ -179,7 +179,7 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """Where the audit log lies."""
+        """Path of the audit log."""
         return self.state / "audit"
 
 

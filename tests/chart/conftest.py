@@ -1,4 +1,4 @@
-"""What the tests of the chart need: Helm."""
+"""Fixtures for the tests of the chart: Helm."""
 
 import pytest
 

@@ -26,7 +26,7 @@ VALUES = CHART / "ci" / "default-values.yaml"
 _POD = {"metadata.name": "fleet-0", "metadata.namespace": "robots", "spec.nodeName": "node-1"}
 _ETC = "hosts resolv.conf nsswitch.conf passwd group ld.so.cache"
 _IMAGE = ("/usr", "/bin", "/sbin", "/lib", "/lib64", sys.base_prefix, sys.prefix, str(ROOT))
-"""What the image holds, as far as a test needs it: this machine's programs and this project."""
+"""The image's content, as far as a test needs it: this machine's programs and this project."""
 
 
 @dataclass
@@ -60,7 +60,7 @@ class Pod:
 
     @property
     def grace(self) -> float:
-        """How many seconds pass between SIGTERM and SIGKILL."""
+        """Seconds between SIGTERM and SIGKILL."""
         return float(self.spec["terminationGracePeriodSeconds"])
 
     @property

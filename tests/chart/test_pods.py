@@ -1,4 +1,4 @@
-"""What the chart starts runs as its user, on a read-only root, with its variables and volumes."""
+"""The chart's pods run as their user, on a read-only root, with their variables and volumes."""
 
 import json
 from collections import Counter
@@ -32,7 +32,7 @@ ADDRESSES = dict.fromkeys(
     ),
     "https://vendor.example",
 )
-"""What vendors' files ask for and have no default of."""
+"""Variables that vendors' files need and that have no default."""
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""What an event is: the envelope and the payloads, made, checked, encoded and decoded."""
+"""Envelope and payloads: created, checked, encoded and decoded."""
 
 import json
 import re
@@ -285,7 +285,7 @@ json_values = st.recursive(
 
 
 class TestHostileBytes:
-    """Whatever the stream holds, `decode` gives an event or says that it is none."""
+    """`decode` returns an event, or says that the bytes are not one, for any bytes."""
 
     @given(st.binary() | st.text(st.characters()))
     def test_any_bytes(self, data: bytes | str) -> None:

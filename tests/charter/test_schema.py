@@ -48,7 +48,7 @@ def test_accepts_the_examples(event_type: str) -> None:
 def test_accepts_every_event(
     typed: tuple[str, dict[str, Any]], correlation_id: str | None, now: int
 ) -> None:
-    """Whatever `create` makes is valid."""
+    """Any event that `create` makes is valid."""
     event = create(*typed, correlation_id=correlation_id, timestamp_ns=now)
     VALIDATOR.validate(json.loads(encode(event)))
 

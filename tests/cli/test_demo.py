@@ -18,7 +18,7 @@ QUIET = {"DEMO_SECONDS": "8", "CHARTER_AGGREGATION_INTERVAL": "2", "DEMO_STORY":
 
 
 class Demo:
-    """What a demonstration wrote."""
+    """The output of a demonstration."""
 
     def __init__(self, stdout: str, stderr: str) -> None:
         self.lines: list[dict[str, Any]] = [json.loads(line) for line in stdout.splitlines()]
@@ -63,7 +63,7 @@ def test_every_event_is_valid_and_belongs_to_a_trace(demo: Demo) -> None:
 
 
 def test_every_connection_has_its_pair(demo: Demo) -> None:
-    """Whatever was established is closed at the end, in the same trace."""
+    """Every established connection is closed at the end, in the same trace."""
     established = demo.payloads("telemetry.connection_established")
     closed = demo.payloads("telemetry.connection_closed")
     assert sorted(p["connection_id"] for p in established) == sorted(
@@ -167,7 +167,7 @@ def test_the_advice_can_be_typed_as_it_stands(
 
 
 def test_the_board_is_named_first_and_last(story: Demo) -> None:
-    """Whoever scrolls up or looks at the end finds the address."""
+    """A person who scrolls up or looks at the end finds the address."""
     first, *_, last = story.stderr.splitlines()
     assert story.summary["board"] in first
     assert story.summary["board"] in last
@@ -182,7 +182,7 @@ def test_a_short_demonstration_has_no_story() -> None:
 
 
 def test_a_port_that_is_named_is_the_one() -> None:
-    """Where somebody else has it, the demonstration fails and says so."""
+    """If another program has it, the demonstration fails and says so."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         ended = run("demo", f"--port={port}", variables={"DEMO_SECONDS": "1"})
@@ -191,7 +191,7 @@ def test_a_port_that_is_named_is_the_one() -> None:
 
 
 def test_people_read_stderr(demo: Demo) -> None:
-    """Where it runs, what came of it, and how to go on."""
+    """The summary has the address, the results and the next steps."""
     for text in ("http://127.0.0.1:", "job runs", "redis://", "OTEL_EXPORTER_OTLP_ENDPOINT"):
         assert text in demo.stderr
 

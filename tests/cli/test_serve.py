@@ -45,7 +45,7 @@ def test_other_addresses_need_a_secret(host: str) -> None:
 
 
 def test_insecure_serves_any_address() -> None:
-    """Whoever says so gets it."""
+    """With the option, the service starts."""
     with serving("--host", "0.0.0.0", "--insecure") as service:  # noqa: S104
         assert service.alive
 

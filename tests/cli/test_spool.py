@@ -56,7 +56,7 @@ async def test_events_for_an_address_that_changed_are_said_listed_and_adopted(
 
 
 async def test_localhost_and_its_address_are_one(tmp_path: Path) -> None:
-    """Whoever writes the one now and the other later leaves nothing behind."""
+    """An address written in another way later leaves no events behind."""
     first = RedisStream("redis://localhost:1/0", spool=tmp_path)
     await first.start()
     first.publish_nowait(started("a"))

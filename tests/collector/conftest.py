@@ -1,4 +1,4 @@
-"""What the tests of the Collector share: its binary, and a stand-in for a vendor."""
+"""Fixtures for the tests of the Collector: its binary, and a stand-in for a vendor."""
 
 import os
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What has been accepted survives a vendor's outage and the Collector's death."""
+"""Accepted telemetry survives a vendor's outage and the Collector's death."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What holds for the configurations without running them."""
+"""Static checks of the configurations."""
 
 import re
 from collections.abc import Iterator

@@ -28,7 +28,7 @@ KEY = "stand-in-key"
 
 @dataclass(frozen=True)
 class Case:
-    """What a vendor's overlay reads, and what has to reach the vendor."""
+    """A vendor's overlay: the variables that it reads, and the data that must reach the vendor."""
 
     env: dict[str, str]
     headers: dict[str, str]

@@ -1,4 +1,4 @@
-"""What the tests of the consumers share: events with times that the test sets."""
+"""Fixtures for the tests of the consumers: events with times that the test sets."""
 
 from collections.abc import Callable
 

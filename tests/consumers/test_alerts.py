@@ -254,7 +254,7 @@ async def test_a_page_that_was_refused_is_tried_again(pager_duty: PagerDuty) -> 
 
 
 async def test_too_many_incidents_drop_the_oldest_and_count() -> None:
-    """Whoever pages never waits, whatever PagerDuty does; the stop has a deadline."""
+    """Paging never waits, whatever PagerDuty does; the stop has a deadline."""
     release, sent = threading.Event(), list[str]()
 
     def stuck(page: Page) -> None:

@@ -389,7 +389,7 @@ def test_a_full_disk_leaves_no_part_of_a_row(
 def test_rows_that_a_failing_disk_kept_are_brought_to_it_before_they_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where they could be neither synced nor cut off, they are synced when the log is opened."""
+    """Rows that could be neither synced nor cut off are synced when the log is opened."""
     log = AuditLog(tmp_path)
     log.open()
 

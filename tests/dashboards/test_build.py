@@ -1,4 +1,4 @@
-"""What is committed is what the definitions say, and stays what others refer to."""
+"""The committed files follow from the definitions, and keep the names that others refer to."""
 
 import pytest
 

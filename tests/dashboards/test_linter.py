@@ -120,7 +120,7 @@ def test_target_logql_auto_rule(dashboard: Dashboard) -> None:
 
 
 def test_target_promql_rule(dashboard: Dashboard) -> None:
-    """Where the first data source is Prometheus, panels of numbers ask in valid PromQL only."""
+    """If the first data source is Prometheus, panels of numbers ask in valid PromQL only."""
     if _first(dashboard) == "prometheus":
         for _, kind, text in _queried(dashboard):
             assert kind == "prometheus"

@@ -36,7 +36,7 @@ RARE = (
     "Repeats",
     "Comings and goings",
 )
-"""What is empty where no version changes, no run is late, no Collector starts anew, and nothing
+"""Panels that are empty if no version changes, no run is late, no Collector restarts and nothing
 comes back."""
 
 

@@ -1,4 +1,4 @@
-"""What a panel looks like: rules that each come from a panel that misled somebody."""
+"""The look of panels: each rule comes from a panel that misled somebody."""
 
 import re
 from typing import Any
@@ -131,7 +131,7 @@ def test_colours_mean_the_same_everywhere(dashboard: Dashboard) -> None:
 
 
 def test_a_lower_limit_does_not_read_as_a_target(dashboard: Dashboard) -> None:
-    """Where below is bad, the area is red, instead of a green line."""
+    """If lower is worse, the area below is red; there is no green line."""
     for panel in of_kind(dashboard, "timeseries"):
         defaults = panel["fieldConfig"]["defaults"]
         first = defaults["thresholds"]["steps"][0]["color"]

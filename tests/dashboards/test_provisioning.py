@@ -111,7 +111,7 @@ class Datasources(Strict):
 
 
 class Folder(Strict):
-    """Where a provider finds dashboards."""
+    """A provider's folder of dashboards."""
 
     path: str
     folders_from_files_structure: bool

@@ -21,7 +21,7 @@ ATTRIBUTES = {
     value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)
 }
 RECORD = {promql.label(key) for key in ATTRIBUTES} | {"trace_id", "span_id"}
-"""What every Loki 3 knows of an event's record: its attributes and its trace."""
+"""Fields of an event's record that every Loki 3 has: its attributes and its trace."""
 STREAM = {"service_name", *PLACES}
 """The labels that Loki indexes OTLP by."""
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: each target takes any bytes and asserts what its callers rely on.
+"""Fuzz targets: each takes any bytes and asserts the properties that its callers rely on.
 
 An input that makes one of these raise is a finding. Keep it as `crashes/<target>/<name>`: the
 ordinary tests replay those.
@@ -189,4 +189,4 @@ SEEDS: dict[str, list[bytes]] = {
     ],
     "address": [b"127.0.0.1:6379/0?prefix={charter}", b"/run/redis.sock?db=1"],
 }
-"""Where the search begins."""
+"""Inputs with which the search begins."""

@@ -1,4 +1,4 @@
-"""What a batch of raw entries comes to, whatever its bytes are."""
+"""The counts of a batch of raw entries, whatever its bytes are."""
 
 import json
 from collections.abc import Iterable

@@ -152,7 +152,7 @@ async def test_a_run_after_a_failure_goes_on_where_that_one_stopped(
 async def test_the_message_of_any_exception_is_safe_and_bounded(
     charter_capture: Capture, error: Exception, error_type: str, message: str
 ) -> None:
-    """Whatever an exception says, the event is valid and short."""
+    """The event is valid and short, whatever an exception says."""
     store = FailingStore(error)
     jobs.set_mission_store(store)
     await store.append(entries(25_000))

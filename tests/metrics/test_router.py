@@ -134,7 +134,7 @@ async def test_handlers_are_plain_functions() -> None:
 
 
 async def test_openapi_knows_the_body(client: Client) -> None:
-    """Whoever reads the schema sees the entry's fields, their types and limits."""
+    """The schema has the entry's fields, their types and limits."""
     schema = (await client.get("/schema/openapi.json")).json()
     operation = schema["paths"][MISSIONS]["post"]
     refers, many = operation["requestBody"]["content"]["application/json"]["schema"]["oneOf"]

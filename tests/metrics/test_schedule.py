@@ -129,7 +129,7 @@ async def test_the_board_tells_the_next_run(
 async def test_the_job_is_on_the_board_as_soon_as_it_is_scheduled(
     time: FakeTime, runs: Runs, job_board: JobBoard
 ) -> None:
-    """Whoever asks before the loop's first turn is told of the job, and that it runs at once."""
+    """Before the loop's first turn, the board already has the job, and that it runs at once."""
     schedule = Schedule("a_job", runs, INTERVAL, clock=time.clock, sleep=time.sleep)
     await schedule.start()
     assert [(job.job_id, job.next_run_at) for job in job_board.jobs()] == [("a_job", EPOCH)]

@@ -1,4 +1,4 @@
-"""What every mission store promises: one suite for memory and Redis."""
+"""The contract of mission stores: one suite for memory and Redis."""
 
 import asyncio
 
@@ -50,7 +50,7 @@ async def test_a_batch_is_committed_once(store: MissionStore) -> None:
 
 
 async def test_aggregates_are_a_copy(store: MissionStore) -> None:
-    """Whoever gets the aggregates cannot change the store's."""
+    """Changing the returned aggregates does not change the store's."""
     (await store.aggregates()).totals.entries_processed = 99
     assert await processed(store) == 0
 

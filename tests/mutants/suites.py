@@ -37,7 +37,7 @@ _MIRRORS: dict[str, tuple[str, ...]] = {
     "otel/lines": ("otel",),
     "": (*_TOP, "telemetry", "charter"),
 }
-"""Where the tests lie of a room that has no folder of its own, or not only that."""
+"""Tests of a room that has no folder of its own, or not only that."""
 
 
 def modules() -> list[Path]:

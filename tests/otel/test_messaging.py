@@ -1,4 +1,4 @@
-"""What a stream does, as spans and metrics of the messaging conventions."""
+"""A stream's work as spans and metrics of the messaging conventions."""
 
 from collections.abc import Sequence
 

@@ -92,7 +92,7 @@ def test_severity_of_the_examples(event_type: str) -> None:
 
 @pytest.mark.parametrize("provider", [NoOpLoggerProvider(), LoggerProvider(shutdown_on_exit=False)])
 def test_nobody_listens(provider: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no processor takes records, none is made."""
+    """Without a processor that takes records, none is made."""
     monkeypatch.setattr("charter_otel.otel.records.attributes", None)
     event = create("metrics.aggregation_started", PAYLOADS["metrics.aggregation_started"])
     emit_record(provider.get_logger("test"), event, "info", 1)

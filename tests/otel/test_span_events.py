@@ -176,7 +176,7 @@ class TestForeignSpans:
 
 
 class TestMapping:
-    """What the one span event has."""
+    """The content of the one span event."""
 
     def test_exactly_one(self, bench: Bench) -> None:
         """Each bridged record adds exactly one span event, in the order of the records."""

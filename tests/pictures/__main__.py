@@ -27,7 +27,7 @@ from support.ports import free_port
 
 PICTURES = Path(__file__).parents[2] / "dashboards" / "pictures"
 SECONDS = 70
-"""How long the demonstration plays: once through its story."""
+"""Seconds that the demonstration plays: once through its story."""
 SEEN = 40
 """Seconds of it that the board has watched when its picture is taken."""
 COLUMNS, ROWS = 100, 30

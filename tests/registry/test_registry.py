@@ -58,7 +58,7 @@ def test_check_command_fails_on_a_difference(tmp_path: Path) -> None:
 
 
 class TestForm:
-    """What Weaver's format asks for, without Weaver."""
+    """The rules of Weaver's format, checked without Weaver."""
 
     def test_top_level(self) -> None:
         """The file names its format, and has nothing that the format does not know."""
@@ -144,7 +144,7 @@ class TestForm:
 
 
 class TestContract:
-    """What the contract says of the names."""
+    """The contract's rules for names."""
 
     @pytest.mark.parametrize("event", REGISTRY.events, ids=lambda event: event.name)
     def test_event_covers_its_payload(self, event: model.Signal) -> None:

@@ -1,1 +1,1 @@
-"""What one instance costs, and what a fleet takes: `make scale`."""
+"""The cost of an instance, and the resources that a fleet takes: `make scale`."""

@@ -1,4 +1,4 @@
-"""What is measured: a service with Redis and a gateway Collector, and a simulated fleet."""
+"""The measured set-up: a service with Redis and a gateway Collector, and a simulated fleet."""
 
 import json
 import subprocess
@@ -25,7 +25,7 @@ SETTLE = 6.0
 
 
 class Costs(NamedTuple):
-    """What things cost: microseconds of a core, unless it says otherwise."""
+    """Costs in microseconds of a core, unless it says otherwise."""
 
     frame: float
     """A reading, of the instance: taken, acknowledged and shared."""

@@ -1,4 +1,4 @@
-"""What a fleet takes, by arithmetic from what one instance costs."""
+"""The resources that a fleet takes, computed from the costs of one instance."""
 
 import math
 from typing import NamedTuple
@@ -18,17 +18,17 @@ CONNECTIONS = 20_000
 
 
 class Need(NamedTuple):
-    """What a fleet takes."""
+    """The resources of a fleet."""
 
     robots: int
     instances: int
     """Of one core each."""
     redis: int
-    """Redis servers, or masters of a cluster, of one core each; as many as the stream has partitions."""
+    """Redis servers, or masters of a cluster, of one core each; one for each partition."""
     gateways: int
     """Gateway Collectors of one core each."""
     first: str
-    """What of these has the least room left, and so gives first as the fleet grows."""
+    """The one with the least room left, which is exhausted first as the fleet grows."""
 
 
 def need(robots: int, costs: Costs) -> Need:

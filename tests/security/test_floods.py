@@ -75,7 +75,7 @@ def _errors(running: ServiceProcess) -> list[dict[str, object]]:
 def test_a_robot_that_floods_is_let_go(
     running: ServiceProcess, name: str, begun: bytes, unit: bytes
 ) -> None:
-    """Whatever it goes on sending: the connection ends, and the event says why."""
+    """The connection ends, whatever it goes on sending, and the event says why."""
     with connected(running.http) as client:
         _robot(client, running, name)
         with pytest.raises(ConnectionError):  # noqa: PT012 - it may come at any send

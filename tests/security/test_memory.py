@@ -75,7 +75,7 @@ def test_bad_frames_leave_nothing_behind(attacked: ServiceProcess) -> None:
 
 
 def test_refused_handshakes_leave_nothing_behind(attacked: ServiceProcess) -> None:
-    """Whatever they carry: ids that are none, origins, long headers, paths of their own."""
+    """Refused requests with wrong ids, foreign origins or long headers leave no memory behind."""
 
     def refuse(count: int) -> None:
         for number in range(count):

@@ -1,4 +1,4 @@
-"""Who sends too slowly or does not read: their connection ends, the others notice nothing."""
+"""Clients that send too slowly or do not read lose their connection; others notice nothing."""
 
 import asyncio
 import contextlib

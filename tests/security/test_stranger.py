@@ -34,7 +34,7 @@ ROUTES = sorted(
     for method in methods
     if path not in OPEN
 )
-"""What a stranger finds in the OpenAPI document."""
+"""Routes that a stranger finds in the OpenAPI document."""
 
 
 def _bearer(subject: str, *scopes: Scope, secret: str = SECRET, lifetime: float = 86_400) -> str:

@@ -1,4 +1,4 @@
-"""What is installed beside the package: little, each with a reason, each pinned."""
+"""The dependencies: few, each with a reason, each pinned."""
 
 import json
 import re
@@ -146,7 +146,7 @@ def test_the_bill_of_materials_is_what_is_needed_in_the_versions_that_are_pinned
 
 
 def test_the_wheel_brings_the_bill_of_materials_along(tmp_path: Path) -> None:
-    """Where PEP 770 says; and the same sources make the same wheel."""
+    """It is at the place that PEP 770 names, and the same sources make the same wheel."""
     wheels = [_wheel(tmp_path / name) for name in ("one", "two")]
     assert wheels[0].read_bytes() == wheels[1].read_bytes()
     with zipfile.ZipFile(wheels[0]) as wheel:

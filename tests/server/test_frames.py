@@ -174,7 +174,7 @@ def test_a_close_without_a_code_is_no_mistake() -> None:
 def test_the_close_behind_what_was_under_way_is_found(
     payloads: list[bytes], cuts: list[int], closed: bool
 ) -> None:
-    """Whatever pieces it comes in, and only where there is one."""
+    """It is found in whatever pieces it comes, and only if there is one."""
     data = b"".join(frame(0x82, payload, mask=os.urandom(4)) for payload in payloads)
     data += frame(0x88, b"") if closed else b""
     edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]

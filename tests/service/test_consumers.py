@@ -1,4 +1,4 @@
-"""What the consumers *status* and *analytics* know, over REST: events in, picture out."""
+"""The consumers *status* and *analytics* over REST: events in, picture out."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -203,7 +203,7 @@ async def test_it_takes_the_scope_read(
 
 
 def test_each_instance_shows_the_runs_of_all(redis_server: RedisServer, redis_url: str) -> None:
-    """Whoever ran the job, the board of each shows the run; `/api/metrics/jobs` only its own."""
+    """Each instance's board shows the run of any; `/api/metrics/jobs` shows only its own."""
     with instances(1, redis_url, **ONE_RUN) as (first,):
         of_first = _run_of(first)
         wait_until(lambda: _on_board(first) == of_first, "its own run on the first's board")

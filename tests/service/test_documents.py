@@ -1,4 +1,4 @@
-"""What the documents promise, and that clients which tools make of them work."""
+"""The documents' promises hold, and clients that tools generate from them work."""
 
 import importlib
 import json

@@ -65,7 +65,7 @@ async def probe() -> str:
 
 @get("/live")
 async def live() -> ServerSentEvent:
-    """Tell, in an event stream, whether the span is recording."""
+    """Answer, in an event stream, whether the span is recording."""
 
     async def events() -> AsyncIterator[str]:
         yield str(trace.get_current_span().is_recording())

@@ -1,4 +1,4 @@
-"""What the running service exports, held against the registry in both directions."""
+"""The running service's exports, compared with the registry in both directions."""
 
 import asyncio
 import math

@@ -95,7 +95,7 @@ async def test_the_server_stops_once_everything_is_finished() -> None:
 
 
 async def test_signal_of_nobody_stays_nobodys() -> None:
-    """Where no server handles a signal, it ends the process as it always did."""
+    """A signal that no server handles ends the process as it always did."""
     before = signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
         with on_signals(lambda: None):
@@ -105,7 +105,7 @@ async def test_signal_of_nobody_stays_nobodys() -> None:
 
 
 async def test_handler_on_top_of_ours_stays() -> None:
-    """Whoever chained another handler meanwhile keeps it."""
+    """A handler that was chained meanwhile stays."""
 
     def later_handler(number: int, frame: FrameType | None) -> None:
         del number, frame

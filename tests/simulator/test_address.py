@@ -17,7 +17,7 @@ from charter_otel.simulator import parse
     ],
 )
 def test_the_route_may_be_given_or_not(url: str) -> None:
-    """Whatever part of the route is given, robots connect to the same address."""
+    """Robots connect to the same address, whichever part of the route is given."""
     address = parse(url)
     assert address.of("robot_001") == "ws://host:8000/api/telemetry/ws/robot_001"
     assert address.http == "http://host:8000"

@@ -1,4 +1,4 @@
-"""How simulated robots behave towards a service that behaves in any way."""
+"""Simulated robots, with a service that behaves in any way."""
 
 import asyncio
 import json

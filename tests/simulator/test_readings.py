@@ -1,4 +1,4 @@
-"""What simulated robots read."""
+"""The readings of simulated robots."""
 
 from random import Random
 
@@ -11,7 +11,7 @@ from charter_otel.telemetry import frames
 
 @given(seed=st.integers(), seconds=st.floats(0.001, 600))
 def test_every_reading_is_one_that_the_service_takes(seed: int, seconds: float) -> None:
-    """Whatever chance brings, the readings stay within the service's limits."""
+    """The readings stay within the service's limits, whatever the random numbers."""
     readings = SimulatedReadings(Random(seed))  # noqa: S311 - readings, not secrets
     for _ in range(50):
         reading = frames.parse(frames._ENCODER.encode(readings.next(seconds)))

@@ -1,4 +1,4 @@
-"""What the tests of streams share: events, an observer that remembers, and the two backends."""
+"""Helpers for the tests of streams: events, an observer that records, and the backends."""
 
 import asyncio
 import time
@@ -97,7 +97,7 @@ class Seen:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.failures = 0
-        """How many of the next deliveries fail."""
+        """Number of the next deliveries that fail."""
         self.gate = asyncio.Event()
         """Handlers wait until it is set."""
         self.gate.set()

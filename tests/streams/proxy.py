@@ -16,7 +16,7 @@ class Proxy:
         self.url = ""
         self.lose_replies_to: bytes | None = None
         self.cuts = 0
-        """How many replies were lost; each loses one only."""
+        """Number of lost replies; each connection loses one only."""
         self._port = port
         self._writers: set[asyncio.StreamWriter] = set()
         self._lost: set[asyncio.StreamWriter] = set()

@@ -1,4 +1,4 @@
-"""What every event stream promises its subscribers; each test runs on each backend."""
+"""The contract of event streams with subscribers; each test runs on each backend."""
 
 import asyncio
 from typing import Any

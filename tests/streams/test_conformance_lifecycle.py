@@ -1,4 +1,4 @@
-"""What every event stream promises from start to stop; each test runs on each backend."""
+"""The contract of event streams from start to stop; each test runs on each backend."""
 
 import asyncio
 import contextvars
@@ -166,5 +166,5 @@ async def test_a_stream_may_be_stopped_twice_and_without_a_start(backend: Backen
 
 
 def test_unavailable_is_a_connection_error() -> None:
-    """Whoever handles connection errors handles an unavailable stream."""
+    """Code that handles connection errors handles an unavailable stream."""
     assert issubclass(StreamUnavailable, ConnectionError)

@@ -1,4 +1,4 @@
-"""What every event stream promises its readers and followers; each test runs on each backend."""
+"""The contract of event streams with readers and followers; each test runs on each backend."""
 
 import asyncio
 from contextlib import aclosing

@@ -97,7 +97,7 @@ def test_every_address_that_is_recommended_is_read(url: str) -> None:
 
 
 def test_sentinels_and_replicas_are_read() -> None:
-    """Whom to ask, with which password, for which master, and how many replicas must confirm."""
+    """The URL names sentinels, password, master, and how many replicas must confirm."""
     address = parse_address("redis+sentinel://a,b:7/fleet?sentinel_password=sp&replicas=2")
     assert address.nodes == [("a", 26379), ("b", 7)]
     assert (address.service, address.sentinel) == ("fleet", {"password": "sp"})

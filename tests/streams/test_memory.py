@@ -1,4 +1,4 @@
-"""What is true of the stream within one process only."""
+"""Properties of the stream within one process only."""
 
 import asyncio
 

@@ -24,7 +24,7 @@ def _nothing(count: int, reason: str) -> None:
     st.lists(st.sampled_from(["put", "take", "done", "give_back"]), max_size=60),
 )
 def test_every_event_is_published_dropped_or_waiting(capacity: int, steps: list[str]) -> None:
-    """Whatever happens in whatever order, no event is lost uncounted and the order stays."""
+    """No event is lost uncounted and the order stays, whatever happens in whatever order."""
     asyncio.run(_account(capacity, steps))
 
 

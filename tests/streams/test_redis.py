@@ -1,4 +1,4 @@
-"""What lies in Redis, and what is read from it."""
+"""The content of Redis, and the events that are read from it."""
 
 import asyncio
 import json

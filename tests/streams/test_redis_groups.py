@@ -189,7 +189,7 @@ async def test_a_slow_handler_is_not_taken_for_a_dead_one(
 async def test_entries_that_are_no_events_are_dead_letters_at_once(
     redis_backend: RedisBackend,
 ) -> None:
-    """Whatever somebody else wrote into the stream, the next event arrives."""
+    """The next event arrives, whatever another program wrote into the stream."""
     stream = redis_backend.make()
     seen = subscribe(stream)
     await stream.start()

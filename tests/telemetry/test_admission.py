@@ -106,7 +106,7 @@ def test_an_origin_is_scheme_host_and_port(text: str, *, right: bool) -> None:
 def test_any_handshake_gets_an_answer(
     robot_id: str, origin: str, authorization: str, subprotocols: list[str]
 ) -> None:
-    """Whatever comes, it is admitted or refused; nothing is raised, and no id but an id passes."""
+    """Any request is admitted or refused; nothing is raised, and only valid ids pass."""
     headers = {"origin": origin, "host": "h", "authorization": authorization}
     request = HandshakeRequest(robot_id, headers, subprotocols, "2001:db8::1")
     assert isinstance(admit(Gateway(secrets=(SECRET,)), request), HandshakeRefusal)

@@ -245,7 +245,7 @@ async def test_a_connection_that_is_ended_before_it_receives_is_closed_at_once(
 
 
 class _Socket:
-    """What the handler needs of a WebSocket on which nothing ever comes."""
+    """A WebSocket on which nothing ever comes, as far as the handler needs it."""
 
     scope: ClassVar[dict[str, Any]] = {
         "headers": [],

@@ -1,4 +1,4 @@
-"""What is wrong with which robots: exact counts, hysteresis, the worst first."""
+"""Conditions of robots: exact counts, hysteresis, the worst first."""
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint

@@ -42,7 +42,7 @@ async def test_what_is_no_robot_id_is_refused(robots: Robots, robot_id: str) -> 
 
 @pytest.mark.parametrize("path", ["/ws/robot_1", "/api/telemetry/ws/", "/api/telemetry/ws/a/b"])
 async def test_a_wrong_path_is_said(own: Robots, path: str) -> None:
-    """Where there is no WebSocket, 404 tells the path that there is one at."""
+    """The 404 at a wrong path names the WebSocket's path."""
     with pytest.raises(InvalidStatus) as refused:
         await connect(f"ws://{own.address}{path}")
     response = refused.value.response

@@ -1,4 +1,4 @@
-"""What robots send, what they get back, and what others read of it."""
+"""Robots' frames, their answers, and what others read of them."""
 
 import json
 import math
@@ -52,7 +52,7 @@ def test_a_value_out_of_range_is_named(
 
 @given(st.binary() | st.text())
 def test_no_frame_can_raise(data: bytes | str) -> None:
-    """Whatever a robot sends is a reading, a list, a ping, a token or a bad frame."""
+    """Any frame of a robot is a reading, a list, a ping, a token or a bad frame."""
     assert isinstance(frames.parse(data), Frame | ReadingList | Ping | NewToken | BadFrame)
 
 

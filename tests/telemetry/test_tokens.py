@@ -67,7 +67,7 @@ async def test_a_browser_brings_its_token_as_a_subprotocol(guarded: Robots) -> N
 
 
 async def test_an_answer_never_repeats_the_token(guarded: Robots) -> None:
-    """Where the token's subprotocol is the only one that is offered, the answer names none."""
+    """If the token's subprotocol is the only one that is offered, the answer names none."""
     token = tokens.sign(SECRET, "robot_1", lifetime=60)
     client = await guarded.connect("robot_1", subprotocols=[Subprotocol(f"bearer.{token}")])
     assert client.subprotocol is None

@@ -26,4 +26,4 @@ class Entry:
     units: Mapping[str, str] = field(default_factory=dict)
     """Path of a field in the payload → unit, of a type that a program declared."""
     place: str = "charter_otel"
-    """Where the type is declared."""
+    """The module that declares the type."""

@@ -97,7 +97,7 @@ class AggregationFailed(Struct, frozen=True, kw_only=True):
     """A metric aggregation job failed with an error."""
 
     job_id: Annotated[str, Meta(description="Identifier of the job.")]
-    error_message: Annotated[str, Meta(description="What the exception that ended the run says.")]
+    error_message: Annotated[str, Meta(description="Message of the exception that ended the run.")]
     error_type: Annotated[str, Meta(description="Class name of the exception that ended the run.")]
     failed_at: Annotated[float, Meta(description="Time at which the run failed, in Unix seconds.")]
 
@@ -150,7 +150,7 @@ class ConnectionClosed(Struct, frozen=True, kw_only=True):
     ]
     duration_seconds: Annotated[
         float,
-        Meta(ge=0, description="How long the connection lasted, in seconds of a monotonic clock."),
+        Meta(ge=0, description="Duration of the connection, in seconds of a monotonic clock."),
     ]
     reason: (
         Annotated[

@@ -9,7 +9,7 @@ from charter_otel.redis.commands import REPLY_LOST
 
 
 class SlotLock(ABC):
-    """Gives each slot of a job to one instance, for good: a slot is never given back."""
+    """A lock on each slot of a job, held by one instance and never given back."""
 
     @abstractmethod
     async def acquire(self, job_id: str, slot: int, interval: float) -> bool:

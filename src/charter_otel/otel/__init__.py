@@ -1,4 +1,4 @@
-"""How OpenTelemetry sees the events: records, span events, instruments, providers, log lines.
+"""OpenTelemetry's view of the events: records, span events, instruments, providers, log lines.
 
 Not to be confused with `charter_otel.metrics` (missions) and `charter_otel.telemetry` (robots).
 """

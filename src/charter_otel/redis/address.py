@@ -1,4 +1,4 @@
-"""Where a Redis is: the URL, checked, and the clients made from it.
+"""The address of a Redis: the URL, checked, and the clients made from it.
 
 A URL may carry a password, so no error text here repeats any part of it.
 """

@@ -29,7 +29,7 @@ send a request just when the service closes."""
 
 
 class Options(NamedTuple):
-    """How the service is served."""
+    """Options of the server."""
 
     host: str = "127.0.0.1"
     port: int = 0

@@ -1,4 +1,4 @@
-"""How robots and readers authenticate, for the AsyncAPI document."""
+"""Authentication of robots and readers, for the AsyncAPI document."""
 
 from typing import Any
 

@@ -24,7 +24,7 @@ from charter_otel.telemetry.cluster import (
 
 
 class Backend(ABC):
-    """Where events, mission entries, slots and presence live. Nothing connects until it is used."""
+    """The store of events, missions, slots and presence. Nothing connects until it is used."""
 
     shared = False
     """Whether other processes see the same events."""

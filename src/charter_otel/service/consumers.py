@@ -43,7 +43,7 @@ class FleetStatistics(Struct):
     jobs: dict[str, JobStatistics]
     """By job id."""
     connections: Summary | None
-    """How long they lasted, in seconds; None if none has ended."""
+    """Their durations in seconds; None if none has ended."""
     reasons: dict[str, int]
     """Close reasons, and the number of connections for each."""
 
@@ -53,7 +53,7 @@ class RobotStatistics(Struct):
 
     robot_id: str
     connections: Summary | None
-    """How long those that ended lasted, in seconds; None if none has."""
+    """Durations of those that ended, in seconds; None if none has."""
     readings: list[Point]
     """The latest that were published, oldest first."""
     trends: dict[str, float | None]

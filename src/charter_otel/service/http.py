@@ -157,7 +157,7 @@ class Operation:
 
 
 class Outcome(NamedTuple):
-    """How requests ended, as attributes."""
+    """Outcomes of requests, as attributes."""
 
     of_span: dict[str, Any]
     """Attributes that the span does not have from its start."""

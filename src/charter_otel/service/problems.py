@@ -42,7 +42,7 @@ class InvalidField(Struct, frozen=True, kw_only=True):
     field: str
     """Name of the parameter, or path of the field in the body."""
     detail: str
-    """What is wrong with it."""
+    """The error, in words."""
 
 
 class Problem(Struct, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     status: int
     """HTTP status code."""
     detail: str
-    """What happened, and what to do next."""
+    """The error, and what to do next."""
     instance: str
     """Path of the request."""
     trace_id: str | None = None

@@ -48,7 +48,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The settings. Each comes from the variable ``CHARTER_<NAME>``, and has a default."""
 
     event_stream: str = "memory://"
-    """Where events are published: ``memory://``, ``redis://host:port/0`` or ``none``."""
+    """The event stream: ``memory://``, ``redis://host:port/0`` or ``none``."""
     stream_partitions: Annotated[int, Meta(ge=1, le=MOST_PARTITIONS)] = 1
     """Parts of the event stream in Redis, each in a slot of its own; the same in all instances."""
     aggregation_interval: Annotated[float, Meta(gt=0, le=86_400)] = 30.0

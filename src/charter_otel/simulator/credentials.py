@@ -8,7 +8,7 @@ import httpx
 from charter_otel.tokens import Scope, sign
 
 HINT = "set CHARTER_AUTH_SECRET to the service's own"
-"""What to do when a service refuses."""
+"""Advice for when a service refuses."""
 
 READER_HINT = f"{HINT}, or CHARTER_TOKEN to a token that has the scope read"
 """Another remedy, for readers."""

@@ -1,4 +1,4 @@
-"""Where events can be delivered: one interface, in the process or through Redis."""
+"""Event streams: one interface, in the process or through Redis."""
 
 from charter_otel.charter.patterns import EventTypes, resolve
 from charter_otel.streams.base import EventStream

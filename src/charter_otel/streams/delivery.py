@@ -22,7 +22,7 @@ from charter_otel.streams.types import (
 log = structlog.get_logger(__name__)
 
 MAX_DELIVERIES = 5
-"""How often an event is delivered to a group before it becomes a dead letter."""
+"""Number of deliveries to a group after which an event becomes a dead letter."""
 
 REDELIVERY_DELAY = 0.05
 """Seconds before the second delivery; the delay doubles up to `REDELIVERY_LIMIT`."""

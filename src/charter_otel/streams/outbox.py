@@ -16,7 +16,7 @@ from charter_otel.streams.types import DropReason
 log = structlog.get_logger(__name__)
 
 OVERSHOOT = 5
-"""How many times its capacity the queue may hold until the disk has taken the excess."""
+"""Multiple of its capacity that the queue may hold until the disk has taken the excess."""
 
 READ_AGAIN = 0.2
 """Seconds after which a failed disk is read again; newer events wait in order."""

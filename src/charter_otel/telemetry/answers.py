@@ -28,7 +28,7 @@ class RobotMetrics(TypedDict):
 
 
 class RobotPresence(TypedDict):
-    """Whether a robot is connected, and since when. Times are Unix seconds."""
+    """Presence of a robot: online or not, and since when. Times are Unix seconds."""
 
     robot_id: str
     status: Literal["online", "offline"]

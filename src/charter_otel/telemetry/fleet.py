@@ -63,7 +63,7 @@ class Robot:
         self.disconnected_at: float | None = None
         self.last_reason: CloseReason | None = None
         self.flaps: Flaps | None = None
-        """How often it left lately; None if it never did."""
+        """The robot's recent departures; None if it never left."""
         self.labels: Labels = NO_LABELS
         """The labels of its last connection."""
         self.reading: Frame | None = None

@@ -17,7 +17,7 @@ _REMEMBERED = 30.0
 
 
 class Herd:
-    """How many robots were refused lately and will try again.
+    """Estimates the number of robots that were refused lately and will try again.
 
     Args:
         clock: Returns seconds of a monotonic clock.

@@ -29,7 +29,7 @@ Attributes = dict[str, str | int | float]
 
 
 class ContextAttached:
-    """Surrounds work with a context: `use_span` without its handling of exceptions."""
+    """A context manager that attaches a context: `use_span` without its handling of exceptions."""
 
     __slots__ = ("_context", "_token")
 

@@ -51,7 +51,7 @@ class CapturedPoint(NamedTuple):
     value: float
     """The value; for a histogram, the sum."""
     measurements: int | None = None
-    """How many values were recorded; for a histogram only."""
+    """Number of recorded values; for a histogram only."""
 
 
 def record_view(readable: ReadableLogRecord) -> CapturedRecord:

@@ -1,1 +1,1 @@
-"""Where the time goes in the rows that miss their target: `make profile`."""
+"""Profiles of the rows that miss their target: `make profile`."""

@@ -1,4 +1,4 @@
-"""What is profiled: ours, in each row that is about CPU time and misses its target."""
+"""The profiled loads: our side of each row that is about CPU time and misses its target."""
 
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ class Load(NamedTuple):
 
     pid: int
     work: Callable[[], object]
-    """Gives it something to do, and returns when that is done."""
+    """Makes it work, and returns when the work is done."""
     preparing: str = ""
     """The function that prepares the work in the same process, which is not part of it."""
 

@@ -1,4 +1,4 @@
-"""Whose code a sampled stack runs."""
+"""The owners of the code that sampled stacks run."""
 
 import re
 from collections import Counter
@@ -32,7 +32,7 @@ _FRAME = re.compile(r"(?P<function>.*) \((?P<path>.*?)(:\d+)?\)")
 _MODULE = re.compile(r".*?(?:site-packages|src|tests)/(?P<module>.*)")
 
 _WAITING = ("/threading.py", "/selectors.py", "/concurrent/futures/thread.py")
-"""Where threads wait that have nothing to do; a sampler may take them for busy."""
+"""Functions in which idle threads wait; a sampler may take them for busy."""
 
 
 class Profile(NamedTuple):

@@ -1,1 +1,1 @@
-"""What the rows are compared with: minimal programs, written for comparison only."""
+"""References for the rows: minimal programs, written for comparison only."""

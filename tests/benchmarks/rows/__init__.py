@@ -31,4 +31,4 @@ ORDER = (
     "start",
     "soak",
 )
-"""What ``ROWS`` takes, the most important first."""
+"""The names that ``ROWS`` takes, the most important first."""

@@ -1,4 +1,4 @@
-"""How late the event loop is while events are emitted and exported."""
+"""Lag of the event loop while events are emitted and exported."""
 
 from collections.abc import Iterator
 

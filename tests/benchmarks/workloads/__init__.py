@@ -1,1 +1,1 @@
-"""What runs inside a worker process, one round at a time."""
+"""The work of a worker process, one round at a time."""

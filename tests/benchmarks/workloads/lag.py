@@ -1,4 +1,4 @@
-"""How late an event loop is, with and without a thousand events a second on it."""
+"""Lag of an event loop, with and without a thousand events a second on it."""
 
 import asyncio
 import time

@@ -105,7 +105,7 @@ class Ours:
 
 
 class Plain:
-    """What one writes with redis-py alone."""
+    """The same with redis-py alone."""
 
     def __init__(self, client: Redis, url: str) -> None:
         self._client: Any = client

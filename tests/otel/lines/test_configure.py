@@ -262,7 +262,7 @@ class TestExceptions:
 
     @pytest.mark.parametrize("exc_info", [None, False, True, (None, None, None)])
     def test_no_exception(self, exc_info: Any, written: Written) -> None:
-        """Where there is none, the fields are absent."""
+        """Without one, the fields are absent."""
         structlog.get_logger("fleet").error("fine", exc_info=exc_info)
         assert list(written.last) == FIRST_KEYS
 

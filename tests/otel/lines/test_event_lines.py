@@ -75,7 +75,7 @@ class TestSameBytes:
 
     @pytest.mark.parametrize("service_name", ["fleet", f"fleet{HOSTILE}", "fleet\udcff"])
     def test_with_text_that_would_end_the_line(self, service_name: str) -> None:
-        """Whatever ends a line somewhere is escaped, in the event and in the service's name."""
+        """All characters that end a line are escaped, in the event and in the service's name."""
         payload = PAYLOADS[FAILED] | {"error_message": f"torn{HOSTILE}"}
         with written(service_name) as writer:
             write_both_ways(create(FAILED, payload))
@@ -92,7 +92,7 @@ def test_timestamp_is_to_the_microsecond(now: int) -> None:
 
 
 class TestOthersHaveASay:
-    """Whoever sets up structlog himself gets events' lines his way."""
+    """A program that sets structlog up itself decides the form of events' lines."""
 
     @pytest.mark.parametrize("level", ["WARNING", "ERROR", "CRITICAL"])
     def test_level(self, level: str, charter_capture: Capture) -> None:

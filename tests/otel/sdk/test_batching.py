@@ -1,4 +1,4 @@
-"""What batch processors do while nobody takes what they hold."""
+"""Batch processors while no exporter takes their items."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence

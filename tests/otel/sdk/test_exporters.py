@@ -21,7 +21,7 @@ SIGNALS: dict[str, tuple[Callable[[], object], type]] = {
 
 @pytest.mark.parametrize("signal", SIGNALS)
 def test_no_variable_no_exporter(signal: str) -> None:
-    """Where nothing names an endpoint or an exporter, nothing is exported."""
+    """Without an endpoint or an exporter's name, nothing is exported."""
     assert SIGNALS[signal][0]() is None
 
 

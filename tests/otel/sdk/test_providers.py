@@ -84,7 +84,7 @@ class TestWithoutVariables:
 
 
 class TestResource:
-    """Who the service is."""
+    """The resource names the service."""
 
     def attributes(self) -> dict[str, object]:
         """Return the resource's attributes, the same for all three providers."""

@@ -84,7 +84,7 @@ class SlowRobots:
 
 
 async def test_listing_takes_a_small_part_of_the_time_at_most() -> None:
-    """Whoever asks again soon gets the same listing; a slow one is good for longer."""
+    """A second request soon after gets the same listing; a slow one is kept for longer."""
     robots = SlowRobots()
     view = FleetView(lambda: robots, dict, clock=lambda: robots.now)
     first = await view.listing()

@@ -24,7 +24,7 @@ _TYPES: dict[str, tuple[type, ...]] = {"string": (str,), "int": (int,), "double"
 
 
 class Report:
-    """What a check found.
+    """The findings of a check.
 
     Args:
         registry: What was checked against.
@@ -33,7 +33,7 @@ class Report:
     def __init__(self, registry: model.Registry) -> None:
         self.registry = registry
         self.findings: list[str] = []
-        """What breaks the registry: readable texts, none twice."""
+        """Violations of the registry: readable texts, none twice."""
         self.events: set[str] = set()
         """Events seen as log records."""
         self.span_events: set[str] = set()

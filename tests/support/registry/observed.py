@@ -1,4 +1,4 @@
-"""What was exported, in one form: from the SDK's in-memory exporters or from OTLP requests."""
+"""Exports in one form: from the SDK's in-memory exporters or from OTLP requests."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple

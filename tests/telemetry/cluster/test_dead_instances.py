@@ -1,4 +1,4 @@
-"""What a dead instance held is closed with `server_lost`, once, by whoever lives."""
+"""A dead instance's connections are closed with `server_lost`, once, by a living one."""
 
 import asyncio
 import time

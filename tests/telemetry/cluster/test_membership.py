@@ -57,7 +57,7 @@ async def test_after_a_failover_or_a_restart_an_instance_joins_again(
 async def test_who_is_silent_for_long_is_declared_lost_and_gets_a_new_name(
     members: Members,
 ) -> None:
-    """Whoever watched the silence declares it; the sleeper hears of it when it wakes up."""
+    """An observer of the silence declares it lost; the sleeper learns of it when it wakes up."""
     one, two = members
     await one.renew()
     async with asyncio.timeout(20):

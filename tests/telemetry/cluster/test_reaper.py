@@ -1,4 +1,4 @@
-"""What dead instances left open: found by whoever looks, closed by one."""
+"""Connections that dead instances left open: any instance finds them, one closes them."""
 
 import asyncio
 import time

@@ -71,7 +71,7 @@ class Alerts(Consumer):
         self._unsaved: bytes | None = None
         """A state that could not be saved in Redis yet."""
         self._seen = (0, 0)
-        """How many pages were sent and given up when the state was last saved."""
+        """Numbers of pages sent and given up when the state was last saved."""
         self._saving = asyncio.Lock()
         self._ticking: asyncio.Task[None] | None = None
         self._restore(self._read())

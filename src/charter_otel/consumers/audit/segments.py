@@ -18,7 +18,7 @@ class AuditLogError(RuntimeError):
 
 
 class End(NamedTuple):
-    """Where a log ends."""
+    """The end of a log."""
 
     rows: int = 0
     """Number of the last row, including rows that cannot be read."""

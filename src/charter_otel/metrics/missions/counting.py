@@ -26,7 +26,7 @@ NOT_AN_ENTRY = "not_an_entry"
 """A field is missing or wrong."""
 
 EXAMPLES_KEPT = 5
-"""How many errors' texts are kept of malformed entries."""
+"""Number of error texts that are kept of malformed entries."""
 _TEXT_KEPT = 200
 
 

@@ -14,7 +14,7 @@ class NamedRobots(Struct):
     """The robots that entries named."""
 
     total: int
-    """How many different robots; a lower bound if ``at_cap`` is true."""
+    """Number of different robots; a lower bound if ``at_cap`` is true."""
     at_cap: bool
     """Whether no more robots are kept by id."""
     entries_beyond_cap: int

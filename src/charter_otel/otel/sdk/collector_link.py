@@ -1,4 +1,4 @@
-"""Whether the Collector takes telemetry: one line when it is lost, one when it is back."""
+"""Watches whether the Collector takes telemetry: a line when it is lost, and when it is back."""
 
 import logging
 import re

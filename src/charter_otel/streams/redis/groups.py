@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class Terms(NamedTuple):
-    """How events are delivered."""
+    """Rules of delivery."""
 
     max_deliveries: int
     redelivery_delay: float

@@ -21,7 +21,7 @@ from charter_otel.streams.pending import PendingEvent
 
 
 class BatchState(Enum):
-    """Where the events of a batch are."""
+    """The place of a batch's events."""
 
     IN_MEMORY = auto()
     COPYING = auto()

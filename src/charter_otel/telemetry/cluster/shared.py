@@ -77,7 +77,7 @@ class SharedPresence(LocalPresence):
         self._moved: set[str] = set()
         """Connections whose robots have newer ones on other instances."""
         self._after = 0
-        """How many of the robots that left here have been looked up in this round."""
+        """Number of robots that left here and have been looked up in this round."""
         self._joined = False
         self.connected = False
         """Whether the last exchange with the others worked."""
