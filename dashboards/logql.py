@@ -1,8 +1,8 @@
 """From the registry's events and spans to LogQL and TraceQL.
 
 Loki takes OTLP: `service.name` is the stream label `service_name`, attributes are structured
-metadata with dots as underscores. The record's own event name is not kept by Loki 3.7 and before,
-so that an event is found by its attribute `charter.event.type`, which says the same.
+metadata with dots as underscores. Loki 3.7 and earlier do not keep the record's own event name. An
+event is found by its attribute `charter.event.type`, which says the same.
 https://grafana.com/docs/loki/latest/send-data/otel/
 """
 

@@ -71,8 +71,8 @@ MEANING = {
     "completed|accepted|reading|client_disconnect": "green",
     "server_shutdown|superseded|token_expired|shutting_down|started|pending|ping": "blue",
 }
-"""One colour for one thing, on every dashboard: red is lost or broken, orange refused for what it
-was, yellow refused for now or given up, green as it should be, blue on purpose."""
+"""One colour for one thing, on every dashboard: red is lost or broken, orange refused as invalid,
+yellow refused for now or given up, green as it should be, blue on purpose."""
 
 _P = TypeVar("_P", bound=_Dressable)
 

@@ -1,8 +1,10 @@
 """The house's words: what a program can check of the rules in CONTRIBUTING.md."""
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,8 +18,13 @@ DOCUMENTS = sorted(
     if not {".venv", "build", "node_modules"} & set(path.relative_to(ROOT).parts)
 )
 
-FIRST_WORDS = re.compile(r"(Give|Gives|Tell|Tells|Have|Surround|Surrounds|Who|What) ")
-"""First words of a function's docstring that do not say what the code does."""
+FIRST_WORDS = re.compile(
+    r"(Gives?|Tells?|Have|Has|Surrounds?|Who(m|se|ever)?|What(ever)?|Wherever|Where|How)\b"
+)
+"""First words of a docstring that say neither what the code does nor what the thing is."""
+
+LONGEST = 25
+"""Most words of a sentence, or of a clause before a colon or a semicolon, in a docstring."""
 
 BANNED = re.compile(
     r"\b(?<![Tt]here )(is|are|was|be) no (?!longer\b|more\b|less\b|one\b|other\b|room\b)[a-z]"
@@ -28,22 +35,46 @@ BANNED = re.compile(
 """Forms that are not idiomatic English, or private pictures."""
 
 
+_FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
+
+
 def _name(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def _functions(tree: ast.AST) -> Iterator[tuple[int, str]]:
+@cache
+def _parse(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def _docstrings(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Yield the docstrings of modules, classes, functions and attributes."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (
-            text := ast.get_docstring(node)
-        ):
-            yield node.lineno, text
+        body = node.body if isinstance(node, ast.Module | ast.ClassDef | _FUNCTION) else []
+        for place, each in enumerate(body):
+            is_documented = not place or isinstance(body[place - 1], ast.Assign | ast.AnnAssign)
+            if is_documented and (text := _text(each)):
+                yield each.lineno, inspect.cleandoc(text)
+
+
+def _text(statement: ast.stmt) -> str:
+    match statement:
+        case ast.Expr(value=ast.Constant(value=str(text))):
+            return text
+    return ""
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """Yield the clauses of a docstring's paragraphs; a drawing is not a sentence."""
+    for paragraph in re.split(r"\n\s*\n|\n *(?=[-*] |\w+: )", text):
+        if not re.search("[│─]", paragraph):
+            yield from re.split(r"(?<=[.!?:;])\s+", paragraph)
 
 
 def _texts(path: Path) -> Iterator[tuple[int, str]]:
     """Yield what a person reads of a source file: strings and comments."""
     source = path.read_text(encoding="utf-8")
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(_parse(path)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             yield node.lineno, node.value
     for number, line in enumerate(source.splitlines(), 1):
@@ -53,9 +84,22 @@ def _texts(path: Path) -> Iterator[tuple[int, str]]:
 
 @pytest.mark.parametrize("path", SOURCES, ids=_name)
 def test_a_docstring_begins_with_what_the_code_does(path: Path) -> None:
-    """Readers of Python look for the imperative: "Return …", "Yield …"."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    wrong = [f"{line}: {text[:60]}" for line, text in _functions(tree) if FIRST_WORDS.match(text)]
+    """Readers of Python look for the imperative, "Return …", or for a noun."""
+    tree = _parse(path)
+    wrong = [f"{line}: {text[:60]}" for line, text in _docstrings(tree) if FIRST_WORDS.match(text)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_a_docstring_has_short_sentences(path: Path) -> None:
+    """A sentence that has to be read twice has lost its reader once."""
+    tree = _parse(path)
+    wrong = [
+        f"{line}: {sentence}"
+        for line, text in _docstrings(tree)
+        for sentence in _sentences(text)
+        if len(re.findall(r"\S*\w\S*", sentence)) > LONGEST
+    ]
     assert wrong == []
 
 

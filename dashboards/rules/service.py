@@ -35,7 +35,7 @@ def _all(limits: Thresholds) -> Alert:
     """Return the alert that nobody answers, for any reason and for as long as it is so.
 
     A killed service is told at once. One that was stopped in an orderly way has two minutes to come
-    back, and a Collector that has just been started says nothing of who is missing.
+    back. A Collector that has just been started cannot say which services are missing.
     """
     memory = limits.service_memory
     spoke = f"max by (job) (max_over_time({HEARTBEAT}[{memory}]))"

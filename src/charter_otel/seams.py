@@ -2,7 +2,7 @@
 
 The specification has functions of a module, and such a function can belong to one app only. The
 first app that starts in a process has the process's values. Another one that runs beside it has a
-scope of its own, current in its requests and tasks, so that neither app sees the other's values.
+scope of its own, current in its requests and tasks. So neither app sees the other's values.
 """
 
 import threading

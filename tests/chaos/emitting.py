@@ -1,9 +1,9 @@
 """The service, as `charter-otel serve` runs it, which also emits events at a steady rate.
 
-It takes its settings from the environment, and from the command line the port, the events a second
-and, where it is not the service's own, the number of events that wait in memory at most. On stdout
-it says ``emitted <id> <monotonic ns> <connection that the event closes>`` for each event, ten times
-a second ``state <json>``, at the end ``end``; what the service writes there goes to a file.
+Its settings come from the environment. The command line has the port, the events a second and, if
+it is not the service's own, the capacity of the queue in memory. On stdout it writes ``emitted <id>
+<monotonic ns> <connection that the event closes>`` for each event, and ``state <json>`` ten times a
+second. The last line is ``end``. The service's own lines go to a file.
 """
 
 import asyncio

@@ -158,9 +158,9 @@ def test_target_job_and_instance_rule(dashboard: Dashboard, name: str) -> None:
 def test_target_counter_agg_rule(dashboard: Dashboard) -> None:
     """A counter is read through rate, irate or increase.
 
-    The linter looks at selectors whose text ends in `_total`. Strict: whatever the matchers,
-    a counter's own value shows only where it is new (`x unless x offset …`), or as what it has
-    grown by (`x - x offset …`).
+    The linter looks at selectors whose text ends in `_total`. Strict: a counter's own value shows
+    only if it is new (`x unless x offset …`), or as its growth (`x - x offset …`), whatever the
+    matchers.
     """
     counters = {
         name for name, metric in declared().items() if metric.instrument in {"counter", "histogram"}

@@ -1,7 +1,7 @@
 """Stats against the truth: what the events of a run add up to, and what the panels' queries say.
 
-The run has a second instance, a mass close, a clean restart and a killed instance, so that series
-end, begin in a process's last export, and begin anew.
+The run has a second instance, a mass close, a clean restart and a killed instance. So series end,
+begin in a process's last export, and begin anew.
 """
 
 import contextlib

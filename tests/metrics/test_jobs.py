@@ -250,7 +250,7 @@ async def test_a_killed_redis_fails_the_run_and_is_recovered_from(
 async def test_a_redis_killed_during_a_run_counts_nothing_twice(
     charter_capture: Capture, mortal_redis: RedisServer, open_store: OpenStore
 ) -> None:
-    """Wherever in a run the kill falls, the entries are counted once in the end."""
+    """In the end the entries are counted once, wherever in a run the kill falls."""
     store = open_store(mortal_redis.url)
     jobs.set_mission_store(store)
     for _ in range(30):

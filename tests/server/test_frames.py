@@ -112,8 +112,8 @@ FRAMES = st.builds(frame, FIRST, PAYLOADS, mask=st.sampled_from([b"abcd", b"\0\0
 def test_frames_are_read_as_websockets_reads_them(frames: list[bytes], cuts: list[int]) -> None:
     """The same messages, the same control frames, and the same code where one is wrong.
 
-    Text that is cut into fragments is found to be no UTF-8 in the fragment that shows it, which
-    may come before another fault of a later one.
+    Invalid UTF-8 in fragmented text is found in the fragment that shows it. That may come before
+    another fault in a later fragment.
     """
     data = b"".join(frames)
     found, expected = ours(data, cuts), theirs(data)

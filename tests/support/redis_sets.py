@@ -120,8 +120,8 @@ def _form_cluster(servers: list[RedisServer], masters: int) -> None:
 def reshard(servers: RedisSet) -> RedisServer:
     """Move the slot of our keys to another master of a cluster, which is given.
 
-    The stream goes first; the others follow when a client has asked for it and one for keys of
-    which some have moved, so that both redirections have been met.
+    The stream goes first; the others follow once a client has asked for it, and for keys of which
+    some have moved. So both redirections occur.
     """
     source = servers.master()
     target = next(each for each in servers.servers if each is not source and _is_master(each))

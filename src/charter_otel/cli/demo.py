@@ -31,10 +31,10 @@ def demo(*, seconds: float | None, robots: int, port: int | None, story: bool) -
 
     The service runs on loopback, on its embedded event stream unless CHARTER_EVENT_STREAM names
     another; the board is at its address. The aggregation job runs every 5 s, unless
-    CHARTER_AGGREGATION_INTERVAL says otherwise. Within a minute a job fails and is well again, a
-    battery runs down, one robot drops out, one is taken over, one sends rubbish, and the event
-    stream is away for five seconds. Each is announced in one sentence, and the summary at the end
-    says what was lost: nothing.
+    CHARTER_AGGREGATION_INTERVAL says otherwise. Within a minute a job fails and recovers, a battery
+    runs down and the event stream is away for five seconds. One robot drops out, one is taken over,
+    and one sends invalid frames. Each is announced in one sentence, and the summary at the end says
+    what was lost: nothing.
 
     On a terminal the lines are for people. Elsewhere stdout holds JSON lines only, and what is for
     people goes to stderr.

@@ -34,9 +34,9 @@ class Schedule:
     (``elsewhere``). A run that fails is logged, and the loop goes on.
 
     Between slots the loop sleeps by the monotonic clock. If the clock of the slots is set forward
-    or far back, the next run still comes when it was due, in the slot that the clock then shows.
-    If it is set back by up to two intervals, the next run waits for a slot that has not been run,
-    so that no slot is repeated.
+    or far back, the next run still comes when it was due. Its slot is the one that the clock then
+    shows. If it is set back by up to two intervals, the next run waits for a new slot, so that no
+    slot is repeated.
 
     Args:
         job_id: The job's id in metrics and on the board.

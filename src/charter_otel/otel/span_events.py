@@ -12,10 +12,10 @@ _log = logging.getLogger(__name__)
 class EventToSpanEventBridge(LogRecordProcessor):
     """Adds a span event for each event record that belongs to the current span.
 
-    A span event is added if and only if the record has an event name, its trace id and span id are
-    valid, the current span of the record's context is recording, and both have the same ids. It
-    has the record's event name, its timestamp (the observed one if there is none) and all its
-    attributes. The body is not copied, and the record itself stays as it is.
+    A span event is added if and only if the record has an event name and valid ids of trace and
+    span. The current span of its context must be recording and have the same ids. It has the
+    record's event name, its timestamp (the observed one if there is none) and all its attributes.
+    The body is not copied, and the record itself stays as it is.
 
     Install it beside the processor that exports the records; the order does not matter::
 

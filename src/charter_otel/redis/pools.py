@@ -98,7 +98,7 @@ class Slots:
     """Finds the node of a cluster that has a key, as redis-py's `Sentinel` finds a master.
 
     redis-py's own cluster client can do that too. But it blocks the loop for milliseconds to spread
-    the answer over 16384 slots, and has a connection and retries of its own for each node.
+    the answer over 16384 slots. It also has a connection and retries of its own for each node.
 
     Args:
         nodes: Some nodes; the others are discovered from them.

@@ -1,8 +1,8 @@
 """WebSocket frames as a client sends them, and as the server answers (RFC 6455, section 5).
 
 The header is parsed here, and the payload, which holds most bytes, is unmasked in C. Measured with
-readings of 125 bytes: 0.6 µs a frame, next to 1.4 to 1.9 µs of picows, which calls back for each
-frame from a buffer that grows and never shrinks, and 6 to 10 µs of websockets' own parser.
+readings of 125 bytes: 0.6 µs a frame, next to 6 to 10 µs of websockets' own parser and 1.4 to 1.9
+µs of picows. The latter calls back for each frame, from a buffer that never shrinks.
 """
 
 import codecs

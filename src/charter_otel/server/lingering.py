@@ -1,8 +1,8 @@
 """Delivers the last message of a connection to the peer.
 
-If a socket is closed with bytes unread, it resets the connection, and the peer's system discards
-the data that the peer has not read yet. So only our half is closed. Bytes that still come are
-discarded until the peer closes its half, within limits of time and bytes.
+A socket that is closed with bytes unread resets the connection. The peer's system then discards the
+data that the peer has not read yet. So only our half is closed. Bytes that still come are discarded
+until the peer closes its half, within limits of time and bytes.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Time limits for peers that do not send or read.
 
-Without a limit, a connection would wait for ever for the rest of a request, or for a peer to read
-its answer, even after the close of the connection. Either wastes memory and a file descriptor.
+Without a limit, a connection would wait for ever for the rest of a request. It would also wait for
+a peer to read its answer, even after the close. Either wastes memory and a file descriptor.
 """
 
 import asyncio

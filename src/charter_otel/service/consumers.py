@@ -76,7 +76,7 @@ def consumers_router(consumers: Sequence[Consumer]) -> Router:
     async def get_status(limit: Limit = 100) -> StatusBoard:
         """Return the board of the consumer *status*: at most `limit` jobs and robots.
 
-        It follows the event stream, so that it is the same on all instances that share one, and
+        It follows the event stream, so that it is the same on all instances that share one. It
         shows each job's last run, whichever instance ran it.
         """
         status = _find(consumers, Status)

@@ -36,8 +36,8 @@ class RequestTelemetry:
     """Makes the span and the measurement of each HTTP request; make it the first middleware.
 
     The span is current while the handler runs, so that an event emitted there becomes its span
-    event and has its trace id. It ends with the last byte of the response, or with the first one
-    if the response is an event stream, which stays open for hours.
+    event and has its trace id. It ends with the last byte of the response. For an event stream,
+    which stays open for hours, it ends with the first one.
 
     A request without a route never reaches a middleware: `after_exception`, installed as the
     application's hook, handles those.

@@ -18,9 +18,11 @@ Start = Literal["new", "earliest"]
 DropReason = Literal[
     "queue_full", "unreachable", "stopped", "refused", "spool_full", "spool_damaged"
 ]
-"""Why a stream gave up an event: its queue was full, the stream could not be reached before the
-stop, the event came after the stop, the stream refuses this one event, the spool on disk was full,
-or the disk did not return what was written."""
+"""Why a stream gave up an event.
+
+In order: its queue was full; the stream could not be reached before the stop; the event came after
+the stop; the stream refuses this one event; the spool was full; the disk lost what was written.
+"""
 
 
 class NotNow(Exception):  # noqa: N818 - the name says what the handler says

@@ -20,8 +20,8 @@ Found = dict[str, dict[str, Robot]]
 class Conditions:
     """The robots of a fleet that are in trouble.
 
-    A low battery and a high CPU usage open at one number and resolve at another one, so that a
-    reading that wavers around a limit does not come and go.
+    A low battery and a high CPU usage open at one limit and resolve at another. So a wavering
+    reading does not make them come and go.
 
     Args:
         fleet: The robots.

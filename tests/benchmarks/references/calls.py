@@ -35,8 +35,8 @@ class Calls:
     The SDK's self-metrics are on, the queue of log records is longer than by default, and sums
     have no exemplars. The payload is checked, once, and the line has the keys that ours has.
 
-    What ours does beyond the calls: the envelope is checked, each sink is isolated and counted,
-    the line is written without ever waiting, and the stream keeps a history to read from.
+    What ours does beyond the calls: it checks the envelope, isolates and counts each sink, writes
+    the line without waiting, and keeps a history of the stream.
 
     Args:
         descriptor: Where the JSON lines go.

@@ -57,8 +57,8 @@ class Losses:
     def is_calm(self, now: float) -> bool:
         """Return whether few robots have been missing or lost for the length of a window.
 
-        Few means half of the number that opens the fleet's incident, so that robots which come and
-        go around the limit do not open and close it.
+        Few means half of the number that opens the fleet's incident. So robots that come and go
+        around the limit do not open and close it.
         """
         self._forget(now)
         if self.is_fleet_wide(2 * max(len(self._missing), len(self._recent))):

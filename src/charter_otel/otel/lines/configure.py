@@ -81,8 +81,8 @@ def configure_logs(
 def event_lines() -> EventLines | None:
     """Return the direct writer of events' lines, or None if they have to go through structlog.
 
-    They have to if structlog is not set up by `configure_logs` as JSON, if that set-up has changed
-    since, or if fields are bound to the context.
+    They have to if structlog is not set up by `configure_logs` as JSON, or no longer is, or if
+    fields are bound to the context.
     """
     configuration = structlog.get_config()
     factory = configuration["logger_factory"]

@@ -1,8 +1,8 @@
 """The SDK's batch processors, which spend almost no time on items that they cannot hold.
 
 While the Collector is away and a queue is full, the SDK makes a log record and a measurement for
-each item that it drops, which takes longer than keeping it would. Here that happens once a second,
-and the drops in between are counted and reported together.
+each dropped item. That takes longer than keeping it would. Here that happens once a second, and the
+drops in between are counted and reported together.
 
 Workaround: https://github.com/open-telemetry/opentelemetry-python/issues/4336. Drop it when the SDK
 counts the drops of a full queue together; 1.45 does not.

@@ -40,8 +40,8 @@ class RecentSpans(SpanProcessor):
     def trace(self, trace_id: int) -> list[ReadableSpan]:
         """Return the spans of a trace and those that link to it, oldest first.
 
-        A checkpoint of a long connection and the handling of an event are traces of their own,
-        which link to the trace that they belong to.
+        A checkpoint of a long connection is a trace of its own, and so is the handling of an event.
+        Both link to the trace that they belong to.
         """
         found = [span for span in list(self._spans) if trace_id in _traces(span)]
         return sorted(found, key=lambda span: span.start_time or 0)

@@ -24,7 +24,7 @@ from charter_otel.streams.types import Observer, SubscriberStatistics, Subscript
 log = structlog.get_logger(__name__)
 
 
-class Terms(NamedTuple):
+class DeliveryRules(NamedTuple):
     """Rules of delivery."""
 
     max_deliveries: int
@@ -41,14 +41,14 @@ class Groups:
         self,
         address: Address,
         layout: StreamKeys,
-        terms: Terms,
+        rules: DeliveryRules,
         health: RedisHealth,
         observer: Observer,
     ) -> None:
         self.consumers: list[GroupConsumer] = []
         self._address = address
         self._layout = layout
-        self._terms = terms
+        self._rules = rules
         self._health = health
         self._observer = observer
         self.identity = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
@@ -61,8 +61,8 @@ class Groups:
             self._observer,
             system="redis",
             destination=self._layout.events,
-            max_deliveries=self._terms.max_deliveries,
-            redelivery_delay=self._terms.redelivery_delay,
+            max_deliveries=self._rules.max_deliveries,
+            redelivery_delay=self._rules.redelivery_delay,
         )
         consumer = GroupConsumer(
             self._address.client(self._layout.events),
@@ -71,7 +71,7 @@ class Groups:
             subscription,
             delivery,
             health=self._health,
-            min_idle=self._terms.min_idle,
+            min_idle=self._rules.min_idle,
         )
         self.consumers.append(consumer)
         return consumer

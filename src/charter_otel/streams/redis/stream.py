@@ -18,7 +18,7 @@ from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY
 from charter_otel.streams.history import CAPACITY, History
 from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
-from charter_otel.streams.redis.groups import Groups, Terms
+from charter_otel.streams.redis.groups import DeliveryRules, Groups
 from charter_otel.streams.redis.health import RedisHealth, run_forever
 from charter_otel.streams.redis.layout import StreamKeys
 from charter_otel.streams.redis.lease import LEASE, RedisLease
@@ -99,11 +99,11 @@ class RedisStream(EventStream):
     ) -> None:
         super().__init__(observer=observer)
         address, layout = parse_address(url), StreamKeys(prefix)
-        terms = Terms(max_deliveries, redelivery_delay, min_idle)
+        rules = DeliveryRules(max_deliveries, redelivery_delay, min_idle)
         self._health = RedisHealth(address.name)
         disk = Spool(spool, address.place(prefix), limit=spool_bytes) if spool else None
         self._outbox = Outbox(capacity, drop=self._drop, spool=disk)
-        self._groups = Groups(address, layout, terms, self._health, self.observer)
+        self._groups = Groups(address, layout, rules, self._health, self.observer)
         self._clients = [address.client(prefix) for _ in range(4)]
         publishing, tailing, reading, caring = self._clients
         self._history = History(history, event_of)

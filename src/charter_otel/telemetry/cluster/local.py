@@ -36,7 +36,7 @@ class LocalPresence:
         """Return whether this instance is to emit the closing event.
 
         It waits only if the instance has slept for so long that the others may have declared it
-        lost, and then until that is known, for two seconds at most.
+        lost. Then it waits until that is known, for two seconds at most.
         """
         del connection
         return True

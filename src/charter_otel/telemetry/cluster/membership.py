@@ -27,9 +27,9 @@ class Membership:
     """This instance's lease, and its view of the others' leases.
 
     No two clocks are compared. An instance counts its heartbeats. Another one that has seen the
-    count stand still for one and a half leases declares it lost, while the instance itself takes
-    its lease to be over after one. An observer that could not watch meanwhile, because it slept
-    or Redis was away, begins to watch anew.
+    count stand still for one and a half leases declares it lost. The instance itself takes its
+    lease to be over after one. An observer that could not watch meanwhile, because it slept or
+    Redis was away, begins to watch anew.
 
     The lease is *valid* for its length after a heartbeat that Redis took. Once that is over it
     is *in doubt*, until the next attempt comes back: *renewed* or *joined* makes it valid again,
