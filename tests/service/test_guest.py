@@ -379,6 +379,12 @@ def test_a_sink_of_the_app_s_own_gets_the_events() -> None:
     assert "orders.order_placed" in [event.type for event in got]
 
 
+def test_an_emitter_of_the_app_s_own_brings_its_own_sinks() -> None:
+    """Sinks beside it would never get an event; the plugin refuses them."""
+    with pytest.raises(ValueError, match="leave out sinks="):
+        CharterPlugin(Settings(), emitter=Emitter(), sinks={"list": print})
+
+
 PAGE = "https://fleet.example"
 PREFLIGHT = {"Origin": PAGE, "Access-Control-Request-Method": "GET"}
 

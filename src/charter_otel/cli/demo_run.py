@@ -113,13 +113,15 @@ async def _run(plan: DemoPlan) -> summary.DemoSummary:
             emitter.timer = time.thread_time_ns
             credentials = Credentials(plan.settings.auth_secret)
             fleet = SimulatedFleet(parse(url), plan.robots, _habits(plan), credentials=credentials)
+            length = plan.length
+            story = Story(fleet, emitter, stream, length, _announce) if length else None
             # Inside, so that a signal reaches the fleet first: the service ends after its robots.
             with stop_on_signal() as stop:
                 _greet(plan, url)
                 async with httpx.AsyncClient(
                     base_url=url, auth=credentials.of_client("read", "write"), trust_env=False
                 ) as client:
-                    await _play(plan, fleet, client, stream, stop)
+                    await _play(plan, fleet, client, story, stop)
                 await _all_closed(emitter)
             seconds = time.perf_counter() - started
         # Only now has the service emitted its last event: the job may run until it stops.
@@ -147,7 +149,7 @@ async def _play(
     plan: DemoPlan,
     fleet: SimulatedFleet,
     client: httpx.AsyncClient,
-    stream: InterruptibleStream | None,
+    story: Story | None,
     stop: asyncio.Event,
 ) -> None:
     async with asyncio.TaskGroup() as group:
@@ -155,8 +157,7 @@ async def _play(
         group.create_task(missions.post(stop), name="charter-demo-missions")
         viewer = Viewer(client, fleet, every=2.0 if plan.length else 0.5)
         group.create_task(viewer.view(stop), name="charter-demo-viewer")
-        if plan.length:
-            story = Story(fleet, stream, plan.length, _announce)
+        if story:
             group.create_task(_repeat(story, plan.length, stop), name="charter-demo-story")
         await fleet.run(stop, seconds=plan.seconds)
 

@@ -1,6 +1,7 @@
 """Makes the parts of the service that the settings and the program ask for."""
 
 import logging
+from collections.abc import Sequence
 
 import structlog
 from opentelemetry import metrics, trace
@@ -10,6 +11,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.trace import TracerProvider
 
 from charter_otel.consumers import Consumer, make
+from charter_otel.metrics import Job
 from charter_otel.open_files import affordable_connections
 from charter_otel.otel import Instrumentation
 from charter_otel.service.settings import SettingError, Settings
@@ -79,6 +81,18 @@ def make_consumers(settings: Settings, instrumentation: Instrumentation) -> list
         ]
     except (ValueError, ModuleNotFoundError) as error:
         raise SettingError(f"CHARTER_CONSUMERS: {error}") from error
+
+
+def with_unique_names(jobs: Sequence[Job]) -> Sequence[Job]:
+    """Return the jobs.
+
+    Raises:
+        ValueError: Two of them have one name.
+    """
+    names = [job.name for job in jobs]
+    if twice := {name for name in names if names.count(name) > 1}:
+        raise ValueError(f"two jobs are named {sorted(twice)}; give each a name of its own")
+    return jobs
 
 
 _NO_ERRORS = frozenset(

@@ -91,7 +91,8 @@ class CharterPlugin(InitPlugin, CLIPlugin):
 
     Raises:
         SettingError: A variable has a wrong value.
-        ValueError: There are no such routes, or two jobs or sinks have one name.
+        ValueError: There are no such routes, two jobs or sinks have one name, or ``sinks`` come
+            with an emitter.
     """
 
     def __init__(
@@ -209,11 +210,12 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         )
 
     def _board(self) -> Source:
-        gateway = self.runtime.gateway
+        runtime, gateway = self.runtime, self.runtime.gateway
         return Source(
             get_robots=lambda: gateway.instances,
             get_connections=lambda: len(gateway.connections),
             get_conditions=Conditions(gateway.fleet).look,
+            get_emitted=lambda: runtime.emitter.statistics().emitted,
             thresholds=gateway.fleet.thresholds,
             grafana_url=self.settings.grafana_url,
             recent_spans=self.settings.recent_spans,

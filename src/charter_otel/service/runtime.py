@@ -25,6 +25,7 @@ from charter_otel.service.parts import (
     make_consumers,
     make_gateway,
     sdk_is_set_up,
+    with_unique_names,
 )
 from charter_otel.service.settings import Settings
 from charter_otel.service.shutdown import ShutdownSignal, on_signals
@@ -75,12 +76,14 @@ class Runtime:
         sinks: Mapping[str, Sink] | None = None,
         emitter: Emitter | None = None,
     ) -> None:
+        if emitter and sinks:
+            raise ValueError("an emitter of your own brings its own sinks; leave out sinks=")
         self.settings = settings
         self.gateway = make_gateway(settings)
         self.instrumentation = Instrumentation()
         self.consumers = [*consumers, *make_consumers(settings, self.instrumentation)]
         self.board = JobBoard()
-        self.emitter: Emitter | None = emitter
+        self.emitter = emitter or Emitter(self.instrumentation, sinks=sinks)
         self.backend = parse(settings.event_stream, settings.stream_partitions)
         self.stream = stream
         self.stopping = ShutdownSignal()
@@ -90,8 +93,8 @@ class Runtime:
         self._claimed: Hold | None = None
         self._given_stream = stream
         self._given_emitter = emitter
-        self._sinks = dict(sinks or {})
-        self._own_jobs = _checked(jobs)
+        self._sinks = sinks
+        self._own_jobs = with_unique_names(jobs)
         self._mission_job = mission_job
         self._writer: LineWriter | None = None
 
@@ -214,7 +217,6 @@ class Runtime:
         if stream is None:
             yield
             return
-        emitter = get_emitter()
         observe_stream(self.instrumentation.instruments, stream, lambda: self.running)
         instances = self.gateway.instances = self._instances()
         # Before the start, which publishes the events that an earlier process left on disk.
@@ -228,11 +230,11 @@ class Runtime:
             await stream.start()
             for consumer in self.consumers:
                 await consumer.start()
-            before, emitter.stream = emitter.stream, stream
+            before, self.emitter.stream = self.emitter.stream, stream
             try:
                 yield
             finally:
-                emitter.stream = before
+                self.emitter.stream = before
 
     @asynccontextmanager
     async def _jobs(self) -> AsyncIterator[None]:
@@ -290,10 +292,3 @@ class Runtime:
             telemetry.emit_server_lost,
             lease=self.settings.lease_seconds,
         )
-
-
-def _checked(jobs: Sequence[Job]) -> tuple[Job, ...]:
-    names = [job.name for job in jobs]
-    if twice := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"two jobs are named {sorted(twice)}; give each a name of its own")
-    return tuple(jobs)

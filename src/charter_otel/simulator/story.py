@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from charter_otel.aio import wait_for
 from charter_otel.charter import EventType
-from charter_otel.emit import get_emitter
+from charter_otel.emit import Emitter
 from charter_otel.metrics import jobs
 from charter_otel.metrics.missions.aggregates import Aggregates
 from charter_otel.metrics.missions.base import Batch, MissionStore, MissionsUnavailable
@@ -38,6 +38,7 @@ class Story:
 
     Args:
         fleet: The fleet, of `ROBOTS` at least.
+        emitter: The service's emitter, whose counts show when the job has failed and recovered.
         stream: The service's stream, if it can fail.
         length: Seconds that all of it takes.
         report: Called with each sentence.
@@ -46,11 +47,13 @@ class Story:
     def __init__(
         self,
         fleet: SimulatedFleet,
+        emitter: Emitter,
         stream: InterruptibleStream | None,
         length: float,
         report: Report,
     ) -> None:
         self._fleet = fleet
+        self._emitter = emitter
         self._stream = stream
         self._length = length
         self._report = report
@@ -81,18 +84,25 @@ class Story:
     async def _job_fails(self, stop: asyncio.Event) -> None:
         store = jobs.get_mission_store()
         self._report("The job's store of missions cannot be read: its next run fails.")
-        failed = _emitted(EventType.METRICS_AGGREGATION_FAILED)
+        failed = self._emitted(EventType.METRICS_AGGREGATION_FAILED)
         jobs.set_mission_store(UnreadableMissions(store))
         try:
-            await _more_than(EventType.METRICS_AGGREGATION_FAILED, failed, stop)
+            await self._more_than(EventType.METRICS_AGGREGATION_FAILED, failed, stop)
         finally:
             jobs.set_mission_store(store)
-        completed = _emitted(EventType.METRICS_AGGREGATION_COMPLETED)
+        completed = self._emitted(EventType.METRICS_AGGREGATION_COMPLETED)
         if not stop.is_set():
             self._report("The job failed. Its store is back: the next run counts what waited.")
-        await _more_than(EventType.METRICS_AGGREGATION_COMPLETED, completed, stop)
+        await self._more_than(EventType.METRICS_AGGREGATION_COMPLETED, completed, stop)
         if not stop.is_set():
             self._report("The job is well again, and no mission was counted twice.")
+
+    def _emitted(self, event_type: EventType) -> int:
+        return self._emitter.statistics().emitted.get(event_type, 0)
+
+    async def _more_than(self, event_type: EventType, count: int, stop: asyncio.Event) -> None:
+        """Wait until more events of a type were emitted, or until ``stop``."""
+        await _until(lambda: self._emitted(event_type) > count, stop)
 
     async def _battery_runs_down(self, stop: asyncio.Event) -> None:
         robot = self._fleet.robot(5)
@@ -166,15 +176,6 @@ class UnreadableMissions(MissionStore):
     async def aggregates(self) -> Aggregates:
         """Return the aggregates of the store behind."""
         return await self._store.aggregates()
-
-
-def _emitted(event_type: EventType) -> int:
-    return get_emitter().statistics().emitted.get(event_type, 0)
-
-
-async def _more_than(event_type: EventType, count: int, stop: asyncio.Event) -> None:
-    """Wait until more events of a type were emitted, or until ``stop``."""
-    await _until(lambda: _emitted(event_type) > count, stop)
 
 
 async def _until(condition: Callable[[], bool], stop: asyncio.Event) -> None:

@@ -13,7 +13,7 @@ from opentelemetry.trace import Span, StatusCode
 
 from charter_otel.charter import ROBOT_ID_RULE, CloseReason, Event, EventType, is_robot_id
 from charter_otel.emit import AnyStream, event_seam, get_emitter
-from charter_otel.otel import semconv
+from charter_otel.otel import Instrumentation, semconv
 from charter_otel.seams import Seam
 from charter_otel.telemetry import admission, spans
 from charter_otel.telemetry.admission import HandshakeRefusal
@@ -148,7 +148,7 @@ def telemetry_router() -> Router:
 
 async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Session | None:
     """Accept the robot, or refuse it; return None if there is no connection."""
-    instrumentation = get_emitter().instrumentation
+    instrumentation = _instrumentation()
     scope = socket.scope
     started = time.perf_counter()
     outcome = "error"
@@ -185,6 +185,12 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
         instrumentation.instruments.handshake_duration.record(
             time.perf_counter() - started, {semconv.CHARTER_HANDSHAKE_OUTCOME: outcome}
         )
+
+
+def _instrumentation() -> Instrumentation:
+    # Not an argument: the specification's functions have none for it. Spans have to come from the
+    # emitter that `_emit_event_safe` uses, or a connection's events would not be in its trace.
+    return get_emitter().instrumentation
 
 
 def _route(scope: Any) -> str:
@@ -269,9 +275,7 @@ async def emit_server_lost(connection: Connection, ended: float) -> None:
 
 
 async def _emit_closed(connection: Connection, reason: CloseReason, ended: float) -> None:
-    with spans.connection_span(
-        get_emitter().instrumentation.tracer, connection, reason
-    ) as duration:
+    with spans.connection_span(_instrumentation().tracer, connection, reason) as duration:
         await _emit_event_safe(
             event_type=EventType.TELEMETRY_CONNECTION_CLOSED,
             payload={

@@ -12,7 +12,6 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, convert
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS
-from charter_otel.emit import get_emitter
 from charter_otel.metrics.board import JobState, get_job_board
 from charter_otel.service.board.fleet import (
     Conditions,
@@ -109,6 +108,7 @@ class Source:
         get_robots: Returns the source of the robots.
         get_connections: Returns the number of open connections of this instance.
         get_conditions: Returns the ids of this instance's robots in each condition.
+        get_emitted: Returns the number of events that this instance has emitted, by type.
         thresholds: The thresholds of a robot's conditions.
         grafana_url: Base address of Grafana.
         recent_spans: Finished spans that the service keeps.
@@ -120,6 +120,7 @@ class Source:
         get_robots: Callable[[], Robots],
         get_connections: Callable[[], int],
         get_conditions: Callable[[], Conditions],
+        get_emitted: Callable[[], dict[str, int]],
         thresholds: Thresholds,
         grafana_url: str | None = None,
         recent_spans: int = 0,
@@ -127,6 +128,7 @@ class Source:
         self._view = FleetView(get_robots, get_conditions)
         self._get_robots = get_robots
         self._get_connections = get_connections
+        self._get_emitted = get_emitted
         self._marks = Marks(
             thresholds.battery_low, thresholds.cpu_high, sorted(EXPECTED_CLOSE_REASONS)
         )
@@ -144,7 +146,7 @@ class Source:
             fleet=listing.counts,
             trouble={name: len(ids) for name, ids in listing.trouble.items()},
             jobs=get_job_board().jobs(),
-            emitted=dict(get_emitter().statistics().emitted),
+            emitted=self._get_emitted(),
             marks=self._marks,
             recent_spans=self._recent_spans,
             grafana_url=self._grafana_url,
