@@ -28,8 +28,8 @@ _NEXT = """Written to {directory}: {count} files. What to do with them:
 def assets(directory: Path, *, force: bool) -> None:
     """Write Collector configurations, dashboards, alert rules and runbooks to DIRECTORY.
 
-    With them come Grafana's provisioning, the Alertmanager configuration, compose.yaml, the Helm
-    chart and the tested versions of all dependencies. Nothing else in DIRECTORY is touched.
+    Also write Grafana's provisioning, the Alertmanager configuration, compose.yaml, the Helm chart
+    and the tested versions of all dependencies. Nothing else in DIRECTORY is touched.
     """
     found = {directory / name: source.read_bytes() for name, source in _sources()}
     changed = [path for path, content in found.items() if _differs(path, content)]

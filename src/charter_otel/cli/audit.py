@@ -10,13 +10,13 @@ from charter_otel.failures import CommandFailure
 
 @click.group()
 def audit() -> None:
-    """Look into the audit log."""
+    """Check the audit log."""
 
 
 @audit.command()
 @click.argument("path", required=False, type=click.Path(path_type=Path))
 def verify(path: Path | None) -> None:
-    """Check the audit log's chain; name broken rows, gaps and doubles.
+    """Check the audit log's chain; name broken rows, gaps and duplicates.
 
     PATH is the log's directory or one of its files. [default: audit/ in CHARTER_STATE_DIR]
     """

@@ -11,15 +11,15 @@ import click
 from charter_otel.cli.environment import settings
 from charter_otel.failures import CommandFailure, Refusal
 
-_GROUP = click.option("--group", metavar="GROUP", help="Only those that this group gave up.")
+_GROUP = click.option("--group", metavar="GROUP", help="Only the dead letters of this group.")
 _ID = re.compile(r"([0-9]{1,2}/)?[0-9]{1,20}-[0-9]{1,20}")
 
 
 @click.group("dead-letters")
 def dead_letters() -> None:
-    """Look at events that a subscriber gave up, and have them delivered again.
+    """Inspect events that a subscriber gave up, and deliver them again.
 
-    They lie in the Redis that CHARTER_EVENT_STREAM names.
+    They are in the Redis that CHARTER_EVENT_STREAM names.
     """
 
 

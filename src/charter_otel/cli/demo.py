@@ -10,21 +10,25 @@ from charter_otel.cli.environment import check_otel_variables, settings
     "--seconds",
     type=click.FloatRange(0, min_open=True),
     envvar="DEMO_SECONDS",
-    help="End after so long; until Ctrl-C otherwise.  [env var: DEMO_SECONDS]",
+    help="Seconds until it ends; without, it runs until Ctrl-C.  [env var: DEMO_SECONDS]",
 )
 @click.option(
-    "--robots", default=12, show_default=True, type=click.IntRange(1, 1_000), help="How many."
+    "--robots",
+    default=12,
+    show_default=True,
+    type=click.IntRange(1, 1_000),
+    help="Number of robots.",
 )
 @click.option(
     "--port",
     type=click.IntRange(0, 65_535),
-    help="Port of the service and its board.  [default: 8000, or a free one where that is taken]",
+    help="Port of the service and its board.  [default: 8000, or a free one if that is taken]",
 )
 @click.option(
     "--story/--no-story",
     default=True,
     envvar="DEMO_STORY",
-    help="Break things on purpose, and say so.  [env var: DEMO_STORY; default: story]",
+    help="Cause faults on purpose, and announce each.  [env var: DEMO_STORY; default: story]",
 )
 def demo(*, seconds: float | None, robots: int, port: int | None, story: bool) -> None:
     """Show the service at work: a fleet connects, missions flow, the job runs.
@@ -36,8 +40,8 @@ def demo(*, seconds: float | None, robots: int, port: int | None, story: bool) -
     and one sends invalid frames. Each is announced in one sentence, and the summary at the end says
     what was lost: nothing.
 
-    On a terminal the lines are for people. Elsewhere stdout holds JSON lines only, and what is for
-    people goes to stderr.
+    On a terminal the output is readable text. Otherwise stdout has JSON lines only, and readable
+    text goes to stderr.
     """
     check_otel_variables()
     checked = settings()

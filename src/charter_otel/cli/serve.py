@@ -24,14 +24,14 @@ _PEM = click.Path(exists=True, dir_okay=False)
     default=1,
     show_default=True,
     type=click.IntRange(1, 256),
-    help="Processes on the port; more than one need redis://.",
+    help="Processes on the port; more than one requires redis://.",
 )
 @click.option(
     "--keep-alive",
     default=75,
     show_default=True,
     type=click.IntRange(1, 3_600),
-    help="Seconds that an idle HTTP connection stays; more than your load balancer's.",
+    help="Seconds that an idle HTTP connection stays open; choose more than your load balancer.",
 )
 @click.option("--insecure", is_flag=True, help="Listen on any address without a secret.")
 @click.option("--ssl-certfile", type=_PEM, help="Certificate chain; turns TLS on.")

@@ -12,10 +12,14 @@ from charter_otel.cli.environment import settings
     "--url",
     default="ws://127.0.0.1:8000",
     show_default=True,
-    help="The service; with or without /api/telemetry/ws/{robot_id}.",
+    help="The service, with or without /api/telemetry/ws/{robot_id}.",
 )
 @click.option(
-    "--robots", default=50, show_default=True, type=click.IntRange(1, 999_999), help="How many."
+    "--robots",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1, 999_999),
+    help="Number of robots.",
 )
 @click.option(
     "--hz",
@@ -29,7 +33,7 @@ from charter_otel.cli.environment import settings
     default=10.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="How long, counted from the last robot's start.",
+    help="Duration, counted from the last robot's start.",
 )
 @click.option(
     "--ack/--no-ack",
@@ -42,26 +46,26 @@ from charter_otel.cli.environment import settings
     "--reconnect/--no-reconnect",
     default=True,
     show_default=True,
-    help="Come back, after a random pause, when the connection is lost.",
+    help="Reconnect after a random pause if the connection is lost.",
 )
 @click.option(
     "--connects-per-second",
     default=250.0,
     show_default=True,
     type=click.FloatRange(0, min_open=True),
-    help="How fast the robots connect.",
+    help="Connections that are opened each second.",
 )
 @click.option(
     "--missions-per-second",
     default=0.0,
     show_default=True,
     type=click.FloatRange(0),
-    help="Mission entries to post over HTTP to the same service.",
+    help="Mission entries that are posted to the service each second.",
 )
 @click.option(
     "--ca-file",
     type=click.Path(exists=True, dir_okay=False),
-    help="Certificates of the authorities to trust (PEM), for wss:// with one of your own.",
+    help="Certificates of authorities to trust (PEM), for wss:// with an authority of your own.",
 )
 def simulate(
     *,
@@ -79,9 +83,9 @@ def simulate(
 
     The result is one line on stdout, in words on a terminal and as a JSON object elsewhere: robots
     connected, frames sent, frames acknowledged, errors by kind, percentiles of the round trip. The
-    round trip is that of acknowledgements, or of pings where none are asked for. Ctrl-C ends the
-    fleet early. The exit code is not 0 where a robot could not connect, or anything failed. Where
-    CHARTER_AUTH_SECRET is set, the robots present tokens.
+    round trip is that of acknowledgements, or of pings with --no-ack. Ctrl-C ends the fleet early.
+    The exit code is not 0 if a robot could not connect or anything failed. If CHARTER_AUTH_SECRET
+    is set, the robots present tokens.
     """
     from charter_otel.simulator import RobotBehaviour, parse, simulation
     from charter_otel.simulator.credentials import Credentials

@@ -12,15 +12,15 @@ from charter_otel.failures import CommandFailure, Refusal
 
 @click.group()
 def spool() -> None:
-    """Look at events that wait on disk for a Redis, and bring them to another one.
+    """List events that wait on disk for a Redis, and move them to another one.
 
-    They lie in spool/ in CHARTER_STATE_DIR, for the address that CHARTER_EVENT_STREAM had.
+    They are in spool/ in CHARTER_STATE_DIR, by the address that CHARTER_EVENT_STREAM had.
     """
 
 
 @spool.command("list")
 def list_events() -> None:
-    """Show for which addresses events wait that no running service looks after."""
+    """List addresses with waiting events that no running service publishes."""
     from charter_otel.otel.lines.values import printable
     from charter_otel.streams.spool.directory import leftovers
     from charter_otel.streams.spool.spool import LIMIT
@@ -34,12 +34,12 @@ def list_events() -> None:
 
 @spool.command()
 @click.argument("names", nargs=-1, metavar="[NAME]...")
-@click.option("--all", "everything", is_flag=True, help="Those for all other addresses.")
+@click.option("--all", "everything", is_flag=True, help="All events for other addresses.")
 def adopt(names: tuple[str, ...], *, everything: bool) -> None:
-    """Bring events that wait for other addresses to that of CHARTER_EVENT_STREAM.
+    """Move events that wait for other addresses to that of CHARTER_EVENT_STREAM.
 
-    NAME is what `list` shows first. A running service publishes them within a minute, one that is
-    not running when it is started. Redis takes none twice that it knows.
+    NAME is the first column of `list`. A running service publishes the events within a minute;
+    another one publishes them when it starts. Redis ignores events that it has already.
     """
     from charter_otel.streams.spool.adopting import adopt_into
     from charter_otel.streams.spool.directory import leftovers

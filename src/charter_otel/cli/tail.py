@@ -26,22 +26,22 @@ if TYPE_CHECKING:
     help="Follow this service's /api/events/stream. [default: http://127.0.0.1:8000, unless "
     "CHARTER_EVENT_STREAM names a Redis]",
 )
-@click.option("--after", metavar="ID", help="Begin after the event with this id, not from now on.")
+@click.option("--after", metavar="ID", help="Begin after the event with this id instead of now.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(["json", "console"]),
-    help="One envelope a line, or lines for people. [default: console on a terminal, else json]",
+    help="JSON envelopes, or readable lines. [default: console on a terminal, else json]",
 )
 def tail(
     patterns: tuple[str, ...], url: str | None, after: str | None, form: "LogFormat | None"
 ) -> None:
     """Follow the event stream, until Ctrl-C.
 
-    The events go to stdout: on a terminal as lines for people, which keep the trace id whole,
-    elsewhere as JSON, one envelope a line. Where CHARTER_EVENT_STREAM is a redis:// address, the
-    events come straight from there, and the service need not run. A lost connection is picked up
-    again where it was, and said on stderr. A service that asks for tokens gets CHARTER_TOKEN, or a
+    The events go to stdout: on a terminal as readable lines with the whole trace id, otherwise as
+    JSON, one envelope a line. If CHARTER_EVENT_STREAM is a redis:// address, they come straight
+    from Redis, and the service need not run. After a lost connection the command resumes at the
+    same event, and says so on stderr. If the service requires tokens, it gets CHARTER_TOKEN, or a
     token signed with CHARTER_AUTH_SECRET.
     """
     from charter_otel.cli import tail_sources

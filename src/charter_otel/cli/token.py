@@ -60,19 +60,20 @@ def _labels(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> d
     show_default=True,
     metavar="TIME",
     callback=_seconds,
-    help="Until it expires, e.g. 90s, 12h or 30d.",
+    help="Time until it expires, e.g. 90s, 12h or 30d.",
 )
 def token(
     robot_id: str, scopes: "tuple[Scope, ...]", lifetime: float, labels: dict[str, str]
 ) -> None:
     """Print a token, signed with CHARTER_AUTH_SECRET.
 
-    The token opens the WebSocket of the robot ROBOT_ID, no other. A robot presents it as the header
-    `Authorization: Bearer TOKEN`, a browser as the subprotocols `charter` and `bearer.TOKEN`.
+    The token opens the WebSocket of the robot ROBOT_ID, and no other. A robot presents it as the
+    header `Authorization: Bearer TOKEN`, a browser as the subprotocols `charter` and
+    `bearer.TOKEN`.
 
-    With --scope read or write it allows REST instead, with the same header; ROBOT_ID is then
-    whatever names its holder, and only --scope robot opens the WebSocket too. Nothing is stored:
-    whoever has the token has what it allows until it expires, or until the secret is changed.
+    With --scope read or write it allows REST instead, with the same header. ROBOT_ID is then any
+    name of its holder, and only --scope robot opens the WebSocket too. Nothing is stored: the token
+    works for anyone who has it, until it expires or the secret is changed.
     """
     from charter_otel.charter import ROBOT_ID_RULE, is_robot_id
     from charter_otel.tokens import sign

@@ -13,15 +13,17 @@ from charter_otel.cli.options import url_option
     default=1.0,
     show_default=True,
     type=click.FloatRange(0.2, 60),
-    help="Seconds between two looks.",
+    help="Seconds between two updates.",
 )
-@click.option("--once", is_flag=True, help="Print one look and end, as without a terminal.")
+@click.option(
+    "--once", is_flag=True, help="Print one view and end; the default without a terminal."
+)
 def top(url: str, every: float, *, once: bool) -> None:
     """Show fleet, jobs, stream and the last events, until q or Ctrl-C.
 
-    Everything comes through the REST API, so that it works against a far service too; while the
-    service does not answer, the view says since when, and goes on by itself. A service that asks
-    for tokens gets CHARTER_TOKEN, or a token signed with CHARTER_AUTH_SECRET.
+    Everything comes through the REST API, so a remote service will do. While the service does not
+    answer, the view says since when, and continues by itself. If the service requires tokens, it
+    gets CHARTER_TOKEN, or a token signed with CHARTER_AUTH_SECRET.
     """
     import sys
 

@@ -30,14 +30,14 @@ def _trace_id(_: click.Context, __: click.Parameter, value: str) -> str:
     type=click.Choice(["tree", "json"]),
     default="tree",
     show_default=True,
-    help="For people, or as the service answers.",
+    help="A readable tree, or the service's JSON.",
 )
 def trace(trace_id: str, url: str, form: str) -> None:
     """Show the spans of a correlation id as a tree, with their events.
 
-    They come from the service itself, which keeps its last finished spans when
-    CHARTER_RECENT_SPANS says how many; no trace store is needed. ID may also be a traceparent. A
-    service that asks for tokens gets CHARTER_TOKEN, or a token signed with CHARTER_AUTH_SECRET.
+    They come from the service itself, which keeps as many finished spans as CHARTER_RECENT_SPANS
+    says; no trace store is needed. ID may also be a traceparent. If the service requires tokens, it
+    gets CHARTER_TOKEN, or a token signed with CHARTER_AUTH_SECRET.
     """
     import httpx
     import msgspec
