@@ -23,13 +23,13 @@ from mutants.patching import Functions
 from mutants.suites import FIFTHS, PACKAGE, ROOT, fifth_of, modules, room_of, suite_of
 
 KEPT = ROOT / "build" / "mutants"
-"""Where a run leaves what the next one need not find again."""
+"""Results of a run that the next one need not find again."""
 
 _LAST = "last-{}.txt"
 """Below `KEPT`, for each thread: what the tests of its last fault said."""
 
 SLOWER = 6.0
-"""How many times as long as without a fault the tests may take; then they hang."""
+"""Multiple of the time without a fault that the tests may take; beyond it they hang."""
 
 OPTIONS = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--timeout=60")
 """Options of each run of pytest."""
