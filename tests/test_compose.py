@@ -111,6 +111,13 @@ def test_variables_are_those_that_somebody_reads() -> None:
     )
 
 
+def test_a_dead_instance_is_shown_for_half_a_minute() -> None:
+    """Its series go fifteen exports after the last, not after the Collector's three minutes."""
+    assert SERVICES["service"]["environment"]["OTEL_METRIC_EXPORT_INTERVAL"] == "2000"
+    expiration = SERVICES["collector"]["environment"]["CHARTER_COLLECTOR_METRIC_EXPIRATION"]
+    assert expiration == "30s"
+
+
 def test_secrets_are_files_that_alertmanager_reads() -> None:
     """Nothing secret has a default in the file, and Alertmanager looks where they are mounted."""
     alertmanager = (ROOT / "dashboards" / "alertmanager.yaml").read_text()
