@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from charter_otel.charter import CloseReason
-from charter_otel.charter.payloads import AggregationFailed
+from charter_otel.charter.payloads import AggregationFailed, ConnectionEstablished
 from charter_otel.emit import emit
 from charter_otel.service.app import create_app
 from charter_otel.service.settings import Settings
@@ -106,6 +106,21 @@ async def test_a_restart_of_the_service_is_survived_and_told(page: Tab) -> None:
         await page.sees("live")
         async with connect(f"{running.websocket}/api/telemetry/ws/returned"):
             await page.sees("returned", WITHIN)
+
+
+async def test_runs_of_jobs_are_there_however_many_robots_came_since(page: Tab) -> None:
+    """The board asks for the jobs' events by themselves: a busy fleet hides no failure."""
+    async with board(page) as url:
+        fail("nightly", "OSError", "no route to host")
+        stream = telemetry._event_stream
+        assert isinstance(stream, EventStream)
+        for number in range(250):
+            opened = ConnectionEstablished(
+                robot_id=f"unit-{number}", connection_id=f"ws_unit-{number}_1", connected_at=1.5
+            )
+            emit(opened, stream=stream)
+        await page.goto(f"{url}#/jobs/nightly")
+        await page.sees("OSError: no route to host")
 
 
 async def test_nothing_hostile_becomes_markup(page: Tab) -> None:

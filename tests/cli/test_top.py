@@ -57,6 +57,7 @@ def look(robots: int = 3, **changes: Any) -> Look:
         board={
             "now": 100.0,
             "connections": 3,
+            "instances": 1,
             "fleet": fleet,
             "jobs": [job],
             "emitted": {},
@@ -100,6 +101,16 @@ def test_what_is_degraded_is_said_with_since_and_why() -> None:
     assert "event_stream is degraded since 2026-11-30T05:00:00Z: Connection refuse" in "\n".join(
         rows
     )
+
+
+def test_numbers_of_one_instance_of_several_say_so() -> None:
+    """Connections and trouble are this instance's; robots online are everybody's."""
+    seen = look()
+    seen.board["instances"] = 3
+    text = "\n".join(drawn(seen, 80, 24))
+    assert "3 connections here" in text
+    assert "in trouble here: 2 low_battery" in text
+    assert "here" not in "\n".join(drawn(look(), 80, 24))
 
 
 def test_one_look_without_a_terminal() -> None:

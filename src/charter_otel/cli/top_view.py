@@ -97,7 +97,7 @@ def _head(look: Look) -> RenderableType:
         (f"{fleet['offline']:,}", "bold yellow" if fleet["offline"] else "bold"),
         " offline  ",
         (f"{board['connections']:,}", "bold"),
-        " connections here  ",
+        f" connections{_where(board)}  ",
         (f"{sum(board['emitted'].values()):,}", "bold"),
         " events emitted",
     )
@@ -110,7 +110,7 @@ def _head(look: Look) -> RenderableType:
     )
     last = Text.assemble(
         (f"left: {reasons}" if reasons else "nobody has left", "dim"),
-        (f"   in trouble: {trouble}" if trouble else "", "yellow"),
+        (f"   in trouble{_where(board)}: {trouble}" if trouble else "", "yellow"),
         no_wrap=True,
         overflow="ellipsis",
     )
@@ -121,6 +121,11 @@ def _head(look: Look) -> RenderableType:
         subtitle=f"{clock}  q quits",
         subtitle_align="right",
     )
+
+
+def _where(board: dict[str, Any]) -> str:
+    """Return which robots a number is about, if other instances have some as well."""
+    return " here" if board["instances"] > 1 else ""
 
 
 def _state(look: Look) -> Text:

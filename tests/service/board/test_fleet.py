@@ -69,6 +69,8 @@ def test_robots_in_trouble() -> None:
 class SlowRobots:
     """Robots that take a second of the test's clock to list."""
 
+    members = 1
+
     def __init__(self) -> None:
         self.listed = 0
         self.now = 100.0

@@ -30,6 +30,18 @@ async def test_presence_and_readings_are_the_same_on_each_instance(redis_url: st
         assert _reading(one) == _reading(two)
 
 
+async def test_each_instance_knows_how_many_share_the_robots(server: RedisServer) -> None:
+    """The board tells a number of one instance from a number of all; one that stops is gone."""
+    with instances(2, server.url) as (one, two):
+        await eventually(lambda: _instances(one) == _instances(two) == 2, "they know each other")
+        await asyncio.to_thread(two.stop)
+        await eventually(lambda: _instances(one) == 1, "the other has left")
+
+
+def _instances(instance: ServiceProcess) -> Any:
+    return instance.get("/api/board")["instances"]
+
+
 def _agreed(one: ServiceProcess, two: ServiceProcess, status: str) -> bool:
     here, there = _robots(one), _robots(two)
     return here == there and [robot["status"] for robot in here] == [status]

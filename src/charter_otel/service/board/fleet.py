@@ -32,6 +32,10 @@ _WORTH = 40
 class Robots(Protocol):
     """The source of the robots: one instance, or all that share a Redis."""
 
+    @property
+    def members(self) -> int:
+        """Number of these instances."""
+
     async def robots(self) -> list[dict[str, Any]]:
         """Return the presence of every known robot."""
 

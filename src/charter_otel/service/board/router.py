@@ -59,6 +59,8 @@ class Overview(Struct):
     """The service's clock."""
     connections: int
     """Open connections of this instance."""
+    instances: int
+    """Live instances that share the robots; `fleet` counts the robots of all of them."""
     fleet: FleetCounts
     trouble: dict[str, int]
     """Robots of this instance in each condition that needs attention."""
@@ -143,6 +145,7 @@ class Source:
             version=version("charter-otel"),
             now=time.time(),
             connections=self._get_connections(),
+            instances=self._get_robots().members,
             fleet=listing.counts,
             trouble={name: len(ids) for name, ids in listing.trouble.items()},
             jobs=get_job_board().jobs(),

@@ -41,6 +41,11 @@ class LocalPresence:
         del connection
         return True
 
+    @property
+    def members(self) -> int:
+        """Number of live instances that this one knows, itself included."""
+        return 1
+
     async def robots(self) -> list[dict[str, Any]]:
         """Return the presence of every known robot."""
         return self._with_own({})

@@ -68,6 +68,11 @@ class Membership:
         return time.monotonic() - self._renewed >= self.interval
 
     @property
+    def others(self) -> int:
+        """Number of other instances that had a lease at the last heartbeat."""
+        return len(self._seen)
+
+    @property
     def valid(self) -> bool:
         """Whether no other instance can have declared this one lost."""
         return time.monotonic() < self._renewed + self.lease

@@ -65,6 +65,11 @@ class PartitionedPresence(LocalPresence):
         """Return whether no other instance emits the closing event."""
         return await self._of(connection.robot_id).presence.owns_close(connection)
 
+    @property
+    def members(self) -> int:
+        """Number of live instances that this one knows, itself included."""
+        return max(partition.presence.members for partition in self._partitions)
+
     async def robots(self) -> list[dict[str, Any]]:
         """Return the shared presence; for robots connected here, this instance's own."""
         partitions = await asyncio.gather(

@@ -133,6 +133,11 @@ class SharedPresence(LocalPresence):
         await self._membership.settled(_LEASE_KNOWN_WITHIN)
         return not self._is_lost(connection)
 
+    @property
+    def members(self) -> int:
+        """Number of live instances that this one knows, itself included."""
+        return self._membership.others + 1
+
     async def robots(self) -> list[dict[str, Any]]:
         """Return the shared presence; for robots connected here, this instance's own."""
         return self._with_own(await self.everywhere())

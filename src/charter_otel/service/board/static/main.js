@@ -88,7 +88,7 @@ function take(overview, ready) {
   grafana.hidden = !overview.grafana_url;
   say(byId("version"), overview.version);
   Object.assign(marks, overview.marks);
-  robots.count(overview.trouble);
+  robots.count(overview);
   Object.assign(state, { overview, ready });
   const { online, offline, connections, events } = state.history;
   online.add(overview.fleet.online);
@@ -140,8 +140,11 @@ const follower = new Follower({
     answers();
     askSoon();
     try {
-      const recent = await get("api/events", { query: { limit: RECENT } });
-      for (const event of recent) state.events.add(event, { live: false });
+      // Robots that come and go push the jobs' runs out of the latest events: these are asked for by themselves.
+      const queries = [{ limit: RECENT }, { type: "metrics.*", limit: RECENT }];
+      for (const recent of await Promise.all(queries.map((query) => get("api/events", { query })))) {
+        for (const event of recent) state.events.add(event, { live: false });
+      }
       draw();
     } catch (error) {
       failed(error);

@@ -39,9 +39,10 @@ export class Robots {
     this.#form.elements.search.focus();
   }
 
-  /** Show how many robots are in trouble. */
-  count(trouble) {
+  /** Show how many robots are in trouble; an instance knows this of its own robots only. */
+  count({ trouble, instances }) {
     const many = Object.values(trouble).reduce((sum, one) => sum + one, 0);
+    say(byId("trouble-where"), instances > 1 ? " here" : "");
     say(byId("trouble"), many ? count(many) : "");
     byId("trouble").title = Object.entries(trouble).map(([name, one]) => `${one} ${name.replaceAll("_", " ")}`).join(", ");
   }

@@ -9,7 +9,7 @@ const KINDS = ["online", "offline", "connections", "events", "jobs", "stream"];
 const TITLES = {
   online: "Robots online",
   offline: "Robots offline",
-  connections: "Connections here",
+  connections: "Connections",
   events: "Events a minute",
   jobs: "Jobs",
   stream: "Event stream",
@@ -62,7 +62,7 @@ export function render({ overview, ready, events, history }) {
   if (ready) stream(ready.dependencies?.event_stream);
 }
 
-function fleet({ fleet: { known, online, offline, reasons }, connections }, history) {
+function fleet({ fleet: { known, online, offline, reasons }, connections, instances }, history) {
   show("online", count(online), known ? `of ${count(known)} known` : "no robot has connected yet");
   plot("online", history.online, "Robots online, since the page was opened");
   const [reason, times] = Object.entries(reasons)[0] ?? [];
@@ -74,7 +74,7 @@ function fleet({ fleet: { known, online, offline, reasons }, connections }, hist
     unexpected ? "warn" : "",
   );
   plot("offline", history.offline, "Robots offline, since the page was opened");
-  show("connections", count(connections), "open on this instance");
+  show("connections", count(connections), instances > 1 ? `on this one of ${count(instances)} instances` : "open now");
   plot("connections", history.connections, "Connections, since the page was opened");
 }
 
