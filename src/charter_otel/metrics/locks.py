@@ -71,7 +71,7 @@ class RedisSlotLock(SlotLock):
     async def now(self) -> float:
         """Return the time of Redis's clock."""
         seconds, microseconds = await self._client.time()
-        return float(seconds) + microseconds / 1e6
+        return float(seconds + microseconds / 1e6)
 
     async def _take(self, key: str, holder: bytes, kept: int) -> bool:
         if await self._client.set(key, holder, nx=True, px=kept):

@@ -62,7 +62,8 @@ async def acknowledge_and_wait(
 
 async def groups(client: Redis, key: str) -> list[dict[str, Any]]:
     """Return what the server knows about a stream's groups."""
-    return await client.xinfo_groups(key)
+    found: list[dict[str, Any]] = await client.xinfo_groups(key)
+    return found
 
 
 async def place_of(client: Redis, key: str, event_id: str) -> bytes | None:

@@ -22,6 +22,7 @@ async def execute(pipeline: Pipeline, replicas: int) -> list[Any]:
     """
     # On the same connection: WAIT knows the writes of its own connection only.
     pipeline.execute_command("WAIT", replicas, _WITHIN_MS)
+    replies: list[Any]
     *replies, confirmed = await pipeline.execute()
     if confirmed < replicas:
         raise NotReplicated(f"{confirmed} of {replicas} replicas have what was written")

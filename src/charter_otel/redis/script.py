@@ -1,7 +1,7 @@
 """Lua scripts, loaded once and run by their digest."""
 
 from importlib.resources import files
-from typing import Any
+from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
@@ -48,7 +48,7 @@ class Script:
         self, client: Redis, keys: list[str], arguments: tuple[Any, ...], replicas: int
     ) -> Any:
         if not replicas:
-            return await client.evalsha(self._digest, len(keys), *keys, *arguments)
+            return await cast("Any", client).evalsha(self._digest, len(keys), *keys, *arguments)
         async with client.pipeline(transaction=False) as pipeline:
             pipeline.evalsha(self._digest, len(keys), *keys, *arguments)
             [reply] = await replication.execute(pipeline, replicas)
