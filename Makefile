@@ -65,8 +65,9 @@ lowest: $(READY)
 # What is the newest of what the package needs is pinned already, as a rule.
 newest:
 	@$(MAKE) --no-print-directory pins PINS=build/newer.txt GROUPS=
-	@if grep -vxFf constraints.txt build/newer.txt; then echo "newest: these are newer than their pins"; \
-	  awk -F== 'NR == FNR {newer[$$1]; print; next} !($$1 in newer)' build/newer.txt constraints.txt >build/newest.txt; \
+	@sed -i 's/ ;.*//' build/newer.txt && sed 's/ ;.*//' constraints.txt >build/pinned.txt
+	@if grep -vxFf build/pinned.txt build/newer.txt; then echo "newest: these are newer than their pins"; \
+	  awk -F== 'NR == FNR {newer[$$1]; print; next} !($$1 in newer)' build/newer.txt build/pinned.txt >build/newest.txt; \
 	  $(MAKE) --no-print-directory quick VENV=build/newest CONSTRAINTS=build/newest.txt; \
 	  else echo "newest: the pins are the newest versions"; fi
 

@@ -76,13 +76,12 @@ async def test_paging_gives_every_event_once(stream: PartitionedStream) -> None:
 
 async def test_following_gives_every_event_as_it_comes(stream: PartitionedStream) -> None:
     """Live, and after an event by which one resumes, with nothing left out."""
-    first = await _publish(stream, 20)
-    await published(stream, 20)
+    async with aclosing(stream.follow()) as before:  # type: ignore[type-var]
+        first = await _publish(stream, 20)
+        assert {event.id for event in await _take(before, 20)} == {event.id for event in first}
     async with aclosing(stream.follow()) as live:  # type: ignore[type-var]
-        waiting = asyncio.create_task(_take(live, 20))
-        await asyncio.sleep(0.1)
         second = await _publish(stream, 20)
-        assert {event.id for event in await waiting} == {event.id for event in second}
+        assert {event.id for event in await _take(live, 20)} == {event.id for event in second}
     async with aclosing(stream.follow(after=first[-1].id)) as resumed:  # type: ignore[type-var]
         missing = {event.id for event in second}
         while missing:
