@@ -14,6 +14,7 @@ from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import Meta, Struct
 
 from charter_otel.charter import portable
+from charter_otel.methods import with_methods
 from charter_otel.metrics.board import JobState, get_job_board
 from charter_otel.metrics.jobs import get_mission_store
 from charter_otel.metrics.missions import MissionEntry, MissionsUnavailable
@@ -79,13 +80,15 @@ def metrics_router() -> Router:
     """Return the routes under ``/api/metrics``; the handlers themselves stay plain functions."""
     return Router(
         "/api/metrics",
-        route_handlers=[
-            post("/missions", status_code=HTTP_202_ACCEPTED, operation_class=_AddMissionEntries)(
-                add_mission_entries
-            ),
-            get("/missions")(get_mission_report),
-            get("/jobs")(get_jobs),
-        ],
+        route_handlers=with_methods(
+            [
+                post(
+                    "/missions", status_code=HTTP_202_ACCEPTED, operation_class=_AddMissionEntries
+                )(add_mission_entries),
+                get("/missions")(get_mission_report),
+                get("/jobs")(get_jobs),
+            ]
+        ),
         tags=["metrics"],
     )
 

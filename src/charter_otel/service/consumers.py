@@ -13,6 +13,7 @@ from charter_otel.charter import ROBOT_ID_PATTERN, ROBOT_ID_RULE, is_robot_id, p
 from charter_otel.consumers import Analytics, Consumer, Status
 from charter_otel.consumers.analytics import READINGS, JobStatistics, Point, Summary
 from charter_otel.consumers.status import JobStatus, RobotStatus, latest
+from charter_otel.methods import with_methods
 from charter_otel.service.events import Limit
 from charter_otel.service.problems import problem_responses
 
@@ -104,7 +105,8 @@ def consumers_router(consumers: Sequence[Consumer]) -> Router:
             return _robot(analytics, robot_id)
         return FleetStatistics(analytics.jobs(limit), analytics.connections(), analytics.reasons())
 
-    return Router("/api/consumers", route_handlers=[get_status, get_analytics], tags=["consumers"])
+    handlers = with_methods([get_status, get_analytics])
+    return Router("/api/consumers", route_handlers=handlers, tags=["consumers"])
 
 
 def _find(consumers: Sequence[Consumer], kind: type[Wanted]) -> Wanted:

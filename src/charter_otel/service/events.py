@@ -17,6 +17,7 @@ from litestar.status_codes import (
 
 from charter_otel.charter import Event
 from charter_otel.charter.ids import EVENT_ID_PATTERN, milliseconds
+from charter_otel.methods import with_methods
 from charter_otel.service import sse
 from charter_otel.service.guards import seconds_left
 from charter_otel.service.problems import problem_responses
@@ -134,13 +135,15 @@ def events_router(
             types=wanted,
             heartbeat=heartbeat,
             lasting=seconds_left(request),
+            is_head=request.method == "HEAD",
         )
         # Taken at the moment of the check, and freed when the response ends or is collected.
         followers.add(response)
         response.on_end = lambda: followers.discard(response)
         return response
 
-    return Router("/api/events", route_handlers=[get_events, follow_events], tags=["events"])
+    handlers = with_methods([get_events, follow_events])
+    return Router("/api/events", route_handlers=handlers, tags=["events"])
 
 
 async def _bounded(

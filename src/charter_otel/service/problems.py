@@ -18,6 +18,7 @@ from litestar.status_codes import (
 from litestar.types import ExceptionHandlersMap
 from msgspec import UNSET, Struct, UnsetType
 
+from charter_otel.methods import allow
 from charter_otel.service.http import trace_id
 from charter_otel.streams import StreamUnavailable
 
@@ -93,9 +94,10 @@ def _http_exception(request: AnyRequest, error: HTTPException) -> Response[bytes
         return _internal_error(request, error)
     errors = _invalid_fields(error.extra)
     detail = "; ".join(f"{e.field}: {e.detail}" for e in errors) or _detail(request, error)
-    return _response(
-        request, error.status_code, detail, errors=errors or UNSET, headers=error.headers
-    )
+    headers = error.headers
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers = {"Allow": _allowed(error)}
+    return _response(request, error.status_code, detail, errors=errors or UNSET, headers=headers)
 
 
 def _stream_unavailable(request: AnyRequest, error: StreamUnavailable) -> Response[bytes]:
@@ -163,11 +165,13 @@ def _detail(request: AnyRequest, error: HTTPException) -> str:
     if error.status_code == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return "The body is too large; send less of it at once."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("allow", "another method")
-        if allowed == "websocket":
-            return "This is a WebSocket; connect with ws:// or wss://."
-        return f"{request.method} is not possible here; use {allowed}."
+        return f"{request.method} is not possible here; use {_allowed(error)}."
     return error.detail
+
+
+def _allowed(error: HTTPException) -> str:
+    """Return the methods that are possible; Litestar lists WebSockets among them."""
+    return allow(*(error.headers or {}).get("allow", "").split(", "))
 
 
 def _phrase(status: int) -> str:

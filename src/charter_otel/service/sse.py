@@ -40,6 +40,7 @@ class FollowResponse(ASGIResponse):
         types: Event types; empty for all.
         heartbeat: Seconds between two comments.
         lasting: Seconds after which the response ends in any case, as the token has expired.
+        is_head: Whether the response is only a head, and ends with it.
 
     Raises:
         ValueError: ``after`` is not an event id.
@@ -56,11 +57,14 @@ class FollowResponse(ASGIResponse):
         types: Container[str] = frozenset(),
         heartbeat: float = HEARTBEAT,
         lasting: float | None = None,
+        is_head: bool = False,
     ) -> None:
         super().__init__(
             media_type=MEDIA_TYPE,
             headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+            is_head_response=is_head,
         )
+        self.headers.setdefault("content-type", f"{MEDIA_TYPE}; charset={self.encoding}")
         self.on_end: Callable[[], object] = lambda: None
         """Called when the last event has been sent."""
         self._stream = stream

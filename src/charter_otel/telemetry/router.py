@@ -7,12 +7,14 @@ from typing import Any, cast
 
 import structlog
 from litestar import Router, get, websocket
-from litestar.exceptions import NotFoundException, ValidationException
+from litestar.exceptions import HTTPException, NotFoundException, ValidationException
 from litestar.params import FromPath
+from litestar.status_codes import HTTP_426_UPGRADE_REQUIRED
 from opentelemetry.trace import Span, StatusCode
 
 from charter_otel.charter import ROBOT_ID_RULE, CloseReason, Event, EventType, is_robot_id
 from charter_otel.emit import AnyStream, event_seam, get_emitter
+from charter_otel.methods import with_methods
 from charter_otel.otel import Instrumentation, semconv
 from charter_otel.seams import Seam
 from charter_otel.telemetry import admission, spans
@@ -132,17 +134,34 @@ async def get_info() -> Info:
     }
 
 
+async def refuse_plain_http(robot_id: FromPath[str]) -> None:
+    """Refuse a request that is not a WebSocket handshake.
+
+    Raises:
+        HTTPException: Always, with the status 426 (RFC 9110, 15.5.22).
+    """
+    del robot_id
+    raise HTTPException(
+        "This is a WebSocket; connect with ws:// or wss://.",
+        status_code=HTTP_426_UPGRADE_REQUIRED,
+        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+    )
+
+
 def telemetry_router() -> Router:
     """Return the routes; the handlers stay plain functions that any code may call."""
     return Router(
         PATH,
         tags=["telemetry"],
-        route_handlers=[
-            get("/robots/{robot_id:str}/metrics", summary="Last readings")(get_robot_metrics),
-            get("/robots", summary="Presence")(get_robots),
-            get("/info", summary="Name, version, features")(get_info),
-            websocket("/ws/{robot_id:str}")(telemetry_websocket),
-        ],
+        route_handlers=with_methods(
+            [
+                get("/robots/{robot_id:str}/metrics", summary="Last readings")(get_robot_metrics),
+                get("/robots", summary="Presence")(get_robots),
+                get("/info", summary="Name, version, features")(get_info),
+                websocket("/ws/{robot_id:str}")(telemetry_websocket),
+                get("/ws/{robot_id:str}", include_in_schema=False)(refuse_plain_http),
+            ]
+        ),
     )
 
 

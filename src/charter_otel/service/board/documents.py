@@ -5,6 +5,7 @@ from typing import Any
 from litestar import Request, Response, Router, get
 from litestar.exceptions import ImproperlyConfiguredException, NotFoundException
 
+from charter_otel.methods import with_methods
 from charter_otel.service.asyncapi import asyncapi
 from charter_otel.service.http import UNTRACED
 from charter_otel.service.openapi import openapi
@@ -30,7 +31,7 @@ def documents_router() -> Router:
 
     return Router(
         "/api",
-        route_handlers=[get_openapi, get_asyncapi],
+        route_handlers=with_methods([get_openapi, get_asyncapi]),
         include_in_schema=False,
         opt={UNTRACED: True},
     )

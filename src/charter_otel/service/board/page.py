@@ -10,6 +10,7 @@ from litestar.exceptions import NotFoundException
 from litestar.params import FromPath
 from litestar.status_codes import HTTP_304_NOT_MODIFIED
 
+from charter_otel.methods import with_methods
 from charter_otel.service.http import UNTRACED
 
 AnyRequest = Request[Any, Any, Any]
@@ -93,7 +94,7 @@ def page_router() -> Router:
 
     return Router(
         "/",
-        route_handlers=[get_board, get_reference, get_file],
+        route_handlers=with_methods([get_board, get_reference, get_file]),
         include_in_schema=False,
         opt={UNTRACED: True},
     )

@@ -12,6 +12,7 @@ from litestar.params import FromPath, QueryParameter
 from msgspec import Struct, convert
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS
+from charter_otel.methods import with_methods
 from charter_otel.metrics.board import JobState, get_job_board
 from charter_otel.service.board.fleet import (
     Conditions,
@@ -208,7 +209,7 @@ def board_router(source: Source) -> Router:
 
     return Router(
         "/api/board",
-        route_handlers=[get_board, get_board_robots, get_board_robot],
+        route_handlers=with_methods([get_board, get_board_robots, get_board_robot]),
         opt={UNTRACED: True},
         tags=["board"],
     )

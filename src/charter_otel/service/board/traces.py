@@ -11,6 +11,7 @@ from msgspec import Struct
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, StatusCode
 
+from charter_otel.methods import with_methods
 from charter_otel.otel.sdk.recent_spans import RecentSpans
 from charter_otel.service.http import UNTRACED
 
@@ -89,7 +90,8 @@ def traces_router(get_recent: Callable[[], RecentSpans | None]) -> Router:
             )
         return Trace(trace_id, [_node(span) for span in spans], recent.capacity)
 
-    return Router("/api/traces", route_handlers=[get_trace], opt={UNTRACED: True}, tags=["traces"])
+    handlers = with_methods([get_trace])
+    return Router("/api/traces", route_handlers=handlers, opt={UNTRACED: True}, tags=["traces"])
 
 
 def _node(span: ReadableSpan) -> SpanNode:

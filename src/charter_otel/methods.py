@@ -1,0 +1,65 @@
+"""The HTTP methods of routes: HEAD wherever GET is, and OPTIONS that names them all."""
+
+from collections.abc import Sequence
+from inspect import iscoroutinefunction
+from typing import Any
+
+from litestar import HttpMethod, Response, route
+from litestar.handlers import HTTPRouteHandler
+from litestar.handlers.base import BaseRouteHandler
+
+_ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def with_methods(handlers: Sequence[BaseRouteHandler]) -> list[BaseRouteHandler]:
+    """Return a router's handlers, with those for HEAD and OPTIONS that are missing (RFC 9110, 9.3).
+
+    Neither is in the OpenAPI document: each is what GET's description says, without the body.
+    Litestar's own OPTIONS names the methods of one of the handlers of a path only.
+
+    Args:
+        handlers: All handlers of the router; those of WebSockets stay as they are.
+    """
+    complete = list(handlers)
+    methods: dict[str, set[str]] = {}
+    for handler in handlers:
+        if not isinstance(handler, HTTPRouteHandler):
+            continue
+        if _names(handler) == {"GET"}:
+            complete.append(_head(handler))
+        for path in handler.paths or {"/"}:
+            methods.setdefault(path, {"OPTIONS"}).update(_names(complete[-1]), _names(handler))
+    # First: Litestar makes an OPTIONS of its own where it does not find one.
+    return [*(_options(path, names) for path, names in methods.items()), *complete]
+
+
+def allow(*methods: str) -> str:
+    """Return the value of an ``Allow`` header."""
+    return ", ".join(name for name in _ORDER if name in methods)
+
+
+def _names(handler: Any) -> set[str]:
+    return {str(getattr(method, "value", method)) for method in handler.http_methods}
+
+
+def _head(handler: HTTPRouteHandler) -> HTTPRouteHandler:
+    """Return the handler for HEAD, which does all that GET does but send the body."""
+    made = route(
+        sorted(handler.paths or {"/"}),
+        http_method=HttpMethod.HEAD,
+        include_in_schema=False,
+        sync_to_thread=None if iscoroutinefunction(handler.fn) else False,
+    )
+    head: HTTPRouteHandler = made(handler.fn)
+    return head
+
+
+def _options(path: str, methods: set[str]) -> HTTPRouteHandler:
+    headers = {"Allow": allow(*methods)}
+
+    @route(path, http_method=HttpMethod.OPTIONS, include_in_schema=False, sync_to_thread=False)
+    def options() -> Response[None]:
+        """Return the methods of the path."""
+        return Response(None, status_code=204, headers=headers)
+
+    return options
