@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from charter_otel import CharterPlugin, Settings
+from charter_otel.charter import json_schema
 from charter_otel.service.app import create_app
 from charter_otel.service.asyncapi import asyncapi
 from charter_otel.service.openapi import openapi
@@ -19,6 +21,11 @@ from support.service import service
 OPENAPI = openapi(create_app(Settings()))
 ASYNCAPI = asyncapi()
 SECRET = "s" * 32
+REASONS = [
+    "client_disconnect", "connection_lost", "heartbeat_timeout", "superseded", "protocol_error",
+    "message_too_big", "rate_limited", "token_expired", "server_shutdown", "server_error",
+    "server_lost",
+]  # fmt: skip
 OPEN = {"/healthz", "/readyz"}
 OPERATIONS = [
     (path, method, operation)
@@ -71,6 +78,12 @@ def test_parameters_say_what_they_obey() -> None:
     parameters = OPENAPI["paths"]["/api/events"]["get"]["parameters"]
     [after] = [each for each in parameters if each["name"] == "after"]
     assert "evt_" in json.dumps(after["schema"])
+    [types] = [each for each in parameters if each["name"] == "type"]
+    pattern = types["schema"]["items"]["pattern"]
+    for right in ("*", "telemetry.*", "orders.order_placed", "telemetry.*, metrics.*"):
+        assert re.search(pattern, right)
+    for wrong in ("telemetry", "telemetry.", ".x", "Orders.x", "a.b c.d"):
+        assert not re.search(pattern, wrong)
 
 
 def test_asyncapi_says_how_to_authenticate() -> None:
@@ -88,11 +101,20 @@ def test_asyncapi_says_how_to_authenticate() -> None:
     assert ASYNCAPI["operations"]["sendEvents"]["bindings"]["http"]["method"] == "GET"
 
 
-def test_close_reasons_are_named_in_the_schema() -> None:
-    """A reader sees the reasons that there are; a reader takes one of a newer version too."""
-    reason = ASYNCAPI["components"]["schemas"]["ConnectionClosed"]["properties"]["reason"]
-    assert "client_disconnect" in json.dumps(reason["anyOf"][0]["enum"])
-    assert reason["anyOf"][1] == {"type": "string"}
+@pytest.mark.parametrize("schemas", [ASYNCAPI["components"]["schemas"], json_schema()["$defs"]])
+def test_the_close_reasons_are_a_closed_list(schemas: dict[str, Any]) -> None:
+    """A writer uses one of eleven; a reader of ours takes those of a newer version, too."""
+    assert schemas["ConnectionClosed"]["properties"]["reason"]["enum"] == REASONS
+
+
+def test_presence_names_the_close_reasons() -> None:
+    """The last one of a robot is one of the list, or null."""
+    schemas = OPENAPI["components"]["schemas"]
+    [presence] = [schema for name, schema in schemas.items() if name.endswith("RobotPresence")]
+    reason = json.dumps(presence["properties"]["last_reason"])
+    [named] = [schema for name, schema in schemas.items() if name.endswith("CloseReason")]
+    assert "CloseReason" in reason
+    assert named["enum"] == REASONS
 
 
 def test_a_program_s_document_keeps_its_components() -> None:

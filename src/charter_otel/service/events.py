@@ -8,6 +8,7 @@ from weakref import WeakSet
 from litestar import Request, Router, get
 from litestar.exceptions import ServiceUnavailableException, ValidationException
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import OpenAPIType, Schema
 from litestar.params import HeaderParameter, QueryParameter
 from litestar.status_codes import (
     HTTP_200_OK,
@@ -34,6 +35,8 @@ MAX_FOLLOWERS = 1_000
 AnyRequest = Request[Any, Any, Any]
 
 _EVENT_ID = {"pattern": EVENT_ID_PATTERN}
+_TYPE = r"(\*|[a-z][a-z0-9_]*\.(\*|[a-z][a-z0-9_]*))"
+_TYPES = rf"^ *({_TYPE} *(, *|$))*$"
 
 Types = Annotated[
     list[str] | None,
@@ -41,6 +44,7 @@ Types = Annotated[
         name="type",
         description="Event types, repeated or separated by commas; `telemetry.*` stands for all "
         "of the module. Without it, all types.",
+        schema_extra={"items": Schema(type=OpenAPIType.STRING, pattern=_TYPES)},
     ),
 ]
 After = Annotated[

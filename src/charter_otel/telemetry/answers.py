@@ -4,7 +4,7 @@ from typing import Annotated, Literal, TypedDict
 
 from litestar.params import PathParameter
 
-from charter_otel.charter import ROBOT_ID_PATTERN, ROBOT_ID_RULE, portable
+from charter_otel.charter import ROBOT_ID_PATTERN, ROBOT_ID_RULE, CloseReason, portable
 
 RobotId = Annotated[
     str,
@@ -36,7 +36,7 @@ class RobotPresence(TypedDict):
     connected_at: float | None
     last_seen_at: float | None
     disconnected_at: float | None
-    last_reason: str | None
+    last_reason: CloseReason | None
 
 
 class Info(TypedDict):

@@ -4,6 +4,9 @@ from typing import Any
 
 import msgspec
 from litestar import WebSocket
+from litestar.exceptions import HTTPException
+from litestar.params import FromPath
+from litestar.status_codes import HTTP_426_UPGRADE_REQUIRED
 
 from charter_otel.otel.trace_context import correlation_id, current
 from charter_otel.telemetry.admission import HandshakeRefusal
@@ -55,3 +58,17 @@ def problem_of(refusal: HandshakeRefusal) -> bytes:
     if trace_id := correlation_id(current()):
         problem["trace_id"] = trace_id
     return msgspec.json.encode(problem)
+
+
+async def refuse_plain_http(robot_id: FromPath[str]) -> None:
+    """Refuse a request that is not a WebSocket handshake.
+
+    Raises:
+        HTTPException: Always, with the status 426 (RFC 9110, 15.5.22).
+    """
+    del robot_id
+    raise HTTPException(
+        "This is a WebSocket; connect with ws:// or wss://.",
+        status_code=HTTP_426_UPGRADE_REQUIRED,
+        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
+    )

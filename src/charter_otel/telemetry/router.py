@@ -7,9 +7,8 @@ from typing import Any, cast
 
 import structlog
 from litestar import Router, get, websocket
-from litestar.exceptions import HTTPException, NotFoundException, ValidationException
+from litestar.exceptions import NotFoundException, ValidationException
 from litestar.params import FromPath
-from litestar.status_codes import HTTP_426_UPGRADE_REQUIRED
 from opentelemetry.trace import Span, StatusCode
 
 from charter_otel.charter import ROBOT_ID_RULE, CloseReason, Event, EventType, is_robot_id
@@ -23,7 +22,7 @@ from charter_otel.telemetry.answers import Info, RobotId, RobotMetrics, RobotPre
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import Robot
 from charter_otel.telemetry.gateway import Gateway
-from charter_otel.telemetry.refusal import refuse
+from charter_otel.telemetry.refusal import refuse, refuse_plain_http
 from charter_otel.telemetry.session import Session, Socket
 
 __all__ = [
@@ -132,20 +131,6 @@ async def get_info() -> Info:
         "features": [*FEATURES, *(["metrics_published"] if gateway.metrics_published else [])],
         "active_connections": len(gateway.connections),
     }
-
-
-async def refuse_plain_http(robot_id: FromPath[str]) -> None:
-    """Refuse a request that is not a WebSocket handshake.
-
-    Raises:
-        HTTPException: Always, with the status 426 (RFC 9110, 15.5.22).
-    """
-    del robot_id
-    raise HTTPException(
-        "This is a WebSocket; connect with ws:// or wss://.",
-        status_code=HTTP_426_UPGRADE_REQUIRED,
-        headers={"Upgrade": "websocket", "Connection": "Upgrade"},
-    )
 
 
 def telemetry_router() -> Router:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from litestar import Router, get
 from litestar.exceptions import NotFoundException
-from litestar.params import FromPath, QueryParameter
+from litestar.params import QueryParameter
 from msgspec import Struct, convert
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS
@@ -25,6 +25,7 @@ from charter_otel.service.board.fleet import (
     Wanted,
 )
 from charter_otel.service.http import UNTRACED
+from charter_otel.telemetry.answers import RobotId
 from charter_otel.telemetry.router import METRICS
 from charter_otel.thresholds import Thresholds
 
@@ -199,7 +200,7 @@ def board_router(source: Source) -> Router:
         return RobotsPage(time.time(), listing.counts.known, len(found), list(states))
 
     @get("/robots/{robot_id:str}", summary="A robot", operation_id="get_board_robot")
-    async def get_board_robot(robot_id: FromPath[str]) -> RobotState:
+    async def get_board_robot(robot_id: RobotId) -> RobotState:
         """Return a robot's presence and its last reading."""
         listing = await source.listing()
         robot = listing.by_id.get(robot_id)
