@@ -10,7 +10,7 @@ from charter_otel.streams.pending import Counts, Drop, PendingEvent, PendingQueu
 from charter_otel.streams.spool.batch import BatchState, HeldBatch
 from charter_otel.streams.spool.file import Appended
 from charter_otel.streams.spool.spiller import Spiller
-from charter_otel.streams.spool.spool import NoSpool, Spool, SpoolUnavailable
+from charter_otel.streams.spool.spool import Spool, SpoolUnavailable
 from charter_otel.streams.types import DropReason
 
 log = structlog.get_logger(__name__)
@@ -58,8 +58,7 @@ class Outbox:
             raise ValueError(f"the publishing queue holds at least one event, not {capacity}")
         self.capacity = capacity
         self.spooled = self.recovered = self.replayed = 0
-        self._spool = spool or NoSpool()
-        self._has_disk = spool is not None
+        self._spool = spool
         self._drop = drop
         self._waiting = PendingQueue(batch, batch_bytes)
         self._moving: list[PendingEvent] = []
@@ -91,17 +90,18 @@ class Outbox:
 
     async def open(self) -> None:
         """Open the disk, and watch the waiting events from now on."""
-        if not self._has_disk:
+        spool = self._spool
+        if spool is None:
             return
         # Events that this object itself left there at its last stop do not count as found.
         left, self.spooled = self.spooled, 0
         self.recovered -= left
         try:
             async with asyncio.timeout(OPEN_WITHIN):
-                await self._spool.open()
+                await spool.open()
         except TimeoutError:
             log.warning("spool takes long to open; publishing begins without what is in it")
-        self._account_found()
+        self._account_found(spool)
         self._spiller.start()
 
     async def close(self, until: float) -> None:
@@ -120,8 +120,8 @@ class Outbox:
         """Wait for events and return the oldest ones, from the disk first."""
         while True:
             async with self._lock:
-                if self.spooled:
-                    await self._read()
+                if self._spool and self.spooled:
+                    await self._read(self._spool)
                 elif self._waiting:
                     self._batch = HeldBatch(self._waiting.take_batch())
                 if self._batch:
@@ -135,7 +135,7 @@ class Outbox:
         batch, self._batch = self._batch, None
         if batch is None:
             return
-        if batch.state is BatchState.ON_DISK:
+        if self._spool and batch.state is BatchState.ON_DISK:
             self.spooled -= len(batch)
             self.replayed += len(batch)
             self._spool.forget(batch.last_row)
@@ -173,19 +173,20 @@ class Outbox:
     async def spill(self) -> None:
         """Bring everything in memory to disk, including the batch in the publisher's hand."""
         async with self._lock:
-            if await self._spool.open():
-                self._account_found()
-                await self._move()
+            if self._spool and await self._spool.open():
+                self._account_found(self._spool)
+                await self._move(self._spool)
             self._filled.set()
             self._note_empty()
 
     async def _spill_if_possible(self) -> None:
-        if self._spool.may_try:
+        if self._spool and self._spool.may_try:
             await self.spill()
 
     async def _end(self) -> None:
         await self.spill()
-        await self._spool.close()
+        if self._spool:
+            await self._spool.close()
 
     def _watch(self) -> Callable[[], bool] | None:
         """Return a check whether events that wait now still wait later; None if none waits."""
@@ -199,7 +200,7 @@ class Outbox:
 
         return late
 
-    async def _move(self) -> None:
+    async def _move(self, spool: Spool) -> None:
         # Only a batch older than all else may be copied: not if older events were found.
         batch = self._batch if not self.spooled else None
         if batch and batch.state is not BatchState.IN_MEMORY:
@@ -211,16 +212,16 @@ class Outbox:
         if batch:
             batch.state = BatchState.COPYING
         try:
-            appended = await self._spool.append([*events, *self._moving], len(events))
+            appended = await spool.append([*events, *self._moving], len(events))
         except SpoolUnavailable as unavailable:
             self._restore(batch, lost=unavailable.lost, saved=unavailable.saved)
         except BaseException:
             self._restore(batch, lost=False)
             raise
         else:
-            self._settle(batch, appended)
+            self._settle(spool, batch, appended)
 
-    def _settle(self, batch: HeldBatch | None, appended: Appended) -> None:
+    def _settle(self, spool: Spool, batch: HeldBatch | None, appended: Appended) -> None:
         """Record that the disk has all events of the spill."""
         self.spooled += len(self._moving)
         self._moving = []
@@ -228,7 +229,7 @@ class Outbox:
             batch.state, batch.last_row = BatchState.ON_DISK, appended.last_taken
             self.spooled += len(batch)
         elif batch and batch.state is BatchState.PUBLISHED:
-            self._spool.forget(appended.last_taken)
+            spool.forget(appended.last_taken)
         self._give_up(appended.evicted, "spool_full")
 
     def _restore(self, batch: HeldBatch | None, *, lost: bool, saved: int = 0) -> None:
@@ -241,9 +242,9 @@ class Outbox:
             self._lose(saved)
         self._trim()
 
-    async def _read(self) -> None:
+    async def _read(self, spool: Spool) -> None:
         try:
-            page = await self._spool.read(self._waiting.batch, self._waiting.batch_bytes)
+            page = await spool.read(self._waiting.batch, self._waiting.batch_bytes)
         except SpoolUnavailable as unavailable:
             if unavailable.lost:
                 self._lose(unavailable.saved)
@@ -254,18 +255,19 @@ class Outbox:
         if page.events:
             self._batch = HeldBatch(page.events, BatchState.ON_DISK, page.last)
         elif page.damaged:
-            self._spool.forget(page.last)
+            spool.forget(page.last)
         else:
             self._lose()
 
     async def _adopt(self) -> None:
         async with self._lock:
-            await self._spool.adopt()
-            self._account_found()
+            if self._spool:
+                await self._spool.adopt()
+                self._account_found(self._spool)
 
-    def _account_found(self) -> None:
+    def _account_found(self, spool: Spool) -> None:
         """Count the events that were found on disk."""
-        found, lost = self._spool.collect()
+        found, lost = spool.collect()
         self.spooled += found
         self.recovered += found
         self._give_up(lost, "spool_full")
@@ -286,7 +288,7 @@ class Outbox:
             self._note_empty()
 
     def _trim(self) -> None:
-        limit = self.capacity * OVERSHOOT if self._spool.works else self.capacity
+        limit = self.capacity * OVERSHOOT if self._spool and self._spool.works else self.capacity
         if dropped := self._waiting.trim(limit):
             self._drop(dropped, "queue_full")
 

@@ -209,13 +209,3 @@ class Spool:
         if self._failing:
             self._failing = False
             log.info("spool on disk works again", path=str(self._directory.path))
-
-
-class NoSpool(Spool):
-    """Stands in for a missing disk: nothing is ever brought there."""
-
-    def __init__(self) -> None:
-        self._worker = self._file = None
-        self._failing = True
-        self._retry_at = float("inf")
-        self._found = self._lost = 0
