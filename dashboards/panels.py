@@ -84,7 +84,7 @@ def source(kind: str) -> shapes.DataSourceRef:
 
 def question(title: str, content: str) -> text.Panel:
     """Say at the top what the dashboard answers and how to read it."""
-    panel = text.Panel().title(title).description("What this dashboard answers.")
+    panel = text.Panel().title(title).description("The question that this dashboard answers.")
     return panel.mode(TextMode.MARKDOWN).content(content).transparent(True).span(24).height(3)
 
 

@@ -27,7 +27,7 @@ LONGEST = 25
 """Most words of a sentence, or of a clause before a colon or a semicolon, in a docstring."""
 
 BANNED = re.compile(
-    r"\b(?<![Tt]here )(is|are|was|be) no (?!longer\b|more\b|less\b|one\b|other\b|room\b)[a-z]"
+    r"\b(?<![Tt]here )(is|are|was|be) no (?!longer\b|more\b|less\b|one\b|other\b|room\b)\w"
     r"|\b[Tt]ake note\b"
     r"|\bsigns? of life\b"
     r"|\bcrumbs?\b"

@@ -84,7 +84,7 @@ def _job() -> kit.Panels:
 
 def _connections() -> kit.Panels:
     return [
-        heat("Connections by duration", "How long the connections lasted that ended.",
+        heat("Connections by duration", "Durations of the connections that ended.",
              CONNECTIONS, width=10),
         lines("Ends by reason", "Connections that ended, by close reason.",
               per_step(CONNECTIONS, REASON, part="count"), stacked=True, width=8),

@@ -47,7 +47,7 @@ def _overview() -> kit.Panels:
                _asked(number_of(BEGAN)), width=6),
         number("Closed", "Connections that ended in the time range.",
                _asked(number_of(ENDED)), width=6),
-        number("Closed unexpectedly", "Connections that ended in a way that nobody meant.",
+        number("Closed unexpectedly", "Connections that ended unexpectedly.",
                _asked(number_of(BROKE)), steps=((0, NEUTRAL), (1, "red")), width=6),
         number("Mean duration", "Of the connections that ended; below 60 s orange.",
                _asked(logql.mean(ENDED, SECONDS)), unit="s", steps=BRIEF, decimals=1, width=6),
@@ -73,7 +73,7 @@ def _connections() -> kit.Panels:
 def _every_event() -> kit.Panels:
     line = logql.line(FOUND, ROBOT, otel.CHARTER_JOB_ID, REASON, CORRELATION)
     return [
-        lines("Events by type", "How many events of each type there were.",
+        lines("Events by type", "Numbers of events of each type.",
               _counted(count(FOUND, TYPE), legend(TYPE)), stacked=True, height=10),
         records("Events", "Of the chosen robots, or with this correlation id; newest first.",
                 _asked(line), width=16, height=10),

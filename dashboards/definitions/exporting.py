@@ -15,7 +15,7 @@ SOME: Steps = ((0.001, "red"),)
 def service() -> kit.Panels:
     """Show the SDK's queues and exports."""
     return [
-        lines("Queues of the SDK", "How full they are; what comes when one is full is lost.",
+        lines("Queues of the SDK", "Fill level; items that find a queue full are lost.",
               fraction(external.LOG_QUEUE_SIZE, external.LOG_QUEUE_CAPACITY, COMPONENT),
               fraction(external.SPAN_QUEUE_SIZE, external.SPAN_QUEUE_CAPACITY, COMPONENT),
               unit="percentunit", steps=FILLING, maximum=1, width=6),
@@ -42,13 +42,13 @@ def collector() -> kit.Panels:
               *_signals(external.SENT), unit="recps", logarithmic=True, width=6),
         lines("Not sent", "Items per second that an exporter gave up: refused for good.",
               *_signals(external.SEND_FAILED), unit="recps", steps=SOME, width=6),
-        lines("Queues on disk", "How full they are; 0 while every back end takes its data.",
+        lines("Queues on disk", "Fill level; 0 while every back end takes its data.",
               fraction(external.COLLECTOR_QUEUE_SIZE, external.COLLECTOR_QUEUE_CAPACITY,
                        external.EXPORTER, external.DATA_TYPE),
               unit="percentunit", steps=FILLING, maximum=1),
         lines("Memory", "Resident memory of each Collector.",
               Query(select(external.COLLECTOR_MEMORY), "{{instance}}"), unit="bytes"),
-        lines("Collector starts", "Times that a Collector began anew.",
+        lines("Collector starts", "Restarts of each Collector.",
               Query(f"sum by (instance) (resets({select(external.COLLECTOR_UPTIME)}"
                     "[$__interval])) > 0", "{{instance}}", bars=True), stacked=True),
     ]  # fmt: skip

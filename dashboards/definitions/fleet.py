@@ -63,7 +63,7 @@ def _overview() -> kit.Panels:
     return [
         number("Connections", "WebSocket connections that are open, over all instances.",
                level("sum", otel.CHARTER_CONNECTION_ACTIVE)),
-        number("Robots lost", "Robots that are offline although nobody meant them to be.",
+        number("Robots lost", "Robots that are offline unexpectedly.",
                robots_in("lost"), steps=((1, "orange"),)),
         number("Low batteries", "Robots below 20 %, until they are above 25 %: all, not a sample.",
                robots_in("low_battery"), steps=((1, "orange"),)),
@@ -89,11 +89,11 @@ def _robots() -> kit.Panels:
                  " dies takes its robots offline, until they are at another one.",
                  Query(f"{online} or {known}", legend(ROBOT)), states=PRESENCE, width=24,
                  height=14),
-        rows("Offline now", "Who is offline, and for how long: at most as long as the time range.",
+        rows("Offline now", "Offline robots, and for how long, up to the time range.",
              Query(away, table=True, now=True), order=("Offline for", False), width=8,
              transformations=(_renamed({"Value": "Offline for"}),),
              columns={"Offline for": {"unit": "s", "decimals": 0}}),
-        rows("Lost connections", "Ends that nobody meant, newest first; the id leads to the trace.",
+        rows("Lost connections", "Unexpected ends, newest first; the id leads to the trace.",
              Query(ended, kind="loki"), transformations=logql.table(LOST), width=16,
              columns=logql.COLUMNS),
     ]  # fmt: skip
@@ -137,7 +137,7 @@ def _readings() -> kit.Panels:
 def _traffic() -> kit.Panels:
     errors = matching(otel.HTTP_RESPONSE_STATUS_CODE, "5..", "=~")
     return [
-        lines("Frames", "Frames from robots per second, by what became of them.",
+        lines("Frames", "Frames from robots per second, by outcome.",
               per_second(otel.CHARTER_FRAME_RECEIVED, otel.CHARTER_FRAME_OUTCOME),
               unit="mps", stacked=True),
         lines("Handshakes", "Handshakes per second, by outcome.",

@@ -49,7 +49,7 @@ def _overview() -> kit.Panels:
                Query(promql.or_zero(firing)), steps=RED),
         number("Failed runs", "Runs of the job that failed in the time range.",
                in_range(RUNS, FAILED, part="count"), steps=RED),
-        number("Lost connections", "Connections that ended in a way that nobody meant.",
+        number("Lost connections", "Connections that ended unexpectedly.",
                in_range(CONNECTIONS, UNEXPECTED, part="count"), steps=RED),
         number("Short connections", "Connections that ended before 60 s, in the time range.",
                in_range(CONNECTIONS, SHORT, part="bucket"), steps=ORANGE),
@@ -146,14 +146,14 @@ def _disconnects() -> kit.Panels:
         }
     )
     return [
-        lines("Lost connections by reason", "Ends that nobody meant, by close reason.",
+        lines("Lost connections by reason", "Unexpected ends, by close reason.",
               per_step(CONNECTIONS, REASON, where=(UNEXPECTED,), part="count"), stacked=True,
               height=10),
-        ranking("Comings and goings", "The ten robots whose presence changed most often in the"
+        ranking("Presence changes", "The ten robots whose presence changed most often in the"
                 " time range.",
                 Query(f"topk(10, {changes} > 1)", legend(ROBOT), now=True),
                 unit="locale", steps=((6, "orange"), (30, "red")), width=4),
-        rows("Disconnects", "Ends that nobody meant, newest first; the id leads to the trace.",
+        rows("Disconnects", "Unexpected ends, newest first; the id leads to the trace.",
              Query(ended, kind="loki"), transformations=told, columns=logql.COLUMNS, width=12,
              height=10),
     ]  # fmt: skip

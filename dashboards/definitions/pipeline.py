@@ -87,11 +87,11 @@ def _subscribers() -> kit.Panels:
     return [
         lines("Lag", "Events that a subscriber has not acknowledged yet.",
               level("max", otel.CHARTER_SUBSCRIBER_LAG, GROUP), width=6),
-        lines("Critical time", "95th percentile from an event's creation to its being handled.",
+        lines("Critical time", "95th percentile of the time from creation to handling.",
               percentile(0.95, otel.CHARTER_SUBSCRIBER_CRITICAL_TIME, GROUP), unit="s", steps=LATE,
               width=6),
         lines("Handling", "95th percentile of the handling of one event. Dots lead to traces.",
               percentile(0.95, otel.MESSAGING_PROCESS_DURATION, GROUP), unit="s", width=6),
-        lines("Delivered again", "Because a handler failed or its consumer died.",
+        lines("Delivered again", "Repeated after a handler failed or its consumer died.",
               per_step(otel.CHARTER_SUBSCRIBER_REDELIVERED, GROUP), stacked=True, width=6),
     ]  # fmt: skip

@@ -90,6 +90,6 @@ def _watchdog() -> Alert:
         severity="none",
         expr="vector(1)",
         summary="Alerting works",
-        description="Fires always, so that its silence tells that alerting is broken.",
+        description="Fires always: if it is silent, alerting is broken.",
         dashboard=DASHBOARD,
     )

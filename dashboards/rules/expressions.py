@@ -90,7 +90,7 @@ def silent() -> str:
 
 
 def unexpected_closes(window: str, by: str) -> str:
-    """Return how many connections ended in a way that nobody meant."""
+    """Return the number of connections that ended unexpectedly."""
     closes = series(
         semconv.CHARTER_CONNECTION_DURATION, f'{REASON}!~"{EXPECTED}"', REAL, part="count"
     )

@@ -114,7 +114,7 @@ def _lines(limits: Thresholds) -> Alert:
         severity="warning",
         expr=f"{grown(series(semconv.CHARTER_LOG_DROPPED), limits.dropped_window, 'job')} > 0",
         summary="Log lines are dropped",
-        description="Whoever reads stdout is too slow; {{ $value | humanize }} lines are missing.",
+        description="The reader of stdout is too slow; {{ $value | humanize }} lines are missing.",
         dashboard=DASHBOARD,
     )
 

@@ -52,9 +52,8 @@ def _all(limits: Thresholds) -> Alert:
             f"unless on (job) {_ALIVE}\n"
             f"or absent({spoke}) and on () {listening}"
         ),
-        summary="The service is down: no instance gives a heartbeat",
-        description="No robot is served and no job runs. What dashboards show of the service is"
-        " from before.",
+        summary="The service is down: no instance sends a heartbeat",
+        description="No robot is served and no job runs. Dashboards show the service's last state.",
         dashboard=DASHBOARD,
         hold=limits.service_for,
     )
@@ -66,7 +65,7 @@ def _instance(limits: Thresholds) -> Alert:
         severity="warning",
         expr=f"max by (job, instance) ({silent()}) and on (job) {_ALIVE}",
         summary="An instance of the service is down: {{ $labels.instance }}",
-        description="{{ $labels.instance }} gives no heartbeat and did not say that it would"
+        description="{{ $labels.instance }} sends no heartbeat and did not say that it would"
         " stop; others of its service do. Its robots connect to those.",
         dashboard=DASHBOARD,
         hold=limits.service_for,
@@ -89,6 +88,6 @@ def _inhibitor(limits: Thresholds) -> Alert:
         expr=f'label_replace(max by (alertname) ({lately}), "cause", "$1", "alertname", "(.*)")',
         summary="Something that explains other alerts is down, or was a moment ago",
         description="{{ $labels.cause }} fires or has fired within"
-        f" {limits.aftermath}. Pages nobody: Alertmanager holds back with it what follows.",
+        f" {limits.aftermath}. Pages nobody: Alertmanager holds back alerts that follow.",
         dashboard="charter-incidents",
     )

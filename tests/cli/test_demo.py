@@ -122,7 +122,7 @@ def test_a_job_fails_and_is_well_again(story: Demo) -> None:
     ],
 )
 def test_robots_get_into_trouble_and_come_back(story: Demo, robot_id: str, reason: str) -> None:
-    """One drops out, one is taken over, one sends rubbish: the reasons are those of the events."""
+    """One drops out, one is taken over, one sends invalid frames: the events say so."""
     closed = [p for p in story.payloads("telemetry.connection_closed") if p["robot_id"] == robot_id]
     assert [p["reason"] for p in closed].count(reason) == 1
     assert closed[-1]["reason"] == "client_disconnect"

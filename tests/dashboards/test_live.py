@@ -34,7 +34,7 @@ RARE = (
     "Slots skipped",
     "Collector starts",
     "Repeats",
-    "Comings and goings",
+    "Presence changes",
 )
 """Panels that are empty if no version changes, no run is late, no Collector restarts and nothing
 comes back."""

@@ -125,7 +125,7 @@ def _chunked(size: int, count: int) -> bytes:
 
 
 def _is_read(running: ServiceProcess, body: bytes) -> bool:
-    """Send a body that is no JSON, and tell whether it was read for so long that this was found."""
+    """Send a body that is not JSON; return whether it was read until this was found."""
     headers = {
         "Authorization": f"Bearer {sign(SECRET, 'writer', scopes=['write'], lifetime=600)}",
         "Transfer-Encoding": "chunked",

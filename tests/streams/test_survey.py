@@ -64,4 +64,4 @@ async def test_the_stream_says_it_once(server_directory: Path, charter_capture: 
 
 
 def _said(capture: Capture) -> list[dict[str, object]]:
-    return [line for line in capture.lines if line["event"] == "Redis voids a delivery class"]
+    return [line for line in capture.lines if line["event"] == "Redis breaks a delivery class"]

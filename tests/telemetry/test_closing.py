@@ -182,7 +182,7 @@ async def test_a_flood_is_rate_limited(robots: Robots) -> None:
 
 
 async def test_invalid_utf8_is_a_protocol_error(robots: Robots) -> None:
-    """A text frame that is no UTF-8 breaks the WebSocket protocol."""
+    """A text frame that is not UTF-8 breaks the WebSocket protocol."""
     client = await robots.connect()
     client.transport.write(b"\x81\x82\x00\x00\x00\x00\xff\xfe")
     (closed,) = await robots.closings()

@@ -224,7 +224,7 @@ def _judge(result: summary.DemoSummary) -> None:
     if result.errors:
         raise CommandFailure(
             f"the demonstration met {sum(result.errors.values())} errors: "
-            f"{result.first_error or result.errors}; the log lines tell more"
+            f"{result.first_error or result.errors}; see the log lines"
         )
     if result.connections_established != result.connections_closed:
         raise CommandFailure(

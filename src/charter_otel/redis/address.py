@@ -143,7 +143,7 @@ def _service(path: str) -> tuple[str, str]:
     """Return the master's name, and the database if any, from what follows the Sentinels."""
     name, _, database = path.removeprefix("/").partition("/")
     if not name:
-        raise ValueError("it does not say what the Sentinels call the master, e.g. /mymaster")
+        raise ValueError("it lacks the name that the Sentinels have for the master, e.g. /mymaster")
     return unquote(name), database
 
 

@@ -95,5 +95,5 @@ def _ipv6(text: str) -> str:
     try:
         IPv6Address(address)
     except ValueError:
-        raise ValueError("what stands in brackets is not an IPv6 address") from None
+        raise ValueError("the text in brackets is not an IPv6 address") from None
     return address.lower()

@@ -38,7 +38,7 @@ def parse(url: str) -> FleetAddress:
     """
     scheme, netloc, path, query, _ = urlsplit(url)
     if scheme not in _SCHEMES or not netloc:
-        raise ValueError(f"{url!r} is no WebSocket address; give one like ws://127.0.0.1:8000")
+        raise ValueError(f"{url!r} is not a WebSocket address; give one like ws://127.0.0.1:8000")
     prefix, _, rest = path.partition(ROUTE)
     if rest.strip("/") not in {"", _PLACEHOLDER}:
         raise ValueError(f"{url!r} names one robot; end it with {ROUTE} or {ROUTE}/{_PLACEHOLDER}")

@@ -74,7 +74,7 @@ class SimulatedRobot:
             self.expect_end(absence)
             self._session.abort()
 
-    async def send_rubbish(self, frames: int, absence: float) -> None:
+    async def send_bad_frames(self, frames: int, absence: float) -> None:
         """Send a number of frames that are not readings, and expect them to end the connection."""
         if self._session is not None:
             self.expect_end(absence)

@@ -123,7 +123,7 @@ def _judge(plan: SimulationPlan, result: Result, tally: FleetStats) -> None:
     if result.errors:
         raise CommandFailure(
             f"{tally.describe_errors()}, the first: {tally.first_error}; "
-            "the service's log tells more about each connection's end"
+            "the service's log has the end of each connection"
         )
     if result.connected < result.robots:
         raise CommandFailure(

@@ -71,7 +71,7 @@ class Story:
             (0.14, self._battery_runs_down),
             (0.28, self._robot_drops_out),
             (0.41, self._robot_is_taken_over),
-            (0.53, self._robot_sends_rubbish),
+            (0.53, self._robot_sends_bad_frames),
         ]
         if stream := self._stream:
             acts.append((0.68, lambda stop: self._stream_is_away(stream, stop)))
@@ -95,7 +95,7 @@ class Story:
             self._report("The job failed. Its store is back: the next run counts what waited.")
         await self._more_than(EventType.METRICS_AGGREGATION_COMPLETED, completed, stop)
         if not stop.is_set():
-            self._report("The job is well again, and no mission was counted twice.")
+            self._report("The job has recovered, and no mission was counted twice.")
 
     def _emitted(self, event_type: EventType) -> int:
         return self._emitter.statistics().emitted.get(event_type, 0)
@@ -128,12 +128,12 @@ class Story:
         if not stop.is_set():
             self._report(f"The other {robot.robot_id} has left; the first one comes back.")
 
-    async def _robot_sends_rubbish(self, stop: asyncio.Event) -> None:
+    async def _robot_sends_bad_frames(self, stop: asyncio.Event) -> None:
         robot, absence = self._fleet.robot(3), 0.1 * self._length
-        self._report(f"{robot.robot_id} sends rubbish; ten bad frames in a row: protocol_error.")
-        await robot.send_rubbish(_BAD_FRAMES, absence)
+        self._report(f"{robot.robot_id} sends invalid frames; ten in a row: protocol_error.")
+        await robot.send_bad_frames(_BAD_FRAMES, absence)
         if not await wait_for(stop, absence):
-            self._report(f"{robot.robot_id} is back, and makes sense.")
+            self._report(f"{robot.robot_id} is back, with valid frames.")
 
     async def _stream_is_away(self, stream: InterruptibleStream, stop: asyncio.Event) -> None:
         seconds, begun = 5 / LENGTH * self._length, time.monotonic()

@@ -142,7 +142,7 @@ class Alerts(Consumer):
         try:
             state = book.decode(left) if left else BookState()
         except (msgspec.DecodeError, UnicodeError) as error:
-            log.warning("what the last pager left is unreadable", error=describe(error))
+            log.warning("the state of the last pager is unreadable", error=describe(error))
             state = BookState()
         mine = self._state()
         newest = max(state, mine, key=lambda each: (each.epoch, each.number))
@@ -181,7 +181,7 @@ class Alerts(Consumer):
                 try:
                     await self._lease.save(data)
                 except FAILURES as error:
-                    log.debug("open incidents are handed on later", error=describe(error))
+                    log.debug("open incidents will be handed over later", error=describe(error))
                     return
             self._unsaved = None
 

@@ -116,7 +116,7 @@ class Audit(Consumer):
                 if left:
                     self.log.expected = msgspec.json.decode(left, type=Head)
             except (msgspec.DecodeError, UnicodeError) as error:
-                log.warning("audit log: what the last writer left is unreadable", error=str(error))
+                log.warning("audit log: the last writer's state is unreadable", error=str(error))
         self._lease = lease
 
     async def _hand_on(self) -> None:
@@ -125,7 +125,7 @@ class Audit(Consumer):
             try:
                 await self._lease.save(msgspec.json.encode(self.log.last))
             except FAILURES as error:
-                log.debug("audit log: the head is handed on later", error=describe(error))
+                log.debug("audit log: the head will be handed over later", error=describe(error))
 
     async def _look_after(self) -> None:
         anchored = time.monotonic()

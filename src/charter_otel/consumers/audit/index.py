@@ -50,7 +50,7 @@ class Index:
         try:
             self._connection = _opened(path)
         except sqlite3.DatabaseError as error:
-            log.warning("audit log: index is damaged and made anew", error=str(error))
+            log.warning("audit log: index is damaged and rebuilt", error=str(error))
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
             self._connection = _opened(path)

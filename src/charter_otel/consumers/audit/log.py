@@ -152,8 +152,8 @@ class AuditLog:
         """Close the log if its file has disappeared, so that it is opened anew."""
         if self.is_open and not is_at(self._file, self._path):
             log.error(
-                "audit log: the file went away under its writer; the log goes on in a new one that"
-                " says so",
+                "audit log: the file was removed while open; the log goes on in a new one that says"
+                " so",
                 file=self._path.name,
                 rows=self.rows,
                 head=self.head,
@@ -209,7 +209,7 @@ class AuditLog:
         return any(row_hash(line) == known.head for path in begun[-1:] for line in lines_of(path))
 
     def _name_break(self, reason: str) -> None:
-        log.warning("audit log: the chain does not simply go on", reason=reason, rows=self.rows)
+        log.warning("audit log: the chain is interrupted", reason=reason, rows=self.rows)
         known = self.expected or self.last
         number, now = self.rows + 1, self._clock()
         event_id = f"{CONTINUED}:{number}:{self.head[:16]}"

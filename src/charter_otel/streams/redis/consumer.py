@@ -141,8 +141,8 @@ class GroupConsumer:
             self._created = False
             self._position = self._position or b"0-0"
             log.warning(
-                "consumer group is gone and made anew; it goes on where it was, or at the beginning"
-                " of a stream that began anew",
+                "consumer group was lost and is rebuilt; it goes on where it was, or at the"
+                " beginning of a stream that began anew",
                 group=self.group,
             )
 

@@ -86,7 +86,7 @@ class GroupMaintenance:
         """Log the settings of Redis that break a promise."""
         for found in await survey(self._client, self.replicas):
             log.warning(
-                "Redis voids a delivery class",
+                "Redis breaks a delivery class",
                 delivery_class=found.delivery_class,
                 because=found.because,
                 do=found.do,

@@ -187,7 +187,7 @@ class SharedPresence(LocalPresence):
 
     def _lost(self, error: BaseException) -> None:
         if self.connected:
-            log.warning("instances do not hear each other", error=describe(error))
+            log.warning("instances cannot share presence", error=describe(error))
         self.connected = False
 
     def _found(self) -> None:
