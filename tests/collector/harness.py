@@ -14,7 +14,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from collector.standin import Message, wait_until
+from collector.standin import Message
+from support.polling import wait_until
 from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]

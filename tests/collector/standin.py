@@ -1,12 +1,8 @@
 """A stand-in for a vendor: an HTTP server on loopback that keeps what the Collector sends."""
 
 import gzip
-import threading
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Self
+from http.server import BaseHTTPRequestHandler
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -16,6 +12,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from support.loopback import LoopbackServer
 
 Message = ExportLogsServiceRequest | ExportMetricsServiceRequest | ExportTraceServiceRequest
 
@@ -37,30 +35,21 @@ class Request:
 
 
 @dataclass
-class StandIn:
+class StandIn(LoopbackServer):
     """The server; a context manager. While ``refuse`` is set it answers 503 and keeps nothing."""
 
     refuse: bool = False
     refused: int = 0
     requests: list[Request] = field(default_factory=list)
 
-    def __enter__(self) -> Self:
-        """Listen on a free port of the loopback address."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """Return the class that answers requests."""
+        return _handler(self)
 
     @property
     def url(self) -> str:
         """The server's base address."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://{self.address}"
 
     def records(self) -> list[LogRecord]:
         """Return every log record that arrived."""
@@ -94,14 +83,6 @@ class StandIn:
             for scope in resource.scope_metrics
             for metric in scope.metrics
         ]
-
-
-def wait_until(condition: Callable[[], object], what: str, seconds: float = 15) -> None:
-    """Wait until the condition holds; fail saying what did not happen."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        time.sleep(0.05)
 
 
 def _handler(standin: StandIn) -> type[BaseHTTPRequestHandler]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from collector.harness import Collector, attributes, span
-from collector.standin import wait_until
+from support.polling import wait_until
 
 
 def test_records_and_spans_are_printed_whole(binary: Path, tmp_path: Path) -> None:

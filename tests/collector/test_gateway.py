@@ -10,7 +10,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS
 from collector.harness import CONFIGS, Collector, span
-from collector.standin import StandIn, wait_until
+from collector.standin import StandIn
+from support.polling import wait_until
 
 GATEWAY = ("base.yaml", "gateway.yaml", "vendors/otlp.yaml")
 WAIT = 1.0
@@ -180,5 +181,5 @@ def test_agent_waits_for_the_gateway(binary: Path, tmp_path: Path, vendor: Stand
             wait_until(
                 lambda: {record.event_name for record in vendor.records()} >= sent,
                 "every log record arrived",
-                seconds=60,
+                within=60,
             )

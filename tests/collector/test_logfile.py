@@ -12,7 +12,8 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from charter_otel.otel.semconv import EVENTS
 from collector.harness import CONFIGS, Collector, attributes, plain
-from collector.standin import StandIn, wait_until
+from collector.standin import StandIn
+from support.polling import wait_until
 
 CORRELATION = "0af7651916cd43dd8448eb211c80319c"
 SPAN = "b7ad6b7169203331"
@@ -208,7 +209,7 @@ def test_reads_on_after_sigkill(
         wait_until(
             lambda: {got.body.string_value for got in vendor.records()} == {"one", "two"},
             "both lines arrived",
-            seconds=60,
+            within=60,
         )
         time.sleep(2)  # longer than a batch waits
     assert sorted(got.body.string_value for got in vendor.records()) == ["one", "two"]

@@ -15,7 +15,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from collector.harness import Collector
-from collector.standin import wait_until
+from support.polling import wait_until
 
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
 

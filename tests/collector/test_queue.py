@@ -8,7 +8,8 @@ import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from collector.harness import Collector, span
-from collector.standin import StandIn, wait_until
+from collector.standin import StandIn
+from support.polling import wait_until
 
 RECORDS = 500
 
@@ -39,10 +40,10 @@ def test_outage_and_sigkill_lose_nothing(
         wait_until(
             lambda: {record.event_name for record in vendor.records()} >= sent,
             "every log record arrived",
-            seconds=60,
+            within=60,
         )
         wait_until(
-            lambda: {got.name for got in vendor.spans()} >= sent, "every span arrived", seconds=60
+            lambda: {got.name for got in vendor.spans()} >= sent, "every span arrived", within=60
         )
 
 

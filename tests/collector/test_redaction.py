@@ -6,7 +6,8 @@ import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from collector.harness import Collector, Value, attributes, plain, span
-from collector.standin import StandIn, wait_until
+from collector.standin import StandIn
+from support.polling import wait_until
 
 TOKEN = "q7Zr1x0Lw9TnVb3KdE5y"  # noqa: S105, a made-up one
 JWT = f"eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJyMSJ9.{TOKEN}"

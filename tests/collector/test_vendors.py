@@ -21,7 +21,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from collector.harness import VENDORS, Collector
-from collector.standin import StandIn, wait_until
+from collector.standin import StandIn
+from support.polling import wait_until
 
 KEY = "stand-in-key"
 

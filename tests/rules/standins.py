@@ -1,33 +1,20 @@
 """Stand-ins on loopback: PagerDuty's Events API, a heartbeat service, an exporter of metrics."""
 
 import json
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from support.loopback import LoopbackServer
 
 
-class Server:
-    """An HTTP server on a free port of the loopback address; a context manager."""
+class Server(LoopbackServer):
+    """A server that answers whole requests."""
 
-    def __enter__(self) -> Self:
-        """Listen."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self.answer))
-        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    @property
-    def address(self) -> str:
-        """Host and port."""
-        return f"127.0.0.1:{self._server.server_port}"
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """Return the class that answers requests."""
+        return _handler(self.answer)
 
     def answer(self, path: str, body: bytes) -> tuple[int, str, bytes]:
         """Return status, content type and body for a request."""

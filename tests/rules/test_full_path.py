@@ -1,25 +1,17 @@
 """The whole way: service → Collector → Prometheus → Alertmanager → PagerDuty, on real servers."""
 
-import asyncio
-import contextlib
-import os
-import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 import websockets
 
-from collector.conftest import collector_binary
-from collector.harness import Collector
 from dashboards.rules import build
 from dashboards.rules.thresholds import Thresholds
-from rules.servers import alertmanager, prometheus
-from rules.standins import Heartbeat, PagerDuty
+from rules.stack import servers
+from rules.standins import PagerDuty
 from support.polling import eventually
-from support.ports import free_port
-from support.redis import RedisServer, redis_binary
+from support.redis import RedisServer
+from support.service import service
 
 QUICK = Thresholds(
     interval="1s",
@@ -35,74 +27,17 @@ MISSIONS = "{charter}:missions"
 JOB = "job aggregate_mission_metrics"
 
 
-@contextlib.asynccontextmanager
-async def service(port: int, environment: dict[str, str], log: Path) -> AsyncIterator[str]:
-    """Run `charter-otel serve` and give its address."""
-    code = "from charter_otel.cli import main; main()"
-    with log.open("wb") as output:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-c", code, "serve", "--port", str(port)),
-            env={**os.environ, **environment},
-            stdout=output,
-            stderr=output,
-        )
-    address = f"127.0.0.1:{port}"
-
-    def answers() -> bool:
-        assert process.returncode is None, log.read_text()[-2000:]
-        with contextlib.suppress(httpx.TransportError):
-            return httpx.get(f"http://{address}/healthz").is_success
-        return False
-
-    try:
-        await eventually(answers, "the service answers", within=30)
-        yield address
-    finally:
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
-
-
 @pytest.mark.timeout(240)
 async def test_from_a_failing_job_and_a_robot_to_pagerduty(tmp_path: Path) -> None:
     """The job fails: its incident opens, escalates, and resolves when runs complete again.
 
     A robot with a low battery has an incident of its own meanwhile.
     """
-    binary = collector_binary()
-    redis_binary()
-    redis = RedisServer(tmp_path)
-    redis.start()
-    try:
-        with (
-            Collector(binary, tmp_path, "base.yaml") as collector,
-            PagerDuty() as pagerduty,
-            Heartbeat() as heartbeat,
-            alertmanager(tmp_path, pagerduty.address, heartbeat.address) as manager,
-            prometheus(
-                tmp_path,
-                build.prometheus(QUICK),
-                {
-                    "charter-otel": _target(collector.prometheus),
-                    "otelcol-charter": _target(collector.telemetry),
-                },
-                manager,
-            ),
-        ):
-            environment = {
-                "CHARTER_EVENT_STREAM": redis.url,
-                "CHARTER_AGGREGATION_INTERVAL": "1",
-                "CHARTER_STATE_DIR": str(tmp_path / "state"),
-                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http,
-                "OTEL_METRIC_EXPORT_INTERVAL": "1000",
-            }
-            async with service(free_port(), environment, tmp_path / "service.log") as address:
-                await _low_battery(address, pagerduty)
-                await _failing_job(redis, pagerduty)
-    finally:
-        redis.stop()
-    assert [event for event in pagerduty.events if "invalid" in event] == []
+    with servers(tmp_path, build.prometheus(QUICK), every=1, scrape="1s") as stack:
+        with service(**stack.variables) as running:
+            await _low_battery(running.websocket, stack.pagerduty)
+            await _failing_job(stack.redis, stack.pagerduty)
+        assert [event for event in stack.pagerduty.events if "invalid" in event] == []
 
 
 async def _failing_job(redis: RedisServer, pagerduty: PagerDuty) -> None:
@@ -130,7 +65,7 @@ async def _low_battery(address: str, pagerduty: PagerDuty) -> None:
     reading = (
         '{"cpu_usage": 10, "memory_usage": 10, "network_latency_ms": 5, "battery_percentage": %d}'
     )
-    async with websockets.connect(f"ws://{address}/api/telemetry/ws/robot_001") as robot:
+    async with websockets.connect(f"{address}/api/telemetry/ws/robot_001") as robot:
         await robot.send(reading % 12)
         component = "robot robot_001"
 
@@ -147,7 +82,3 @@ async def _low_battery(address: str, pagerduty: PagerDuty) -> None:
             return page["dedup_key"] in {event["dedup_key"] for event in pagerduty.of("resolve")}
 
         await eventually(resolved, "the robot's incident is over", within=40)
-
-
-def _target(url: str) -> str:
-    return url.removeprefix("http://").removesuffix("/metrics")

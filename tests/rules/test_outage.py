@@ -3,24 +3,22 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from collector.conftest import collector_binary
-from collector.harness import Collector
 from dashboards.rules import build
 from dashboards.rules.alert import Links
-from rules.servers import alertmanager, prometheus, query
-from rules.standins import Heartbeat, PagerDuty
-from support.dashboards import dashboards, filled
-from support.redis import RedisServer, redis_binary
+from rules.servers import query
+from rules.stack import Stack, servers
+from support import polling
 from support.service import ServiceProcess, service
 
 ROBOTS = 12
@@ -40,59 +38,15 @@ OF_NOW = {
 }
 """Stats that have no data where nobody lives."""
 
-
-class Stack(NamedTuple):
-    """Collector, Prometheus, Alertmanager and PagerDuty's stand-in; services are started later."""
-
-    variables: dict[str, str]
-    prometheus: str
-    alertmanager: str
-    pagerduty: PagerDuty
-
-    def firing(self, name: str) -> list[dict[str, Any]]:
-        """Return what fires under a name."""
-        return query(self.prometheus, f'ALERTS{{alertname="{name}", alertstate="firing"}}')
-
-    def shows(self, dashboard: str, title: str) -> list[dict[str, Any]]:
-        """Return what a panel's first query yields now."""
-        panels = dashboards()[dashboard]["panels"]
-        (panel,) = (panel for panel in panels if panel["title"] == title)
-        return query(self.prometheus, filled(panel["targets"][0]["expr"]))
+# Leaves the servers time to work.
+wait_until = partial(polling.wait_until, every=0.5)
 
 
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """Run all but the service, with the rules as they are shipped."""
-    binary = collector_binary()
-    redis_binary()
-    redis = RedisServer(tmp_path)
-    redis.start()
-    try:
-        with (
-            Collector(binary, tmp_path, "base.yaml") as collector,
-            PagerDuty() as pagerduty,
-            Heartbeat() as heartbeat,
-            alertmanager(tmp_path, pagerduty.address, heartbeat.address) as manager,
-            prometheus(
-                tmp_path,
-                build.prometheus(),
-                {
-                    "charter-otel": collector.prometheus.split("/")[2],
-                    "otelcol-charter": collector.telemetry.split("/")[2],
-                },
-                manager,
-                SCRAPE,
-            ) as server,
-        ):
-            variables = {
-                "CHARTER_EVENT_STREAM": redis.url,
-                "CHARTER_AGGREGATION_INTERVAL": "2",
-                "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http,
-                "OTEL_METRIC_EXPORT_INTERVAL": "2000",
-            }
-            yield Stack(variables, server, manager, pagerduty)
-    finally:
-        redis.stop()
+    with servers(tmp_path, build.prometheus(), every=2, scrape=SCRAPE) as running:
+        yield running
 
 
 @pytest.mark.timeout(420)
@@ -204,14 +158,6 @@ def _robot(at: ServiceProcess, number: int) -> Iterator[None]:
     ):
         robot.send(READING)
         yield
-
-
-def wait_until(condition: Callable[[], object], what: str, within: float) -> None:
-    """Wait, and leave the servers time to work."""
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"after {within} s still not: {what}"
-        _pause(0.5)
 
 
 def _pause(seconds: float) -> None:

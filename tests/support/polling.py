@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(condition: Callable[[], object], what: str, within: float = 20.0) -> None:
+def wait_until(
+    condition: Callable[[], object], what: str, within: float = 20.0, *, every: float = 0.01
+) -> None:
     """Wait, blocking the thread.
 
     Raises:
@@ -14,7 +16,7 @@ def wait_until(condition: Callable[[], object], what: str, within: float = 20.0)
     deadline = time.monotonic() + within
     while not condition():
         assert time.monotonic() < deadline, f"after {within} s still not: {what}"
-        time.sleep(0.01)
+        time.sleep(every)
 
 
 async def eventually(condition: Callable[[], object], what: str, within: float = 20.0) -> None:
