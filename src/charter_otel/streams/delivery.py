@@ -77,9 +77,7 @@ class Delivery:
         self._system = system
         self._destination = destination
         self._delay = redelivery_delay
-        self._delivered = 0
-        self._redelivered = 0
-        self._dead_lettered = 0
+        self._delivered = self._redelivered = self._dead_lettered = 0
         self._failing = False
         """Whether the last attempt failed; a change is logged, not each attempt."""
         self._waiting: str | None = None

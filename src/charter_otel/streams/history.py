@@ -42,8 +42,8 @@ class History:
     ) -> None:
         if capacity < 1:
             raise ValueError(f"a history holds at least one event, not {capacity}")
-        self.start = 0
-        self.end = 0
+        self.start = self.end = 0
+        """Position of the oldest event that is held, and of the next one that will be appended."""
         self.floor: StreamPosition = (0, 0)
         """All events after this mark, and up to the last one appended, are in the ring."""
         self.missed = 0

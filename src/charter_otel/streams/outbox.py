@@ -61,6 +61,7 @@ class Outbox:
         self._spool = spool
         self._drop = drop
         self._waiting = PendingQueue(batch, batch_bytes)
+        """Events in memory that neither a batch nor a spill has taken."""
         self._moving: list[PendingEvent] = []
         """Events that a spill is writing; they stay in memory until the disk has them."""
         self._batch: HeldBatch | None = None
@@ -70,6 +71,7 @@ class Outbox:
         self._lock = asyncio.Lock()
         """Held while reading from the disk or writing to it, to keep the events in order."""
         self._filled, self._empty = asyncio.Event(), asyncio.Event()
+        """Set when there may be events to take, and when none is left."""
         self._spiller = Spiller(
             watch=self._watch, spill=self._spill_if_possible, adopt=self._adopt, end=self._end
         )

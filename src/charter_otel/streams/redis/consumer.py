@@ -37,6 +37,11 @@ _CLAIM_SECONDS = 5.0
 class GroupConsumer:
     """One consumer of a group: takes over others' entries, reads, delivers, acknowledges.
 
+    An entry is *held* from its read until its acknowledgement, and *fresh* until its first delivery
+    begins. Once it was handled it is *done*, and the next command acknowledges it; given up, it is
+    a dead letter at once. After a failure, entries that are held are claimed and delivered again.
+    At a stop they go to the next consumer, and those still fresh do not count as delivered.
+
     Args:
         client: A client of the consumer's own.
         layout: The keys.
@@ -83,6 +88,7 @@ class GroupConsumer:
         self._done: list[bytes] = []
         """Entries that were handled, and are acknowledged with the next command."""
         self._last_acknowledged = 0.0
+        """Monotonic time of the last acknowledgement."""
         self._claimed = 0.0
         """Monotonic time of the last look for entries of dead consumers."""
         self._claim = Script(__package__, "claim")

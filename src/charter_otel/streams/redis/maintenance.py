@@ -49,6 +49,7 @@ class GroupMaintenance:
         self._history = history
         self._health = health
         self._tidied = time.monotonic()
+        """Monotonic time when dead consumers were last removed."""
         self._tidy = Script(__package__, "tidy")
         self._refused = False
         """Whether the unknown lag was logged already."""

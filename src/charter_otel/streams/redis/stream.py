@@ -132,6 +132,7 @@ class RedisStream(EventStream):
         self._leases: list[RedisLease] = []
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._closed = False
+        """Whether it was stopped: events that come until the next start are dropped."""
         self._accepted = self._dropped = 0
 
     def publish_nowait(

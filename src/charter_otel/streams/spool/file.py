@@ -82,7 +82,9 @@ class SpoolFile:
             self._connection.close()
             raise
         self._gone = 0 if self.count else last
+        """Number of the last row that is forgotten; it and those before no longer count."""
         self._in_hand = self._gone
+        """Number of the last row that the publisher has in hand, or has had."""
 
     @property
     def in_hand(self) -> int:

@@ -49,6 +49,7 @@ class Spiller:
         self._active, self._urgent = asyncio.Event(), asyncio.Event()
         """Set when an event waits, and when more wait than memory should hold."""
         self._closing = False
+        """Whether the task is to spill for the last time and end."""
         self._adopt_at = 0.0
         """Monotonic seconds; when to look again for events of dead instances."""
         self._task: asyncio.Task[None] | None = None

@@ -56,9 +56,13 @@ class Spool:
         self._directory = SpoolDirectory(path, place, limit=limit)
         self._worker: DiskThread | None = None
         self._file: SpoolFile | None = None
+        """None before `open`, after `close`, and after damage, until a new file is open."""
         self._failing = False
+        """Whether the last operation failed; a change is logged, not each attempt."""
         self._retry_at = 0.0
+        """Monotonic time before which a failed disk is left alone."""
         self._found = self._lost = 0
+        """Events of earlier processes that `collect` has not reported yet."""
 
     @property
     def works(self) -> bool:

@@ -37,7 +37,9 @@ class Changes:
         self._claims = claims
         self._connections = connections
         self._marked: dict[str, Connection] = {}
+        """Connections whose change is to be shared, by robot, the oldest first."""
         self._round: Iterator[Connection] = iter(())
+        """The rest of the current round through the open connections."""
 
     def mark(self, connection: Connection) -> None:
         """Mark the robot's state as changed; it is shared once the robot is claimed."""
@@ -53,7 +55,7 @@ class Changes:
             del self._marked[connection.robot_id]
 
     def take(self) -> list[Change]:
-        """Take a batch of changes; `told` or `give_back` must follow."""
+        """Take a batch of changes; `published` or `give_back` must follow."""
         claimed = (c for c in self._marked.values() if self._claims.of(c).epoch is not None)
         chosen = dict.fromkeys(islice(claimed, BATCH))
         for connection in chosen:

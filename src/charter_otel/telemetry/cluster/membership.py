@@ -43,6 +43,7 @@ class Membership:
 
     def __init__(self, client: Redis, layout: ClusterKeys, lease: float) -> None:
         self.id = _new_id()
+        """The instance's name, until it is declared lost under it."""
         self.lease = lease
         self.interval = lease / _HEARTBEATS_PER_LEASE
         """Seconds between two heartbeats."""
@@ -51,6 +52,7 @@ class Membership:
         self._renew = Script(__package__, "renew")
         self._declare = Script(__package__, "declare")
         self._renewed = -math.inf
+        """The start of the last heartbeat that Redis took."""
         self._tried = -math.inf
         """The start of the last heartbeat that has finished."""
         self._trial = asyncio.Event()
@@ -60,7 +62,9 @@ class Membership:
         self._server = b""
         """The server, and its run, that took the last heartbeat."""
         self._former: set[str] = set()
+        """Names under which this instance was declared lost."""
         self._seen: dict[str, tuple[bytes, float]] = {}
+        """Of each other instance: its count of heartbeats, and since when it has stood still."""
 
     @property
     def due(self) -> bool:

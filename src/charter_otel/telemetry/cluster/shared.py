@@ -79,6 +79,7 @@ class SharedPresence(LocalPresence):
         self._after = 0
         """Number of robots that left here and have been looked up in this round."""
         self._joined = False
+        """Whether this instance has joined under its present name."""
         self.connected = False
         """Whether the last exchange with the others worked."""
         self._tasks: list[asyncio.Task[None]] = []
