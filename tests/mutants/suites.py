@@ -21,7 +21,7 @@ FIFTHS = (
 )
 """A sample takes a fifth from each, and the last from all other rooms."""
 
-GENERATED = {"semconv.py", "payloads.py", "catalog.py", "render.py"}
+GENERATED = {"semconv.py", "payloads.py", "catalog.py", "render.py", "typed.py"}
 
 _SPOOL = ("test_outbox.py", "test_spool_file.py", "test_spool_outbox.py", "test_spool_redis.py")
 _TOP = ("test_emit.py", "test_aio.py", "test_open_files.py", "test_own_events.py")

@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).parents[1]
 OUTPUTS = {
     PACKAGE / "charter" / "payloads.py": render.payloads,
     PACKAGE / "charter" / "catalog.py": render.catalog,
-    PACKAGE / "typed_emit.py": render.typed_emit,
+    PACKAGE / "emit" / "typed.py": render.typed_emit,
     PACKAGE / "otel" / "semconv.py": render.semconv,
     PACKAGE / "registry" / "README.md": render.tables,
 }

@@ -59,7 +59,7 @@ SIX: tuple[Entry, ...] = (
 
 
 def typed_emit(registry: Registry) -> str:
-    """Return ``typed_emit.py``: `emit` as a type checker sees it, each type with its payload."""
+    """Return ``emit/typed.py``: `emit` as a type checker sees it, each type with its payload."""
     names = ", ".join(f"{event.name!r}, EventType.{event.constant}" for event in registry.events)
     overloads = "\n\n".join(_overload(event) for event in registry.events)
     return f'''"""`emit` as a type checker sees it: each of the six event types with its payload.

@@ -6,25 +6,11 @@ from typing import Any, Protocol, cast
 from msgspec import UNSET, UnsetType
 
 from charter_otel.charter import Event
-from charter_otel.emitter import Emission, EmitStatistics, Emitter, Sink
+from charter_otel.emit.emitter import Emitter
+from charter_otel.emit.typed import Emit
 from charter_otel.seams import Seam, in_scope
 from charter_otel.streams import EventStream
 from charter_otel.streams.foreign import ForeignStream
-from charter_otel.typed_emit import Emit
-
-__all__ = [
-    "AnyStream",
-    "Emission",
-    "EmitEvent",
-    "EmitStatistics",
-    "Emitter",
-    "SetEventStream",
-    "Sink",
-    "emit",
-    "event_seam",
-    "get_emitter",
-    "set_emitter",
-]
 
 AnyStream = EventStream | ForeignStream
 SetEventStream = Callable[[AnyStream | None], None]
