@@ -150,7 +150,7 @@ def _head_bytes(running: ServiceProcess, path: str) -> int:
 
 
 def test_a_body_has_8_mib(limited: ServiceProcess) -> None:
-    """At the limit it is read (and found to be no JSON); more is refused when it is announced."""
+    """At the limit it is read (and is not JSON); more is refused when it is announced."""
     at = ask(limited.http, "POST", MISSIONS, body=b"x" * MAX_BODY_BYTES)
     over = ask(limited.http, "POST", MISSIONS, {"Content-Length": str(MAX_BODY_BYTES + 1)})
     assert (at.status, over.status) == (400, 413)

@@ -113,7 +113,7 @@ def test_exporters_of_the_program_stay_as_they_are(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_sdk_that_is_not_known_encodes_by_itself() -> None:
-    """Where an exporter is laid out in another way, it stays, and one line says so."""
+    """An exporter that is laid out in another way stays, and one line says so."""
 
     class Other(OTLPSpanExporter):
         def export(self, _: Any) -> SpanExportResult:
@@ -128,7 +128,7 @@ def test_an_sdk_that_is_not_known_encodes_by_itself() -> None:
 
 
 def test_other_bytes_are_noticed_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the SDK writes other bytes than these, its own encoder is used."""
+    """If the SDK writes other bytes than these, its own encoder is used."""
     monkeypatch.setattr(install, "record", lambda _: b"")
     exporter = OTLPSpanExporter("http://127.0.0.1:9")
     with capture_logs() as lines:

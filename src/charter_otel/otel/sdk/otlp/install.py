@@ -36,8 +36,8 @@ RECORDS = Encoder("log_records", "resource_logs", encode_logs, record)
 def install(exporter: Any, signal: Literal["traces", "logs"]) -> None:
     """Make an exporter of the SDK write its bytes in one pass.
 
-    If the SDK is not the one that this was written for, the exporter stays as it is, and a line
-    in the log says so.
+    If the SDK is not the one that this was written for, the exporter stays as it is. A line in the
+    log says so.
     """
     name, encoder = ("encode_spans", SPANS) if signal == "traces" else ("encode_logs", RECORDS)
     try:
