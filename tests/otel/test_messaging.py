@@ -72,10 +72,10 @@ def test_handling_links_to_the_publisher(
     }
 
 
-async def test_each_event_of_a_batch_is_a_trace_of_its_own(
+async def test_a_batch_is_one_span_with_a_link_to_each_event_s_trace(
     telemetry: StreamTelemetry, event: Event, charter_capture: Capture
 ) -> None:
-    """Handled at once, each still leads from its publisher's trace to its handling."""
+    """Handled at once, each event still leads to its handling: a link has its trace and its id."""
 
     async def handler(_: Sequence[Event]) -> None:
         """Take everything."""
@@ -83,13 +83,32 @@ async def test_each_event_of_a_batch_is_a_trace_of_its_own(
     other = TRACEPARENT.replace("4bf9", "5bf9")
     subscription = Subscription(_alone, frozenset(), "board", "new", handler)
     delivery = Delivery(subscription, telemetry, system="memory", destination="charter:events")
-    batch = [(event, TRACEPARENT), (event, other)]
+    batch = [(event, TRACEPARENT), (event, other), (event, None)]
     assert await delivery.settle_batch(handler, batch, _NoLedger())
-    spans = charter_capture.spans
-    assert {span.links for span in spans} == {(TRACE_ID,), (TRACE_ID.replace("4bf9", "5bf9"),)}
-    assert [span.parent_id for span in spans] == [None, None]
-    assert len({span.trace_id for span in spans}) == 2
+    [span] = charter_capture.spans
+    assert span.links == (TRACE_ID, TRACE_ID.replace("4bf9", "5bf9"))
+    assert span.parent_id is None
+    assert span.attributes == COMMON | {
+        "messaging.operation.type": "process",
+        "messaging.destination.name": "charter:events",
+        "messaging.batch.message_count": 3,
+    }
     assert structlog.contextvars.get_contextvars() == {}
+    metrics = charter_capture.metrics()
+    assert [point.measurements for point in metrics["messaging.process.duration"]] == [1]
+    assert [point.measurements for point in metrics["charter.subscriber.critical_time"]] == [3]
+
+
+def test_a_link_of_a_batch_names_its_event(event: Event, charter_capture: Capture) -> None:
+    """The link's attribute is the event's id; a batch links although `parent` is asked for."""
+    telemetry = StreamTelemetry(charter_capture.instrumentation, parent=True)
+    with telemetry.processing_batch("memory", "s", "board", [(event, TRACEPARENT)] * 100):
+        pass
+    [span] = charter_capture.raw_spans
+    assert span.parent is None
+    assert [dict(link.attributes or {}) for link in span.links] == [
+        {"messaging.message.id": event.id}
+    ] * 100
 
 
 class _NoLedger:

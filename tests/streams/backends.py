@@ -4,7 +4,7 @@ import asyncio
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple, Self, cast
 
 from charter_otel.charter import Event, create
@@ -81,6 +81,18 @@ class Remembering:
         except Exception as error:
             self.raised.append(error)
             raise
+
+    @contextmanager
+    def processing_batch(
+        self, system: str, destination: str, group: str, batch: Sequence[tuple[Event, str | None]]
+    ) -> Iterator[None]:
+        """Keep what is handled at once and what the handler raises."""
+        with ExitStack() as handled:
+            for event, traceparent in batch:
+                handled.enter_context(
+                    self.processing(system, destination, group, event, traceparent)
+                )
+            yield
 
     def redelivered(self, group: str) -> None:
         """Keep."""

@@ -6,6 +6,7 @@ there, so that streams and OpenTelemetry stay apart.
 
 import re
 import time
+from collections.abc import Sequence
 from contextvars import Token
 from functools import cache
 from types import TracebackType
@@ -22,15 +23,18 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
-    Tracer,
     set_span_in_context,
 )
+from opentelemetry.util.types import Attributes
 from structlog.contextvars import bind_contextvars, reset_contextvars
 
 from charter_otel.charter import Event
 from charter_otel.otel import semconv
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.instruments import Instruments
+
+Batch = Sequence[tuple[Event, str | None]]
+"""Events, each with its publisher's trace context."""
 
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
@@ -40,8 +44,8 @@ class StreamTelemetry:
 
     Args:
         instrumentation: Where the spans and metrics go.
-        parent: True makes the handling span a child of the publisher's span. Otherwise it is the
-            root of a trace of its own, which links to that span.
+        parent: True makes the handling span of a single event a child of the publisher's span.
+            Otherwise it is the root of a trace of its own, which links to that span.
     """
 
     def __init__(self, instrumentation: Instrumentation, *, parent: bool = False) -> None:
@@ -71,13 +75,56 @@ class StreamTelemetry:
         self, system: str, destination: str, group: str, event: Event, traceparent: str | None
     ) -> "_Processing":
         """Return the context manager for handling an event: span, duration and correlation id."""
-        return _Processing(
-            self._tracer,
-            self._instruments,
-            _subscriber(system, destination, group),
-            event,
-            _publisher(traceparent),
-            parent=self._parent,
+        subscriber, publisher = _subscriber(system, destination, group), _publisher(traceparent)
+        attributes = subscriber.span | {
+            semconv.MESSAGING_MESSAGE_ID: event.id,
+            semconv.CHARTER_EVENT_TYPE: event.type,
+        }
+        bound = {"correlation_id": event.meta["correlation_id"], "event_id": event.id}
+        if correlation_id := event.meta["correlation_id"]:
+            attributes[semconv.MESSAGING_MESSAGE_CONVERSATION_ID] = correlation_id
+        context = Context()
+        if self._parent:
+            context = set_span_in_context(NonRecordingSpan(publisher), context)
+        links = [Link(publisher)] if publisher.is_valid else []
+        span = self._start(subscriber, attributes, links, context)
+        return _Processing(span, self._instruments, subscriber, (event.timestamp,), bound)
+
+    def processing_batch(
+        self, system: str, destination: str, group: str, batch: Batch
+    ) -> "_Processing":
+        """Return the context manager for handling events at once: one span, a link to each.
+
+        A link names its event: its trace id is the event's correlation id, its attribute the
+        event's id.
+        """
+        subscriber = _subscriber(system, destination, group)
+        attributes = subscriber.span | {semconv.MESSAGING_BATCH_MESSAGE_COUNT: len(batch)}
+        publishers = [(event, _publisher(traceparent)) for event, traceparent in batch]
+        links = [
+            Link(publisher, {semconv.MESSAGING_MESSAGE_ID: event.id})
+            for event, publisher in publishers
+            if publisher.is_valid
+        ]
+        span = self._start(subscriber, attributes, links, Context())
+        emitted = [event.timestamp for event, _ in batch]
+        return _Processing(span, self._instruments, subscriber, emitted, {})
+
+    def _start(
+        self,
+        subscriber: "_Subscriber",
+        attributes: Attributes,
+        links: Sequence[Link],
+        context: Context,
+    ) -> Span:
+        return self._tracer.start_span(
+            subscriber.span_name,
+            context=context,
+            kind=SpanKind.CONSUMER,
+            links=links,
+            attributes=attributes,
+            record_exception=False,
+            set_status_on_exception=False,
         )
 
     def redelivered(self, group: str) -> None:
@@ -118,46 +165,37 @@ def _subscriber(system: str, destination: str, group: str) -> _Subscriber:
 
 
 class _Processing:
-    """The handling of one event. It is a class, because a generator costs twice as much."""
+    """The handling of events. It is a class, because a generator costs twice as much."""
 
     __slots__ = (
         "_bound",
         "_context",
-        "_event",
+        "_emitted",
         "_instruments",
-        "_parent",
-        "_publisher",
         "_span",
         "_started",
         "_subscriber",
-        "_tracer",
+        "_tokens",
     )
 
     def __init__(
         self,
-        tracer: Tracer,
+        span: Span,
         instruments: Instruments,
         subscriber: _Subscriber,
-        event: Event,
-        publisher: SpanContext,
-        *,
-        parent: bool,
+        emitted: Sequence[float],
+        bound: dict[str, str | None],
     ) -> None:
-        self._tracer = tracer
+        self._span = span
         self._instruments = instruments
         self._subscriber = subscriber
-        self._event = event
-        self._publisher = publisher
-        self._parent = parent
+        self._emitted = emitted
+        self._bound = bound
 
     def __enter__(self) -> None:
-        event = self._event
         self._started = time.perf_counter()
-        self._span = self._start_span(event)
         self._context: Token[Context] = attach(set_span_in_context(self._span))
-        self._bound = bind_contextvars(
-            correlation_id=event.meta["correlation_id"], event_id=event.id
-        )
+        self._tokens = bind_contextvars(**self._bound)
 
     def __exit__(
         self,
@@ -165,7 +203,7 @@ class _Processing:
         error: BaseException | None,
         _: TracebackType | None,
     ) -> None:
-        reset_contextvars(**self._bound)
+        reset_contextvars(**self._tokens)
         detach(self._context)
         span, attributes = self._span, self._subscriber.duration
         if kind is not None:
@@ -174,32 +212,12 @@ class _Processing:
                 span.set_attribute(semconv.ERROR_TYPE, kind.__qualname__)
                 span.set_status(Status(StatusCode.ERROR, str(error)[:200]))
         span.end()
-        instruments = self._instruments
+        instruments, now = self._instruments, time.time()
         instruments.process_duration.record(time.perf_counter() - self._started, attributes)
-        instruments.critical_time.record(
-            max(0.0, time.time() - self._event.timestamp), self._subscriber.critical_time
-        )
-
-    def _start_span(self, event: Event) -> Span:
-        publisher = self._publisher
-        attributes = self._subscriber.span | {
-            semconv.MESSAGING_MESSAGE_ID: event.id,
-            semconv.CHARTER_EVENT_TYPE: event.type,
-        }
-        if correlation_id := event.meta["correlation_id"]:
-            attributes[semconv.MESSAGING_MESSAGE_CONVERSATION_ID] = correlation_id
-        context = Context()
-        if self._parent:
-            context = set_span_in_context(NonRecordingSpan(publisher), context)
-        return self._tracer.start_span(
-            self._subscriber.span_name,
-            context=context,
-            kind=SpanKind.CONSUMER,
-            links=[Link(publisher)] if publisher.is_valid else [],
-            attributes=attributes,
-            record_exception=False,
-            set_status_on_exception=False,
-        )
+        for emitted in self._emitted:
+            instruments.critical_time.record(
+                max(0.0, now - emitted), self._subscriber.critical_time
+            )
 
 
 def _publisher(traceparent: str | None) -> SpanContext:

@@ -92,6 +92,7 @@ ERROR_TYPE = "error.type"
 HTTP_REQUEST_METHOD = "http.request.method"
 HTTP_RESPONSE_STATUS_CODE = "http.response.status_code"
 HTTP_ROUTE = "http.route"
+MESSAGING_BATCH_MESSAGE_COUNT = "messaging.batch.message_count"
 MESSAGING_CONSUMER_GROUP_NAME = "messaging.consumer.group.name"
 MESSAGING_DESTINATION_NAME = "messaging.destination.name"
 MESSAGING_MESSAGE_CONVERSATION_ID = "messaging.message.conversation_id"
@@ -113,7 +114,7 @@ SPAN_CHARTER_CONNECTION_CHECKPOINT = "charter.connection.checkpoint"
 SPAN_CHARTER_CONNECTION = "charter.connection"
 """A whole connection, written at its end into the handshake's trace with explicit start and end."""
 SPAN_CHARTER_SUBSCRIBER_PROCESS = "charter.subscriber.process"
-"""The handling of one event by one subscriber, linked to the publisher's trace."""
+"""The handling of an event, or of a batch, by one subscriber, linked to the publisher's traces."""
 
 # -- metrics
 
@@ -489,7 +490,7 @@ MESSAGING_PROCESS_DURATION = Metric(
     "messaging.process.duration",
     "histogram",
     "s",
-    "Duration of handling one event.",
+    "Duration of handling an event, or a batch at once.",
     attributes=(
         MESSAGING_SYSTEM,
         MESSAGING_OPERATION_NAME,

@@ -1,8 +1,8 @@
 """Delivery of events to one subscriber's handler, with bounded retries after failures."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Protocol
 
@@ -142,7 +142,9 @@ class Delivery:
         backoff = Backoff(self._delay, REDELIVERY_LIMIT)
         while True:
             handling = partial(handler, [event for event, _ in batch])
-            processing = _all_of([self._processing(*each) for each in batch])
+            processing = self._observer.processing_batch(
+                self._system, self._destination, self._group, batch
+            )
             error = await self._attempt(handling, processing, len(batch))
             if error is None:
                 ledger.done()
@@ -259,14 +261,6 @@ class Delivery:
     def _note_redelivery(self) -> None:
         self._redelivered += 1
         self._observer.redelivered(self._group)
-
-
-@contextmanager
-def _all_of(managers: Sequence[AbstractContextManager[None]]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for manager in managers:
-            stack.enter_context(manager)
-        yield
 
 
 def _cancelled() -> bool:

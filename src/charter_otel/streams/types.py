@@ -169,6 +169,13 @@ class Observer(Protocol):
         del system, destination, group, event, traceparent
         return nullcontext()
 
+    def processing_batch(
+        self, system: str, destination: str, group: str, batch: Sequence[tuple[Event, str | None]]
+    ) -> AbstractContextManager[None]:
+        """Return the context in which events are handled at once."""
+        del system, destination, group, batch
+        return nullcontext()
+
     def redelivered(self, group: str) -> None:
         """Record that an event is delivered again."""
         return

@@ -43,6 +43,12 @@ def _consume(bench: Bench, url: str, ours: Worker, plain: Worker, events: int) -
         handled = rate(side, "consume", events)
         rounds = alternate(rate(plain, "consume", events), handled, bench.rounds)
         yield Row(name, "raw XREADGROUP + XACK", "/s", rounds, at_least(0.5, so_far))
+        if environment:
+            at_once = rate(side, "consume_batches", events)
+            rounds = alternate(rate(plain, "consume", events), at_once, bench.rounds)
+            yield Row(
+                f"{name}, batch handler", "raw XREADGROUP + XACK", "/s", rounds, at_least(0.3)
+            )
         with Worker(redis_events.traced, url, environment=environment) as traced:
             rounds = alternate(rate(traced, "consume", events), handled, bench.rounds)
         yield Row(name, "raw, bare span and metrics", "/s", rounds, at_least(0.9))

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from itertools import count
 from typing import Any
@@ -66,20 +66,33 @@ class Ours:
 
     async def consume(self, events: int) -> float:
         """Handle so many events that wait; gives events per second from the first one on."""
+        return await self._consume(events, batches=False)
+
+    async def consume_batches(self, events: int) -> float:
+        """Handle them by a batch handler."""
+        return await self._consume(events, batches=True)
+
+    async def _consume(self, events: int, *, batches: bool) -> float:
         stream = self._make()
         await _fill(self._url, stream_key(stream), events)
         done = asyncio.Event()
         handled, started = 0, 0.0
 
-        @stream.subscribe("*", group="bench", start="earliest")
-        async def handle(_: Event) -> None:
+        async def handle_all(batch: Sequence[Event]) -> None:
             nonlocal handled, started
             if not handled:
                 started = time.perf_counter()
-            handled += 1
+            handled += len(batch)
             if handled == events:
                 done.set()
 
+        async def handle(event: Event) -> None:
+            await handle_all((event,))
+
+        if batches:
+            stream.subscribe_batch("*", group="bench", start="earliest")(handle_all)
+        else:
+            stream.subscribe("*", group="bench", start="earliest")(handle)
         await stream.start()
         await done.wait()
         taken = time.perf_counter() - started
