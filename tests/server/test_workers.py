@@ -28,10 +28,11 @@ def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @contextmanager
-def _workers(server: RedisServer, state: Path) -> Iterator[ServiceProcess]:
+def _workers(server: RedisServer, state: Path, **more: str) -> Iterator[ServiceProcess]:
     settings = variables(server.url) | {
         "CHARTER_LOG_FORMAT": "json",
         "CHARTER_STATE_DIR": str(state),
+        **more,
     }
     with service("--workers", "2", **settings) as running:
         wait_until(lambda: len(_started(running)) == 2, "both workers serve")

@@ -17,6 +17,7 @@ import uvicorn
 from charter_otel.failures import CommandFailure, Refusal
 from charter_otel.open_files import raise_open_file_limit
 from charter_otel.otel import configure_logs
+from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.otel.sdk.providers import name_of_service
 from charter_otel.server.server import (
     Options,
@@ -59,25 +60,30 @@ def run_workers(settings: Settings, options: Options, count: int) -> None:
         service_name=name_of_service(),
         log_format=settings.log_format,
         level=settings.log_level,
+        writer=LineWriter(shared=True),
     )
     with _reserved(options) as held:
         show_address(held, config, f"{count} workers")
         shared = options._replace(port=held.getsockname()[1])
         try:
-            Supervisor(count, partial(work, settings, shared)).run()
+            Supervisor(count, partial(work, settings, shared, writer)).run()
         finally:
             writer.flush()
 
 
-def work(settings: Settings, options: Options, number: int, says: Connection) -> None:
+def work(
+    settings: Settings, options: Options, writer: LineWriter, number: int, says: Connection
+) -> None:
     """Serve as one of the workers, with a state directory and an instance id of its own.
 
     Args:
         settings: The service's settings.
         options: How the service is served.
+        writer: Writes the lines of all workers, one process at a time.
         number: The worker's number, from 1; the next process in its place has the same.
         says: The pipe through which it reports that it serves.
     """
+    writer.after_fork()
     own = msgspec.structs.replace(settings, state_dir=settings.state_dir / f"worker-{number}")
     named = os.environ.get(_RESOURCE, "")
     os.environ[_RESOURCE] = _INSTANCE_ID.sub(rf"\g<0>-{number}", named)

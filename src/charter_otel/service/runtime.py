@@ -13,6 +13,7 @@ from charter_otel.consumers import Consumer
 from charter_otel.emit import Emitter, Sink, get_emitter, set_emitter
 from charter_otel.metrics import Job, JobBoard, Schedule, jobs, set_job_board
 from charter_otel.otel import Instrumentation, StreamTelemetry, build, configure_logs
+from charter_otel.otel.lines.configure import configured_writer
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.otel.sdk.providers import name_of_service
 from charter_otel.otel.sdk.recent_spans import RecentSpans
@@ -173,6 +174,8 @@ class Runtime:
                 log_format=self.settings.log_format,
                 level=self.settings.log_level,
             )
+        else:
+            self._writer = configured_writer()
         try:
             yield
         finally:

@@ -78,6 +78,12 @@ def configure_logs(
     return writer
 
 
+def configured_writer() -> LineWriter | None:
+    """Return the writer of lines that `configure_logs` has set up, or None if it has not."""
+    factory = structlog.get_config()["logger_factory"]
+    return factory.writer if isinstance(factory, _LoggerFactory) else None
+
+
 def event_lines() -> EventLines | None:
     """Return the direct writer of events' lines, or None if they have to go through structlog.
 
@@ -132,10 +138,10 @@ class _LoggerFactory:
     """structlog's configuration under which the direct writer gives the same lines."""
 
     def __init__(self, writer: LineWriter) -> None:
-        self._writer = writer
+        self.writer = writer
 
     def __call__(self, *names: Any) -> _LineLogger:
-        return _LineLogger(names[0] if names else "root", self._writer)
+        return _LineLogger(names[0] if names else "root", self.writer)
 
 
 class _LineHandler(logging.Handler):

@@ -1,7 +1,9 @@
 """Writing lines to stdout without blocking: at once if it is ready, through a queue if not."""
 
+import fcntl
 import os
 import select
+import tempfile
 import threading
 from collections import deque
 
@@ -19,10 +21,16 @@ class LineWriter:
     Args:
         descriptor: Where the lines go; stdout, unless given.
         capacity: How many lines may wait.
+        shared: Whether processes forked from this one write to the same descriptor. A pipe takes
+            only lines of up to `PIPE_BUF` bytes whole; so one process writes at a time.
     """
 
-    def __init__(self, descriptor: int = 1, capacity: int = 10_000) -> None:
+    def __init__(
+        self, descriptor: int = 1, capacity: int = 10_000, *, shared: bool = False
+    ) -> None:
         self._descriptor = descriptor
+        # The kernel releases such a lock when its process dies.
+        self._turns = tempfile.TemporaryFile() if shared else None  # noqa: SIM115 - held for good
         self._capacity = capacity
         self._waiting: deque[bytes] = deque()
         # Reentrant: a finalizer that logs may run while its thread holds the lock.
@@ -43,9 +51,15 @@ class LineWriter:
     def write(self, line: bytes) -> None:
         """Write the line, which ends with a newline, now or soon."""
         with self._lock:
-            rest = line if self._draining else self._write_now(line)
+            if self._draining or not self._begin(wait=False):
+                self._enqueue(line)
+                return
+            rest = self._write_now(line)
             if rest:
+                # The turn ends when the thread has written the rest.
                 self._enqueue(rest)
+            else:
+                self._end()
 
     def flush(self, timeout: float = 1.0) -> bool:
         """Wait until the queue is empty, for ``timeout`` seconds at most.
@@ -57,6 +71,26 @@ class LineWriter:
         if thread:
             thread.join(timeout)
         return not self._draining
+
+    def after_fork(self) -> None:
+        """Start with an empty queue: what waits is the parent's to write, as is its thread."""
+        self._lock = threading.RLock()
+        self._waiting.clear()
+        self._thread, self._draining = None, False
+
+    def _begin(self, *, wait: bool) -> bool:
+        """Begin this process's turn, and return whether it has begun."""
+        if self._turns is None:
+            return True
+        try:
+            fcntl.lockf(self._turns, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            return False
+        return True
+
+    def _end(self) -> None:
+        if self._turns is not None:
+            fcntl.lockf(self._turns, fcntl.LOCK_UN)
 
     def _enqueue(self, line: bytes) -> None:
         if len(self._waiting) >= self._capacity:
@@ -75,7 +109,9 @@ class LineWriter:
                     self._draining = False
                     return
                 line = self._waiting.popleft()
+            self._begin(wait=True)
             self._write(line, wait=True)
+            self._end()
 
     def _write_now(self, line: bytes) -> bytes:
         """Write as much as the descriptor takes without waiting, and return the rest."""
