@@ -3,9 +3,7 @@
 A gap in the samples is not an event; an event in the first minute of a new series is one.
 """
 
-import json
 import re
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +11,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from dashboards.rules import build
-from dashboards.rules.alert import Links
-from rules.servers import promtool
+from rules.played import play
 
 SERVICE = 'job="charter-otel", instance="one"'
 COLLECTOR = 'job="otelcol-charter", instance="one"'
@@ -102,22 +99,10 @@ def _test(alert: str, case: Case) -> dict[str, Any]:
 @pytest.mark.parametrize("alert", ALERTS)
 def test_alerts_on_counters_survive_gaps(alert: str, tmp_path: Path) -> None:
     """Each fires for what happened, in the first minute too, and for nothing else."""
-    path = tmp_path / "gaps.test.yaml"
-    tests = [_test(alert, case) for case in CASES]
-    # Alone: the other rules take a minute for what this one does in a second.
-    rule = next(a.rule(Links()) for a in build.alerts() if a.name == alert)
-    rules = tmp_path / "rules.yaml"
-    rules.write_text(json.dumps({"groups": [{"name": "alone", "rules": [rule]}]}))
-    path.write_text(
-        json.dumps({"rule_files": [str(rules)], "evaluation_interval": "15s", "tests": tests})
-    )
-    done = subprocess.run(
-        [promtool(), "test", "rules", str(path)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    play(alert, [_test(alert, case) for case in CASES], tmp_path)
 
 
 def test_every_alert_on_a_counter_is_among_them() -> None:
-    """A new alert on what has grown is tested too; those on shares have cases of their own."""
+    """A new alert on what has grown is tested too; a site's cases are in `test_site_gaps.py`."""
     grown = {alert.name for alert in build.alerts() if "increase(" in alert.expr}
     assert grown - {"FleetDisconnected", "SiteDisconnected"} == set(ALERTS)
