@@ -113,12 +113,18 @@ OBJECTIVE_BUDGET = Metric("charter:objective:budget", "gauge", "", "", ("objecti
 """Share that may fail; recorded likewise."""
 INSTANCES_GONE = Metric("charter:instances:gone", "gauge", "", "")
 """Instances that died, hang or have stopped; recorded by `rules/service.py`."""
+UNEXPECTED_CLOSES = Metric("charter:closes:unexpected", "gauge", "", "")
+"""Connections of each site that ended lately and unexpectedly; recorded by `rules/fleet.py`."""
+SITES_LOST = Metric("charter:sites:lost", "gauge", "", "")
+"""Robots that a site has lost which lost most of its robots; recorded likewise."""
 AVAILABILITY = Metric("charter:robots:availability", "gauge", "", "")
 """Share of the robots which want to be connected that are; recorded likewise."""
 PROMETHEUS = (
     OBJECTIVE_ERRORS,
     OBJECTIVE_BUDGET,
     AVAILABILITY,
+    UNEXPECTED_CLOSES,
+    SITES_LOST,
     INSTANCES_GONE,
     TARGET_INFO,
     ALERTS_FIRING,

@@ -3,7 +3,8 @@
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
-from dashboards.promql import SITE, at_most, matching
+from dashboards import external
+from dashboards.promql import SITE, at_most, matching, metric_name
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import (
     CONDITION,
@@ -23,6 +24,8 @@ INCIDENTS = "charter-incidents"
 NAMED = 10
 """Robots that a page about many names."""
 
+_CLOSES = metric_name(external.UNEXPECTED_CLOSES)
+_LOST_SITES = metric_name(external.SITES_LOST)
 _ROBOT = f"job, {ROBOT_ID}"
 _LABELS = {"robot_id": of_label(ROBOT_ID)}
 _NAME = f"`{of_label(ROBOT_ID)}`"
@@ -95,17 +98,38 @@ def _flapping(limits: Thresholds) -> Alert:
     )
 
 
+def rules(limits: Thresholds) -> list[dict[str, str]]:
+    """Return the recording rules: what each site lost lately, and which sites are lost."""
+    by, labelled = f"job, {SITE}", f'{SITE}!=""'
+    matcher = matching(semconv.CHARTER_ROBOT_CONDITION, "lost")
+    lost = _sum(by, series(semconv.CHARTER_ROBOT_CONDITION_COUNT, matcher, labelled))
+    online = _sum(by, series(semconv.CHARTER_CONNECTION_ACTIVE, labelled))
+    robots = f"({lost} + ({online} or 0 * {lost}))"
+    most = f"clamp_min({limits.site_share} * {robots}, {limits.fleet_robots})"
+    return [
+        {"record": _CLOSES, "expr": unexpected_closes(limits.fleet_window, by)},
+        {"record": _LOST_SITES, "expr": f"{lost} >= {most}"},
+    ]
+
+
 def _fleet(limits: Thresholds) -> Alert:
+    """Return the alert of a loss that is not one site's.
+
+    What the site with the greatest loss has lost is told of by its own alert.
+    """
     lost = robots_in("lost")
     online = f"sum by (job) ({living(series(semconv.CHARTER_CONNECTION_ACTIVE))})"
     many = f"clamp_min({limits.fleet_share} * ({lost} + {online}), {limits.fleet_robots})"
+    closes = f"sum by (job) ({_CLOSES})"
+    of_a_site = f"{_CLOSES} and on (job, {SITE}) {_LOST_SITES}"
     return Alert(
         name="FleetDisconnected",
         severity="critical",
         expr=(
-            f"{lost} >= {many}\n"
+            f"{lost}\n"
+            f"and on (job) {_elsewhere(lost, _LOST_SITES)} >= {many}\n"
             f"and on (job) (\n"
-            f"  {unexpected_closes(limits.fleet_window, 'job')} >= {many}\n"
+            f"  {_elsewhere(closes, of_a_site)} >= {many}\n"
             f'  or ALERTS{{alertname="FleetDisconnected", alertstate="firing"}}\n'
             f")"
         ),
@@ -121,19 +145,13 @@ def _fleet(limits: Thresholds) -> Alert:
 
 def _site(limits: Thresholds) -> Alert:
     """Return the alert of a site that is lost, where robots are labelled with theirs."""
-    by, labelled = f"job, {SITE}", f'{SITE}!=""'
-    matcher = matching(semconv.CHARTER_ROBOT_CONDITION, "lost")
-    lost = _sum(by, series(semconv.CHARTER_ROBOT_CONDITION_COUNT, matcher, labelled))
-    online = _sum(by, series(semconv.CHARTER_CONNECTION_ACTIVE, labelled))
-    robots = f"({lost} + ({online} or 0 * {lost}))"
-    most = f"clamp_min({limits.site_share} * {robots}, {limits.fleet_robots})"
     return Alert(
         name="SiteDisconnected",
         severity="critical",
         expr=(
-            f"{lost} >= {most}\n"
-            f"and on ({by}) (\n"
-            f"  {unexpected_closes(limits.fleet_window, by)} >= {limits.fleet_robots}\n"
+            f"{_LOST_SITES}\n"
+            f"and on (job, {SITE}) (\n"
+            f"  {_CLOSES} >= {limits.fleet_robots}\n"
             f'  or ALERTS{{alertname="SiteDisconnected", alertstate="firing"}}\n'
             f")"
         ),
@@ -143,6 +161,11 @@ def _site(limits: Thresholds) -> Alert:
         traces=_CONNECTIONS,
         keep=limits.fleet_keep,
     )
+
+
+def _elsewhere(every: str, of_sites: str) -> str:
+    """Return a number without what the site has of it that has the most."""
+    return f"({every} - (max by (job) ({of_sites}) or 0 * {every}))"
 
 
 def _sum(by: str, selector: str) -> str:

@@ -11,6 +11,7 @@ from dashboards import external, limits
 from dashboards.promql import at_most, label, matching, metric_name
 from dashboards.rules.alert import Alert
 from dashboards.rules.expressions import (
+    COLLECTOR_UPTIME,
     HEARTBEAT,
     grown,
     living,
@@ -67,7 +68,6 @@ BURNS = (
 
 def rules(limits: Thresholds) -> list[dict[str, Any]]:
     """Return the recording rules."""
-    del limits
     made: list[dict[str, Any]] = [
         {
             "record": _BUDGET,
@@ -76,7 +76,9 @@ def rules(limits: Thresholds) -> list[dict[str, Any]]:
         }
         for o in OBJECTIVES
     ]
-    made.append({"record": _AVAILABILITY, "expr": _availability(), "labels": dict(_EVERYWHERE)})
+    made.append(
+        {"record": _AVAILABILITY, "expr": _availability(limits), "labels": dict(_EVERYWHERE)}
+    )
     for window in WINDOWS:
         for name, expression in _errors(window).items():
             recorded = {"objective": name, "window": window, **_EVERYWHERE}
@@ -145,14 +147,15 @@ def _bad(good: str, every: str, *, least: int = FEWEST) -> str:
     return f"1 - ({good} or 0 * {every}) / ({every} >= {least})"
 
 
-def _availability() -> str:
+def _availability(limits: Thresholds) -> str:
     """Return the share of robots that are connected of those that want to be.
 
     Those that left on purpose want no connection. Where nobody lives, nobody is connected: it is 0
-    as long as somebody lived within the last hour.
+    as long as somebody lived within the last hour, and a Collector runs that would hear of it.
     """
     online = f"sum by (job) ({living(series(semconv.CHARTER_CONNECTION_ACTIVE))})"
     missed = (
         f"group by (job) (max_over_time({HEARTBEAT}[1h]) > 0) unless on (job) ({living(HEARTBEAT)})"
+        f" and on () max({COLLECTOR_UPTIME}) > {limits.service_absent_s}"
     )
     return f"{online} / (({online} + {robots_in('lost')}) > 0)\nor 0 * ({missed})"

@@ -1,7 +1,7 @@
 """Alerts of the service itself: whether it lives, by its own heartbeat."""
 
 from dashboards import external
-from dashboards.promql import metric_name
+from dashboards.promql import SITE, metric_name
 from dashboards.rules.alert import Alert
 from dashboards.rules.expressions import (
     COLLECTOR_UPTIME,
@@ -17,12 +17,13 @@ DASHBOARD = "charter-pipeline"
 NAME = "ServiceDown"
 _ALIVE = f"({living(HEARTBEAT)})"
 
-CAUSES = (NAME, "StreamUnreachable", "FleetDisconnected")
+CAUSES = (NAME, "StreamUnreachable", "FleetDisconnected", "SiteDisconnected")
 """Alerts from which others follow, also after they are over."""
 
 
-def rules() -> list[dict[str, str]]:
+def rules(limits: Thresholds) -> list[dict[str, str]]:
     """Return the recording rules, which come before the alerts that use them."""
+    del limits
     return [{"record": metric_name(external.INSTANCES_GONE), "expr": gone()}]
 
 
@@ -81,11 +82,11 @@ def _inhibitor(limits: Thresholds) -> Alert:
     names = "|".join(CAUSES)
     fired = f'ALERTS{{alertname=~"{names}", alertstate="firing"}}[{limits.aftermath}]'
     about = f'ALERTS{{alertname="StreamUnreachable", alertstate="pending"}}[{limits.prelude}]'
-    lately = f"max_over_time({fired}) or max_over_time({about})"
+    causes = f"max by (alertname, {SITE}) (max_over_time({fired}) or max_over_time({about}))"
     return Alert(
         name="OutageInhibitor",
         severity="none",
-        expr=f'label_replace(max by (alertname) ({lately}), "cause", "$1", "alertname", "(.*)")',
+        expr=f'label_replace({causes}, "cause", "$1", "alertname", "(.*)")',
         summary="Something that explains other alerts is down, or was a moment ago",
         description="{{ $labels.cause }} fires or has fired within"
         f" {limits.aftermath}. Pages nobody: Alertmanager holds back alerts that follow.",

@@ -1,1 +1,1 @@
-"""What is paged while something is away for ten minutes, on real servers: `make outages`."""
+"""Pages during outages of ten minutes, on real servers: `make outages`."""

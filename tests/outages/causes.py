@@ -1,4 +1,4 @@
-"""What goes away for ten minutes, and which pages the runbooks describe for it."""
+"""Outages, and the pages that the runbooks describe for each."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ class Cause(NamedTuple):
 
     name: str
     what: str
-    """What happens, as the table says it."""
+    """The cause, in words of the table."""
     goes: Callable[[Stack], None]
     returns: Callable[[Stack], None]
     pages: dict[str, str]

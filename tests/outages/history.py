@@ -27,7 +27,7 @@ _COUNTS = {
     ): 'charter_handshake_outcome="accepted",le="1.0"',
     metric_name(semconv.CHARTER_SUBSCRIBER_CRITICAL_TIME, "bucket"): 'le="5.0"',
 }
-"""What the objectives count, of an instance that ran until now; one every 30 s, and all good."""
+"""Counters of the objectives, of an instance that ran until now: one good event in 30 s."""
 
 
 def write(tsdb: Path, directory: Path) -> None:

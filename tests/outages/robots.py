@@ -56,13 +56,13 @@ class Fleet:
         return sum(map(len, self._open.values()))
 
     def cut(self, site: str) -> None:
-        """Take a site's uplink away: no close frame, and nobody comes back."""
+        """Break a site's connections without a close frame, and let none of them come back."""
         self.away.add(site)
         for connection in list(self._open[site].values()):
             self._loop.call_soon_threadsafe(connection.transport.abort)
 
     def mend(self, site: str) -> None:
-        """Give the uplink back."""
+        """Connect the site again."""
         self.away.discard(site)
 
     async def _live(self) -> None:

@@ -32,7 +32,7 @@ class Page(NamedTuple):
 
 
 class Row(NamedTuple):
-    """What was paged for a cause."""
+    """Pages of one outage."""
 
     cause: Cause
     pages: list[Page]

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from outages.ruler import Ruler
 from rules.servers import alertmanager, prometheus, query
 from rules.standins import Heartbeat, PagerDuty
 from support.redis import RedisServer
-from support.service import ServiceProcess, service
+from support.service import ServiceProcess, patient_service
 
 SCRAPE = "5s"
 EXPORT_MS = "2000"
 """As compose.yaml has them."""
-_ATTEMPTS = 5
+_PATIENCE = 180.0
 
 
 @dataclass
@@ -42,7 +42,7 @@ class Pager(PagerDuty):
 
 @dataclass
 class Stack:
-    """What runs."""
+    """Servers that run, and the fleet."""
 
     redis: RedisServer
     collector: Collector
@@ -55,12 +55,9 @@ class Stack:
     starting: ExitStack
 
     def start(self) -> None:
-        """Start one more instance; a busy machine may need several attempts."""
-        for _ in range(_ATTEMPTS):
-            with suppress(AssertionError):
-                self.services.append(self.starting.enter_context(service(**self.variables)))
-                return
-        raise RuntimeError("no instance starts within 20 s on this machine")
+        """Start one more instance."""
+        started = patient_service(_PATIENCE, **self.variables)
+        self.services.append(self.starting.enter_context(started))
 
     def fired(self, minutes: float) -> set[str]:
         """Return the alerts that have fired, paged or not."""

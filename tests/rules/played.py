@@ -17,8 +17,9 @@ def play(alert: str, tests: list[dict[str, Any]], directory: Path) -> None:
         AssertionError: A case does not hold.
     """
     rule = next(a.rule(Links()) for a in build.alerts() if a.name == alert)
+    asked = [one for one in build.recording("charter.fleet") if one["record"] in rule["expr"]]
     rules, cases = directory / "rules.yaml", directory / "cases.test.yaml"
-    rules.write_text(json.dumps({"groups": [{"name": "alone", "rules": [rule]}]}))
+    rules.write_text(json.dumps({"groups": [{"name": "alone", "rules": [*asked, rule]}]}))
     cases.write_text(
         json.dumps({"rule_files": [str(rules)], "evaluation_interval": "15s", "tests": tests})
     )

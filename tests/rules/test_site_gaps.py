@@ -25,7 +25,7 @@ ANOTHER = {"uptime": "70000+15x200"}
 
 
 class Case(NamedTuple):
-    """What differs from quiet, at one instance and at another one."""
+    """Samples that differ from a quiet site's, at one instance and at another one."""
 
     name: str
     one: dict[str, str]

@@ -94,6 +94,11 @@ def service_at(port: int, **variables: str) -> AbstractContextManager[ServicePro
     return _running((), variables, None, port)
 
 
+def patient_service(within: float, **variables: str) -> AbstractContextManager[ServiceProcess]:
+    """Run the service likewise, and wait longer: other processes start beside it."""
+    return _running((), variables, None, within=within)
+
+
 def secure_service(
     tls: ssl.SSLContext, *arguments: str, **variables: str
 ) -> AbstractContextManager[ServiceProcess]:
@@ -113,6 +118,7 @@ def _running(
     variables: Mapping[str, str],
     tls: ssl.SSLContext | None,
     port: int | None = None,
+    within: float = 20.0,
 ) -> Iterator[ServiceProcess]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     port = port or free_port()
@@ -127,7 +133,8 @@ def _running(
             try:
                 running = ServiceProcess(process, port, output, tls)
                 wait_until(
-                    lambda: running.answers or process.poll() is not None, "service answers", 20
+                    lambda: running.answers or process.poll() is not None,
+                    *("service answers", within),
                 )
                 assert process.poll() is None, f"the service ended: {output.read_bytes()!r}"
                 yield running
