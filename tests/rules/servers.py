@@ -2,10 +2,12 @@
 
 import contextlib
 import json
-import shutil
+import os
+import re
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import httpx
@@ -21,8 +23,15 @@ ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 
 
 def tool(name: str, needed: str, *names: str) -> str:
-    """Return the path of a program, or skip; ``needed`` is its name in ``CHARTER_REQUIRE``."""
-    found = next(filter(None, map(shutil.which, (name, *names))), None)
+    """Return the path of a program, or skip; ``needed`` is its name in ``CHARTER_REQUIRE``.
+
+    Those of ``CHARTER_TEST_STACK``, which `make stack` builds, come before the system's.
+    """
+    built = os.environ.get("CHARTER_TEST_STACK")
+    paths = [str(Path(built).resolve()), None] if built else [None]
+    found = next(
+        (at for path in paths for n in (name, *names) if (at := which(n, path=path))), None
+    )
     package = "prometheus-alertmanager" if needed == "alertmanager" else "prometheus"
     require(
         needed,
@@ -56,9 +65,12 @@ def alertmanager(
         "url": f"http://{pagerduty}/v2/enqueue",
         "routing_key_file": str(directory / "routing_key"),
     }
-    # Debian's Alertmanager is older than `url_file`.
-    beat["webhook_configs"][0].pop("url_file")
-    beat["webhook_configs"][0]["url"] = f"http://{heartbeat}/"
+    if _takes_url_file(program):
+        (directory / "heartbeat_url").write_text(f"http://{heartbeat}/\n")
+        beat["webhook_configs"][0]["url_file"] = str(directory / "heartbeat_url")
+    else:
+        beat["webhook_configs"][0].pop("url_file")
+        beat["webhook_configs"][0]["url"] = f"http://{heartbeat}/"
     path = directory / "alertmanager.yaml"
     path.write_text(json.dumps(configuration))
     address = f"127.0.0.1:{free_port()}"
@@ -113,6 +125,14 @@ def query(address: str, expression: str) -> list[dict[str, Any]]:
     answer = httpx.get(f"http://{address}/api/v1/query", params={"query": expression})
     result: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
     return result
+
+
+def _takes_url_file(program: str) -> bool:
+    """Return whether this Alertmanager is as new as the configuration asks: Debian 12's is not."""
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    told = re.search(r"version (\d+)\.(\d+)", done.stdout + done.stderr)
+    # A build of one's own may name none.
+    return told is None or (int(told[1]), int(told[2])) >= (0, 27)
 
 
 def _hasten(route: dict[str, Any]) -> None:
