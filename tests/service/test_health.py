@@ -13,6 +13,7 @@ from charter_otel.otel import semconv
 from charter_otel.service.health import (
     Check,
     Dependency,
+    collector_check,
     consumer_check,
     event_stream_check,
     health_router,
@@ -20,9 +21,12 @@ from charter_otel.service.health import (
 from charter_otel.service.http import RequestTelemetry
 from charter_otel.streams import MemoryStream, RedisStream
 from charter_otel.testing import Capture
+from collector.conftest import collector_binary
+from collector.harness import Collector
 from support.polling import eventually
 from support.redis import RedisServer
 from support.requests import requesting
+from support.service import patient_service
 
 
 def state_of(status: Any) -> Check:
@@ -172,3 +176,34 @@ async def test_probes_make_no_spans(charter_capture: Capture) -> None:
     assert charter_capture.spans == []
     points = charter_capture.metrics()[semconv.HTTP_SERVER_REQUEST_DURATION.name]
     assert {point.attributes["http.route"] for point in points} == {"/healthz", "/readyz"}
+
+
+async def test_a_collector_that_takes_nothing_degrades(tmp_path: Path) -> None:
+    """With since when and why; once it takes telemetry again, it is ready since then."""
+    collector = Collector(collector_binary(), tmp_path, "base.yaml")
+    exported = {
+        "CHARTER_EVENT_STREAM": "memory://",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http,
+        "OTEL_METRIC_EXPORT_INTERVAL": "500",
+    }
+    with patient_service(60, **exported) as running:
+
+        def state() -> dict[str, str]:
+            ready = running.get("/readyz")
+            assert ready["status"] in {"ready", "degraded"}
+            told: dict[str, str] = ready["dependencies"]["collector"]
+            return told
+
+        await eventually(lambda: state()["status"] == "degraded", "it is missed")
+        away = state()
+        assert "refused" in away["error"].lower()
+        with collector:
+            await eventually(lambda: state()["status"] == "ready", "it is back")
+            back = state()
+    assert "error" not in back
+    assert datetime.fromisoformat(away["since"]) < datetime.fromisoformat(back["since"])
+
+
+async def test_without_a_collector_none_is_named() -> None:
+    """A service that exports nothing has nothing to say of one."""
+    assert "collector" not in (await readiness({"collector": collector_check}))[1]["dependencies"]

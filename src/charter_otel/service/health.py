@@ -11,6 +11,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
 from charter_otel.consumers import Consumer
 from charter_otel.otel.lines.values import timestamp
+from charter_otel.otel.sdk.collector_link import LINK
 from charter_otel.service.http import UNTRACED
 from charter_otel.streams import EventStream
 
@@ -57,8 +58,8 @@ class Readiness(TypedDict):
     dependencies: dict[str, DependencyState]
 
 
-Check = Callable[[], Dependency]
-"""Returns the state of a dependency from data in memory, without I/O."""
+Check = Callable[[], Dependency | None]
+"""Returns the state of a dependency from data in memory, without I/O; None if it is not used."""
 
 
 def health_router(
@@ -99,7 +100,8 @@ def health_router(
     def get_readiness(request: AnyRequest) -> Response[Readiness]:
         """Return the state of each dependency, and of the service: that of the worst of them."""
         details = may_read(request)
-        states = {name: _state(name, check) for name, check in dependencies.items()}
+        asked = {name: _state(name, check) for name, check in dependencies.items()}
+        states = {name: state for name, state in asked.items() if state is not None}
         status = max((s.status for s in states.values()), key=_ORDER.index, default=_ORDER[0])
         if not running():
             status = "unready"
@@ -123,7 +125,7 @@ def health_router(
     )
 
 
-def consumer_check(consumer: Consumer) -> Check:
+def consumer_check(consumer: Consumer) -> Callable[[], Dependency]:
     """Return the check of a consumer: the service works without it, so a failing one degrades."""
     begun = time.monotonic()
 
@@ -136,7 +138,20 @@ def consumer_check(consumer: Consumer) -> Check:
     return check
 
 
-def event_stream_check(get_stream: Callable[[], EventStream | None]) -> Check:
+def collector_check() -> Dependency | None:
+    """Return the state of the Collector: without it the service works unseen, so it degrades."""
+    state = LINK.state
+    if state is None:
+        return None
+    details = {"since": _moment(state.since)}
+    if state.error is None:
+        return Dependency("ready", details)
+    return Dependency("degraded", {**details, "error": state.error})
+
+
+def event_stream_check(
+    get_stream: Callable[[], EventStream | None],
+) -> Callable[[], Dependency]:
     """Make the check of the event stream: the service works without it, so a lost one degrades."""
 
     def check() -> Dependency:
@@ -170,7 +185,7 @@ def _moment(since: float | None) -> str | None:
     return None if since is None else timestamp(time.time() - (time.monotonic() - since))
 
 
-def _state(name: str, check: Check) -> Dependency:
+def _state(name: str, check: Check) -> Dependency | None:
     """Return the check's result; a check that raises must not take the service out of rotation."""
     try:
         return check()

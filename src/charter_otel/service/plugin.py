@@ -35,6 +35,7 @@ from charter_otel.service.guards import (
 )
 from charter_otel.service.health import (
     PROBES,
+    collector_check,
     consumer_check,
     event_stream_check,
     health_router,
@@ -231,6 +232,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         return health_router(
             {
                 "event_stream": event_stream_check(lambda: runtime.stream),
+                "collector": collector_check,
                 **{consumer.name: consumer_check(consumer) for consumer in runtime.consumers},
             },
             lambda: runtime.running,

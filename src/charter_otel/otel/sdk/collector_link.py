@@ -5,7 +5,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -27,6 +27,15 @@ _NO_NEWS = re.compile(r"due to timeout|queue full|aborting retry|already shutdow
 log = structlog.get_logger(__name__)
 
 
+class LinkState(NamedTuple):
+    """The state of the link, and since when it has been so."""
+
+    since: float
+    """A time of the monotonic clock."""
+    error: str | None
+    """Why the last export failed; None while exports work."""
+
+
 class CollectorLink(logging.Filter):
     """Watches every export, and keeps the SDK's own lines about an outage out of the log.
 
@@ -36,16 +45,27 @@ class CollectorLink(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
+        self.watching = False
+        """Whether the providers of this process export to a Collector."""
         self._lock = threading.Lock()
         self._watches = False
         self._failing: set[str] = set()
         """Signals whose last export failed."""
-        self._since = 0.0
+        self._since = time.monotonic()
+        """When the first export failed, or the last failure was over."""
         self._dropped = 0
         self._reason = ""
         """The last reason for a failed export that the SDK gave."""
         for name in _SDK_LOGGERS:
             logging.getLogger(name).addFilter(self)
+
+    @property
+    def state(self) -> LinkState | None:
+        """The state of the link; None where nothing is exported to a Collector."""
+        if not self.watching:
+            return None
+        with self._lock:
+            return LinkState(self._since, self._reason[:500] if self._failing else None)
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Return whether to write a line of the SDK."""
@@ -92,6 +112,8 @@ class CollectorLink(logging.Filter):
             failing = bool(self._failing)
             seconds = round(time.monotonic() - self._since, 3)
             dropped = self._dropped
+            if failed_before and not failing:
+                self._since = time.monotonic()
             if not failing:
                 self._dropped = 0
         if failing and not failed_before:

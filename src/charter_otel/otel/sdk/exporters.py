@@ -4,7 +4,7 @@ import os
 import sys
 from importlib import import_module
 from importlib.metadata import entry_points
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from opentelemetry.metrics import MeterProvider
 from opentelemetry.sdk._logs.export import LogRecordExporter
@@ -47,6 +47,11 @@ def log_exporter(meter_provider: MeterProvider | None = None) -> LogRecordExport
 def traces_wanted() -> bool:
     """Return whether spans are exported."""
     return _wanted("traces") != "none"
+
+
+def otlp_wanted() -> bool:
+    """Return whether any signal is exported to a Collector."""
+    return any(_wanted(signal) == "otlp" for signal in get_args(Signal))
 
 
 def check(signal: Signal) -> None:

@@ -27,6 +27,7 @@ from opentelemetry.util.types import AttributeValue
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.sdk import declarative, exporters
 from charter_otel.otel.sdk.batching import BatchRecords, BatchSpans
+from charter_otel.otel.sdk.collector_link import LINK
 from charter_otel.otel.sdk.variables import check, unused
 from charter_otel.otel.sdk.workarounds import HashedResource, UnreadMeterProvider, no_exemplars
 from charter_otel.otel.span_events import EventToSpanEventBridge
@@ -81,6 +82,7 @@ class Providers(NamedTuple):
         for thread in exporting:
             thread.join()
         self.meter_provider.shutdown()
+        LINK.watching = False
 
 
 def build(
@@ -116,6 +118,7 @@ def build(
     os.environ.setdefault("OTEL_PYTHON_SDK_INTERNAL_METRICS_ENABLED", "true")
     if declarative.path():
         return _of_file(span_processors, metric_readers, log_processors)
+    LINK.watching = exporters.otlp_wanted()
     resource = make_resource(service_name, service_version)
     meter_provider = _meter_provider(resource, metric_readers)
     return Providers(
