@@ -52,7 +52,7 @@ class Fleet:
 
     @property
     def connected(self) -> int:
-        """How many robots are connected."""
+        """Number of connected robots."""
         return sum(map(len, self._open.values()))
 
     def cut(self, site: str) -> None:

@@ -31,9 +31,9 @@ class LinkState(NamedTuple):
     """The state of the link, and since when it has been so."""
 
     since: float
-    """A time of the monotonic clock."""
+    """Time of the monotonic clock."""
     error: str | None
-    """Why the last export failed; None while exports work."""
+    """Reason of the last failed export; None while exports work."""
 
 
 class CollectorLink(logging.Filter):
@@ -46,13 +46,13 @@ class CollectorLink(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self.watching = False
-        """Whether the providers of this process export to a Collector."""
+        """True while the providers of this process export to a Collector."""
         self._lock = threading.Lock()
         self._watches = False
         self._failing: set[str] = set()
         """Signals whose last export failed."""
         self._since = time.monotonic()
-        """When the first export failed, or the last failure was over."""
+        """Time of the first failed export, or of the end of the last failure."""
         self._dropped = 0
         self._reason = ""
         """The last reason for a failed export that the SDK gave."""
