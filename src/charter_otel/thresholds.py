@@ -138,6 +138,10 @@ class Flaps:
         self._penalty = min(MOST_FLAPS, self.penalty(now) + 1)
         self._at = now
 
+    def resume(self, penalty: float, now: float, *, flapping: bool) -> None:
+        """Go on with the penalty that another process has counted."""
+        self._penalty, self._at, self.flapping = penalty, now, flapping
+
     def judge(self, now: float, thresholds: Thresholds) -> bool:
         """Return whether it flaps: from the upper penalty on, until it is below the lower one."""
         limit = thresholds.flap_resolves if self.flapping else thresholds.flap_opens

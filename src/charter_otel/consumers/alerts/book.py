@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import msgspec
 from msgspec import Struct
 
+from charter_otel.consumers.alerts.memory import Memory
 from charter_otel.consumers.alerts.page import Page
 
 CAPACITY = 10_000
@@ -22,6 +23,8 @@ class BookState(Struct):
     """Keys for which PagerDuty may have an open incident."""
     held: list[Page] = []
     """Pages that wait in case they are one of many."""
+    memory: Memory = msgspec.field(default_factory=Memory)
+    """Recent losses, penalties and failures."""
     epoch: int = 0
     number: int = 0
     """Grow with each state: the greater pair is the newer one."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -24,6 +25,8 @@ from charter_otel.thresholds import Thresholds
 GROUP = "charter.alerts"
 TICK = 1.0
 """Seconds between two checks of pages that are held back, and of unsaved state."""
+REMEMBER_EVERY = 5.0
+"""Seconds between two saves of what only judges what comes."""
 
 log = structlog.get_logger(__name__)
 
@@ -72,6 +75,8 @@ class Alerts(Consumer):
         """A state that could not be saved in Redis yet."""
         self._seen = (0, 0)
         """Numbers of pages sent and given up when the state was last saved."""
+        self._remembered = (0, -math.inf)
+        """Events that were learned from when the memory was last saved, and when that was."""
         self._saving = asyncio.Lock()
         self._ticking: asyncio.Task[None] | None = None
         self._restore(self._read())
@@ -120,11 +125,20 @@ class Alerts(Consumer):
             before = self._incidents.changes
             self._page(self._incidents.due(self._clock()))
             sent = self.pager.sent, self.pager.dropped
-            if self._incidents.changes != before or sent != self._seen or self._unsaved:
+            changed = self._incidents.changes != before or sent != self._seen or self._unsaved
+            if changed or self._has_learned():
                 self._seen = sent
                 await self._save()
         self.trouble = self.pager.trouble
         self.pager.wake()
+
+    def _has_learned(self) -> bool:
+        """Return whether the memory has changed and is to be saved again, which is not often."""
+        learned = self._incidents.learned
+        if learned == self._remembered[0] or self._clock() < self._remembered[1] + REMEMBER_EVERY:
+            return False
+        self._remembered = learned, self._clock()
+        return True
 
     def _page(self, pages: Iterable[Page]) -> None:
         for page in pages:
@@ -153,12 +167,13 @@ class Alerts(Consumer):
 
     def _restore(self, state: BookState) -> None:
         self._number, self._epoch = state.number, state.epoch
-        self._incidents.restore(state.open, state.held, self._clock())
+        self._incidents.restore(state.open, state.held, state.memory, self._clock())
         self.pager.book.restore(state)
 
     def _state(self) -> BookState:
         state = self.pager.book.state(self._incidents.open_keys, self._incidents.held)
         state.epoch, state.number = self._epoch, self._number
+        state.memory = self._incidents.memory(self._clock())
         return state
 
     async def _save(self) -> None:

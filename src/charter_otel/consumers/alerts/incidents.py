@@ -1,6 +1,5 @@
 """Incidents and their ends, decided from events and a clock alone."""
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -14,6 +13,7 @@ from charter_otel.charter import (
     is_simulated,
 )
 from charter_otel.consumers.alerts.losses import Losses
+from charter_otel.consumers.alerts.memory import MAX_KEYS, Failures, Memory
 from charter_otel.consumers.alerts.page import Page, Severity, key_of, resolve
 from charter_otel.thresholds import Thresholds
 
@@ -23,8 +23,6 @@ FLAPPING = key_of("fleet", "flapping")
 """Deduplication key of many robots that flap at once."""
 HOLD = 5.0
 """Seconds that a robot's page waits, in case it is one of many."""
-MAX_KEYS = 100_000
-"""Most jobs and robots whose failures are counted; beyond it, the first one is forgotten."""
 
 
 class Incidents:
@@ -38,8 +36,9 @@ class Incidents:
         self.thresholds = thresholds or Thresholds()
         self.changes = 0
         """Grows whenever the state that has to outlive the process changes."""
+        self.learned = 0  # grows with each event that changes the memory
         self._open: set[str] = set()
-        self._failures: dict[str, deque[float]] = {}
+        self._failures = Failures(self.thresholds)
         self._losses = Losses(self.thresholds)
         self._held: dict[str, tuple[float, Page]] = {}
         self._paged: dict[str, float] = {}
@@ -64,13 +63,30 @@ class Incidents:
         """Pages that wait in case they are one of many."""
         return [page for _, page in self._held.values()]
 
-    def restore(self, open_keys: Iterable[str], held: Iterable[Page], now: float) -> None:
-        """Begin with the incidents and pages of an earlier process or holder."""
-        self._open = set(open_keys)
+    def restore(
+        self, keys: Iterable[str], held: Iterable[Page], memory: Memory, now: float
+    ) -> None:
+        """Begin with the incidents, pages and memory of an earlier process or holder."""
+        self._open = set(keys)
         self._held = {page.key: (now, page) for page in held}
+        self._losses.restore(memory, now)
+        then = now - memory.elapsed()
+        self._paged = {key: then - age for key, age in memory.paged.items()}
+        self._failures.restore(memory.failures, then)
+
+    def memory(self, now: float) -> Memory:
+        """Return the memory that the next holder needs."""
+        memory = Memory()
+        self._losses.remember(memory, now)
+        memory.failures = self._failures.ages(now)
+        since = self._since(now)
+        memory.paged = {key: now - at for key, at in self._paged.items() if at > since}
+        return memory
 
     def handle(self, event: Event, now: float) -> list[Page]:
         """Return the pages that an event leads to; ``now`` is in seconds of a monotonic clock."""
+        if event.type not in _FORGOTTEN:
+            self.learned += 1
         decide = self._decide.get(event.type)
         return decide(event, now) if decide and not self._is_simulated(event) else []
 
@@ -89,7 +105,7 @@ class Incidents:
         """Warn of a failed run; repeated failures make it critical."""
         payload = event.payload
         key = key_of("job", payload["job_id"])
-        repeats = self._count(key, now)
+        repeats = self._failures.count(key, now)
         again = f", {repeats} times" if repeats > 1 else ""
         summary = f"Job {payload['job_id']} failed{again}: {payload['error_type']}"
         return [self._trigger(_page(event, key, summary, "JobFailed", self._severity(repeats)))]
@@ -99,7 +115,7 @@ class Incidents:
         del now
         payload = event.payload
         key = key_of("job", payload["job_id"])
-        self._failures.pop(key, None)
+        self._failures.forget(key)
         pages, slow = self._resolve(key), key_of("job", payload["job_id"], "slow")
         if payload["duration_ms"] > self.thresholds.slow_job * 1000:
             summary = f"Job {payload['job_id']} is slow: {payload['duration_ms']:.0f} ms"
@@ -168,7 +184,7 @@ class Incidents:
 
     def _robot_lost(self, event: Event, now: float, *, flaps: bool) -> list[Page]:
         key, payload = _robot_key(event), event.payload
-        repeats = self._count(key, now)
+        repeats = self._failures.count(key, now)
         self._losses.lost(payload["robot_id"], now)
         if self._losses.is_fleet_wide(at_once := self._losses.at_once(now)):
             return self._fleet_lost(_page(event, key, "", ""), at_once)
@@ -229,15 +245,6 @@ class Incidents:
         if self._held.pop(key, None) is not None:
             self.changes += 1
 
-    def _count(self, key: str, now: float) -> int:
-        times = self._failures.setdefault(key, deque(maxlen=self.thresholds.job_failures))
-        times.append(now)
-        if len(self._failures) > MAX_KEYS:
-            del self._failures[next(iter(self._failures))]
-        while times[0] <= now - self.thresholds.job_failures_window:
-            times.popleft()
-        return len(times)
-
     def _severity(self, repeats: int) -> Severity:
         return "critical" if repeats >= self.thresholds.job_failures else "warning"
 
@@ -254,6 +261,8 @@ class Incidents:
         return [resolve(key)]
 
 
+_FORGOTTEN = frozenset({EventType.TELEMETRY_METRICS_PUBLISHED})
+"""Types of events that leave nothing in the memory."""
 _SERVICES_OWN = frozenset({CloseReason.SERVER_SHUTDOWN, CloseReason.TOKEN_EXPIRED})
 """Close reasons that say nothing about the robot."""
 

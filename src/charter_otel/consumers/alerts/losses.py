@@ -2,12 +2,16 @@
 
 from typing import TypeVar
 
+from charter_otel.consumers.alerts.memory import MOST_HANDED_ON, Memory
 from charter_otel.thresholds import Flaps, Thresholds
 
 _Value = TypeVar("_Value")
 
 MOST_ROBOTS = 100_000
 """Most robots that are remembered of each kind; beyond it, the first one is forgotten."""
+
+_COUNTS = 0.25
+"""From this penalty on, a robot may flap after two more disconnects."""
 
 
 class Losses:
@@ -29,6 +33,31 @@ class Losses:
         self._flaps: dict[str, Flaps] = {}
         self._flapping: dict[str, Flaps] = {}
         self._calm_since: float | None = None
+        self._connected = 0
+        """Robots that the last holder knew to be connected; their names are not handed on."""
+
+    def remember(self, memory: Memory, now: float) -> None:
+        """Add the losses that the next holder needs."""
+        self._forget(now)
+        memory.connected = max(self._connected, len(self._online))
+        memory.missing = list(self._missing)[-MOST_HANDED_ON:]
+        memory.recent = {r: now - at for r, at in list(self._recent.items())[-MOST_HANDED_ON:]}
+        penalties = ((r, round(flaps.penalty(now), 3)) for r, flaps in self._flaps.items())
+        often = sorted(((p, r) for r, p in penalties if p >= _COUNTS), reverse=True)
+        memory.penalties = {robot_id: p for p, robot_id in often[:MOST_HANDED_ON]}
+        memory.flapping = [r for r in self._flapping if r in memory.penalties]
+
+    def restore(self, memory: Memory, now: float) -> None:
+        """Begin with the losses that the last holder knew."""
+        then = now - memory.elapsed()
+        self._connected = memory.connected
+        self._missing = dict.fromkeys(memory.missing)
+        self._recent = {robot_id: then - age for robot_id, age in memory.recent.items()}
+        self._flaps, self._flapping = {}, {}
+        for robot_id, penalty in memory.penalties.items():
+            flaps = self._flaps[robot_id] = Flaps(self._thresholds.flap_half_life)
+            flaps.resume(penalty, then, flapping=robot_id in memory.flapping)
+        self._flapping = {r: self._flaps[r] for r in memory.flapping if r in self._flaps}
 
     def back(self, robot_id: str) -> None:
         """Record that a robot is connected."""
@@ -52,7 +81,8 @@ class Losses:
 
     def is_fleet_wide(self, lost: int) -> bool:
         """Return whether so many losses are one incident of the fleet."""
-        return self._thresholds.is_fleet_wide(lost, len(self._online))
+        connected = max(self._connected, len(self._online))
+        return self._thresholds.is_fleet_wide(lost, connected)
 
     def is_calm(self, now: float) -> bool:
         """Return whether few robots have been missing or lost for the length of a window.
