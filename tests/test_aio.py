@@ -45,7 +45,7 @@ async def test_the_others_end_with_the_first() -> None:
     assert ended == [True, True]
 
 
-async def test_what_the_first_raised_is_raised() -> None:
+async def test_the_error_of_the_first_is_raised() -> None:
     """A failure comes through as it is, not in a group."""
 
     async def fail() -> None:

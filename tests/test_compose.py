@@ -53,7 +53,7 @@ def test_health_checks(name: str) -> None:
 
 
 @each
-def test_what_is_mounted_exists(name: str) -> None:
+def test_mounted_files_exist(name: str) -> None:
     """Paths are the project's, read-only; volumes, configs and secrets are declared."""
     service = SERVICES[name]
     for mount in service.get("volumes", []):
@@ -202,7 +202,7 @@ def test_images_of_ours_are_small_and_run_without_root(target: str) -> None:
     assert any(mount == f"{target}:{volume}" for mount in SERVICES[target]["volumes"])
 
 
-def test_what_the_images_copy_is_in_the_build_context() -> None:
+def test_files_that_the_images_copy_are_in_the_build_context() -> None:
     """The paths exist, and `.dockerignore` lets them through."""
     allowed = {
         line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"

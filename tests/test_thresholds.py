@@ -23,7 +23,7 @@ def test_one_variable_changes_any_of_them() -> None:
     ["battery=15", "battery_low", "battery_low=low", "battery_low=120", "fleet_share=1",
      "battery_low=30", "cpu_recovered=95", "flap_resolves=3", "fleet_robots=0"],
 )  # fmt: skip
-def test_what_is_wrong_is_refused_by_the_variables_name(wrong: str) -> None:
+def test_a_wrong_value_is_refused_by_the_variables_name(wrong: str) -> None:
     """An unknown name, a value out of range, and a pair that could never resolve."""
     with pytest.raises(ValueError, match="CHARTER_THRESHOLDS: "):
         from_environment({"CHARTER_THRESHOLDS": wrong})

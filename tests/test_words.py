@@ -23,6 +23,12 @@ FIRST_WORDS = re.compile(
 )
 """First words of a docstring that say neither what the code does nor what the thing is."""
 
+NAMES = re.compile(
+    r"(test_(who|whose|whom|whoever|what|whatever|where|wherever|how)_"
+    r"|.*(?<![a-z])(bury|buried|letters?|mailbox|crumbs)(?![a-z]))"
+)
+"""Names of classes and functions that are private pictures, or lack a subject."""
+
 LONGEST = 25
 """Most words of a sentence, or of a clause before a colon or a semicolon, in a docstring."""
 
@@ -87,6 +93,19 @@ def test_a_docstring_begins_with_what_the_code_does(path: Path) -> None:
     """Readers of Python look for the imperative, "Return …", or for a noun."""
     tree = _parse(path)
     wrong = [f"{line}: {text[:60]}" for line, text in _docstrings(tree) if FIRST_WORDS.match(text)]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=_name)
+def test_a_name_has_no_private_picture(path: Path) -> None:
+    """A dead letter is what it is; a test is named by its subject."""
+    wrong = [
+        f"{node.lineno}: {node.name}"
+        for node in ast.walk(_parse(path))
+        if isinstance(node, ast.ClassDef | _FUNCTION)
+        and NAMES.match(name := node.name)
+        and not re.search("dead_?letter", name, re.IGNORECASE)
+    ]
     assert wrong == []
 
 

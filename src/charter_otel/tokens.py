@@ -8,12 +8,11 @@ of them. Both are JSON Web Tokens (RFC 7519) signed with HMAC-SHA256.
 import time
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import jwt
 
 Scope = Literal["read", "write", "robot"]
-SCOPES: tuple[Scope, ...] = get_args(Scope)
 """The scopes that a token may have. A token without scopes is a robot's."""
 
 ALGORITHM = "HS256"

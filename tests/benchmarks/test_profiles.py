@@ -25,8 +25,8 @@ def test_a_stack_belongs_to_its_innermost_owner() -> None:
     }
 
 
-def test_the_standard_library_works_for_who_calls_it() -> None:
-    """Its functions are still told by their own name."""
+def test_the_standard_library_works_for_its_caller() -> None:
+    """Its functions are still shown by their own names."""
     profile = count([f"{EMIT};{EXIT} 2"])
     assert profile.share("charter-otel") == 1
     assert profile.largest == ("_GeneratorContextManager.__exit__", 1)
@@ -42,7 +42,7 @@ def test_the_standard_library_works_for_who_calls_it() -> None:
     ],
     ids=["a waiting thread", "the benchmarks' own work", "nobody's", "preparing"],
 )
-def test_what_is_no_work_of_the_load_does_not_count(stack: str) -> None:
+def test_samples_outside_the_load_do_not_count(stack: str) -> None:
     """Otherwise the shares would be of something else."""
     assert count([f"{stack} 5", f"{EMIT} 1"], without="_fill").owners == {"charter-otel": 1}
 

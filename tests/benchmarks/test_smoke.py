@@ -56,7 +56,7 @@ def test_a_row_that_was_worse_once_is_measured_again(tmp_path: Path) -> None:
     assert [row["ratio"] for row in report["rows"]] == [1]
 
 
-def test_a_full_run_tells_and_does_not_judge(tmp_path: Path) -> None:
+def test_a_full_run_reports_and_does_not_judge(tmp_path: Path) -> None:
     """It is for the table."""
     assert smoke(tmp_path, measuring(at_most(1), 5), quick=False) == 0
 

@@ -62,7 +62,7 @@ def hosts(page: Tab) -> set[str]:
     return {address.netloc for address in addresses if address.scheme in {"http", "https"}}
 
 
-async def test_what_happens_is_shown_within_two_seconds(page: Tab) -> None:
+async def test_events_are_shown_within_two_seconds(page: Tab) -> None:
     """A robot that comes, its readings, its leaving with the reason: each without a reload."""
     async with board(page) as url:
         await page.goto(url)
@@ -93,7 +93,7 @@ async def test_a_job_that_fails_stands_out(page: Tab) -> None:
         await page.sees("nightly: OSError: no route to host", WITHIN)
 
 
-async def test_a_restart_of_the_service_is_survived_and_told(page: Tab) -> None:
+async def test_a_restart_of_the_service_is_survived_and_shown(page: Tab) -> None:
     """The page says that the service is away and since when, comes back, and says that."""
     port = free_port()
     with service_at(port) as running:
@@ -260,7 +260,7 @@ async def test_robots_in_trouble_are_one_click_away(page: Tab) -> None:
         await page.sees("low battery")
 
 
-async def test_an_outage_of_a_dependency_is_told(page: Tab) -> None:
+async def test_an_outage_of_a_dependency_is_shown(page: Tab) -> None:
     """A degraded dependency stands at the top, with the moment since when."""
     with service(CHARTER_EVENT_STREAM="redis://127.0.0.1:1/0") as running:
         await page.goto(running.http)

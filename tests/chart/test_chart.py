@@ -27,7 +27,7 @@ def test_the_chart_passes_its_checks() -> None:
     assert check.main() == 0
 
 
-def test_a_check_that_fails_is_told(tmp_path: Path) -> None:
+def test_a_check_that_fails_is_reported(tmp_path: Path) -> None:
     """A field that Kubernetes does not know is named, with its object."""
     pytest.importorskip("kubernetes_validate", reason="`make lint` installs it where helm is")
     values = tmp_path / "wrong-values.yaml"

@@ -53,7 +53,7 @@ def test_a_pod_that_is_deleted_closes_each_connection_once(
     assert _closings(redis_server) == Counter(server_shutdown=3)
 
 
-def test_what_redis_did_not_take_is_on_the_volume(tmp_path: Path) -> None:
+def test_events_that_redis_did_not_take_are_on_the_volume(tmp_path: Path) -> None:
     """Redis is away, the pod is deleted, and the next pod of that name replays the spool."""
     (tmp_path / "redis").mkdir()
     redis = RedisServer(tmp_path / "redis")
@@ -72,7 +72,7 @@ def test_what_redis_did_not_take_is_on_the_volume(tmp_path: Path) -> None:
         redis.kill()
 
 
-def test_a_pod_that_is_killed_is_told_of_by_the_next(tmp_path: Path) -> None:
+def test_a_killed_pod_is_reported_by_the_next(tmp_path: Path) -> None:
     """Out of memory: the connections of the dead container are closed with `server_lost`, once."""
     (tmp_path / "redis").mkdir()
     redis = RedisServer(tmp_path / "redis")

@@ -46,7 +46,7 @@ def test_all_of_a_kind_are_written(written: Path, pattern: str) -> None:
     assert expected.items() <= files(written).items()
 
 
-def test_what_compose_mounts_is_there(written: Path) -> None:
+def test_files_that_compose_mounts_exist(written: Path) -> None:
     """Its relative paths hold beside it."""
     compose = yaml.safe_load((written / "compose.yaml").read_text())
     services = compose["services"].values()

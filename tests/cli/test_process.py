@@ -29,7 +29,7 @@ def test_a_closed_terminal_ends_the_service_as_sigterm_does() -> None:
     assert "service stopping" in stdout
 
 
-def test_who_ignores_sighup_outlives_the_terminal() -> None:
+def test_a_command_that_ignores_sighup_outlives_the_terminal() -> None:
     """As under nohup."""
     script = (
         "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"

@@ -137,7 +137,7 @@ def test_a_wrong_address_is_a_usage_error() -> None:
     assert "ws://127.0.0.1:8000" in ended.stderr
 
 
-def test_errors_are_told_by_kind() -> None:
+def test_errors_are_counted_by_kind() -> None:
     """On a terminal, in the text of the failure and in the result: how many of what."""
     with (
         serving(variables={"CHARTER_MAX_CONNECTIONS": "2"}) as service,

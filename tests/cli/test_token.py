@@ -41,7 +41,7 @@ def test_scopes_and_lifetime_are_as_asked() -> None:
         (("robot_1", "--scope", "admin"), SECRET, "'read', 'write'"),
     ],
 )
-def test_what_is_wrong_is_said(
+def test_faults_are_reported(
     arguments: tuple[str, ...], variables: dict[str, str], said: str
 ) -> None:
     """The exit code is 2, nothing is on stdout, and the secret is nowhere."""

@@ -94,7 +94,7 @@ def test_it_fills_the_terminal_and_no_more(width: int, height: int, robots: int)
     assert "\x1b" not in text
 
 
-def test_what_is_degraded_is_said_with_since_and_why() -> None:
+def test_a_degraded_dependency_is_reported_with_since_and_error() -> None:
     """The line of the stream makes way for it."""
     state = {"status": "degraded", "since": "2026-11-30T05:00:00Z", "error": "Connection refused"}
     rows = drawn(look(status="degraded", dependencies={"event_stream": state}), 80, 24)

@@ -46,7 +46,7 @@ def test_a_service_that_is_not_there_is_a_failure() -> None:
     assert (ended.returncode, "charter-otel serve" in ended.stderr) == (1, True)
 
 
-def test_what_holds_no_trace_id_is_a_usage_error() -> None:
+def test_an_argument_without_a_trace_id_is_a_usage_error() -> None:
     """The text says where one is found."""
     ended = run("trace", "robot_001")
     assert (ended.returncode, "meta.correlation_id" in ended.stderr) == (2, True)

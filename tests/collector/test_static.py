@@ -75,7 +75,7 @@ def exporters(config: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize("names", STARTS, ids=" + ".join)
-def test_what_is_used_is_declared_and_the_reverse(names: tuple[str, ...]) -> None:
+def test_used_components_are_declared_and_the_reverse(names: tuple[str, ...]) -> None:
     """Each pipeline names what exists, and nothing exists that no pipeline names."""
     config = merge(*names)
     for kind in KINDS:

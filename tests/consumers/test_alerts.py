@@ -359,7 +359,7 @@ def test_any_job_id_pages_with_a_link_to_its_runbook(failed: Make, completed: Ma
         max_size=60,
     )
 )
-def test_whatever_fails_pagerduty_knows_the_newest_state_in_the_end(
+def test_pagerduty_knows_the_newest_state_in_the_end_whatever_fails(
     steps: list[tuple[str, str]],
 ) -> None:
     """Opened are those that were resolved and those that are open, of each incident."""

@@ -27,7 +27,7 @@ def test_durations_and_throughput_of_a_job(completed: Make) -> None:
     assert analytics.job("another") is None
 
 
-def test_how_long_connections_last_and_why_they_end(closed: Make) -> None:
+def test_durations_and_close_reasons_of_connections(closed: Make) -> None:
     """Per robot and for all, with the reasons counted."""
     analytics = Analytics()
     analytics.apply(closed("a", seconds=100))

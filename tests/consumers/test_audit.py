@@ -272,7 +272,7 @@ def test_a_double_and_every_gap_are_named(tmp_path: Path) -> None:
     assert [broken.line for broken in verify(tmp_path).breaks] == [2, 3, 4]
 
 
-def test_what_the_log_writes_is_its_owners_alone(tmp_path: Path) -> None:
+def test_files_of_the_log_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     """Directory and files are readable for nobody else, whatever the umask."""
     before = os.umask(0)
     try:
@@ -438,7 +438,7 @@ async def test_an_event_is_on_disk_before_it_is_acknowledged(
     await audit.stop()
 
 
-async def test_what_was_published_before_it_is_recorded_too(
+async def test_events_published_before_it_are_recorded_too(
     tmp_path: Path, established: Make, closed: Make
 ) -> None:
     """The log begins with the earliest event that the stream holds."""
@@ -504,7 +504,7 @@ def test_a_killed_writer_leaves_a_log_that_goes_on(tmp_path: Path) -> None:
     assert verify(tmp_path).broken is None
 
 
-async def test_the_head_is_told_elsewhere_with_each_file(
+async def test_the_head_is_logged_with_each_file(
     tmp_path: Path, established: Make, charter_capture: Capture
 ) -> None:
     """As a line and as a log record, so that who cuts the tail off has to forge these too."""

@@ -73,7 +73,7 @@ async def test_one_instance_writes_the_audit_log_and_the_next_names_its_head(
     assert all(verify(audit.log.directory).broken is None for audit in audits)
 
 
-async def test_whoever_sees_the_recovery_knows_of_the_incident(
+async def test_an_instance_that_sees_the_recovery_knows_of_the_incident(
     server: RedisServer, tmp_path: Path, failed: Make, completed: Make
 ) -> None:
     """Failures and recoveries come through two instances: each incident that opened resolves."""

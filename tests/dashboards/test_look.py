@@ -44,7 +44,7 @@ def test_numbers_are_of_now(dashboard: Dashboard) -> None:
         assert panel["options"]["graphMode"] == "none", panel["title"]
 
 
-def test_what_is_not_known_is_neither_good_nor_bad(dashboard: Dashboard) -> None:
+def test_an_unknown_value_is_neither_good_nor_bad(dashboard: Dashboard) -> None:
     """No data is grey and says so, and a number without limits has no colour of its own."""
     for panel in of_kind(dashboard, "stat"):
         defaults = panel["fieldConfig"]["defaults"]

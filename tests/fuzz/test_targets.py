@@ -77,6 +77,6 @@ def test_the_search_begins_with_what_is_right(name: str) -> None:
 
 
 @pytest.mark.parametrize("found", FOUND, ids=lambda path: f"{path.parent.name}-{path.name}")
-def test_what_was_found_stays_right(found: Path) -> None:
+def test_inputs_that_were_once_found_stay_right(found: Path) -> None:
     """Each input that once broke a target passes it."""
     TARGETS[found.parent.name](found.read_bytes())

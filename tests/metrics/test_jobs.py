@@ -180,7 +180,7 @@ async def test_a_cancelled_run_has_failed(
     assert job_board.job(JOB_ID).active_runs == 0
 
 
-async def test_malformed_entries_are_counted_and_told_in_one_line(
+async def test_malformed_entries_are_counted_and_logged_in_one_line(
     charter_capture: Capture,
 ) -> None:
     """However many they are, a run writes one line with a few examples, and a metric by reason."""

@@ -116,7 +116,7 @@ async def test_a_redis_that_is_gone_is_a_clear_refusal(
         assert str(mortal_redis.port) not in reply.text
 
 
-async def test_jobs_tell_how_their_runs_went(client: Client) -> None:
+async def test_jobs_have_the_outcomes_of_their_runs(client: Client) -> None:
     """Before the first run there is no job; after it, all that a dashboard needs."""
     assert (await client.get("/api/metrics/jobs")).json() == []
     await aggregate_mission_metrics()

@@ -114,9 +114,7 @@ async def test_the_first_run_is_at_once_and_the_next_ones_on_the_slots(
     assert runs.times == [12, 32, 62, 92]
 
 
-async def test_the_board_tells_the_next_run(
-    time: FakeTime, runs: Runs, job_board: JobBoard
-) -> None:
+async def test_the_board_has_the_next_run(time: FakeTime, runs: Runs, job_board: JobBoard) -> None:
     """Next run is a slot's beginning, and nothing once the schedule has stopped."""
     time.wall += 12
     async with scheduled(time, runs):

@@ -234,7 +234,7 @@ def test_publishing_is_measured(telemetry: StreamTelemetry, charter_capture: Cap
     ]
 
 
-def test_what_goes_wrong_is_counted(telemetry: StreamTelemetry, charter_capture: Capture) -> None:
+def test_failures_are_counted(telemetry: StreamTelemetry, charter_capture: Capture) -> None:
     """Drops, redeliveries and dead letters each have their count."""
     telemetry.dropped(3, "queue_full")
     telemetry.redelivered("board")

@@ -39,7 +39,7 @@ CASES = sorted((build.RULES / "tests").glob("*.test.yaml"))
 by_name = pytest.mark.parametrize("rule", ALERTS, ids=lambda rule: str(rule["alert"]))
 
 
-def test_what_is_committed_is_what_the_definitions_say() -> None:
+def test_committed_files_are_those_of_the_definitions() -> None:
     """A change of a definition or of a metric's name without `build` fails here."""
     assert build.main(["--check"]) == 0
 
@@ -228,8 +228,8 @@ def test_alertmanager_is_fitted_to_an_installation() -> None:
     assert receivers["heartbeat"] == {"name": "heartbeat"}
 
 
-def test_what_is_held_back_waits_for_its_cause() -> None:
-    """An alert that was told of before it is held back would never be told as over."""
+def test_inhibited_alerts_wait_for_their_cause() -> None:
+    """An alert that was sent before it is held back would never be resolved."""
     configuration = yaml.safe_load(build.ALERTMANAGER.read_text())
     patient = " ".join(
         matcher

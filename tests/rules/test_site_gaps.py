@@ -117,7 +117,7 @@ def _test(case: Case, expected: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", FIRES, ids=lambda case: str(case.name))
-def test_a_lost_site_is_told(case: Case, tmp_path: Path) -> None:
+def test_a_lost_site_is_reported(case: Case, tmp_path: Path) -> None:
     """With its name, in the first minute of a series, after a gap and over two instances."""
     told = {"labels": f"{{{SITE}}}", "value": 1}
     play("SiteDisconnected", [_test(case, [told])], tmp_path)

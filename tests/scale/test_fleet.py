@@ -21,7 +21,7 @@ def test_a_fleet_takes_what_its_frames_and_connections_cost() -> None:
     assert needed.gateways == 47  # 100,000 / 3600 connections a second; / 0.6
 
 
-def test_what_is_not_work_has_limits_too() -> None:
+def test_connections_and_robots_have_limits_too() -> None:
     """An instance takes so many connections, a shard knows so many robots."""
     needed = fleet.need(10 * KNOWN_ROBOTS, NOTHING)
     assert (needed.instances, needed.redis) == (10 * KNOWN_ROBOTS // fleet.CONNECTIONS, 10)

@@ -91,7 +91,7 @@ def _closed(running: ServiceProcess) -> dict[str, str]:
     return {payload["robot_id"]: payload["reason"] for payload in payloads}
 
 
-def test_the_close_tells_the_robot_why(running: ServiceProcess) -> None:
+def test_the_close_has_a_reason_for_the_robot(running: ServiceProcess) -> None:
     """A robot that sends a little too much gets to read the close frame."""
     with connected(running.http) as client:
         _robot(client, running, "told")
@@ -148,14 +148,14 @@ def _is_read(running: ServiceProcess, body: bytes) -> bool:
         (CHUNK_BYTES - 1, FREE_CHUNKS * 2, False),
     ],
 )
-def test_a_body_may_come_in_chunks_but_not_in_crumbs(
+def test_a_body_may_come_in_chunks_that_are_not_tiny(
     running: ServiceProcess, size: int, count: int, *, read: bool
 ) -> None:
     """Under and at the limits it is read; over them nobody reads it."""
     assert _is_read(running, _chunked(size, count)) is read
 
 
-def test_a_stranger_s_crumbs_end_his_connection(running: ServiceProcess) -> None:
+def test_a_stranger_s_tiny_chunks_end_the_connection(running: ServiceProcess) -> None:
     """Before or after he has his 401."""
     with connected(running.http) as client, pytest.raises(ConnectionError):  # noqa: PT012
         client.sendall(
@@ -166,7 +166,7 @@ def test_a_stranger_s_crumbs_end_his_connection(running: ServiceProcess) -> None
             client.sendall(_chunked(1, 10_000))
 
 
-def test_who_has_his_answer_cannot_send_for_ever(running: ServiceProcess) -> None:
+def test_a_client_with_its_answer_cannot_send_for_ever(running: ServiceProcess) -> None:
     """The rest of a body is thrown away up to the size that a body may have."""
     head = f"POST {MISSIONS} HTTP/1.1\r\nHost: x\r\nContent-Length: {10**12}\r\n\r\n"
     with connected(running.http) as client, pytest.raises(ConnectionError):  # noqa: PT012
@@ -190,7 +190,7 @@ def test_nonsense_after_the_answer_is_no_error_of_ours(running: ServiceProcess) 
     assert _errors(running) == before
 
 
-def test_who_hangs_up_amid_the_body_is_no_error_of_ours(running: ServiceProcess) -> None:
+def test_a_client_that_hangs_up_amid_the_body_is_not_an_error(running: ServiceProcess) -> None:
     """Nor is it a 500 that somebody is paged for."""
     before = _errors(running)
     token = sign(SECRET, "writer", scopes=["write"], lifetime=600)

@@ -207,7 +207,7 @@ def test_a_robot_s_token_opens_its_own_socket(guarded: ServiceProcess) -> None:
     )
 
 
-def test_the_probes_are_open_and_tell_a_stranger_a_status_only(guarded: ServiceProcess) -> None:
+def test_the_probes_are_open_and_report_a_status_only(guarded: ServiceProcess) -> None:
     """Numbers are for those who may read."""
     assert ask(guarded.http, "GET", "/healthz").status == 200
     stranger = json.loads(ask(guarded.http, "GET", "/readyz").body)

@@ -49,7 +49,7 @@ def test_everything_that_is_needed_is_pinned() -> None:
     assert [r for name, r in needed.items() if not r.specifier.contains(PINS[name])] == []
 
 
-def test_what_only_the_oldest_python_needs_is_pinned_and_listed() -> None:
+def test_packages_for_the_oldest_python_only_are_pinned_and_listed() -> None:
     """redis-py needs async-timeout below Python 3.11.3, on whatever Python this runs."""
     assert "async-timeout" in closure()
     (line,) = re.findall("^async-timeout==.*$", CONSTRAINTS, re.MULTILINE)

@@ -56,7 +56,9 @@ def test_the_simulated_fleet_does_too(secure: ServiceProcess, certificate: Certi
     assert (result["connected"], result["errors"]) == (2, 0)
 
 
-def test_who_does_not_trust_the_certificate_does_not_connect(secure: ServiceProcess) -> None:
+def test_a_client_that_does_not_trust_the_certificate_does_not_connect(
+    secure: ServiceProcess,
+) -> None:
     """Clients check it."""
     with (
         pytest.raises(ssl.SSLCertVerificationError),

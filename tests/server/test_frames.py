@@ -133,7 +133,7 @@ def test_any_bytes_are_read_or_refused(data: bytes, cuts: list[int]) -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 125, 126, 65_535, 65_536, 200_000])
-def test_what_the_server_sends_can_be_read(length: int) -> None:
+def test_frames_of_the_server_can_be_read(length: int) -> None:
     """Each form of the length is a client's to read."""
     client = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
     client.receive_data(encode(b"x" * length))

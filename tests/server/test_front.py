@@ -58,7 +58,7 @@ MUTATION = st.tuples(
 
 @given(st.lists(MUTATION, max_size=3))
 @example([])
-def test_what_is_plain_is_what_the_full_parser_finds(
+def test_the_plain_parser_finds_the_same_as_the_full_one(
     mutations: list[tuple[int, int, bytes]],
 ) -> None:
     """Target and headers are the same to the byte; what is not plain is the parser's."""

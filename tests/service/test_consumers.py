@@ -63,10 +63,10 @@ def client() -> Iterator[TestClient[Litestar]]:
         yield client
 
 
-def test_what_a_robot_does_is_on_the_board_and_in_the_statistics(
+def test_a_robot_s_events_are_on_the_board_and_in_the_statistics(
     client: TestClient[Litestar],
 ) -> None:
-    """A robot comes, its reading is read, it goes; the job has run: both routes tell."""
+    """A robot comes, its reading is read, it goes; the job has run: both routes show it."""
 
     def board() -> Any:
         return client.get("/api/consumers/status").json()
@@ -90,7 +90,7 @@ def test_what_a_robot_does_is_on_the_board_and_in_the_statistics(
     assert [point["battery_percentage"] for point in one["readings"]] == [78.0]
 
 
-async def test_the_board_shows_those_that_were_heard_of_last() -> None:
+async def test_the_board_shows_the_most_recent_robots() -> None:
     """At most so many, the latest first; all that are online count."""
     robots = [
         event(ESTABLISHED, robot_id=name, connection_id=f"ws_{name}") for name in ("a", "b", "c")
@@ -134,7 +134,7 @@ async def test_one_robot_s_readings_and_trends() -> None:
     assert answer["trends"]["cpu_usage"] == 0
 
 
-async def test_a_robot_nobody_has_heard_of_has_an_empty_picture() -> None:
+async def test_an_unknown_robot_has_an_empty_picture() -> None:
     """Asking for it is not an error."""
     answer = await ask("analytics?robot_id=nobody")
     assert (answer.status_code, answer.json()["readings"]) == (200, [])

@@ -378,7 +378,7 @@ async def test_a_question_that_takes_too_long_is_bounded(monkeypatch: pytest.Mon
     assert stream.reading == 0
 
 
-async def test_a_question_ends_with_whoever_asked_it() -> None:
+async def test_a_query_ends_with_its_client() -> None:
     """A client that hangs up leaves no work behind."""
     stream = Slow()
     async with serving(build_app(stream)) as address:

@@ -273,7 +273,7 @@ async def test_span_of_an_event_stream_ends_when_it_begins(charter_capture: Capt
     assert len(durations(charter_capture)) == 1
 
 
-async def test_what_runs_after_the_response_does_not_count(charter_capture: Capture) -> None:
+async def test_work_after_the_response_does_not_count(charter_capture: Capture) -> None:
     """A background task of a second is not part of the request's duration."""
     await request(charter_capture, "/later", "POST")
     assert durations(charter_capture)[0].value < 1

@@ -160,7 +160,7 @@ async def test_lost_stream_says_when_to_try_again(app: Litestar) -> None:
 
 
 @pytest.mark.parametrize("path", ["/broken", "/misconfigured"])
-async def test_internal_error_tells_nothing_and_is_logged_once(
+async def test_internal_error_reveals_nothing_and_is_logged_once(
     app: Litestar, charter_capture: Capture, path: str
 ) -> None:
     """A 500 leaks nothing; one log line has the exception, under the trace id of the problem."""

@@ -149,7 +149,7 @@ async def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 @pytest.mark.swallows
-async def test_what_is_exported_is_what_is_declared(report: Report) -> None:
+async def test_exported_names_are_the_declared_ones(report: Report) -> None:
     """Nothing undeclared goes out, and nothing is declared that never appears."""
     assert report.findings == []
     assert report.unseen() == []

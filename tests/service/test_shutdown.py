@@ -16,7 +16,7 @@ from support.polling import eventually, wait_until
 from support.ports import free_port
 
 
-async def test_all_who_wait_are_told() -> None:
+async def test_all_waiting_tasks_are_woken() -> None:
     """Everybody who waits goes on when stopping begins, and nobody is kept."""
     stopping = ShutdownSignal()
     waiting = asyncio.gather(stopping.wait(), stopping.wait())
@@ -26,7 +26,7 @@ async def test_all_who_wait_are_told() -> None:
     assert stopping.waiting == 0
 
 
-async def test_who_comes_late_does_not_wait() -> None:
+async def test_a_late_task_does_not_wait() -> None:
     """Waiting ends at once while the service stops, until it starts again."""
     stopping = ShutdownSignal()
     stopping.begin()
@@ -35,7 +35,7 @@ async def test_who_comes_late_does_not_wait() -> None:
     assert not stopping.begun
 
 
-async def test_who_gives_up_is_forgotten() -> None:
+async def test_a_task_that_gives_up_is_forgotten() -> None:
     """A cancelled wait leaves nothing behind."""
     stopping = ShutdownSignal()
     task = asyncio.create_task(stopping.wait())
@@ -45,7 +45,7 @@ async def test_who_gives_up_is_forgotten() -> None:
     assert stopping.waiting == 0
 
 
-async def test_signal_is_heard_beside_its_handler() -> None:
+async def test_signal_reaches_the_service_and_its_handler() -> None:
     """The callback runs in the event loop, the server's own handler too, and both are put back."""
     handled: list[int] = []
 

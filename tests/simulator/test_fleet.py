@@ -55,7 +55,7 @@ async def test_every_reading_is_acknowledged_before_a_robot_goes() -> None:
     assert result.errors == 0
 
 
-async def test_without_acknowledgements_pings_tell_the_round_trip() -> None:
+async def test_without_acknowledgements_pings_measure_the_round_trip() -> None:
     """A robot that asks for none sends a ping right after it connected."""
     async with service(acknowledge) as address:
         fleet = await run(address, RobotBehaviour(hz=50, acknowledge=False), robots=3)
@@ -80,7 +80,7 @@ async def test_a_robot_that_is_cut_off_comes_back() -> None:
     assert all(kind.startswith("closed: ") for kind in result.errors_by_kind)
 
 
-async def test_a_robot_may_be_told_not_to_come_back() -> None:
+async def test_a_robot_may_be_set_not_to_come_back() -> None:
     """Without reconnecting, the fleet ends when its robots are gone, at its time at the latest."""
 
     async def close(connection: ServerConnection) -> None:

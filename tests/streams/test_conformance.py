@@ -232,7 +232,7 @@ async def test_an_event_published_twice_is_one_event(backend: Backend) -> None:
     assert seen.events == [one, two]
 
 
-async def test_the_observer_is_told_of_publishing_and_processing(backend: Backend) -> None:
+async def test_the_observer_is_notified_of_publishing_and_processing(backend: Backend) -> None:
     """The observer surrounds each handling and gets the publisher's trace context."""
     observer = Remembering()
     stream = backend.make(observer=observer)

@@ -82,7 +82,7 @@ async def test_an_event_without_a_proper_id_is_refused_to_its_publisher(backend:
         stream.publish_nowait(wrong)
 
 
-async def test_statistics_tell_the_state(backend: Backend) -> None:
+async def test_statistics_show_the_state(backend: Backend) -> None:
     """Counts, connection and capacity are right at every moment that matters."""
     stream = backend.make()
     seen = subscribe(stream, "metrics.*")

@@ -242,7 +242,7 @@ def test_the_address_hides_its_password_when_shown() -> None:
 @pytest.mark.parametrize(
     "kind", ["sentinel://me:{0}@h/m?sentinel_password={0}", "cluster://:{0}@h"]
 )
-def test_whoever_is_asked_for_the_master_hides_the_password_too(kind: str) -> None:
+def test_an_error_of_a_sentinel_hides_the_password_too(kind: str) -> None:
     """Neither the pool nor what it asks shows a secret."""
     client = parse_address(f"redis+{kind.format(SECRET)}").client()
     pool: Any = client.connection_pool

@@ -20,7 +20,7 @@ def run(*arguments: str, url: str = "redis://127.0.0.1:1/0", partitions: int = 1
     return CliRunner().invoke(main, ["dead-letters", *arguments], env=variables)
 
 
-async def test_with_a_stream_in_parts_an_id_says_which_part(server: RedisServer) -> None:
+async def test_in_a_partitioned_stream_an_id_names_the_partition(server: RedisServer) -> None:
     """An id that `list` prints is one that `replay` takes."""
     stream = PartitionedStream(server.url, 3, max_deliveries=1, min_idle=0.2)
     failing = subscribe(stream)
@@ -73,7 +73,9 @@ async def test_a_dead_letter_is_listed_and_delivered_again(redis_backend: RedisB
     assert redis_backend.dead_letters(stream) == []
 
 
-async def test_what_cannot_be_replayed_is_said_and_stays(redis_backend: RedisBackend) -> None:
+async def test_a_dead_letter_that_cannot_be_replayed_is_reported_and_stays(
+    redis_backend: RedisBackend,
+) -> None:
     """An event that the stream no longer holds, and an unknown id, are named with the reason."""
     stream = redis_backend.make(max_deliveries=1)
     subscribe(stream).failures = 1
@@ -100,7 +102,7 @@ async def test_what_cannot_be_replayed_is_said_and_stays(redis_backend: RedisBac
         (("replay", "x"), "redis://127.0.0.1:1/0", 2, "is not an id"),
     ],
 )
-def test_what_is_wrong_is_told(arguments: tuple[str, ...], url: str, code: int, text: str) -> None:
+def test_errors_are_reported(arguments: tuple[str, ...], url: str, code: int, text: str) -> None:
     """Errors say what to do next."""
     result = run(*arguments, url=url)
     assert result.exit_code == code

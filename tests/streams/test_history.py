@@ -71,7 +71,7 @@ def test_types_filter() -> None:
     assert history.after(0, types, 5) == [robot]
 
 
-def test_what_was_appended_raw_is_decoded_once_when_asked_for() -> None:
+def test_a_raw_entry_is_decoded_once_at_its_first_read() -> None:
     """An entry that nobody asks for costs no decoding, and one that is not an event is left out."""
     decoded: list[bytes] = []
 
@@ -89,7 +89,7 @@ def test_what_was_appended_raw_is_decoded_once_when_asked_for() -> None:
     assert len(decoded) == 2
 
 
-async def test_a_lapped_follower_is_moved_on_and_its_loss_is_told() -> None:
+async def test_a_lapped_follower_is_moved_on_and_its_loss_is_logged() -> None:
     """A follower that the ring overtakes holds no memory; what it missed is counted and logged."""
     history = History(3)
     following = history.follow(0)

@@ -125,7 +125,7 @@ async def test_a_batch_that_kills_its_processes_becomes_dead_letters(
     await eventually(lambda: redis_backend.dead_letters(heir), "a dead letter")
 
 
-def test_an_event_is_delivered_five_times_unless_told_otherwise() -> None:
+def test_an_event_is_delivered_five_times_by_default() -> None:
     """The number that the table of deliveries promises."""
     assert MAX_DELIVERIES == 5
 
@@ -185,7 +185,7 @@ async def test_one_process_handles_an_exclusive_group_and_another_takes_over(
     await backend.close()
 
 
-async def test_who_is_not_the_holder_any_more_handles_nothing(redis_backend: RedisBackend) -> None:
+async def test_a_former_holder_handles_nothing(redis_backend: RedisBackend) -> None:
     """It gives up what it has in hand, and takes over again when the lease is free."""
     stream = redis_backend.make(lease=LEASE, min_idle=60.0)
     keeper = Keeper(stream)

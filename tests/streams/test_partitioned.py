@@ -33,7 +33,7 @@ async def stream(server: RedisServer) -> AsyncIterator[PartitionedStream]:
     await stream.stop(1)
 
 
-async def test_each_source_has_one_part_and_keeps_its_order(
+async def test_each_source_has_one_partition_and_keeps_its_order(
     stream: PartitionedStream, server: RedisServer
 ) -> None:
     """All partitions are used; the events of a robot lie in one of them, in order."""
@@ -88,7 +88,7 @@ async def test_following_gives_every_event_as_it_comes(stream: PartitionedStream
             missing.discard((await next_of(resumed)).id)
 
 
-async def test_what_waits_on_disk_is_replayed_into_its_part(
+async def test_events_on_disk_are_replayed_into_their_partition(
     server: RedisServer, tmp_path: Path
 ) -> None:
     """Through an outage and a restart nothing is lost, and the ledger adds up."""
@@ -150,7 +150,7 @@ async def test_the_partitions_lie_on_the_nodes_of_a_cluster(tmp_path: Path) -> N
         assert len(holding) > 1
 
 
-async def test_one_part_is_the_layout_as_it_always_was(server: RedisServer) -> None:
+async def test_one_partition_has_the_layout_without_partitions(server: RedisServer) -> None:
     """Without the setting the stream is the one that the contract names."""
     assert prefixes(1) == ["{charter}"]
     assert not isinstance(connect(server.url), PartitionedStream)

@@ -61,8 +61,8 @@ def test_a_prefix_without_one_hash_tag_is_refused(prefix: str) -> None:
         StreamKeys(prefix)
 
 
-async def test_a_dead_letter_tells_its_story(redis_backend: RedisBackend) -> None:
-    """The dead letter holds the event, who could not take it, why, how often, and its entry."""
+async def test_a_dead_letter_holds_event_error_and_deliveries(redis_backend: RedisBackend) -> None:
+    """The dead letter holds the event, its group, the error, the deliveries, and its entry."""
     stream = redis_backend.make(max_deliveries=2)
     seen = subscribe(stream)
     seen.failures = 2
@@ -192,7 +192,7 @@ async def test_a_follower_misses_nothing_although_the_tail_is_late(
     assert await next_of(following) == event
 
 
-async def test_an_entry_is_buried_once(redis_backend: RedisBackend) -> None:
+async def test_an_entry_becomes_a_dead_letter_once(redis_backend: RedisBackend) -> None:
     """Giving up an entry that is not pending any more adds no second dead letter."""
     server = redis_backend.server
     server.command("XGROUP", "CREATE", "s", "g", "0", "MKSTREAM")

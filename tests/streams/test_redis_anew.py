@@ -61,7 +61,7 @@ async def test_groups_and_readers_begin_at_the_beginning_of_a_stream_that_began_
     following.cancel()
 
 
-async def test_who_resumes_after_an_event_that_is_ahead_of_the_stream_begins_with_it(
+async def test_a_reader_that_resumes_ahead_of_the_stream_begins_with_it(
     redis_backend: RedisBackend,
 ) -> None:
     """An id of an instance whose clock was ahead, or of a lost stream, hides nothing."""

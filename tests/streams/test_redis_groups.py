@@ -53,7 +53,7 @@ async def test_two_processes_with_one_group_share_the_work(redis_backend: RedisB
     assert all(seen.events for seen in seens)
 
 
-async def test_what_a_dead_consumer_left_is_taken_over(redis_backend: RedisBackend) -> None:
+async def test_entries_of_a_dead_consumer_are_taken_over(redis_backend: RedisBackend) -> None:
     """Another process gets the event of a consumer that died in its handler, as a redelivery."""
     dying = redis_backend.make(min_idle=0.2)
     hanging = subscribe(dying)
@@ -186,7 +186,7 @@ async def test_a_slow_handler_is_not_taken_for_a_dead_one(
     assert hanging.events == events
 
 
-async def test_entries_that_are_no_events_are_dead_letters_at_once(
+async def test_entries_that_are_not_events_are_dead_letters_at_once(
     redis_backend: RedisBackend,
 ) -> None:
     """The next event arrives, whatever another program wrote into the stream."""
@@ -245,7 +245,7 @@ async def test_events_that_were_trimmed_do_not_stay_pending(redis_backend: Redis
     await eventually(lambda: pending(redis_backend) == 0, "nothing pending")
 
 
-async def test_what_waits_comes_in_batches(redis_backend: RedisBackend) -> None:
+async def test_waiting_events_come_in_batches(redis_backend: RedisBackend) -> None:
     """A hundred events at once, so that a subscriber that was away catches up quickly."""
     events = [started("job") for _ in range(250)]
     before = redis_backend.make()

@@ -140,7 +140,7 @@ async def test_the_oldest_goes_when_an_outage_outlasts_the_queue(
     assert {reason for _, reason in observer.drops} == {"queue_full"}
 
 
-async def test_a_wrong_password_is_told_without_the_password(server_directory: Path) -> None:
+async def test_a_wrong_password_is_reported_without_the_password(server_directory: Path) -> None:
     """The state and one log line say that the password is wrong, and do not repeat it."""
     server = RedisServer(server_directory, password="r1ght-s3cret")  # noqa: S106
     server.start()

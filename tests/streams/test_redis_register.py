@@ -12,7 +12,7 @@ from streams.backends import RedisBackend, published
 pytestmark = pytest.mark.timeout(30)
 
 
-async def test_what_is_open_is_in_the_register(redis_backend: RedisBackend) -> None:
+async def test_open_connections_are_in_the_register(redis_backend: RedisBackend) -> None:
     """The opening event enters it with its owner, and the closing one takes it out."""
     stream = await _paired(redis_backend)
     _open(stream, "a")
@@ -28,7 +28,7 @@ async def test_what_is_open_is_in_the_register(redis_backend: RedisBackend) -> N
 
 
 @pytest.mark.parametrize("second", ["client_disconnect", "server_lost"])
-async def test_what_was_closed_for_a_dead_owner_is_not_closed_again(
+async def test_connections_closed_for_a_dead_owner_are_not_closed_again(
     redis_backend: RedisBackend, second: str
 ) -> None:
     """Neither by the owner, which only slept, nor by another one that found it dead."""
@@ -40,8 +40,8 @@ async def test_what_was_closed_for_a_dead_owner_is_not_closed_again(
     assert len(redis_backend.entries()) == 2
 
 
-async def test_what_was_closed_is_not_lost_afterwards(redis_backend: RedisBackend) -> None:
-    """The owner was in time, so whoever thought it dead says nothing."""
+async def test_closed_connections_are_not_lost_afterwards(redis_backend: RedisBackend) -> None:
+    """The owner was in time, so an instance that thought it dead emits nothing."""
     stream = await _paired(redis_backend)
     _open(stream, "a")
     _close(stream, "a", "connection_lost")

@@ -40,7 +40,7 @@ def names(file: SpoolFile, limit: int = 1000) -> list[int]:
     return [event.minute for event in file.read(limit, LIMIT).events]
 
 
-def test_what_was_added_is_there_after_a_restart(tmp_path: Path) -> None:
+def test_added_entries_are_there_after_a_restart(tmp_path: Path) -> None:
     """Events come back in order and whole, and what was forgotten does not."""
     path = tmp_path / "spool"
     events = [outgoing(n)._replace(traceparent=f"00-{n}") for n in range(5)]
@@ -129,7 +129,7 @@ def test_each_instance_has_a_file_of_its_own(tmp_path: Path) -> None:
         file.close()
 
 
-def test_what_a_killed_process_left_is_adopted(tmp_path: Path) -> None:
+def test_events_of_a_killed_process_are_adopted(tmp_path: Path) -> None:
     """A file whose process is gone is emptied into the own one; one in use is left alone."""
     directory = SpoolDirectory(tmp_path, "s", limit=LIMIT)
     first = directory.open()
@@ -174,7 +174,7 @@ def test_the_journals_of_a_damaged_file_go_with_it(tmp_path: Path) -> None:
     }
 
 
-def test_what_can_be_read_of_a_damaged_file_is_saved(tmp_path: Path) -> None:
+def test_readable_rows_of_a_damaged_file_are_saved(tmp_path: Path) -> None:
     """A page that is not what was written costs its events; all others are in the new file."""
     directory = SpoolDirectory(tmp_path, "s", limit=LIMIT)
     file = directory.open()
@@ -208,7 +208,7 @@ def test_a_row_that_is_not_what_was_written_costs_itself(tmp_path: Path, harm: s
     assert page.damaged == 1
 
 
-def test_what_is_added_is_on_the_disk_before_it_counts(tmp_path: Path) -> None:
+def test_added_events_are_on_the_disk_before_they_count(tmp_path: Path) -> None:
     """A machine that loses its power loses nothing that `append` has taken."""
     with opened(tmp_path / "spool") as file:
         levels: list[int] = []
@@ -224,7 +224,7 @@ def test_what_is_added_is_on_the_disk_before_it_counts(tmp_path: Path) -> None:
     assert levels == [2], "FULL"
 
 
-def test_what_lies_for_other_addresses_is_known_by_name_and_can_be_adopted(tmp_path: Path) -> None:
+def test_events_for_other_addresses_are_known_by_name_and_can_be_adopted(tmp_path: Path) -> None:
     """A Redis that got another port leaves nothing behind."""
     old, new = "redis://127.0.0.1:6379/0 {charter}", "redis://127.0.0.1:6380/0 {charter}"
     file = SpoolDirectory(tmp_path, old, limit=LIMIT).open()
@@ -255,7 +255,7 @@ def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
         SpoolDirectory(tmp_path / "spool", "s", limit=LIMIT).open()
 
 
-def test_what_is_being_published_is_not_evicted(tmp_path: Path) -> None:
+def test_a_batch_that_is_being_published_is_not_evicted(tmp_path: Path) -> None:
     """A batch in the publisher's hand stays, however full the file is; the next oldest go."""
     with opened(tmp_path / "spool", 100) as file:
         assert file.append([outgoing(n) for n in range(10)], 3).evicted == 0

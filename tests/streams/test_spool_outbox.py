@@ -153,7 +153,7 @@ async def _step(account: Account, step: str, spilling: set[asyncio.Task[None]]) 
         await outbox.open()
 
 
-async def test_what_waits_goes_to_disk_within_a_tenth_of_a_second(tmp_path: Path) -> None:
+async def test_waiting_events_go_to_disk_within_a_tenth_of_a_second(tmp_path: Path) -> None:
     """So long is what a killed process loses; a batch in the publisher's hand goes there too."""
     waited = []
     async with opened(tmp_path) as account:
@@ -168,7 +168,7 @@ async def test_what_waits_goes_to_disk_within_a_tenth_of_a_second(tmp_path: Path
     assert min(waited) < 0.1  # any of them may wait for a busy machine
 
 
-async def test_what_is_published_at_once_never_touches_the_disk(tmp_path: Path) -> None:
+async def test_events_that_are_published_at_once_never_touch_the_disk(tmp_path: Path) -> None:
     """The disk costs nothing while the stream takes what comes."""
     async with opened(tmp_path) as account:
         for _ in range(100):
@@ -222,7 +222,7 @@ async def test_a_burst_beyond_the_queue_goes_to_disk(tmp_path: Path) -> None:
         assert account.outbox.replayed == 225
 
 
-async def test_what_was_left_comes_first_after_a_restart(tmp_path: Path) -> None:
+async def test_events_of_before_come_first_after_a_restart(tmp_path: Path) -> None:
     """The next process publishes what the last one could not, in order, before its own."""
     async with opened(tmp_path) as account:
         account.put(5)
@@ -312,7 +312,7 @@ def _no_file_grows() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-async def test_what_a_dead_instance_left_is_found_while_running(
+async def test_events_of_a_dead_instance_are_found_while_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An instance that is not started again leaves its events to the others."""

@@ -126,7 +126,7 @@ def test_acknowledgements_are_asked_for_with_a_true_value(value: str, asks: bool
     assert verdict.acknowledge is asks
 
 
-def test_a_robot_that_means_something_else_is_told() -> None:
+def test_a_robot_that_means_something_else_gets_an_error() -> None:
     """An ``ack`` that is neither is refused with 400: a robot would wait for acks in vain."""
     verdict = admit(Gateway(), HandshakeRequest("robot_1", {}, (), query={"ack": "always"}))
     assert isinstance(verdict, HandshakeRefusal)

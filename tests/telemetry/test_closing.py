@@ -28,7 +28,7 @@ async def test_a_close_frame_with_a_code_is_a_client_disconnect(robots: Robots) 
 
 
 @pytest.mark.parametrize("code", [1000, 1002, 1003, 1009, 1011, 1012, 3000, 4409, 4429])
-async def test_who_closes_first_decides(robots: Robots, code: int) -> None:
+async def test_the_side_that_closes_first_decides(robots: Robots, code: int) -> None:
     """A robot that closes disconnected by itself, also with a code that the service uses."""
     client = await robots.connect()
     await client.close(code)

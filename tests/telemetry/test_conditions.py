@@ -80,7 +80,7 @@ def test_a_robot_that_comes_and_goes_flaps_until_it_has_been_quiet_for_long() ->
     assert seen == [False, False, True]
 
 
-def test_what_the_service_ends_itself_is_not_flapping() -> None:
+def test_closes_by_the_service_are_not_flapping() -> None:
     """A robot that each deployment ends, or whose token expires, is steady."""
     fleet = Fleet()
     conditions = Conditions(fleet, Clock())
@@ -142,7 +142,7 @@ def test_one_robot_of_twenty_thousand_has_its_series() -> None:
     assert sum(map(len, robots)) == 5 * ROBOT_SERIES == 5_000
 
 
-def test_more_trouble_than_series_is_told() -> None:
+def test_more_trouble_than_series_is_reported() -> None:
     """The counts stay exact; how many have no series of their own is a metric."""
     gateway = Gateway()
     for number in range(ROBOT_SERIES + 7):

@@ -29,7 +29,7 @@ async def test_an_accepted_robot_is_established_at_once(robots: Robots) -> None:
 
 
 @pytest.mark.parametrize("robot_id", ["-robot", "%20", "r" * 65, "robot%0A", "r%C3%B6bot", "a$b"])
-async def test_what_is_no_robot_id_is_refused(robots: Robots, robot_id: str) -> None:
+async def test_a_wrong_robot_id_is_refused(robots: Robots, robot_id: str) -> None:
     """The refusal is a real 400 with problem details; there is no event."""
     with pytest.raises(InvalidStatus) as refused:
         await robots.connect(robot_id)
@@ -191,7 +191,7 @@ async def test_an_unexpected_end_is_an_error_span(robots: Robots) -> None:
     assert second.status.status_code is StatusCode.UNSET
 
 
-async def test_a_long_connection_shows_signs_of_life(robots: Robots) -> None:
+async def test_a_long_connection_has_checkpoints(robots: Robots) -> None:
     """A checkpoint is a trace of its own that links to the handshake."""
     robots.gateway.checkpoint_interval = 0.1
     await robots.connect()

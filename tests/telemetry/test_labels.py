@@ -66,7 +66,7 @@ def test_a_robot_without_a_token_brings_labels_with_its_handshake(
     assert verdict.labels == {SITE: "paris"}
 
 
-async def test_labels_are_on_all_that_is_told_of_a_robot(robots: Robots) -> None:
+async def test_labels_are_on_all_telemetry_of_a_robot(robots: Robots) -> None:
     """Spans, presence, and the metrics that count; a robot without labels is counted without."""
     robots.gateway.labels = AllowedLabels(["site"])
     client = await robots.connect("robot_1", query="?label.site=berlin")

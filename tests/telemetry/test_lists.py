@@ -47,7 +47,7 @@ async def test_a_list_is_acknowledged_with_what_became_of_it(robots: Robots) -> 
     }
 
 
-async def test_a_robot_that_asks_for_no_acks_hears_of_what_is_refused(robots: Robots) -> None:
+async def test_a_robot_without_acks_gets_errors(robots: Robots) -> None:
     """The error says how many, which is the first, and why; the others are taken."""
     client = await robots.connect()
     await client.send(json.dumps([*_readings(1.0, 2.0), BAD]))
@@ -108,7 +108,7 @@ async def test_a_day_of_readings_is_replayed_while_the_robot_is_live(robots: Rob
     await eventually(lambda: robots.gateway.connections.readings["late"] == 86_400, "all counted")
 
 
-async def test_the_age_of_readings_is_told(robots: Robots) -> None:
+async def test_the_age_of_readings_is_recorded(robots: Robots) -> None:
     """A robot whose uplink is slow by a minute shows in the quantiles."""
     for number, age in enumerate((0, 0, 60)):
         client = await robots.connect(f"robot_{number}", query="?ack=1")

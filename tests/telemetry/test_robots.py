@@ -165,7 +165,7 @@ async def test_an_unknown_robot_is_not_found(robots: Robots) -> None:
     assert robots.stream.of("telemetry.metrics_published") == []
 
 
-async def test_presence_tells_who_is_there_and_who_was(robots: Robots) -> None:
+async def test_presence_lists_robots_online_and_offline(robots: Robots) -> None:
     """Each known robot is online with its connection, or offline with the reason."""
     here = await robots.connect("robot_1")
     gone = await robots.connect("robot_2")

@@ -74,7 +74,7 @@ async def test_a_value_that_is_neither_yes_nor_no_is_refused(robots: Robots, nam
         ("", False),
     ],
 )
-def test_the_mark_is_no_part_of_the_robot_id(connection_id: str, simulated: bool) -> None:
+def test_the_mark_does_not_belong_to_the_robot_id(connection_id: str, simulated: bool) -> None:
     """A robot may be called as it likes."""
     assert is_simulated(connection_id) == simulated
 

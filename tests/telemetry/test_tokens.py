@@ -179,7 +179,7 @@ async def test_an_expired_token_ends_a_living_connection(
     assert ended.value.rcvd.code == 4401
 
 
-def test_an_error_tells_nothing_of_the_token() -> None:
+def test_an_error_reveals_nothing_of_the_token() -> None:
     """Error texts about a token hold no part of it."""
     token = tokens.sign(WRONG, "robot_1", lifetime=60)
     with pytest.raises(tokens.InvalidToken) as invalid:
@@ -187,7 +187,7 @@ def test_an_error_tells_nothing_of_the_token() -> None:
     assert all(part not in str(invalid.value) for part in token.split("."))
 
 
-def test_a_token_says_who_what_and_until_when() -> None:
+def test_a_token_holds_subject_scopes_and_expiry() -> None:
     """Subject, scopes and expiry survive the signature."""
     signed = tokens.sign(SECRET, "grafana", scopes=["read"], lifetime=60, now=time.time())
     token = tokens.verify([SECRET], signed)

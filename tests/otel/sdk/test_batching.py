@@ -147,7 +147,7 @@ def test_each_item_is_exported_or_counted_as_dropped(bench: Bench) -> None:
     assert bench.counted() == {"": exported, "queue_full": 500 - exported}
 
 
-def test_the_first_drop_is_told_at_once_and_the_others_once_a_second(bench: Bench) -> None:
+def test_the_first_drop_is_logged_at_once_and_the_others_once_a_second(bench: Bench) -> None:
     """A measurement for each of them would take longer than keeping it."""
     counts = []
     made = bench.fill()
@@ -158,7 +158,7 @@ def test_the_first_drop_is_told_at_once_and_the_others_once_a_second(bench: Benc
     assert counts == [1, 1, 1, 4, 4]
 
 
-def test_what_was_dropped_is_told_when_there_is_room_again(bench: Bench) -> None:
+def test_drops_are_logged_when_there_is_room_again(bench: Bench) -> None:
     """The next item that is kept brings it along."""
     made = bench.fill()
     for number in range(made, made + 10):

@@ -224,7 +224,7 @@ async def test_a_small_queue_starts(queue: str, monkeypatch: pytest.MonkeyPatch)
     await providers.shutdown(0.1)
 
 
-async def test_what_nothing_follows_is_said(
+async def test_a_variable_without_effect_is_reported(
     charter_capture: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A variable of the standard that the SDK for Python leaves alone is named at the start."""

@@ -33,7 +33,7 @@ def test_counts() -> None:
     assert next(iter(counts.reasons)) == "heartbeat_timeout"
 
 
-def test_who_left_last_comes_first() -> None:
+def test_the_robot_that_left_last_comes_first() -> None:
     """By default what an operator looks for stands at the top."""
     found = Listing(ROBOTS, {}).find("", "all", "attention")
     assert ids(found) == ["lift-2", "lift-3", "lift-1", "Picker-1", "picker-2"]

@@ -80,6 +80,6 @@ async def test_without_kept_spans_the_answer_says_how_to_get_them() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["abc", UNKNOWN.upper(), f"{UNKNOWN}0", "%3Cscript%3E"])
-async def test_what_is_not_a_trace_id_is_refused(recent: RecentSpans, wrong: str) -> None:
+async def test_a_wrong_trace_id_is_refused(recent: RecentSpans, wrong: str) -> None:
     """A correlation id has one form."""
     assert (await ask(recent, wrong))[0] == 400

@@ -77,10 +77,10 @@ async def make(redis_url: str) -> AsyncIterator[Make]:
         yield make
 
 
-async def test_the_newest_connection_has_the_robot_and_the_other_instance_hears_of_it(
+async def test_the_newest_connection_has_the_robot_and_the_other_instance_is_notified(
     make: Make,
 ) -> None:
-    """The epoch grows, and the letter names the connection that lost."""
+    """The epoch grows, and the notice names the connection that lost."""
     one, two = make(), make()
     old, new = _connections()
     assert await one.claim(old) == []
@@ -122,7 +122,7 @@ async def test_a_claim_whose_reply_was_lost_may_be_repeated(make: Make) -> None:
     assert await one.lost() == []
 
 
-async def test_no_letter_is_lost_with_an_answer(make: Make, redis_url: str) -> None:
+async def test_no_notice_is_lost_with_an_answer(make: Make, redis_url: str) -> None:
     """Notices that the instance did not get come again when it asks; those it got do not."""
     other = make()
     async with Proxy(urlsplit(redis_url).port or 0).running() as proxy:
@@ -130,16 +130,16 @@ async def test_no_letter_is_lost_with_an_answer(make: Make, redis_url: str) -> N
         first = [Connection(f"robot_{number}") for number in range(3)]
         for connection in first:
             await one.claim(connection)
-        heard = [await _heard_after(one, other, robot) for robot in ("robot_0", "robot_1")]
+        superseded = [await _lost_after(one, other, robot) for robot in ("robot_0", "robot_1")]
         proxy.lose_replies_to = b"LRANGE"
         with pytest.raises(FAILURES):
-            await _heard_after(one, other, "robot_2")
-        assert [*heard, await one.lost()] == [[connection.id] for connection in first]
+            await _lost_after(one, other, "robot_2")
+        assert [*superseded, await one.lost()] == [[connection.id] for connection in first]
         assert await one.lost() == []
         await one.close()
 
 
-async def _heard_after(one: Instance, other: Instance, robot_id: str) -> list[str]:
+async def _lost_after(one: Instance, other: Instance, robot_id: str) -> list[str]:
     """Let another instance take a robot over, and return what the first one learns of it."""
     newer = Connection(robot_id)
     newer.opened += 1.0
@@ -251,7 +251,7 @@ def _reading(timestamp: float | None, battery: float) -> Frame:
     )
 
 
-async def test_only_the_newest_connection_is_heard(make: Make, redis_url: str) -> None:
+async def test_only_the_newest_connection_counts(make: Make, redis_url: str) -> None:
     """States that an old connection's instance writes with its old epoch change nothing."""
     one, two = make(), make()
     old, new = _connections()

@@ -54,7 +54,7 @@ async def test_after_a_failover_or_a_restart_an_instance_joins_again(
     assert await alone.renew() == "renewed"
 
 
-async def test_who_is_silent_for_long_is_declared_lost_and_gets_a_new_name(
+async def test_an_instance_that_is_silent_for_long_is_declared_lost_and_gets_a_new_name(
     members: Members,
 ) -> None:
     """An observer of the silence declares it lost; the sleeper learns of it when it wakes up."""
@@ -72,7 +72,7 @@ async def test_who_is_silent_for_long_is_declared_lost_and_gets_a_new_name(
     assert await one.renew() == "joined"
 
 
-async def test_who_gives_signs_of_life_is_not_declared_lost(members: Members) -> None:
+async def test_an_instance_with_heartbeats_is_not_declared_lost(members: Members) -> None:
     """However often the others look."""
     one, two = members
     for _ in range(8):
@@ -82,7 +82,7 @@ async def test_who_gives_signs_of_life_is_not_declared_lost(members: Members) ->
         await asyncio.sleep(LEASE / 4)
 
 
-async def test_who_could_not_watch_begins_anew(members: Members) -> None:
+async def test_an_observer_that_could_not_watch_begins_anew(members: Members) -> None:
     """After an outage of Redis, or its own sleep, an instance takes nobody for dead at once."""
     one, two = members
     await one.renew()
@@ -133,7 +133,7 @@ async def test_an_answer_from_before_the_end_of_the_lease_ends_no_doubt(
     assert not alone.in_doubt
 
 
-async def test_an_instance_that_was_never_heard_is_in_no_doubt(members: Members) -> None:
+async def test_an_instance_without_a_heartbeat_yet_is_not_in_doubt(members: Members) -> None:
     """Nobody can have declared it lost, so that nothing waits while Redis is away."""
     one, _ = members
     assert not one.in_doubt

@@ -43,7 +43,7 @@ class Slow(Consumer):
         """End nothing."""
 
 
-async def test_without_redis_each_instance_tells_what_it_knows(
+async def test_without_redis_each_instance_answers_from_its_own_state(
     server: RedisServer, pair: Pair
 ) -> None:
     """The routes answer with the robots connected there, and catch up when Redis is back."""
@@ -60,7 +60,7 @@ async def test_without_redis_each_instance_tells_what_it_knows(
         assert closed(server).total() <= 1
 
 
-async def test_when_redis_has_lost_everything_it_is_told_again(
+async def test_when_redis_has_lost_everything_it_is_written_again(
     server: RedisServer, pair: Pair
 ) -> None:
     """Robots stay connected, are known everywhere again, and are closed once when one dies."""
@@ -74,7 +74,7 @@ async def test_when_redis_has_lost_everything_it_is_told_again(
         await eventually(lambda: closed(server).total() == 1, "the survivor closes it")
 
 
-async def test_a_robot_that_left_just_before_redis_lost_writes_is_told_offline_again(
+async def test_a_robot_that_left_just_before_redis_lost_writes_is_offline_again(
     server: RedisServer, pair: Pair
 ) -> None:
     """A fail-over may bring back a presence that was already over."""
@@ -97,7 +97,7 @@ def _known(instance: ServiceProcess) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
-async def test_what_the_spool_holds_is_not_closed_a_second_time(
+async def test_connections_closed_in_the_spool_are_not_closed_a_second_time(
     server: RedisServer, tmp_path: Path, end: signal.Signals
 ) -> None:
     """A close that waited on disk, while Redis and the service were away, stays the only one."""
@@ -130,7 +130,7 @@ async def test_what_the_spool_holds_is_not_closed_a_second_time(
     assert reasons == {"robot_001": usual, "robot_002": usual, "robot_003": last}
 
 
-async def test_what_the_spool_holds_closes_connections_however_slowly_the_service_starts(
+async def test_events_in_the_spool_close_connections_however_slowly_the_service_starts(
     server: RedisServer, tmp_path: Path
 ) -> None:
     """The register follows the stream from the first event on.

@@ -147,8 +147,8 @@ async def test_an_instance_that_just_starts_gets_its_lease_from_each_reaper(thre
     assert await one.reaper.reap() == 1
 
 
-async def test_who_only_slept_is_not_heard_about_what_was_closed_for_it(three: Three) -> None:
-    """Its robot is offline until it connects again, whatever the sleeper still has to tell."""
+async def test_an_instance_that_only_slept_cannot_reopen_its_connections(three: Three) -> None:
+    """Its robot is offline until it connects again, whatever state the sleeper still writes."""
     one, two, sleeper = three
     connection = await sleeper.hold("robot_001")
     await _declare_lost(one, two)
@@ -170,7 +170,7 @@ async def test_a_robot_that_went_on_elsewhere_stays_online(three: Three) -> None
     assert (presence["status"], presence["connection_id"]) == ("online", new.id)
 
 
-async def test_what_a_dead_reaper_took_is_taken_again(three: Three) -> None:
+async def test_connections_that_a_dead_reaper_took_are_taken_again(three: Three) -> None:
     """A survivor that dies before its event is in the stream leaves an orphan like any other."""
     one, two, dead = three
     held = await dead.hold("robot_001")

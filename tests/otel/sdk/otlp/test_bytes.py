@@ -232,7 +232,7 @@ def _span() -> ReadableSpan:
     )
 
 
-def test_what_the_service_exports_is_usual() -> None:
+def test_exports_of_the_service_are_ordinary() -> None:
     """A span and a record of the service are written in one pass, and have the SDK's bytes."""
     [by_sdk] = encode_spans([_span()]).resource_spans[0].scope_spans
     assert span(_span()) == by_sdk.spans[0].SerializeToString()
