@@ -31,13 +31,14 @@ JOB = "job aggregate_mission_metrics"
 async def test_from_a_failing_job_and_a_robot_to_pagerduty(tmp_path: Path) -> None:
     """The job fails: its incident opens, escalates, and resolves when runs complete again.
 
-    A robot with a low battery has an incident of its own meanwhile.
+    A robot with a low battery has an incident of its own meanwhile; a simulated one has none.
     """
     with servers(tmp_path, build.prometheus(QUICK), every=1, scrape="1s") as stack:
         with service(**stack.variables) as running:
             await _low_battery(running.websocket, stack.pagerduty)
             await _failing_job(stack.redis, stack.pagerduty)
         assert [event for event in stack.pagerduty.events if "invalid" in event] == []
+        assert stack.pagerduty.of("trigger", component="robot robot_000") == []
 
 
 async def _failing_job(redis: RedisServer, pagerduty: PagerDuty) -> None:
@@ -65,7 +66,14 @@ async def _low_battery(address: str, pagerduty: PagerDuty) -> None:
     reading = (
         '{"cpu_usage": 10, "memory_usage": 10, "network_latency_ms": 5, "battery_percentage": %d}'
     )
-    async with websockets.connect(f"{address}/api/telemetry/ws/robot_001") as robot:
+    robots = f"{address}/api/telemetry/ws"
+    async with (
+        websockets.connect(f"{robots}/robot_000?simulated=1&ack=1") as simulated,
+        websockets.connect(f"{robots}/robot_001") as robot,
+    ):
+        await simulated.send(reading % 12)
+        await simulated.recv()
+        # Its reading is the older one: what pages about the other has seen both.
         await robot.send(reading % 12)
         component = "robot robot_001"
 
