@@ -1,7 +1,6 @@
 """LogQL and TraceQL parse with Grafana's own grammars, as its query editors use them."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -9,34 +8,18 @@ import pytest
 
 from dashboards.rules import logs
 from dashboards.rules.thresholds import Thresholds
-from support import require, runbooks
+from support import runbooks
 from support.dashboards import Target, every, filled
+from support.node import installed
 
 PACKAGES = ("@grafana/lezer-logql@0.4.2", "@grafana/lezer-traceql@1.0.0", "@lezer/lr@1.4.10")
-CACHE = Path(__file__).parents[2] / "build" / "grammars"
 SCRIPT = Path(__file__).with_name("grammar.mjs")
 
 
 @pytest.fixture(scope="module")
 def grammars() -> Path:
     """Return the directory with the grammars, installed once."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    require("node", available=bool(node and npm), reason="no node and npm on PATH; install Node.js")
-    wanted = "\n".join(PACKAGES)
-    stamp = CACHE / "installed.txt"
-    if not stamp.exists() or stamp.read_text() != wanted:
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = ["npm", "install", "--no-save", "--no-package-lock", "--no-audit", "--no-fund"]
-        done = subprocess.run(
-            [*command, "--prefix", str(CACHE), *PACKAGES],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=100,
-        )
-        require("node", available=done.returncode == 0, reason=f"npm failed: {done.stderr[-300:]}")
-        stamp.write_text(wanted)
-    return CACHE
+    return installed("grammars", *PACKAGES)
 
 
 def errors(grammars: Path, *queries: tuple[str, str]) -> list[int | None]:

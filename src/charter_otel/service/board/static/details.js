@@ -32,6 +32,7 @@ export class Details {
   constructor(context) {
     this.context = context;
     window.addEventListener("hashchange", () => this.open());
+    COVERED.addEventListener("change", () => (byId("main").inert = COVERED.matches && !byId("details").hidden));
   }
 
   /** Show the subject of the address. */

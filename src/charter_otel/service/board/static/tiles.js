@@ -70,7 +70,7 @@ function fleet({ fleet: { known, online, offline, reasons }, connections, instan
   show(
     "offline",
     count(offline),
-    reason ? `${count(times)} × ${reason}` : "all that are known are here",
+    reason ? `${count(times)} × ${reason}` : "nobody is missing",
     unexpected ? "warn" : "",
   );
   plot("offline", history.offline, "Robots offline, since the page was opened");
