@@ -1,4 +1,4 @@
-"""`python -m charts.check`: Helm's linter, Kubernetes's schemas and a policy linter on the chart.
+"""`python -m charts.check`: Helm's linter, schemas and a policy linter on the chart.
 
 Each values file of `charter-otel/ci` is rendered, and every object of it is checked. A tool that
 is missing is named, and its part skipped.
@@ -13,10 +13,8 @@ from typing import Any
 
 import yaml
 
+from charts import crds
 from charts.helm import CHART, HINT, VALUES, HelmError, find, render, run
-
-_NOT_KUBERNETES = {"monitoring.coreos.com/v1", "keda.sh/v1alpha1"}
-"""Kinds that other projects define; Kubernetes has no schema for them."""
 
 _POLICIES_LEFT_OUT = {
     "container-image-pull-policy": "a version never changes, so a node need not ask for it again",
@@ -36,6 +34,8 @@ def main() -> int:
         return 0
     found = [f"{values.name}: {problem}" for values in VALUES for problem in problems(values)]
     sys.stderr.writelines(f"charts: {problem}\n" for problem in found)
+    if not crds.CRDS.is_dir():
+        sys.stderr.write(f"charts: custom resources skipped, no definitions; {HINT}\n")
     for tool in ("kube-score", "promtool"):
         if find(tool) is None:
             sys.stderr.write(f"charts: its part skipped, there is no {tool}\n")
@@ -62,7 +62,11 @@ def _against_schemas(objects: list[dict[str, Any]]) -> Iterator[str]:
     oldest = yaml.safe_load((CHART / "Chart.yaml").read_text())["kubeVersion"]
     versions = oldest.removeprefix(">=").removesuffix(".0-0"), kubernetes_validate.latest_version()
     for found in objects:
-        for version in versions if found["apiVersion"] not in _NOT_KUBERNETES else ():
+        if crds.is_custom(found):
+            wrong = crds.problems(found) if crds.CRDS.is_dir() else ()
+            yield from (f"{_name(found)} is wrong: {problem}" for problem in wrong)
+            continue
+        for version in versions:
             try:
                 kubernetes_validate.validate(found, version, strict=True)
             except kubernetes_validate.ValidationError as error:

@@ -14,7 +14,8 @@ VALUES = sorted((CHART / "ci").glob("*-values.yaml"))
 HINT = "run `sh charts/tools.sh` (needs Go)"
 """Advice on getting a missing program."""
 
-_TOOLS = Path(__file__).parents[1] / "build" / "tools"
+TOOLS = Path(__file__).parents[1] / "build" / "tools"
+"""Directory of what `charts/tools.sh` builds and fetches."""
 _NOISE = re.compile(r".*found symbolic link in path.*\n")
 
 
@@ -24,7 +25,7 @@ class HelmError(Exception):
 
 def find(tool: str) -> str | None:
     """Return the path of a tool: what `charts/tools.sh` built, or what is on the PATH."""
-    return shutil.which(tool, path=str(_TOOLS)) or shutil.which(tool)
+    return shutil.which(tool, path=str(TOOLS)) or shutil.which(tool)
 
 
 def run(*arguments: str | Path) -> str:

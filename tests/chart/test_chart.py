@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from chart.pods import VALUES, Pod, chart, workload
-from charts import check
-from charts.helm import CHART, HelmError, render
+from charts import check, crds
+from charts.helm import CHART, HINT, HelmError, render
+from charts.helm import VALUES as VALUES_OF_ALL
 
 ROOT = CHART.parents[1]
 DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
@@ -35,6 +36,21 @@ def test_a_check_that_fails_is_reported(tmp_path: Path) -> None:
     problems = "\n".join(check.problems(values))
     assert "StatefulSet fleet-charter-otel is wrong for Kubernetes" in problems
     assert "runAsNobody" in problems
+
+
+def test_custom_resources_are_what_their_projects_define() -> None:
+    """The chart makes one of each kind, and a field that a project does not know is named."""
+    pytest.importorskip("kubernetes_validate", reason="`make lint` installs it where helm is")
+    if not crds.CRDS.is_dir():
+        pytest.skip(f"no definitions of custom resources; {HINT}")
+    made = {o["kind"]: o for values in VALUES_OF_ALL for o in render(values) if crds.is_custom(o)}
+    assert made.keys() == {"ServiceMonitor", "PrometheusRule", "ScaledObject"}
+    for found in made.values():
+        assert list(crds.problems(found)) == []
+        found["spec"]["typo"] = 1
+        assert "'typo' was unexpected" in "".join(crds.problems(found))
+    made["ScaledObject"]["spec"] = {"triggers": [{"type": "prometheus"}]}
+    assert len(list(crds.problems(made["ScaledObject"]))) == 2
 
 
 def test_versions_are_those_of_the_package_and_of_compose() -> None:
@@ -147,6 +163,7 @@ def test_links_of_alerts_lead_where_the_values_say() -> None:
         (('collector.vendor="typo"',), "typo.yaml is not in the chart"),
         (('settings={"CHARTER_AUTH_SECRET": "in the clear"}',), "auth.secretName"),
         (('settings={"PATH": "/"}',), "extraEnv"),
+        (('settings={"CHARTER_DRAIN_SECONDS": 600}',), "use drainSeconds, which the grace period"),
         (("drainSeconds=-1",), "/drainSeconds"),
         (("replicsa=3",), "replicsa"),
     ],

@@ -53,6 +53,23 @@ def test_a_pod_that_is_deleted_closes_each_connection_once(
     assert _closings(redis_server) == Counter(server_shutdown=3)
 
 
+def test_a_pod_that_drains_is_alive_and_not_ready(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    """SIGTERM: new robots go elsewhere at once, while those that are here are still served."""
+    pod = _pod(tmp_path, redis_server.url, "drainSeconds=6")
+    with pod.running(entrypoint("service")) as running, _robots(pod, 4) as robots:
+        wait_until(lambda: pod.probe("readinessProbe"), "it is ready")
+        assert running.process is not None
+        running.process.terminate()
+        wait_until(lambda: not pod.probe("readinessProbe"), "readiness is off", 4)
+        assert pod.probe("livenessProbe")
+        assert not pod.ended
+        assert any(robot.close_code is None for robot in robots)
+        assert running.process.wait(pod.grace) == 0
+        assert [_close_code(robot) for robot in robots] == [1012] * 4
+
+
 def test_events_that_redis_did_not_take_are_on_the_volume(tmp_path: Path) -> None:
     """Redis is away, the pod is deleted, and the next pod of that name replays the spool."""
     (tmp_path / "redis").mkdir()
