@@ -57,6 +57,20 @@ async def test_events_wait_on_disk_and_are_replayed_in_order(tmp_path: Path) -> 
     assert stream.statistics().replayed == 400
 
 
+async def test_the_outage_has_a_beginning_and_an_end(tmp_path: Path) -> None:
+    """The board tells since when, which is not since the start of the service."""
+    stream = InterruptibleStream(tmp_path)
+    async with running(stream):
+        moments = [stream.statistics().since]
+        stream.interrupt()
+        moments.append(stream.statistics().since)
+        stream.restore()
+        moments.append(stream.statistics().since)
+    assert None not in moments
+    assert len({*moments}) == 3
+    assert moments == sorted(moments, key=lambda moment: moment or 0.0)
+
+
 async def test_while_it_is_away_it_says_so(tmp_path: Path) -> None:
     """As a Redis that cannot be reached: not connected, with the reason, and an exact account."""
     stream = InterruptibleStream(tmp_path)

@@ -48,12 +48,14 @@ class InterruptibleStream(MemoryStream):
     def interrupt(self) -> None:
         """Start an outage."""
         self._reachable.clear()
+        self._since = time.monotonic()
         log.warning("event stream unreachable", stream=self.system, error=REASON)
 
     def restore(self) -> None:
         """End the outage, and replay the waiting events."""
         if not self._reachable.is_set():
             self._reachable.set()
+            self._since = time.monotonic()
             log.info("event stream reachable again", stream=self.system, waiting=len(self._outbox))
 
     def publish_nowait(

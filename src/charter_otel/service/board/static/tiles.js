@@ -102,7 +102,8 @@ export function lastOutcome(job, events) {
 
 function stream(state) {
   if (!state) return;
-  const since = state.since ? ` for ${age(Date.parse(state.since) / 1000)}` : "";
+  const long = state.since ? age(Date.parse(state.since) / 1000) : "now";
+  const since = long === "now" ? "" : ` for ${long}`;
   if (state.system === "none") show("stream", "none", "events are not published");
   else if (state.status === "ready") {
     const waiting = (state.queued ?? 0) + (state.spooled ?? 0);
