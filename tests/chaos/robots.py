@@ -10,7 +10,7 @@ from charter_otel.simulator import RobotBehaviour, SimulatedFleet, parse
 _CONNECTS_PER_SECOND = 500
 _PAUSE = 1.0
 """Seconds between two attempts to connect at most; a run cannot wait for ten."""
-_HABITS = RobotBehaviour(hz=0.2, longest_pause=_PAUSE)
+_BEHAVIOUR = RobotBehaviour(hz=0.2, longest_pause=_PAUSE)
 
 
 def count() -> int:
@@ -27,7 +27,10 @@ class Robots:
 
     def __init__(self, websocket: str) -> None:
         self._fleet = SimulatedFleet(
-            parse(websocket), count(), lambda _: _HABITS, connects_per_second=_CONNECTS_PER_SECOND
+            parse(websocket),
+            count(),
+            lambda _: _BEHAVIOUR,
+            connects_per_second=_CONNECTS_PER_SECOND,
         )
 
     @property
@@ -38,12 +41,12 @@ class Robots:
     @property
     def connected(self) -> bool:
         """Whether all of them are."""
-        return self._fleet.tally.open == len(self.names)
+        return self._fleet.stats.open == len(self.names)
 
     @property
     def trouble(self) -> str:
         """Return the first error that a robot met: cut off, refused or not answered; or ""."""
-        return self._fleet.tally.first_error or ""
+        return self._fleet.stats.first_error or ""
 
     @asynccontextmanager
     async def living(self) -> AsyncIterator[None]:

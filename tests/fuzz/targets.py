@@ -72,9 +72,9 @@ def entry(data: bytes) -> None:
 
 def mission(data: bytes) -> None:
     """Entries that the route takes, the job counts; others are a client's mistake."""
-    tally = MissionCounter(now=1.0)
-    tally.add([data])
-    totals = tally.aggregates().totals
+    counter = MissionCounter(now=1.0)
+    counter.add([data])
+    totals = counter.aggregates().totals
     assert totals.entries_processed + sum(totals.malformed.values()) == 1
     try:
         entries = _parse(data)

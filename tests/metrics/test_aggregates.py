@@ -77,6 +77,6 @@ def test_the_sum_of_durations_stays_finite() -> None:
 
 
 def _counted(data: list[bytes]) -> Aggregates:
-    tally = MissionCounter(0)
-    tally.add(data)
-    return tally.aggregates()
+    counter = MissionCounter(0)
+    counter.add(data)
+    return counter.aggregates()

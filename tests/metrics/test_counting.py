@@ -30,9 +30,9 @@ _raw = st.none() | st.binary(max_size=40) | _entries | st.builds(bytes.__add__, 
 
 
 def _count(data: Iterable[bytes | None]) -> MissionCounter:
-    tally = MissionCounter(NOW)
-    tally.add(data)
-    return tally
+    counter = MissionCounter(NOW)
+    counter.add(data)
+    return counter
 
 
 def _decodes(data: bytes | None) -> bool:

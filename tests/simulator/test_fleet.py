@@ -22,10 +22,10 @@ async def service(handler: Handler) -> AsyncIterator[FleetAddress]:
 
 
 async def run(
-    address: FleetAddress, habits: RobotBehaviour, *, robots: int = 1, seconds: float = 0.5
+    address: FleetAddress, behaviour: RobotBehaviour, *, robots: int = 1, seconds: float = 0.5
 ) -> SimulatedFleet:
     """Run a fleet for a short time."""
-    fleet = SimulatedFleet(address, robots, lambda _: habits)
+    fleet = SimulatedFleet(address, robots, lambda _: behaviour)
     await fleet.run(asyncio.Event(), seconds=seconds)
     return fleet
 
@@ -49,9 +49,9 @@ async def test_every_reading_is_acknowledged_before_a_robot_goes() -> None:
     """Sent and acknowledged are equal at the end, and each has a round trip."""
     async with service(acknowledge) as address:
         fleet = await run(address, RobotBehaviour(hz=50), robots=5)
-    result = fleet.tally.result(robots=5, acknowledge=True, seconds=0.5)
+    result = fleet.stats.result(robots=5, acknowledge=True, seconds=0.5)
     assert result.connected == 5
-    assert result.frames_sent == result.frames_acknowledged == len(fleet.tally.latencies) > 50
+    assert result.frames_sent == result.frames_acknowledged == len(fleet.stats.latencies) > 50
     assert result.errors == 0
 
 
@@ -59,9 +59,9 @@ async def test_without_acknowledgements_pings_measure_the_round_trip() -> None:
     """A robot that asks for none sends a ping right after it connected."""
     async with service(acknowledge) as address:
         fleet = await run(address, RobotBehaviour(hz=50, acknowledge=False), robots=3)
-    result = fleet.tally.result(robots=3, acknowledge=False, seconds=0.5)
+    result = fleet.stats.result(robots=3, acknowledge=False, seconds=0.5)
     assert result.frames_acknowledged is None
-    assert len(fleet.tally.latencies) == 3
+    assert len(fleet.stats.latencies) == 3
     assert "no acknowledgements" in in_words(result)
 
 
@@ -74,7 +74,7 @@ async def test_a_robot_that_is_cut_off_comes_back() -> None:
 
     async with service(cut_off) as address:
         fleet = await run(address, RobotBehaviour(hz=100), seconds=2)
-    result = fleet.tally.result(robots=1, acknowledge=True, seconds=2)
+    result = fleet.stats.result(robots=1, acknowledge=True, seconds=2)
     assert result.connected == 1
     assert result.reconnections >= 1
     assert all(kind.startswith("closed: ") for kind in result.errors_by_kind)
@@ -88,26 +88,26 @@ async def test_a_robot_may_be_set_not_to_come_back() -> None:
 
     async with service(close) as address:
         fleet = await run(address, RobotBehaviour(reconnect=False))
-    assert fleet.tally.connections == 1
-    assert fleet.tally.first_error is not None
-    assert "1012" in fleet.tally.first_error
+    assert fleet.stats.connections == 1
+    assert fleet.stats.first_error is not None
+    assert "1012" in fleet.stats.first_error
 
 
 async def test_leaving_on_purpose_is_no_error() -> None:
     """A robot with that habit closes in order and comes back."""
     async with service(acknowledge) as address:
         fleet = await run(address, RobotBehaviour(hz=20, leaves_after=0.3), seconds=1.5)
-    assert fleet.tally.connections >= 2
-    assert not fleet.tally.errors
+    assert fleet.stats.connections >= 2
+    assert not fleet.stats.errors
 
 
 async def test_a_bad_frame_on_purpose_is_no_error() -> None:
     """Its error is expected, and every reading after it is acknowledged."""
     async with service(acknowledge) as address:
         fleet = await run(address, RobotBehaviour(hz=20, sends_bad_frame=True))
-    assert fleet.tally.bad_frames_answered == 1
-    assert fleet.tally.acknowledged == fleet.tally.sent > 0
-    assert not fleet.tally.errors
+    assert fleet.stats.bad_frames_answered == 1
+    assert fleet.stats.acknowledged == fleet.stats.sent > 0
+    assert not fleet.stats.errors
 
 
 async def test_an_error_that_nobody_asked_for_is_counted() -> None:
@@ -119,7 +119,7 @@ async def test_an_error_that_nobody_asked_for_is_counted() -> None:
 
     async with service(refuse) as address:
         fleet = await run(address, RobotBehaviour(hz=20))
-    assert set(fleet.tally.errors) == {"refused: rate_limited"}
+    assert set(fleet.stats.errors) == {"refused: rate_limited"}
 
 
 async def test_answers_that_never_come_are_counted() -> None:
@@ -131,14 +131,14 @@ async def test_answers_that_never_come_are_counted() -> None:
 
     async with service(swallow) as address:
         fleet = await run(address, RobotBehaviour(hz=20))
-    assert fleet.tally.errors == {"unanswered": 1}
+    assert fleet.stats.errors == {"unanswered": 1}
 
 
 async def test_nobody_there_is_tried_again_until_the_end() -> None:
     """Each attempt that failed is an error."""
     fleet = await run(parse(f"ws://127.0.0.1:{free_port()}"), RobotBehaviour(), seconds=1.0)
-    assert not fleet.tally.connected
-    assert fleet.tally.errors["connect: ConnectionRefusedError"] >= 2
+    assert not fleet.stats.connected
+    assert fleet.stats.errors["connect: ConnectionRefusedError"] >= 2
 
 
 async def test_a_fleet_can_be_stopped_while_it_connects() -> None:
@@ -148,5 +148,5 @@ async def test_a_fleet_can_be_stopped_while_it_connects() -> None:
         fleet = SimulatedFleet(address, 1_000, lambda _: RobotBehaviour(), connects_per_second=100)
         asyncio.get_running_loop().call_later(0.3, stop.set)
         await fleet.run(stop)
-    assert 0 < len(fleet.tally.connected) < 100
-    assert not fleet.tally.errors
+    assert 0 < len(fleet.stats.connected) < 100
+    assert not fleet.stats.errors

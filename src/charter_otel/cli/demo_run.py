@@ -112,7 +112,9 @@ async def _run(plan: DemoPlan) -> summary.DemoSummary:
             # The cost of emitting alone, whatever else runs on the machine.
             emitter.timer = time.thread_time_ns
             credentials = Credentials(plan.settings.auth_secret)
-            fleet = SimulatedFleet(parse(url), plan.robots, _habits(plan), credentials=credentials)
+            fleet = SimulatedFleet(
+                parse(url), plan.robots, _behaviour(plan), credentials=credentials
+            )
             length = plan.length
             story = Story(fleet, emitter, stream, length, _announce) if length else None
             # Inside, so that a signal reaches the fleet first: the service ends after its robots.
@@ -126,7 +128,7 @@ async def _run(plan: DemoPlan) -> summary.DemoSummary:
             seconds = time.perf_counter() - started
         # Only now has the service emitted its last event: the job may run until it stops.
         return summary.summarize(
-            fleet.tally,
+            fleet.stats,
             emitter.statistics(),
             board=url,
             robots=plan.robots,
@@ -153,7 +155,7 @@ async def _play(
     stop: asyncio.Event,
 ) -> None:
     async with asyncio.TaskGroup() as group:
-        missions = Missions(client, fleet.robot_ids, _MISSIONS_PER_SECOND, fleet.tally)
+        missions = Missions(client, fleet.robot_ids, _MISSIONS_PER_SECOND, fleet.stats)
         group.create_task(missions.post(stop), name="charter-demo-missions")
         viewer = Viewer(client, fleet, every=2.0 if plan.length else 0.5)
         group.create_task(viewer.view(stop), name="charter-demo-viewer")
@@ -170,10 +172,10 @@ async def _repeat(story: Story, length: float, stop: asyncio.Event) -> None:
         await wait_for(stop, begun + length - time.monotonic())
 
 
-def _habits(plan: DemoPlan) -> Callable[[int], RobotBehaviour]:
-    """Return each robot's habits: every fourth leaves after some seconds and comes back."""
+def _behaviour(plan: DemoPlan) -> Callable[[int], RobotBehaviour]:
+    """Return each robot's behaviour: every fourth leaves after some seconds and comes back."""
 
-    def habits(number: int) -> RobotBehaviour:
+    def behaviour(number: int) -> RobotBehaviour:
         return RobotBehaviour(
             hz=_READINGS_PER_SECOND,
             # Here alerts are worth seeing, if the user has connected a Prometheus.
@@ -182,7 +184,7 @@ def _habits(plan: DemoPlan) -> Callable[[int], RobotBehaviour]:
             sends_bad_frame=number == 1 and not plan.length,
         )
 
-    return habits
+    return behaviour
 
 
 async def _all_closed(emitter: Emitter) -> None:

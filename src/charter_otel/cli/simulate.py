@@ -97,7 +97,7 @@ def simulate(
     plan = simulation.SimulationPlan(
         address=address,
         robots=robots,
-        habits=RobotBehaviour(hz=hz, acknowledge=acknowledge, reconnect=reconnect),
+        behaviour=RobotBehaviour(hz=hz, acknowledge=acknowledge, reconnect=reconnect),
         seconds=seconds,
         connects_per_second=connects_per_second,
         missions_per_second=missions_per_second,

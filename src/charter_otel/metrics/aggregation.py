@@ -39,21 +39,21 @@ async def aggregate(store: MissionStore, instruments: Instruments) -> int:
             batch = await store.read(BATCH_SIZE)
             if not batch.data:
                 break
-            tally = await _tally(batch)
-            added = tally.aggregates()
+            counter = await _counted(batch)
+            added = counter.aggregates()
             if await store.commit(batch, added):
-                run.committed(added, tally.examples)
+                run.committed(added, counter.examples)
     finally:
         run.log_malformed()
     return run.processed
 
 
-async def _tally(batch: Batch) -> MissionCounter:
-    tally = MissionCounter(time.time())
+async def _counted(batch: Batch) -> MissionCounter:
+    counter = MissionCounter(time.time())
     for start in range(0, len(batch.data), SLICE):
-        tally.add(batch.data[start : start + SLICE])
+        counter.add(batch.data[start : start + SLICE])
         await asyncio.sleep(0)
-    return tally
+    return counter
 
 
 class _Run:

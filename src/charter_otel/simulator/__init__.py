@@ -4,7 +4,7 @@ from charter_otel.simulator.address import FleetAddress, parse
 from charter_otel.simulator.fleet import CONNECTS_PER_SECOND, SimulatedFleet
 from charter_otel.simulator.missions import Missions
 from charter_otel.simulator.session import RobotBehaviour
-from charter_otel.simulator.tally import FleetStats, Result, in_words, refused
+from charter_otel.simulator.stats import FleetStats, Result, in_words, refused
 
 __all__ = [
     "CONNECTS_PER_SECOND",

@@ -10,7 +10,7 @@ from charter_otel.simulator.address import FleetAddress
 from charter_otel.simulator.credentials import Credentials
 from charter_otel.simulator.robot import SimulatedRobot
 from charter_otel.simulator.session import RobotBehaviour
-from charter_otel.simulator.tally import FleetStats
+from charter_otel.simulator.stats import FleetStats
 
 CONNECTS_PER_SECOND = 250.0
 """Connections a second of a fleet: well below the rate that one instance accepts (about 1,700)."""
@@ -24,7 +24,7 @@ class SimulatedFleet:
     Args:
         address: The service.
         robots: Their number.
-        habits: Returns the habits of the robot with a number, from 0.
+        behaviour: Returns the behaviour of the robot with a number, from 0.
         connects_per_second: Rate at which they connect.
         credentials: Credentials that they present.
         tls: How they check the service's certificate; by the system's authorities, unless given.
@@ -34,18 +34,18 @@ class SimulatedFleet:
         self,
         address: FleetAddress,
         robots: int,
-        habits: Callable[[int], RobotBehaviour],
+        behaviour: Callable[[int], RobotBehaviour],
         *,
         connects_per_second: float = CONNECTS_PER_SECOND,
         credentials: Credentials = _NONE,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        self.tally = FleetStats()
+        self.stats = FleetStats()
         self._interval = 1 / connects_per_second
         self._address = address
         self._credentials = credentials
         self._tls = tls
-        self._robots = [self._robot(number, habits(number)) for number in range(robots)]
+        self._robots = [self._robot(number, behaviour(number)) for number in range(robots)]
 
     @property
     def robot_ids(self) -> list[str]:
@@ -78,11 +78,15 @@ class SimulatedFleet:
         """Return the robot with a number, from 0."""
         return self._robots[number]
 
-    def impostor(self, number: int, habits: RobotBehaviour) -> SimulatedRobot:
+    def impostor(self, number: int, behaviour: RobotBehaviour) -> SimulatedRobot:
         """Return another client that connects as the robot with a number."""
-        return self._robot(number, habits)
+        return self._robot(number, behaviour)
 
-    def _robot(self, number: int, habits: RobotBehaviour) -> SimulatedRobot:
+    def _robot(self, number: int, behaviour: RobotBehaviour) -> SimulatedRobot:
         robot_id = f"robot_{number + 1:03d}"
-        url = self._address.of(robot_id, acknowledge=habits.acknowledge, simulated=habits.simulated)
-        return SimulatedRobot(robot_id, url, habits, self.tally, self._credentials, tls=self._tls)
+        url = self._address.of(
+            robot_id, acknowledge=behaviour.acknowledge, simulated=behaviour.simulated
+        )
+        return SimulatedRobot(
+            robot_id, url, behaviour, self.stats, self._credentials, tls=self._tls
+        )

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from charter_otel.aio import wait_for
-from charter_otel.simulator.tally import FleetStats
+from charter_otel.simulator.stats import FleetStats
 
 _STATUSES = {"completed": 85, "failed": 10, "cancelled": 5}
 _POSTS_PER_SECOND = 5.0
@@ -23,7 +23,7 @@ class Missions:
         client: A client whose base address is the service's.
         robot_ids: Robots that carry out the missions.
         per_second: Entries a second.
-        tally: Counts the entries.
+        stats: Counts the entries.
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class Missions:
         client: httpx.AsyncClient,
         robot_ids: Sequence[str],
         per_second: float,
-        tally: FleetStats,
+        stats: FleetStats,
     ) -> None:
         self._client = client
         self._robot_ids = robot_ids
         self._per_second = per_second
-        self._tally = tally
+        self._stats = stats
         self._random = Random(0)  # noqa: S311 - missions, not secrets
         self._numbers = count(1)
         self._run = f"{time.time_ns() // 1_000_000:x}"
@@ -56,9 +56,9 @@ class Missions:
             response = await self._client.post("/api/metrics/missions", json=entries)
             response.raise_for_status()
         except httpx.HTTPError as error:
-            self._tally.failed("missions", error)
+            self._stats.failed("missions", error)
         else:
-            self._tally.missions += len(entries)
+            self._stats.missions += len(entries)
 
     def _entry(self) -> dict[str, Any]:
         (status,) = self._random.choices(list(_STATUSES), list(_STATUSES.values()))

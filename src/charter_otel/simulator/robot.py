@@ -12,7 +12,7 @@ from charter_otel.aio import FIRST_PAUSE, Backoff, wait_for
 from charter_otel.simulator.credentials import Credentials
 from charter_otel.simulator.readings import SimulatedReadings
 from charter_otel.simulator.session import RobotBehaviour, SimulatedSession
-from charter_otel.simulator.tally import FleetStats, refused
+from charter_otel.simulator.stats import FleetStats, refused
 
 CERTIFICATE = "connect: untrusted certificate"
 """The kind of error for a certificate from an unknown authority."""
@@ -26,8 +26,8 @@ class SimulatedRobot:
     Args:
         robot_id: Its id, and the seed of its readings.
         address: Address to which it connects.
-        habits: Its behaviour.
-        tally: Counts its work and its errors.
+        behaviour: Its behaviour.
+        stats: Counts its work and its errors.
         credentials: Credentials that it presents.
         tls: How it checks the service's certificate; by the system's authorities, unless given.
     """
@@ -36,22 +36,22 @@ class SimulatedRobot:
         self,
         robot_id: str,
         address: str,
-        habits: RobotBehaviour,
-        tally: FleetStats,
+        behaviour: RobotBehaviour,
+        stats: FleetStats,
         credentials: Credentials,
         *,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.robot_id = robot_id
         self._address = address
-        self._habits = habits
-        self._tally = tally
+        self._behaviour = behaviour
+        self._stats = stats
         self._credentials = credentials
         self._tls: dict[str, Any] = {"ssl": tls} if tls else {}
         self._random = Random(robot_id)  # noqa: S311 - readings, not secrets
         self._readings = SimulatedReadings(self._random)
         self._first = True
-        self._pauses = Backoff(FIRST_PAUSE, habits.longest_pause, self._random)
+        self._pauses = Backoff(FIRST_PAUSE, behaviour.longest_pause, self._random)
         self._session: SimulatedSession | None = None
         self._absence: float | None = None
 
@@ -85,7 +85,7 @@ class SimulatedRobot:
         """Hold a connection until ``stop``; when it ends earlier, come back after a pause."""
         while not stop.is_set():
             await self._connect(stop)
-            if not self._habits.reconnect:
+            if not self._behaviour.reconnect:
                 return
             absence, self._absence = self._absence, None
             await wait_for(stop, self._pauses.next() if absence is None else absence)
@@ -102,30 +102,30 @@ class SimulatedRobot:
             ) as connection:
                 await self._connected(connection, stop)
         except InvalidStatus as error:
-            self._tally.failed(refused(error.response.status_code), error)
+            self._stats.failed(refused(error.response.status_code), error)
         except ConnectionClosed as error:
             if self._absence is None:
-                self._tally.failed(_closed(error), error)
+                self._stats.failed(_closed(error), error)
         except ssl.SSLCertVerificationError as error:
-            self._tally.failed(CERTIFICATE, error.verify_message)
+            self._stats.failed(CERTIFICATE, error.verify_message)
         except (OSError, TimeoutError, InvalidHandshake) as error:
-            self._tally.failed(f"connect: {type(error).__name__}", error)
+            self._stats.failed(f"connect: {type(error).__name__}", error)
 
     async def _connected(self, connection: ClientConnection, stop: asyncio.Event) -> None:
-        self._tally.opened(self.robot_id)
+        self._stats.opened(self.robot_id)
         self._pauses.reset()
         session = self._session = SimulatedSession(
-            connection, self._readings.next, self._habits, self._tally
+            connection, self._readings.next, self._behaviour, self._stats
         )
-        phase = self._random.uniform(0, min(1.0, 1 / self._habits.hz))
+        phase = self._random.uniform(0, min(1.0, 1 / self._behaviour.hz))
         try:
-            if self._first and self._habits.sends_bad_frame:
+            if self._first and self._behaviour.sends_bad_frame:
                 await session.send_bad_frame()
             self._first = False
             await session.run(stop, phase=phase)
         finally:
             self._session = None
-            self._tally.open -= 1
+            self._stats.open -= 1
 
 
 def _closed(error: ConnectionClosed) -> str:

@@ -11,7 +11,7 @@ import msgspec
 from websockets.asyncio.client import ClientConnection
 
 from charter_otel.aio import LONGEST_PAUSE, until_first
-from charter_otel.simulator.tally import FleetStats
+from charter_otel.simulator.stats import FleetStats
 
 PING_EVERY = 2.0
 """Seconds between two pings of a robot that asks for no acknowledgements."""
@@ -53,21 +53,21 @@ class SimulatedSession:
     Args:
         connection: The open connection.
         read: Returns the readings after a number of seconds.
-        habits: The behaviour of the robot.
-        tally: Counts frames, answers and errors.
+        behaviour: The behaviour of the robot.
+        stats: Counts frames, answers and errors.
     """
 
     def __init__(
         self,
         connection: ClientConnection,
         read: Callable[[float], dict[str, float]],
-        habits: RobotBehaviour,
-        tally: FleetStats,
+        behaviour: RobotBehaviour,
+        stats: FleetStats,
     ) -> None:
         self._connection = connection
         self._read = read
-        self._habits = habits
-        self._tally = tally
+        self._behaviour = behaviour
+        self._stats = stats
         self._unanswered: deque[float] = deque()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -83,17 +83,17 @@ class SimulatedSession:
         Raises:
             ConnectionClosed: The connection ended first.
         """
-        pings = [] if self._habits.acknowledge else [self._send_pings()]
+        pings = [] if self._behaviour.acknowledge else [self._send_pings()]
         await until_first(
             stop.wait(),
             self._receive(),
             self._send_readings(phase),
             *pings,
-            seconds=self._habits.leaves_after,
+            seconds=self._behaviour.leaves_after,
         )
         await until_first(self._settled.wait(), self._receive(), seconds=_ANSWER_WITHIN)
         if self._unanswered:
-            self._tally.failed("unanswered", f"no answer within {_ANSWER_WITHIN} s")
+            self._stats.failed("unanswered", f"no answer within {_ANSWER_WITHIN} s")
         await self._connection.close()
 
     def abort(self) -> None:
@@ -103,16 +103,16 @@ class SimulatedSession:
     async def send_bad_frame(self) -> None:
         """Send a frame that the service must refuse, and expect its error."""
         self._errors_expected += 1
-        await self._send(_BAD_FRAME, answered=self._habits.acknowledge)
+        await self._send(_BAD_FRAME, answered=self._behaviour.acknowledge)
 
     async def _send_readings(self, phase: float) -> None:
-        period = 1 / self._habits.hz
+        period = 1 / self._behaviour.hz
         due = time.perf_counter() + phase
         while True:
             await asyncio.sleep(due - time.perf_counter())
-            self._tally.sent += 1
+            self._stats.sent += 1
             await self._send(
-                _encode(self._read(period)).decode(), answered=self._habits.acknowledge
+                _encode(self._read(period)).decode(), answered=self._behaviour.acknowledge
             )
             # After a stall the robot continues from now: a burst would only exceed the rate limit.
             due = max(due + period, time.perf_counter())
@@ -136,19 +136,19 @@ class SimulatedSession:
         if "error" in answer:
             self._refused(answer["error"])
         else:
-            self._tally.acknowledged += answer.get("type") == "ack"
-            self._tally.latencies.append(time.perf_counter() - self._oldest())
+            self._stats.acknowledged += answer.get("type") == "ack"
+            self._stats.latencies.append(time.perf_counter() - self._oldest())
         if not self._unanswered:
             self._settled.set()
 
     def _refused(self, error: dict[str, Any]) -> None:
-        if self._habits.acknowledge:
+        if self._behaviour.acknowledge:
             self._oldest()
         if self._errors_expected:
             self._errors_expected -= 1
-            self._tally.bad_frames_answered += 1
+            self._stats.bad_frames_answered += 1
         else:
-            self._tally.failed(f"refused: {error.get('code')}", error.get("detail"))
+            self._stats.failed(f"refused: {error.get('code')}", error.get("detail"))
 
     def _oldest(self) -> float:
         """Return the time at which the frame of the present answer was sent."""

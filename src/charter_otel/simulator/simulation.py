@@ -35,7 +35,7 @@ class SimulationPlan(NamedTuple):
 
     address: FleetAddress
     robots: int
-    habits: RobotBehaviour
+    behaviour: RobotBehaviour
     seconds: float
     connects_per_second: float
     missions_per_second: float
@@ -59,20 +59,20 @@ def simulate(plan: SimulationPlan) -> None:
     fleet = SimulatedFleet(
         plan.address,
         plan.robots,
-        lambda _: plan.habits,
+        lambda _: plan.behaviour,
         connects_per_second=plan.connects_per_second,
         credentials=plan.credentials,
         tls=plan.tls,
     )
     started = time.perf_counter()
     uvloop.run(_run(plan, fleet))
-    result = fleet.tally.result(
+    result = fleet.stats.result(
         robots=plan.robots,
-        acknowledge=plan.habits.acknowledge,
+        acknowledge=plan.behaviour.acknowledge,
         seconds=time.perf_counter() - started,
     )
     click.echo(in_words(result) if sys.stdout.isatty() else msgspec.json.encode(result))
-    _judge(plan, result, fleet.tally)
+    _judge(plan, result, fleet.stats)
 
 
 async def _run(plan: SimulationPlan, fleet: SimulatedFleet) -> None:
@@ -86,14 +86,14 @@ async def _run(plan: SimulationPlan, fleet: SimulatedFleet) -> None:
             ) as client,
             asyncio.TaskGroup() as group,
         ):
-            group.create_task(_show_progress(plan, fleet.tally, stop))
+            group.create_task(_show_progress(plan, fleet.stats, stop))
             if plan.missions_per_second:
-                missions = Missions(client, fleet.robot_ids, plan.missions_per_second, fleet.tally)
+                missions = Missions(client, fleet.robot_ids, plan.missions_per_second, fleet.stats)
                 group.create_task(missions.post(stop))
             await fleet.run(stop, seconds=plan.seconds)
 
 
-async def _show_progress(plan: SimulationPlan, tally: FleetStats, stop: asyncio.Event) -> None:
+async def _show_progress(plan: SimulationPlan, stats: FleetStats, stop: asyncio.Event) -> None:
     """Show a bar on stderr if that is a terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -106,23 +106,23 @@ async def _show_progress(plan: SimulationPlan, tally: FleetStats, stop: asyncio.
             progress.update(
                 task,
                 completed=time.perf_counter() - started,
-                description=_state(plan, tally),
+                description=_state(plan, stats),
             )
 
 
-def _state(plan: SimulationPlan, tally: FleetStats) -> str:
-    return f"{tally.open}/{plan.robots} connected, {tally.sent:,} frames, {tally.describe_errors()}"
+def _state(plan: SimulationPlan, stats: FleetStats) -> str:
+    return f"{stats.open}/{plan.robots} connected, {stats.sent:,} frames, {stats.describe_errors()}"
 
 
-def _judge(plan: SimulationPlan, result: Result, tally: FleetStats) -> None:
+def _judge(plan: SimulationPlan, result: Result, stats: FleetStats) -> None:
     if result.connected == 0:
         raise CommandFailure(
-            f"no robot could connect to {plan.address.websocket} ({tally.first_error}); "
-            f"{_remedy(tally)}"
+            f"no robot could connect to {plan.address.websocket} ({stats.first_error}); "
+            f"{_remedy(stats)}"
         )
     if result.errors:
         raise CommandFailure(
-            f"{tally.describe_errors()}, the first: {tally.first_error}; "
+            f"{stats.describe_errors()}, the first: {stats.first_error}; "
             "the service's log has the end of each connection"
         )
     if result.connected < result.robots:
@@ -132,9 +132,9 @@ def _judge(plan: SimulationPlan, result: Result, tally: FleetStats) -> None:
         )
 
 
-def _remedy(tally: FleetStats) -> str:
-    if tally.errors.keys() & {refused(status) for status in REFUSALS}:
+def _remedy(stats: FleetStats) -> str:
+    if stats.errors.keys() & {refused(status) for status in REFUSALS}:
         return HINT
-    if CERTIFICATE in tally.errors:
+    if CERTIFICATE in stats.errors:
         return "name the authority that signed the service's certificate with --ca-file"
     return "start the service with `charter-otel serve`, or give its address with --url"

@@ -123,8 +123,8 @@ class Story:
         robot, stay = self._fleet.robot(2), 0.08 * self._length
         self._report(f"Another {robot.robot_id} connects: the newest wins, the old is superseded.")
         robot.expect_end(stay + 0.02 * self._length)
-        habits = RobotBehaviour(reconnect=False, leaves_after=stay, simulated=False)
-        await self._fleet.impostor(2, habits).live(stop)
+        behaviour = RobotBehaviour(reconnect=False, leaves_after=stay, simulated=False)
+        await self._fleet.impostor(2, behaviour).live(stop)
         if not stop.is_set():
             self._report(f"The other {robot.robot_id} has left; the first one comes back.")
 

@@ -71,7 +71,7 @@ class DemoSummary(Struct, frozen=True, kw_only=True):
 
 
 def summarize(
-    tally: FleetStats,
+    stats: FleetStats,
     statistics: EmitStatistics,
     *,
     board: str,
@@ -89,14 +89,14 @@ def summarize(
         connections_closed=emitted.get(EventType.TELEMETRY_CONNECTION_CLOSED, 0),
         job_runs=emitted.get(EventType.METRICS_AGGREGATION_COMPLETED, 0)
         + emitted.get(EventType.METRICS_AGGREGATION_FAILED, 0),
-        frames_sent=tally.sent,
-        frames_acknowledged=tally.acknowledged,
-        bad_frames_answered=tally.bad_frames_answered,
-        missions_posted=tally.missions,
+        frames_sent=stats.sent,
+        frames_acknowledged=stats.acknowledged,
+        bad_frames_answered=stats.bad_frames_answered,
+        missions_posted=stats.missions,
         emission_p50_us=round(statistics.median * 1e6, 1),
         emission_p99_us=round(statistics.p99 * 1e6, 1),
-        errors={**tally.errors, **{f"sink {s}": n for s, n in statistics.failed.items()}},
-        first_error=tally.first_error,
+        errors={**stats.errors, **{f"sink {s}": n for s, n in statistics.failed.items()}},
+        first_error=stats.first_error,
         events_replayed=witness.replayed if witness else None,
         events_lost=sum(emitted.values()) - witness.seen if witness else None,
         board=board,

@@ -21,7 +21,7 @@ class Viewer:
     def __init__(self, client: httpx.AsyncClient, fleet: SimulatedFleet, *, every: float) -> None:
         self._client = client
         self._every = every
-        self._tally = fleet.tally
+        self._stats = fleet.stats
         self._robot_ids = cycle(fleet.robot_ids)
 
     async def view(self, stop: asyncio.Event) -> None:
@@ -37,4 +37,4 @@ class Viewer:
             if response.status_code != httpx.codes.NOT_FOUND:
                 response.raise_for_status()
         except httpx.HTTPError as error:
-            self._tally.failed("viewer", error)
+            self._stats.failed("viewer", error)
