@@ -44,8 +44,8 @@ _COME_BACK = {
     CloseReason.MESSAGE_TOO_BIG: "at once, with smaller frames",
     CloseReason.RATE_LIMITED: "after a minute, with fewer frames",
     CloseReason.TOKEN_EXPIRED: "at once, with a new token",
-    CloseReason.SERVER_SHUTDOWN: "after the seconds that the close frame's text tells",
-    CloseReason.SERVER_LOST: "after the seconds that the close frame's text tells",
+    CloseReason.SERVER_SHUTDOWN: "after the seconds that the close frame's text states",
+    CloseReason.SERVER_LOST: "after the seconds that the close frame's text states",
 }
 
 
