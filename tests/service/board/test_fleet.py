@@ -54,14 +54,20 @@ def test_search_finds_labels() -> None:
 
 def test_robots_in_trouble() -> None:
     """Those in any condition that somebody should look into; being offline is none."""
-    conditions = {"offline": ["lift-3"], "low_battery": ["picker-2"], "lost": ["lift-1"]}
+    conditions = {
+        "offline": ["lift-3"],
+        "low_battery": ["picker-2"],
+        "flapping": ["picker-2"],
+        "lost": ["lift-1"],
+    }
     listing = Listing(ROBOTS, conditions)
+    assert listing.in_trouble == 2
     assert ids(listing.find("", "trouble", "attention")) == ["lift-1", "picker-2"]
-    assert listing.conditions("picker-2") == ["low_battery"]
+    assert listing.conditions("picker-2") == ["low_battery", "flapping"]
     assert {name: len(found) for name, found in listing.trouble.items()} == {
         "low_battery": 1,
         "high_cpu": 0,
-        "flapping": 0,
+        "flapping": 1,
         "lost": 1,
     }
 

@@ -72,6 +72,11 @@ class Listing:
         self._robots = robots
         self._orders: dict[Sort, list[Presence]] = {}
 
+    @property
+    def in_trouble(self) -> int:
+        """Number of robots in any condition; a robot may be in several."""
+        return len(frozenset[str]().union(*self.trouble.values()))
+
     def conditions(self, robot_id: str) -> list[str]:
         """Return the conditions of a robot."""
         return [name for name, ids in self.trouble.items() if robot_id in ids]

@@ -66,6 +66,8 @@ class Overview(Struct):
     fleet: FleetCounts
     trouble: dict[str, int]
     """Robots of this instance in each condition that needs attention."""
+    in_trouble: int
+    """Robots of this instance in any of them."""
     jobs: list[JobState]
     emitted: dict[str, int]
     """Events that this instance has emitted, by type."""
@@ -150,6 +152,7 @@ class Source:
             instances=self._get_robots().members,
             fleet=listing.counts,
             trouble={name: len(ids) for name, ids in listing.trouble.items()},
+            in_trouble=listing.in_trouble,
             jobs=get_job_board().jobs(),
             emitted=self._get_emitted(),
             marks=self._marks,

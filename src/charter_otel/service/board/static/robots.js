@@ -40,8 +40,7 @@ export class Robots {
   }
 
   /** Show how many robots are in trouble; an instance knows this of its own robots only. */
-  count({ trouble, instances }) {
-    const many = Object.values(trouble).reduce((sum, one) => sum + one, 0);
+  count({ trouble, in_trouble: many, instances }) {
     say(byId("trouble-where"), instances > 1 ? " here" : "");
     say(byId("trouble"), many ? count(many) : "");
     byId("trouble").title = Object.entries(trouble).map(([name, one]) => `${one} ${name.replaceAll("_", " ")}`).join(", ");
