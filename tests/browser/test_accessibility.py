@@ -46,6 +46,22 @@ async def test_names_roles_contrast_and_targets(
             assert await page.evaluate(FOUND) == [], place
 
 
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_the_api_page_keeps_the_same_rules(
+    page: Tab, axe: str, width: int, *, dark: bool
+) -> None:
+    """Both documents."""
+    async with board(page) as url:
+        await page.look(width=width, height=900, dark=dark)
+        await page.goto(f"{url}api")
+        await page.evaluate(axe)
+        for place, shows in (("#/rest", "/api/telemetry/info"), ("#/events", "connection_closed")):
+            await page.evaluate(f"location.hash = {json.dumps(place)}")
+            await page.sees(shows)
+            assert await page.evaluate(FOUND) == [], place
+
+
 async def test_a_window_that_grows_uncovers_the_board(page: Tab) -> None:
     """On a phone the details cover the board, which then takes no focus; turned, both are there."""
     async with board(page) as url:
