@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from charter_otel.streams import pending
-from charter_otel.streams.pending import Counts, Drop, PendingEvent, PendingQueue
+from charter_otel.streams.pending import OVERSHOOT, Counts, Drop, PendingEvent, PendingQueue
 from charter_otel.streams.spool.batch import BatchState, HeldBatch
 from charter_otel.streams.spool.file import Appended
 from charter_otel.streams.spool.spiller import Spiller
@@ -14,9 +14,6 @@ from charter_otel.streams.spool.spool import Spool, SpoolUnavailable
 from charter_otel.streams.types import DropReason
 
 log = structlog.get_logger(__name__)
-
-OVERSHOOT = 5
-"""Multiple of its capacity that the queue may hold until the disk has taken the excess."""
 
 READ_AGAIN = 0.2
 """Seconds after which a failed disk is read again; newer events wait in order."""
@@ -118,6 +115,12 @@ class Outbox:
         self._filled.set()
         self._trim()
 
+    async def filled(self) -> None:
+        """Wait for events."""
+        while not len(self):
+            self._filled.clear()
+            await self._filled.wait()
+
     async def take(self) -> Sequence[PendingEvent]:
         """Wait for events and return the oldest ones, from the disk first."""
         while True:
@@ -128,9 +131,7 @@ class Outbox:
                     self._batch = HeldBatch(self._waiting.take_batch())
                 if self._batch:
                     return self._batch.events
-            if not len(self):
-                self._filled.clear()
-                await self._filled.wait()
+            await self.filled()
 
     def done(self) -> None:
         """Forget the batch: the stream has it."""

@@ -7,6 +7,9 @@ from typing import NamedTuple
 
 from charter_otel.streams.types import DropReason
 
+OVERSHOOT = 5
+"""Multiple of its capacity that a queue may hold until the disk has taken the excess."""
+
 BATCH = 250
 """Events that a batch holds at most: Redis takes them in less than 2 ms."""
 

@@ -14,6 +14,7 @@ from charter_otel.redis import commands
 from charter_otel.redis.errors import FAILURES
 from charter_otel.redis.replication import NotReplicated
 from charter_otel.redis.script import Script
+from charter_otel.streams.company import Company
 from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.health import RedisHealth
@@ -22,6 +23,9 @@ from charter_otel.streams.register import OpenRegister
 from charter_otel.streams.types import DropReason, Observer
 
 log = structlog.get_logger(__name__)
+
+LINGER = 0.01
+"""Seconds for which an event waits for others that probably come."""
 
 REMEMBERED = 3600
 """Seconds for which a published event's id is remembered, from the last one of its minute."""
@@ -78,6 +82,7 @@ class Publisher:
         self._max_length = max_length
         self._replicas = replicas
         self._script = Script(__package__, "publish")
+        self._company = Company(LINGER)
 
     async def session(self) -> None:
         """Publish until something fails; the batch in hand goes back to the outbox."""
@@ -86,6 +91,8 @@ class Publisher:
             await commands.ping(self._client)
             self._health.succeeded(self.name)
         while True:
+            await self._outbox.filled()
+            await self._company.wait(len(self._outbox))
             batch = await self._outbox.take()
             try:
                 await self._prepare(self._client)

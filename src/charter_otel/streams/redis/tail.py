@@ -15,6 +15,7 @@ from charter_otel.redis import commands
 from charter_otel.redis.commands import RawEntry
 from charter_otel.redis.errors import FAILURES, explain
 from charter_otel.redis.script import Script
+from charter_otel.streams.company import Company
 from charter_otel.streams.history import History, Located, StreamPosition
 from charter_otel.streams.redis.health import RedisHealth
 from charter_otel.streams.redis.layout import Fields, StreamKeys, mark_of, parse, range_after, since
@@ -32,6 +33,9 @@ SCANNED = 20_000
 
 LOOK_EVERY = 1.0
 """Seconds of silence after which the tail makes sure that the stream is still the same."""
+
+LINGER = 0.025
+"""Seconds for which the next read waits for events that probably come."""
 
 _PAGE = 500
 _BLOCK = 250
@@ -57,19 +61,15 @@ class Tail:
         self._resume = Script(__package__, "resume")
         self._last: bytes | None = None
         """The last entry that was read, or after which reading begins; None before `prepare`."""
-        self._preloaded = False
-        """Whether the history holds the past; from then on it only grows."""
+        self.has_begun = False
+        """Whether the history holds the stream's past; from then on it only grows."""
         self._woken = asyncio.Event()
         """Set once the past is loaded or never will be: `began` returns."""
-        self._live = False
+        self.live = False
         """Whether this connection's last read worked; if not, the history may lag behind."""
+        self._company = Company(LINGER)
         self._looked = 0.0
         """Monotonic time of the last proof that the stream did not begin anew."""
-
-    @property
-    def live(self) -> bool:
-        """Whether the history is up to date."""
-        return self._live
 
     async def prepare(self, client: Redis) -> None:
         """Fix the moment after which events are new; nothing is published before.
@@ -82,11 +82,6 @@ class Tail:
             if self._last is None:
                 self._last = newest[0][0] if newest else b"0-0"
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether the history holds the stream's past, up to date or not."""
-        return self._preloaded
-
     async def began(self) -> None:
         """Wait until the history holds the stream's past, or the stream stops."""
         await self._woken.wait()
@@ -94,7 +89,7 @@ class Tail:
     def open(self) -> None:
         """Let followers wait for events."""
         self._history.open()
-        if not self._preloaded:
+        if not self.has_begun:
             self._woken.clear()
 
     def close(self) -> None:
@@ -106,17 +101,17 @@ class Tail:
         """Read new entries until something fails; the next session goes on from there."""
         try:
             await self.prepare(self._client)
-            if not self._preloaded:
+            if not self.has_begun:
                 await self._preload()
             await self._look()
             self._health.succeeded(self.name)
             while True:
                 await self._read()
-                self._live = True
+                self.live = True
                 self.backoff.reset()
                 self._health.succeeded(self.name)
         finally:
-            self._live = False
+            self.live = False
 
     async def _preload(self) -> None:
         last = self._last or b"0-0"
@@ -127,7 +122,7 @@ class Tail:
         for entry_id, fields in reversed(entries):
             self._history.append(fields, mark_of(entry_id))
         self.beginning = self._history.end
-        self._preloaded = True
+        self.has_begun = True
         self._woken.set()
 
     async def _read(self) -> None:
@@ -137,6 +132,7 @@ class Tail:
             self._history.append(fields, mark_of(entry_id))
         if entries:
             self._last = entries[-1][0]
+            await self._company.wait(len(entries))
         elif time.monotonic() - self._looked > LOOK_EVERY:
             await self._look()
 
