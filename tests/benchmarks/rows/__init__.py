@@ -23,6 +23,7 @@ ORDER = (
     "flood",
     "paced",
     "handshakes",
+    "bursts",
     "memory",
     "lag",
     "job",
