@@ -2,8 +2,12 @@
 
 import re
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+ADDRESSES = 64
+"""Most pairs of address and name whose verdict is kept: every handshake asks, twice."""
 
 REBOUND = (
     "Without CHARTER_AUTH_SECRET only loopback names are answered; "
@@ -39,6 +43,7 @@ def is_origin(text: str) -> bool:
     return whole and re.fullmatch(r"[!-?A-~]+", text) is not None
 
 
+@lru_cache(maxsize=ADDRESSES)
 def is_rebound(server: str, host: str | None) -> bool:
     """Return whether a loopback address is asked for by a name that is not loopback's.
 
