@@ -16,6 +16,7 @@ from charter_otel.charter import json_schema
 from charter_otel.service.app import create_app
 from charter_otel.service.asyncapi import asyncapi
 from charter_otel.service.openapi import openapi
+from support.polling import wait_until
 from support.service import service
 
 OPENAPI = openapi(create_app(Settings()))
@@ -160,31 +161,45 @@ def test_a_generated_python_client_works(tmp_path: Path, monkeypatch: pytest.Mon
 
 PROGRAM = """
 import createClient from "openapi-fetch";
-import type { paths } from "./schema";
-const client = createClient<paths>({ baseUrl: "http://127.0.0.1:8000" });
-const { data } = await client.GET("/api/telemetry/robots/{robot_id}/metrics", {
-  params: { path: { robot_id: "robot_001" } },
-});
-const charge: number | undefined = data?.battery_percentage;
-await client.POST("/api/metrics/missions", {
+import type { paths } from "./schema.mjs";
+const client = createClient<paths>({ baseUrl: "{address}" });
+const added = await client.POST("/api/metrics/missions", {
   body: { mission_id: "m-1", status: "completed" },
 });
-console.log(charge);
+const accepted: number | undefined = added.data?.accepted;
+const { error, response } = await client.GET("/api/telemetry/robots/{robot_id}/metrics", {
+  params: { path: { robot_id: "robot_001" } },
+});
+const detail: string | undefined = error?.detail;
+const { data } = await client.GET("/api/events", {
+  params: { query: { type: ["metrics.*"], limit: 1 } },
+});
+const type: string | undefined = data?.[0]?.type;
+console.log(JSON.stringify([accepted, response.status, detail, type]));
 """
 
 
-def test_a_generated_typescript_client_is_typed(tmp_path: Path) -> None:
-    """The client of openapi-typescript is valid, and its routes have their types."""
-    generate, compiler = shutil.which("openapi-typescript"), shutil.which("tsc")
-    if generate is None or compiler is None:
-        pytest.skip("there is no openapi-typescript with tsc and openapi-fetch beside it")
+def test_a_generated_typescript_client_works(tmp_path: Path) -> None:
+    """The client of openapi-typescript is typed; it adds an entry, and reads answer and error."""
+    generate, compiler, node = map(shutil.which, ("openapi-typescript", "tsc", "node"))
+    if generate is None or compiler is None or node is None:
+        pytest.skip("there is no node, or no openapi-typescript with tsc and openapi-fetch")
     (tmp_path / "openapi.json").write_text(json.dumps(OPENAPI))
-    (tmp_path / "program.mts").write_text(PROGRAM.replace('"./schema"', '"./schema.mjs"'))
-    modules = Path(generate).resolve().parents[3]
-    (tmp_path / "node_modules").symlink_to(modules / "node_modules", target_is_directory=True)
-    for command in (
-        [generate, "openapi.json", "-o", "schema.d.mts"],
-        [compiler, "--strict", "--noEmit", "--module", "nodenext", "--skipLibCheck", "program.mts"],
-    ):
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stdout + done.stderr
+    modules = Path(generate).resolve().parents[2]
+    (tmp_path / "node_modules").symlink_to(modules, target_is_directory=True)
+    with service() as running:
+        (tmp_path / "program.mts").write_text(PROGRAM.replace("{address}", running.http))
+        wait_until(lambda: running.events("metrics.aggregation_started"), "the first run")
+        for command in (
+            [generate, "openapi.json", "-o", "schema.d.mts"],
+            [compiler, "--strict", "--module", "nodenext", "--skipLibCheck", "program.mts"],
+            [node, "program.mjs"],
+        ):
+            done = subprocess.run(
+                command, cwd=tmp_path, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+    accepted, status, detail, event_type = json.loads(done.stdout)
+    assert (accepted, status) == (1, 404)
+    assert "robot_001" in detail
+    assert event_type.startswith("metrics.")

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 from typing import Any
 
 import httpx
@@ -19,7 +20,8 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from charter_otel.emit import emit
 from charter_otel.otel import semconv
-from charter_otel.service.http import UNTRACED, RequestTelemetry
+from charter_otel.otel.instrumentation import VERSION
+from charter_otel.service.http import UNTRACED, RequestTelemetry, redacted
 from charter_otel.service.problems import exception_handlers
 from charter_otel.telemetry.session import Socket
 from charter_otel.testing import Capture, CapturedPoint, capture
@@ -223,6 +225,44 @@ async def test_unknown_methods_are_folded(charter_capture: Capture, method: str)
     [point] = durations(charter_capture)
     assert point.attributes["http.request.method"] == "_OTHER"
     assert charter_capture.spans[0].name == "HTTP"
+
+
+@pytest.mark.parametrize(
+    ("query", "noted"),
+    [
+        ("limit=5&type=metrics.*", "limit=5&type=metrics.*"),
+        ("access_token=hunter2&limit=5", "access_token=REDACTED&limit=5"),
+        ("hunter2", "REDACTED"),
+        ("after", "after"),
+        ("after=&&x=", "after=&&x="),
+        ("sig=hunter2=hunter2", "sig=REDACTED"),
+        ("limit=" + "9" * 600, "limit=" + "9" * 506),
+    ],
+)
+def test_a_query_is_noted_without_what_may_be_secret(query: str, noted: str) -> None:
+    """Names stay, values of our own parameters stay, and what has no name goes."""
+    assert redacted(query.encode()) == noted
+
+
+async def test_query_and_odd_method_are_on_the_span(charter_capture: Capture) -> None:
+    """Both where there are such, and neither where there is none."""
+    await request(charter_capture, "/refused?token=hunter2")
+    await request(charter_capture, "/refused")
+    await request(charter_capture, "/refused", "PROPFIND")
+    first, second, third = (span.attributes for span in charter_capture.spans)
+    assert first["url.query"] == "token=REDACTED"
+    assert "url.query" not in second
+    assert "http.request.method_original" not in second
+    assert third["http.request.method_original"] == "PROPFIND"
+
+
+def test_the_scope_has_the_package_s_version(charter_capture: Capture) -> None:
+    """So that one can tell which release made a span, a record or a metric."""
+    assert version("charter-otel") == VERSION
+    tracer: Any = charter_capture.instrumentation.tracer
+    logger: Any = charter_capture.instrumentation.logger
+    for scope in (tracer._instrumentation_scope, logger._instrumentation_scope):
+        assert (scope.name, scope.version) == ("charter_otel", VERSION)
 
 
 async def test_clients_mistake_is_no_error(charter_capture: Capture) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.error import HTTPError
+from urllib.request import Request
 
 import pytest
 import redis
@@ -86,6 +87,10 @@ class Scenario:
             with pytest.raises(HTTPError):
                 await self._get(path)
 
+        await self._get("/api/events?limit=1")
+        with pytest.raises(HTTPError):
+            await self._get("/api/events", method="PROPFIND")
+
     async def _missions(self) -> None:
         client = redis.Redis.from_url(self.server.url)
         for data in ('{"mission_id":"m","status":"completed"}', "{", "{}"):
@@ -105,9 +110,11 @@ class Scenario:
         self.server.start()
         await eventually(lambda: "metrics.aggregation_failed" in self.emitted, "a failed run", 20)
 
-    async def _get(self, path: str) -> bytes:
+    async def _get(self, path: str, method: str = "GET") -> bytes:
+        request = Request(f"http://{self.address}{path}", method=method)
+
         def fetch() -> bytes:
-            with answer(f"http://{self.address}{path}") as response:
+            with answer(request) as response:
                 body: bytes = response.read()
             return body
 

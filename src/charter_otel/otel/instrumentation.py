@@ -1,6 +1,7 @@
 """One scope, three signals: the tracer, logger and instruments that the rooms share."""
 
 from functools import cached_property
+from importlib.metadata import version
 
 from opentelemetry import metrics, trace
 from opentelemetry._logs import Logger, LoggerProvider, get_logger_provider
@@ -12,6 +13,9 @@ from charter_otel.otel.instruments import Instruments
 
 SCOPE = "charter_otel"
 """Name of the instrumentation scope of everything that this package records."""
+
+VERSION = version("charter-otel")
+"""Version of that scope."""
 
 
 class Instrumentation:
@@ -55,16 +59,16 @@ class Instrumentation:
     def tracer(self) -> Tracer:
         """The tracer of this package's spans."""
         provider = self.tracer_provider or trace.get_tracer_provider()
-        return provider.get_tracer(SCOPE, schema_url=semconv.SCHEMA_URL)
+        return provider.get_tracer(SCOPE, VERSION, schema_url=semconv.SCHEMA_URL)
 
     @cached_property
     def logger(self) -> Logger:
         """The logger of this package's event records."""
         provider = self.logger_provider or get_logger_provider()
-        return provider.get_logger(SCOPE, schema_url=semconv.SCHEMA_URL)
+        return provider.get_logger(SCOPE, VERSION, schema_url=semconv.SCHEMA_URL)
 
     @cached_property
     def instruments(self) -> Instruments:
         """The instruments of this package's metrics."""
         provider = self.meter_provider or metrics.get_meter_provider()
-        return Instruments(provider.get_meter(SCOPE, schema_url=semconv.SCHEMA_URL))
+        return Instruments(provider.get_meter(SCOPE, VERSION, schema_url=semconv.SCHEMA_URL))

@@ -29,6 +29,9 @@ UNTRACED = "charter_otel_untraced"
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
+_SHOWN = frozenset({"after", "limit", "offset", "robot_id", "sort", "status", "type"})
+_LONGEST_QUERY = 512
+_LONGEST_METHOD = 32
 _KEY = "charter_otel.request"
 
 
@@ -96,7 +99,8 @@ class RequestTelemetry:
     def _begin(self, scope: Scope) -> "TracedRequest":
         operation = self._operation(scope)
         tracer, instruments = self._instrumentation.tracer, self._instrumentation.instruments
-        span = operation.start_span(tracer, scope["path"], parent_of_request(scope["headers"]))
+        parent = parent_of_request(scope["headers"])
+        span = operation.start_span(tracer, _of_request(scope), parent)
         request = TracedRequest(operation, span, instruments.request_duration)
         scope["state"][_KEY] = request
         return request
@@ -134,15 +138,15 @@ class Operation:
             self._attributes[semconv.HTTP_ROUTE] = route
         self._outcomes: dict[tuple[int | None, str | None], Outcome] = {}
 
-    def start_span(self, tracer: trace.Tracer, path: str, parent: Parent) -> Span:
-        """Start the span of a request."""
+    def start_span(self, tracer: trace.Tracer, own: dict[str, Any], parent: Parent) -> Span:
+        """Start the span of a request with attributes of its own."""
         if not self._traced:
             return INVALID_SPAN
         return tracer.start_span(
             self._name,
             parent.context,
             kind=parent.kind,
-            attributes={**self._attributes, semconv.URL_PATH: path},
+            attributes={**self._attributes, **own},
         )
 
     def outcome(self, status: int | None, error_type: str | None) -> "Outcome":
@@ -227,6 +231,28 @@ class TracedRequest:
         if self.status is None or self.status < 500:  # noqa: PLR2004 - HTTP's own boundary
             return None
         return self._error or str(self.status)
+
+
+def _of_request(scope: Scope) -> dict[str, Any]:
+    """Return the attributes that no other request may share."""
+    own: dict[str, Any] = {semconv.URL_PATH: scope["path"]}
+    if query := scope.get("query_string"):
+        own[semconv.URL_QUERY] = redacted(query)
+    if (method := str(scope.get("method"))) not in _METHODS:
+        own[semconv.HTTP_REQUEST_METHOD_ORIGINAL] = method[:_LONGEST_METHOD]
+    return own
+
+
+def redacted(query: bytes) -> str:
+    """Return a query with the values of our own parameters only: another may be a secret."""
+    pairs = query[:_LONGEST_QUERY].decode("latin-1").split("&")
+    return "&".join(_redacted(*pair.partition("=")) for pair in pairs)
+
+
+def _redacted(name: str, equals: str, value: str) -> str:
+    if name in _SHOWN or not (name if not equals else value):
+        return f"{name}{equals}{value}"
+    return f"{name}=REDACTED" if equals else "REDACTED"
 
 
 def trace_id(scope: Scope) -> str | None:

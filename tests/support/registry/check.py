@@ -174,7 +174,8 @@ def _fits(declared: model.Span, span: Span) -> bool:
     """Return whether kind and name are the declared ones, with the attributes put into the name."""
 
     def value(match: re.Match[str]) -> str:
-        return str(span.attributes.get(match[1], ""))
+        text = str(span.attributes.get(match[1], ""))
+        return "HTTP" if text == "_OTHER" else text  # as the conventions for HTTP spans say
 
     name = re.sub(r"\{([^}]+)\}", value, declared.span_name).strip()
     return (declared.kind, name) == (span.kind, span.name)
