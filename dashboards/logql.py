@@ -45,11 +45,11 @@ def events(*types: EventType, where: tuple[str, ...] = ()) -> str:
     """Select the log records of events.
 
     Args:
-        types: The event types.
+        types: The event types; none stands for all, those of other programs included.
         where: Filters on attributes, as `filtered` gives them.
     """
     operator = "=" if len(types) == 1 else "=~"
-    stages = [filtered(semconv.CHARTER_EVENT_TYPE, "|".join(types), operator), *where]
+    stages = [filtered(semconv.CHARTER_EVENT_TYPE, "|".join(types) or ".+", operator), *where]
     return f"{{{STREAMS}}} | {' | '.join(stages)}"
 
 

@@ -21,10 +21,7 @@ CHOSEN = filtered(ROBOT, "$robot")
 BEGAN = events(EventType.TELEMETRY_CONNECTION_ESTABLISHED, where=(CHOSEN,))
 ENDED = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN,))
 BROKE = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN, logql.unexpected()))
-FOUND = events(
-    *EventType,
-    where=(filtered(CORRELATION, "$correlation"), logql.of_robot_or_job("$robot")),
-)
+FOUND = events(where=(filtered(CORRELATION, "$correlation"), logql.of_robot_or_job("$robot")))
 WHO, TRACE = {"Robot": ROBOT, "Connection": CONNECTION}, {"Trace": CORRELATION}
 BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
 

@@ -164,3 +164,17 @@ def test_variables_have_data_sources(dashboard: Dashboard) -> None:
     for variable in variables(dashboard, "query"):
         assert variable["datasource"]["uid"] in sources
         assert variable["includeAll"]
+
+
+@pytest.mark.parametrize(
+    ("name", "panel"), [("audit.json", "Events by type"), ("pipeline.json", "Emitted")]
+)
+def test_a_program_s_own_types_are_shown(name: str, panel: str) -> None:
+    """The panels by type choose no types: one that a program declared is a series like the six."""
+    [found] = [each for each in panels(dashboards()[name]) if each.get("title") == panel]
+    expressions = [target["expr"] for target in found["targets"]]
+    assert expressions
+    for expression in expressions:
+        assert "charter_event_type" in expression
+        assert "telemetry." not in expression
+        assert "metrics." not in expression
