@@ -20,7 +20,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test quick lowest newest redis-8 stack outages bare mutants chaos lint bench profile scale fuzz sbom audit format \
+.PHONY: help demo test quick lowest newest redis-8 stack outages bare mutants chaos endurance lint bench profile scale fuzz sbom audit format \
   generate pictures collector pins clean
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make chaos      every fault at full length, as a table; CHAOS_SECONDS=10 takes five minutes"
 	@echo "make outages    which pages an outage of ten minutes leads to, on real servers; OUTAGES=redis,site"
 	@echo "make stack      Prometheus 3 and Alertmanager for the tests, CHARTER_TEST_STACK=build/stack (needs Go)"
+	@echo "make endurance  connections by the hour and by the thousand; ROWS=churn for some, takes an hour"
 	@echo "make lint       style, types, import direction, generated files, the chart"
 	@echo "make bench      the benchmarks; ROWS=emit,get for some, QUICK=1 for a smoke test"
 	@echo "make profile    whose code takes the time in the rows that miss their target; ROWS=get for some"
@@ -93,6 +94,10 @@ bare:
 
 chaos: $(READY)
 	@PYTHONPATH=tests:. $(BIN)/python -m chaos
+
+# ROWS, CHURN_CONNECTIONS and CHURN_SECONDS reach it through the environment.
+endurance: $(READY)
+	@PYTHONPATH=tests:. $(BIN)/python -m chaos.endurance
 
 lint: $(READY) $(if $(HELM),$(VENV)/.chart)
 	@$(BIN)/ruff check

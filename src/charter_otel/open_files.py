@@ -1,6 +1,7 @@
 """The number of files, and so of connections, that this process may have open."""
 
 import resource
+import sys
 from contextlib import suppress
 
 
@@ -18,7 +19,10 @@ RESERVED = 100
 
 def affordable_connections(wanted: int) -> int:
     """Return how many of the wanted connections this process may hold."""
+    return max(1, min(wanted, open_file_limit() - RESERVED))
+
+
+def open_file_limit() -> int:
+    """Return how many files this process may have open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return wanted
-    return max(1, min(wanted, soft - RESERVED))
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft

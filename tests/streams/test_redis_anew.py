@@ -4,7 +4,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
+import pytest
+
 from charter_otel.charter import Event, encode
+from charter_otel.service.health import event_stream_check
 from charter_otel.streams import EventStream
 from streams.backends import RedisBackend, Seen, established, published, started, subscribe
 from support.polling import eventually
@@ -58,6 +61,12 @@ async def test_groups_and_readers_begin_at_the_beginning_of_a_stream_that_began_
     await eventually(lambda: set(ids) <= set(seen.ids), "the group has them")
     await eventually(lambda: followed[-22:] == ids, "who follows has them")
     assert [e.id for e in await stream.read(limit=100)] == ids
+    statistics = stream.statistics()
+    assert statistics.restarted == 1
+    assert statistics.restarted_at == pytest.approx(time.monotonic(), abs=20)
+    status, details = event_stream_check(lambda: stream)()
+    assert (status, details["restarted"]) == ("degraded", 1)
+    assert "began anew" in details["error"]
     following.cancel()
 
 

@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 
 from charter_otel.charter import Event, InvalidEvent, encode
 from charter_otel.streams import RedisStream
+from charter_otel.streams.redis import consumer
 from charter_otel.streams.redis.consumer import BATCH
 from charter_otel.streams.redis.layout import parse
 from streams.backends import (
     Batches,
     RedisBackend,
     Remembering,
+    Seen,
     abandon,
     established,
     published,
@@ -351,3 +353,41 @@ async def test_gone_consumers_are_tidied_away(
     await eventually(lambda: len(consumers() & left) == 1, "the consumer that left nothing is gone")
     await asyncio.sleep(0.2)
     assert hung._groups.identity.encode() in consumers()  # type: ignore[attr-defined]
+
+
+def _jobs(seen: Seen) -> list[str]:
+    return [event.payload["job_id"] for event in seen.events]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_is_trimmed_under_a_lagging_group_is_counted_once(
+    redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch, *, restarted: bool
+) -> None:
+    """Events that nobody read are lost: a line, a metric and the statistics say how many."""
+    monkeypatch.setattr(consumer, "LOOK_AFTER", 0.0)
+    observer = Remembering()
+    stream = redis_backend.make(observer=observer)
+    seen = subscribe(stream)
+    await stream.start()
+    stream.publish_nowait(started("first"))
+    await seen.has(1)
+    seen.gate.clear()
+    stream.publish_nowait(started("in hand"))
+    await seen.has(2)
+    for number in range(300):
+        stream.publish_nowait(started(f"job-{number}"))
+    await published(stream, 302)
+    if restarted:
+        await stream.stop(0.1)
+        stream = redis_backend.make(observer=observer)
+        seen = subscribe(stream)
+    redis_backend.server.command("XTRIM", "{charter}:events", "MAXLEN", 40)
+    seen.gate.set()
+    if restarted:
+        await stream.start()
+    await eventually(lambda: "job-299" in _jobs(seen), "the rest comes")
+    trimmed = [count for count, reason in observer.drops if reason == "trimmed"]
+    lost = 261 if restarted else 260
+    assert sum(trimmed) == lost
+    await eventually(lambda: stream.statistics().subscribers[0].lag == 0, "the lag is right")
+    assert sum(count for count, reason in observer.drops if reason == "trimmed") == lost

@@ -99,6 +99,12 @@ def patient_service(within: float, **variables: str) -> AbstractContextManager[S
     return _running((), variables, None, within=within)
 
 
+def service_with_files(files: int, **variables: str) -> AbstractContextManager[ServiceProcess]:
+    """Run the service likewise, with so many open files at most."""
+    limited = ("sh", "-c", f'ulimit -n {files} && exec "$@"', "sh")
+    return _running((), variables, None, launcher=limited)
+
+
 def secure_service(
     tls: ssl.SSLContext, *arguments: str, **variables: str
 ) -> AbstractContextManager[ServiceProcess]:
@@ -119,14 +125,16 @@ def _running(
     tls: ssl.SSLContext | None,
     port: int | None = None,
     within: float = 20.0,
+    launcher: Sequence[str] = (),
 ) -> Iterator[ServiceProcess]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="charter") as directory:
         output = Path(directory) / "stdout"
         with output.open("wb") as stdout:
+            command = [sys.executable, "-m", "charter_otel", "serve", "--port", str(port)]
             process = subprocess.Popen(
-                [sys.executable, "-m", "charter_otel", "serve", "--port", str(port), *arguments],
+                [*launcher, *command, *arguments],
                 stdout=stdout,
                 env={**kept, "CHARTER_STATE_DIR": directory, **variables},
             )

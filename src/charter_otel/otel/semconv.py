@@ -86,6 +86,10 @@ CHARTER_READING_PUBLISHED_AT = "charter.reading.published_at"
 """Time at which the readings were published, in Unix seconds."""
 CHARTER_SINK = "charter.sink"
 """Destination of an event."""
+CHARTER_REFUSAL_REASON = "charter.refusal.reason"
+"""Why a connection was refused before it asked for anything."""
+CHARTER_ENTRY_KIND = "charter.entry.kind"
+"""Kind of an entry in Redis."""
 CHARTER_DROP_REASON = "charter.drop_reason"
 """Why an event did not reach a sink."""
 ERROR_TYPE = "error.type"
@@ -229,6 +233,14 @@ CHARTER_HANDSHAKE_DURATION = Metric(
     attributes=(CHARTER_HANDSHAKE_OUTCOME,),
     boundaries=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5),
 )
+CHARTER_CONNECTION_REFUSED = Metric(
+    "charter.connection.refused",
+    "counter",
+    "{connection}",
+    "Connections refused before they asked for anything.",
+    attributes=(CHARTER_REFUSAL_REASON,),
+    observable=True,
+)
 CHARTER_FRAME_RECEIVED = Metric(
     "charter.frame.received",
     "counter",
@@ -346,6 +358,22 @@ CHARTER_STREAM_CONNECTED = Metric(
     attributes=(MESSAGING_SYSTEM,),
     observable=True,
 )
+CHARTER_STREAM_RESTARTED = Metric(
+    "charter.stream.restarted",
+    "counter",
+    "{restart}",
+    "Times that the event stream began anew; what a subscriber had not handled is lost with it.",
+    attributes=(MESSAGING_SYSTEM,),
+    observable=True,
+)
+CHARTER_ENTRY_UNREADABLE = Metric(
+    "charter.entry.unreadable",
+    "counter",
+    "{entry}",
+    "Reads of an entry in Redis that was unreadable and was skipped.",
+    attributes=(CHARTER_ENTRY_KIND,),
+    observable=True,
+)
 CHARTER_STREAM_QUEUE_SIZE = Metric(
     "charter.stream.queue.size",
     "updowncounter",
@@ -406,7 +434,7 @@ CHARTER_SUBSCRIBER_CRITICAL_TIME = Metric(
     "charter.subscriber.critical_time",
     "histogram",
     "s",
-    "Time from an event's creation to the end of its handling.",
+    "Time from an event's creation to the end of its handling; at least 0.",
     attributes=(MESSAGING_CONSUMER_GROUP_NAME,),
     boundaries=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600),
 )
@@ -538,6 +566,7 @@ METRICS: tuple[Metric, ...] = (
     CHARTER_CONNECTION_ACTIVE,
     CHARTER_CONNECTION_DURATION,
     CHARTER_HANDSHAKE_DURATION,
+    CHARTER_CONNECTION_REFUSED,
     CHARTER_FRAME_RECEIVED,
     CHARTER_READING_RECEIVED,
     CHARTER_READING_AGE,
@@ -550,6 +579,8 @@ METRICS: tuple[Metric, ...] = (
     CHARTER_ROBOT_BATTERY_CHARGE,
     CHARTER_ROBOT_NETWORK_LATENCY,
     CHARTER_STREAM_CONNECTED,
+    CHARTER_STREAM_RESTARTED,
+    CHARTER_ENTRY_UNREADABLE,
     CHARTER_STREAM_QUEUE_SIZE,
     CHARTER_STREAM_QUEUE_CAPACITY,
     CHARTER_STREAM_SPOOL_SIZE,

@@ -17,15 +17,20 @@ NAMED = 100
 log = structlog.get_logger(__name__)
 
 
+UNREADABLE: dict[str, int] = {}
+"""Bad entries that this process has skipped, by kind."""
+
+
 class BadEntries:
     """The bad entries of one kind.
 
     Args:
-        kind: What the entries should be, for the log.
+        kind: What the entries should be: one of ``charter.entry.kind``.
     """
 
     def __init__(self, kind: str) -> None:
         self.count = 0
+        UNREADABLE.setdefault(kind, 0)
         self._kind = kind
         self._named: set[bytes] = set()
 
@@ -36,6 +41,7 @@ class BadEntries:
             yield
         except (msgspec.MsgspecError, ValueError, KeyError, TypeError) as error:
             self.count += 1
+            UNREADABLE[self._kind] += 1
             if name not in self._named and len(self._named) < NAMED:
                 self._named.add(name)
                 log.warning(

@@ -2,9 +2,14 @@
 
 One regular expression finds out whether a read holds a whole, ordinary handshake. All other bytes,
 such as a handshake in pieces, go unchanged to the HTTP protocol, which accepts the same.
+
+TLS begins here, too, and not in the event loop's server: that would count and time a connection
+only once its TLS handshake is over, which a silent stranger never begins.
 """
 
 import asyncio
+import ssl
+from enum import Enum
 from typing import Any
 
 from uvicorn.config import Config
@@ -13,6 +18,15 @@ from uvicorn.server import ServerState
 from charter_otel.server import patience
 from charter_otel.server.handshake import read_plain
 from charter_otel.server.http import HTTPProtocol
+from charter_otel.telemetry.lobby import Lobby, Seat
+
+
+class _Phase(Enum):
+    """How far TLS is."""
+
+    SILENT = "the client has sent nothing"
+    GREETED = "its handshake is in progress"
+    OPEN = "bytes are the client's own"
 
 
 class Front(asyncio.Protocol):
@@ -25,7 +39,21 @@ class Front(asyncio.Protocol):
         _loop: Ignored: uvicorn passes the event loop, which is the running one.
     """
 
-    __slots__ = ("_app_state", "_config", "_late", "_server", "transport")
+    lobby: Lobby
+    """Set by `front_protocol`, one for all connections of a server."""
+    tls: ssl.SSLContext | None = None
+    """Set by the server, if it has a certificate."""
+
+    __slots__ = (
+        "_app_state",
+        "_config",
+        "_early",
+        "_late",
+        "_phase",
+        "_seat",
+        "_server",
+        "transport",
+    )
 
     def __init__(
         self,
@@ -37,28 +65,77 @@ class Front(asyncio.Protocol):
         self._config, self._server, self._app_state = config, server_state, app_state
         self.transport: asyncio.Transport
         self._late: asyncio.TimerHandle | None = None
+        self._phase = _Phase.OPEN
+        self._early = b""
+        """Bytes that came before the encrypted transport was known."""
+        self._seat = Seat()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first bytes."""
+        """Wait for the first bytes, if there is room for another stranger."""
         self.transport = transport
+        peer = transport.get_extra_info("peername")
+        address = peer[0] if isinstance(peer, tuple) else None
+        seat = self.lobby.enter(address, len(self._server.connections))
+        if seat is None:
+            transport.abort()
+            return
+        self._seat = seat
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own
         loop = asyncio.get_running_loop()
         self._late = loop.call_later(patience.HEADERS_WITHIN, transport.abort)
+        if self.tls is not None:
+            self._phase = _Phase.SILENT
+
+    async def _encrypt(self, tls: ssl.SSLContext, hello: bytes) -> None:
+        """Do the TLS handshake, which the client has begun; `_late` ends one that takes too long.
+
+        asyncio takes over a connection on which nothing was read. So what was read is given to its
+        protocol as soon as that knows the connection: behind the steps that `start_tls` plans.
+        """
+        loop, raw = asyncio.get_running_loop(), self.transport
+        try:
+            encrypting = loop.create_task(loop.start_tls(raw, self, tls, server_side=True))
+            loop.call_soon(loop.call_soon, _feed, raw, hello)
+            encrypted = await encrypting
+        except OSError:
+            encrypted = None
+        if encrypted is None:
+            self.connection_lost(None)
+            raw.abort()
+            return
+        self.transport, self._phase = encrypted, _Phase.OPEN
+        early, self._early = self._early, b""
+        if early:
+            self.data_received(early)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Stop waiting."""
         self._leave()
+        self._seat.leave()
 
     def data_received(self, data: bytes) -> None:
         """Hand over to the protocol that the first bytes request."""
+        if self._phase is _Phase.SILENT and self.tls is not None:
+            self._phase = _Phase.GREETED
+            self.transport.pause_reading()
+            task = asyncio.create_task(self._encrypt(self.tls, data), name="TLS handshake")
+            self._server.tasks.add(task)
+            task.add_done_callback(self._server.tasks.discard)
+            return
+        if self._phase is not _Phase.OPEN:
+            self._early += data
+            return
         transport = self._leave()
         given = self._config, self._server, self._app_state
         handshake = read_plain(data)
         if handshake is not None:
             protocol: Any = self._config.ws_protocol_class
-            protocol(*given).open(transport, handshake)
+            robot = protocol(*given)
+            robot.seat = self._seat
+            robot.open(transport, handshake)
             return
         http = HTTPProtocol(*given)
+        http.seat = self._seat
         transport.set_protocol(http)
         http.connection_made(transport)
         http.data_received(data)
@@ -72,3 +149,19 @@ class Front(asyncio.Protocol):
         if self._late is not None:
             self._late.cancel()
         return self.transport
+
+
+def _feed(transport: asyncio.Transport, data: bytes) -> None:
+    """Pass bytes to the protocol of the TLS connection, as the transport would."""
+    protocol: Any = transport.get_protocol()
+    while data and not transport.is_closing():
+        buffer = memoryview(protocol.get_buffer(len(data)))
+        count = min(len(buffer), len(data))
+        buffer[:count] = data[:count]
+        protocol.buffer_updated(count)
+        data = data[count:]
+
+
+def front_protocol() -> type[Front]:
+    """Return the class of a server's new connections."""
+    return type("Front", (Front,), {"lobby": Lobby(), "__slots__": ()})

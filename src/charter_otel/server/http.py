@@ -17,6 +17,7 @@ from charter_otel.server.handshake import Handshake, is_upgrade
 from charter_otel.server.lingering import LastWord
 from charter_otel.server.patience import MAX_HEADER_BYTES
 from charter_otel.server.responses import response
+from charter_otel.telemetry.lobby import Seat
 
 _LINE = len(b"  HTTP/1.1\r\n\r\n")
 """Bytes of a head beside method, target and headers."""
@@ -49,6 +50,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.seat = Seat()
         self._phase = Phase.IDLE
         self._late: asyncio.TimerHandle | None = None
         self._ended = False
@@ -72,6 +74,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop()
+        self.seat.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -201,9 +204,9 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         self.connections.discard(self)
         handshake = Handshake(self.scope["method"].encode(), self.url, self.headers)
         protocol: Any = self.ws_protocol_class
-        protocol(self.config, self.server_state, self.app_state).open(
-            self.transport, handshake, rest
-        )
+        robot = protocol(self.config, self.server_state, self.app_state)
+        robot.seat = self.seat
+        robot.open(self.transport, handshake, rest)
 
     # The end of a request, and of the connection
 

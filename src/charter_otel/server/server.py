@@ -9,12 +9,13 @@ from types import FrameType
 from typing import Any, NamedTuple
 
 import click
+import structlog
 import uvicorn
 
 from charter_otel.aio import until_first
 from charter_otel.failures import CommandFailure, Refusal
 from charter_otel.open_files import raise_open_file_limit
-from charter_otel.server.front import Front
+from charter_otel.server.front import front_protocol
 from charter_otel.server.gc_tuning import settle
 from charter_otel.server.websocket import websocket_protocol
 from charter_otel.service.app import create_app
@@ -22,6 +23,8 @@ from charter_otel.service.settings import SettingError, Settings
 from charter_otel.streams import EventStream
 
 _BACKLOG = 2_048
+
+log = structlog.get_logger(__name__)
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays: longer than a load balancer's 60, which would otherwise
@@ -44,8 +47,21 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tune the process, which from then on only serves."""
+        front: Any = self.config.http_protocol_class
+        front.tls, self.config.ssl = self.config.ssl, None
         await super().startup(sockets)
         settle()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down; a connection that fails to is cut off, and holds up no other."""
+        for connection in list(self.server_state.connections):
+            try:
+                connection.shutdown()
+            except Exception:
+                log.exception("a connection failed to shut down and is cut off")
+                self.server_state.connections.discard(connection)
+                connection.transport.abort()
+        await super().shutdown(sockets)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until asked to end.
@@ -160,7 +176,7 @@ def configure(app: Any, settings: Settings, options: Options | None = None) -> u
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=Front,
+        http=front_protocol(),
         ws=websocket_protocol(),
         ws_max_size=settings.max_frame_bytes,
         timeout_keep_alive=options.keep_alive,

@@ -136,6 +136,7 @@ class WebSocketProtocol(FrameProtocol):
             headers.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
         self.transport.write(response(101, headers))
         self._state = WireState.OPEN
+        self.seat.leave(accepted=True)
         self.keepalive.add(self)
         if self._early:
             early, self._early = self._early, b""

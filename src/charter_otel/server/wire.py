@@ -18,6 +18,7 @@ from charter_otel.server.frames import FrameError, FrameReader, LateFrames
 from charter_otel.server.lingering import LastWord
 from charter_otel.server.responses import response
 from charter_otel.telemetry.closing import CLOSED_BY, CODES, ROBOT, SERVICE
+from charter_otel.telemetry.lobby import Seat
 
 MAX_EARLY_BYTES = 65_536
 """Bytes that a client may send before it is accepted."""
@@ -53,6 +54,7 @@ class FrameProtocol(LastWord):
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
+        self.seat = Seat()
         self._config = config
         self._server = server_state
         self._state = WireState.HANDSHAKE
@@ -143,6 +145,7 @@ class FrameProtocol(LastWord):
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the application, unless it has been notified."""
         super().connection_lost(exc)
+        self.seat.leave()
         self._report_disconnect({"code": 1006})
         self._state = WireState.CLOSED
         # It refers back to us: a cycle that only the garbage collector could free.

@@ -14,6 +14,7 @@ _STREAM: tuple[tuple[Metric, Callable[[Statistics], float]], ...] = (
     (semconv.CHARTER_STREAM_SPOOL_SIZE, lambda statistics: statistics.spooled),
     (semconv.CHARTER_STREAM_SPOOL_RECOVERED, lambda statistics: statistics.recovered),
     (semconv.CHARTER_STREAM_SPOOL_REPLAYED, lambda statistics: statistics.replayed),
+    (semconv.CHARTER_STREAM_RESTARTED, lambda statistics: statistics.restarted),
     (semconv.CHARTER_STREAM_ACCEPTED, lambda statistics: statistics.accepted),
 )
 

@@ -13,7 +13,7 @@ from charter_otel.consumers import Consumer
 from charter_otel.otel.lines.values import timestamp
 from charter_otel.otel.sdk.collector_link import LINK
 from charter_otel.service.http import UNTRACED
-from charter_otel.streams import EventStream
+from charter_otel.streams import EventStream, Statistics
 
 Status = Literal["ready", "degraded", "unready"]
 """From good to bad: works; works without a dependency; takes no requests."""
@@ -25,6 +25,9 @@ _METHODS = [HttpMethod.GET, HttpMethod.HEAD]
 
 PROBES = ("/healthz", "/readyz")
 """The paths of the two routes."""
+
+LOSS_SAID = 900.0
+"""Seconds for which a stream that began anew is degraded."""
 
 _ORDER: tuple[Status, ...] = ("ready", "degraded", "unready")
 
@@ -159,12 +162,13 @@ def event_stream_check(
         if stream is None:
             return Dependency("ready", {"system": "none"})
         statistics = stream.statistics()
+        losses = _losses(statistics)
         return Dependency(
-            "ready" if statistics.connected else "degraded",
+            "ready" if statistics.connected and not losses else "degraded",
             {
                 "system": statistics.system,
                 "since": _moment(statistics.since),
-                **({"error": statistics.error} if statistics.error else {}),
+                **({"error": error} if (error := statistics.error or losses) else {}),
                 "connected": statistics.connected,
                 "queued": statistics.queued,
                 "capacity": statistics.capacity,
@@ -174,10 +178,24 @@ def event_stream_check(
                 "published": statistics.published,
                 "replayed": statistics.replayed,
                 "dropped": statistics.dropped,
+                "restarted": statistics.restarted,
+                "restarted_at": _moment(statistics.restarted_at),
+                "trimmed": sum(each.trimmed for each in statistics.subscribers),
             },
         )
 
     return check
+
+
+def _losses(statistics: Statistics) -> str | None:
+    """Return what the stream has just lost, which no reconnection brings back."""
+    at = statistics.restarted_at
+    if at is None or time.monotonic() - at > LOSS_SAID:
+        return None
+    return (
+        "the event stream began anew, at restarted_at: events that were not handled before are "
+        "lost; find out why its Redis came back without its data"
+    )
 
 
 def _moment(since: float | None) -> str | None:

@@ -77,7 +77,7 @@ class Delivery:
         self._system = system
         self._destination = destination
         self._delay = redelivery_delay
-        self._delivered = self._redelivered = self._dead_lettered = 0
+        self._delivered = self._redelivered = self._dead_lettered = self._trimmed = 0
         self._failing = False
         """Whether the last attempt failed; a change is logged, not each attempt."""
         self._waiting: str | None = None
@@ -193,6 +193,11 @@ class Delivery:
             log.info("subscriber takes events again", group=self._group)
         return None
 
+    def trimmed(self, count: int) -> None:
+        """Count events that left the stream before the subscriber had them."""
+        self._trimmed += count
+        self._observer.dropped(count, "trimmed")
+
     def dead_letter(self, entry: str, error: str, deliveries: int) -> None:
         """Record a dead letter; ``entry`` says which, in the stream's words."""
         self._dead_lettered += 1
@@ -237,6 +242,7 @@ class Delivery:
             lag=lag,
             waiting=self._waiting,
             holder=self._lease is None or self._lease.held,
+            trimmed=self._trimmed,
         )
 
     def _processing(self, event: Event, traceparent: str | None) -> AbstractContextManager[None]:

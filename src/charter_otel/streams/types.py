@@ -16,12 +16,13 @@ Start = Literal["new", "earliest"]
 """The place where a subscriber begins that the stream does not know yet."""
 
 DropReason = Literal[
-    "queue_full", "unreachable", "stopped", "refused", "spool_full", "spool_damaged"
+    "queue_full", "unreachable", "stopped", "refused", "spool_full", "spool_damaged", "trimmed"
 ]
 """Why a stream gave up an event.
 
 In order: its queue was full; the stream could not be reached before the stop; the event came after
-the stop; the stream refuses this one event; the spool was full; the disk lost what was written.
+the stop; the stream refuses this one event; the spool was full; the disk lost what was written;
+the event left the stream before it was handled.
 """
 
 
@@ -113,6 +114,8 @@ class SubscriberStatistics(NamedTuple):
     """Why the handler takes no event at the moment, if it says so; see `NotNow`."""
     holder: bool = True
     """Whether this process handles the group's events: another one may hold the lease."""
+    trimmed: int = 0
+    """Events that left the stream before the subscriber had them, since start."""
 
 
 class Statistics(NamedTuple):
@@ -147,6 +150,10 @@ class Statistics(NamedTuple):
     """Events that were published from disk."""
     since: float | None = None
     """Monotonic time at which ``connected`` last changed."""
+    restarted: int = 0
+    """Times that the stream began anew: what was not handled before is lost with it."""
+    restarted_at: float | None = None
+    """Monotonic time at which it last did."""
 
 
 class Observer(Protocol):
@@ -159,7 +166,7 @@ class Observer(Protocol):
         return
 
     def dropped(self, count: int, reason: DropReason) -> None:
-        """Record that events were given up before the stream accepted them."""
+        """Record that events were given up before the stream accepted them, or a subscriber."""
         return
 
     def processing(

@@ -48,7 +48,7 @@ class HandshakeRate:
         Args:
             address: The client's; None if the server knows none, as for a Unix socket.
         """
-        key = _network(address or "")
+        key = network(address or "")
         allowance = self._allowances.get(key)
         if allowance is None:
             allowance = self._allowances[key] = Allowance(self.per_second, self._clock)
@@ -58,7 +58,8 @@ class HandshakeRate:
         return allowance.spend()
 
 
-def _network(address: str) -> str:
+def network(address: str) -> str:
+    """Return the key under which an address counts: itself, or its /64 network."""
     if ":" not in address:
         return address
     try:

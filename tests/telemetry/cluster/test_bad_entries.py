@@ -8,6 +8,7 @@ from redis.asyncio import Redis
 
 from charter_otel.metrics.missions import RedisMissions
 from charter_otel.redis.address import parse_address
+from charter_otel.redis.bad_entries import UNREADABLE
 from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.reaper import Reaper
@@ -32,11 +33,14 @@ async def test_presence_readings_and_aggregates_skip_it(
         await client.hset(layout.presence, mapping={"good": good, "bad": bad})
         await client.hset(layout.readings, "bad", b"1 " + bad)
         state = SharedState(client, layout)
+        before = dict(UNREADABLE)
         for _ in range(2):
             assert list(await state.presence()) == ["good"]
         assert await state.reading("bad") is None
     named = [line for line in charter_capture.lines if "unreadable" in line["event"]]
-    assert [line["kind"] for line in named] == ["presence of a robot", "reading of a robot"]
+    assert [line["kind"] for line in named] == ["presence", "reading"]
+    grown = {kind: UNREADABLE[kind] - before[kind] for kind in ("presence", "reading")}
+    assert grown == {"presence": 2, "reading": 1}
     missions = RedisMissions(parse_address(redis_server.url).client())
     redis_server.command("HSET", "{charter}:missions:aggregates", "totals", bad)
     await missions.aggregates()

@@ -202,7 +202,7 @@ def _decode(stored: Mapping[bytes, bytes]) -> Aggregates:
     return aggregates
 
 
-_BAD = BadEntries("aggregate of missions")
+_BAD = BadEntries("aggregate")
 _ENCODE = msgspec.json.Encoder().encode
 _TOTALS = msgspec.json.Decoder(Totals).decode
 _STATUS_AGGREGATE = msgspec.json.Decoder(StatusAggregate).decode

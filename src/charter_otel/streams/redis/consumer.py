@@ -31,7 +31,11 @@ ACK_EVERY = 0.1
 DEAD_LETTERS = 100_000
 """Maximum number of dead letters that are kept, approximately."""
 
+LOOK_AFTER = 1.0
+"""Seconds between two reads after which the stream may have been trimmed beyond the group."""
+
 _CLAIM_SECONDS = 5.0
+_NEVER = float("-inf")
 
 
 class GroupConsumer:
@@ -93,6 +97,9 @@ class GroupConsumer:
         """Monotonic time of the last look for entries of dead consumers."""
         self._claim = Script(__package__, "claim")
         self._dead_letter = Script(__package__, "dead_letter")
+        self._missed = Script(__package__, "missed")
+        self._looked = _NEVER
+        """Monotonic time of the last read, unless that left more."""
         self._release = Script(__package__, "release")
         self._resume = Script(__package__, "resume")
 
@@ -169,16 +176,26 @@ class GroupConsumer:
         await self._client.aclose()
 
     async def _read(self) -> Sequence[GroupEntry]:
+        if time.monotonic() - self._looked > LOOK_AFTER:
+            # A consumer that keeps up need not look.
+            keys, last = [self._layout.events], self._position or b""
+            self._trimmed(await self._missed(self._client, keys, self.group, last))
         done = tuple(self._done)
         raw = await commands.acknowledge_and_wait(
             self._client, self._layout.events, self._member, done, count=BATCH, block=BLOCK
         )
         self._acknowledged(done)
+        self._looked = _NEVER if len(raw) == BATCH else time.monotonic()
         entries = [GroupEntry(entry_id, fields, 0, counted=True) for entry_id, fields in raw]
         if entries:
             self._position = entries[-1].id
             self._fresh.update([entry.id for entry in entries])
         return entries
+
+    def _trimmed(self, count: int) -> None:
+        if count:
+            log.error("events were trimmed before they were handled", group=self.group, count=count)
+            self.delivery.trimmed(count)
 
     async def _take_over(self, *, of: str, idle: float) -> None:
         """Deliver a consumer's entries (any: "") that have been idle for ``idle`` seconds."""
@@ -187,10 +204,7 @@ class GroupConsumer:
             trimmed, *claimed = await self._claim(
                 self._client, keys, self.group, self.identity, milliseconds, BATCH, of
             )
-            if trimmed:
-                log.error(
-                    "events were trimmed before they were handled", group=self.group, count=trimmed
-                )
+            self._trimmed(trimmed)
             # Entries that this consumer read but never began do not count as delivered.
             await self._handle(
                 [

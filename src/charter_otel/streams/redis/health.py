@@ -28,6 +28,10 @@ class RedisHealth:
         self._failing: dict[str, str] = {}
         self.since = time.monotonic()
         """Monotonic time at which `connected` last changed."""
+        self.restarted = 0
+        """Times that the stream began anew."""
+        self.restarted_at: float | None = None
+        """Monotonic time at which it last did."""
 
     @property
     def connected(self) -> bool:
@@ -57,6 +61,17 @@ class RedisHealth:
                 "event stream unreachable", stream=self.name, task=task, error=explain(error)
             )
         self._failing[task] = explain(error)
+
+    def began_anew(self, read_up_to: bytes) -> None:
+        """Record that the stream lost what it held."""
+        self.restarted += 1
+        self.restarted_at = time.monotonic()
+        log.warning(
+            "the event stream began anew and is read from its beginning; "
+            "what it held before and a subscriber had not handled is lost",
+            stream=self.name,
+            read_up_to=read_up_to.decode(),
+        )
 
     def forget(self) -> None:
         """Forget all outcomes: the stream has stopped."""

@@ -149,6 +149,7 @@ class PartitionedStream(EventStream):
             error=next((one.error for one in each if one.error), None),
             subscribers=_added([s for one in each for s in one.subscribers]),
             since=max(one.since or 0.0 for one in each),
+            restarted_at=max((one.restarted_at for one in each if one.restarted_at), default=None),
             **sums,
         )
 
@@ -248,4 +249,5 @@ def _sum(group: str, scores: list[SubscriberStatistics]) -> SubscriberStatistics
         lag=sum(score.lag for score in scores),
         waiting=next((score.waiting for score in scores if score.waiting), None),
         holder=all(score.holder for score in scores),
+        trimmed=sum(score.trimmed for score in scores),
     )

@@ -220,6 +220,8 @@ class RedisStream(EventStream):
             subscribers=self._groups.statistics(self._maintenance.lags),
             error=self._health.error,
             since=self._health.since,
+            restarted=self._health.restarted,
+            restarted_at=self._health.restarted_at,
             accepted=self._accepted,
             **self._outbox.counts()._asdict(),
         )

@@ -144,12 +144,7 @@ class Tail:
             return
         self._last = b"0-0"
         self._history.restart()
-        log.warning(
-            "the event stream began anew and is read from its beginning; "
-            "what it held before and a subscriber had not handled is lost",
-            stream=self._health.name,
-            read_up_to=last.decode(),
-        )
+        self._health.began_anew(last)
 
 
 class Reader:

@@ -67,7 +67,7 @@ class Reaper:
         self._orphans = Script(__package__, "orphans")
         self._absent = Script(__package__, "absent")
         self._take = Script(__package__, "take")
-        self._bad = BadEntries("open connection")
+        self._bad = BadEntries("open_connection")
         self._waiting: dict[str, float] = {}
         """Orphans whose instance was not declared lost, and when they were first seen."""
         self._unfinished: dict[str, Orphan] = {}

@@ -47,8 +47,8 @@ class SharedState:
         self._layout = layout
         self._capacity = capacity
         self._share = Script(__package__, "share")
-        self._bad_presence = BadEntries("presence of a robot")
-        self._bad_readings = BadEntries("reading of a robot")
+        self._bad_presence = BadEntries("presence")
+        self._bad_readings = BadEntries("reading")
         self._offline: deque[SharedRobotState] = deque(maxlen=_LATEST)
         """States that ended a robot's presence: the latest, more than a second's."""
 

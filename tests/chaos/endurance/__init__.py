@@ -1,0 +1,1 @@
+"""Trials that take long, or need a network of their own."""
