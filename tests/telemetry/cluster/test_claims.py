@@ -160,6 +160,55 @@ async def test_an_epoch_grows_though_redis_s_clock_was_set_back(make: Make, redi
     await client.aclose()
 
 
+async def _fail_over(redis_url: str, ahead: float) -> None:
+    """Make the record of a robot one of another server, whose clock was so far ahead."""
+    async with Redis.from_url(redis_url) as client:
+        found: Any = client.hget(ClusterKeys().owners, "robot_001")
+        epoch, since, instance, holder = (await found).decode().split()
+        accepted = float(since.partition("@")[0]) + ahead
+        record = f"{epoch} {accepted:.6f}@former {instance} {holder}"
+        changed: Any = client.hset(ClusterKeys().owners, "robot_001", record)
+        await changed
+
+
+async def test_the_clock_of_a_former_server_keeps_no_robot_out(make: Make, redis_url: str) -> None:
+    """A robot that comes back after a fail-over is served, though that clock was an hour ahead."""
+    one, two = make(), make()
+    old, new = _connections()
+    assert await one.claim(old) == []
+    await _fail_over(redis_url, ahead=3_600)
+    assert await two.claim(new) == []
+    assert int(two.epoch(new)) > int(one.epoch(old))
+
+
+async def test_after_a_fail_over_epochs_decide_between_connections_that_had_one(
+    make: Make, redis_url: str
+) -> None:
+    """An instance that claims its connections anew does not take back a robot that moved."""
+    one, two = make(), make()
+    old, new = _connections()
+    assert await one.claim(old) == []
+    assert await two.claim(new) == []
+    await _fail_over(redis_url, ahead=-3_600)
+    one.claims.of(old).renew()
+    assert await one.claim(old) == [old]
+    two.claims.of(new).renew()
+    assert await two.claim(new) == []
+
+
+async def test_nothing_is_decided_before_the_new_server_s_clock_is_known(make: Make) -> None:
+    """The claim waits for the next heartbeat."""
+    one = make()
+    connection = Connection("robot_001")
+    await one.member.renew()
+    one.member._server = b"former"
+    one.takeover.add(connection)
+    assert await one.takeover.claim(one.member) == []
+    assert (len(one.takeover), one.epoch(connection)) == (1, "")
+    assert await one.claim(connection) == []
+    assert (len(one.takeover), one.epoch(connection) > "") == (0, True)
+
+
 async def test_a_robot_that_reconnects_during_a_claim_is_claimed_again(make: Make) -> None:
     """Its newer connection waits for the next claim: it is not taken for the one under way."""
     one = make()

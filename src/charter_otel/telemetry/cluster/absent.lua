@@ -4,7 +4,7 @@
 -- KEYS[1]  hash "connection -> instance, newline, details in JSON"
 -- KEYS[2]  hash of the instances
 -- KEYS[3]  sorted set of the instances that were declared lost, by the time of their last beat
--- KEYS[4]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
+-- KEYS[4]  hash "robot -> epoch, Unix seconds of accept@run, instance, connection"
 -- KEYS[5]  hash "robot -> presence"
 -- KEYS[6]  sorted set of the offline robots
 -- ARGV[1]  cursor, 0 at first
@@ -22,7 +22,8 @@ end
 
 for i = 1, #page[2], 2 do
   local robot = page[2][i]
-  local since, instance, connection = string.match(page[2][i + 1], '^%d+ (%S+) (%S+) (%S+)$')
+  local since, instance, connection =
+    string.match(page[2][i + 1], '^%d+ ([^ @]+)%S* (%S+) (%S+)$')
   if instance and beats[instance] == nil then
     beats[instance] = redis.call('HEXISTS', KEYS[2], instance) ~= 1
       and (redis.call('ZSCORE', KEYS[3], instance) or '')

@@ -12,15 +12,21 @@ class Claim:
     newer connection (empty).
     """
 
-    __slots__ = ("epoch", "owner", "shared")
+    __slots__ = ("earlier", "epoch", "owner", "shared")
 
     def __init__(self, owner: str = "") -> None:
         self.owner = owner
         """The instance that holds the connection."""
         self.epoch: str | None = None
         """Fencing epoch of the robot's takeover, which grows with each takeover."""
+        self.earlier = ""
+        """The epoch that the connection had on a server that may have lost it."""
         self.shared = 0.0
         """`Connection.last_seen`, as the other instances know it."""
+
+    def renew(self) -> None:
+        """Begin again, with another server."""
+        self.earlier, self.epoch = self.epoch or self.earlier, None
 
 
 class Claims:

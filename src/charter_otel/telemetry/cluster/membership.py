@@ -67,6 +67,11 @@ class Membership:
         """Of each other instance: its count of heartbeats, and since when it has stood still."""
 
     @property
+    def server(self) -> bytes:
+        """The run of the server by which `on_common_clock` goes; empty before a heartbeat."""
+        return self._server
+
+    @property
     def due(self) -> bool:
         """Whether it is time for a heartbeat."""
         return time.monotonic() - self._renewed >= self.interval

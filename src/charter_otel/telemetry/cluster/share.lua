@@ -3,7 +3,7 @@
 --
 -- KEYS[1]  hash "robot -> presence"
 -- KEYS[2]  hash "robot -> epoch of the connection that brought it, newest reading"
--- KEYS[3]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
+-- KEYS[3]  hash "robot -> epoch, Unix seconds of accept@run, instance, connection"
 -- KEYS[4]  sorted set of the offline robots, by the time since when they are offline
 -- ARGV[1]  greatest number of known robots; beyond it, the robot offline longest is removed
 -- ARGV[2]  states in MessagePack: for each the robot, the epoch of its connection, presence,

@@ -231,7 +231,7 @@ class SharedPresence(LocalPresence):
         """Share everything anew: Redis has lost what it knew."""
         connections = [c for c in self._connections if not self._is_lost(c)]
         for connection in connections:
-            self._claims.of(connection).epoch = None
+            self._claims.of(connection).renew()
             self._takeover.add(connection)
             self._changes.mark(connection)
         for start in range(0, len(connections), _REGISTERED_AT_ONCE):

@@ -2,7 +2,7 @@
 --
 -- KEYS[1]  hash "connection -> instance, newline, details in JSON"
 -- KEYS[2]  hash of the instances
--- KEYS[3]  hash "robot -> epoch, Unix seconds of accept, instance, connection"
+-- KEYS[3]  hash "robot -> epoch, Unix seconds of accept@run, instance, connection"
 -- KEYS[4]  hash "robot -> presence"
 -- ARGV[1]  the instance that takes over
 -- ARGV[2]  connections in MessagePack: for each its id, its value as it was seen or "" if it had

@@ -56,12 +56,19 @@ class Takeover:
         claimed = list(islice(self._waiting.values(), CLAIMS))
         if not claimed:
             return []
-        claims = [(c.robot_id, c.id, member.on_common_clock(c.opened)) for c in claimed]
+        claims = [
+            (c.robot_id, c.id, member.on_common_clock(c.opened), self._claims.of(c).earlier)
+            for c in claimed
+        ]
         epochs = await self._script(
             self._client,
             [self._layout.owners, self._layout.readings],
             *(member.id, self._layout.notices, _NOTICES_KEPT, msgspec.msgpack.encode(claims)),
+            member.server,
         )
+        if not epochs:
+            # Another server has taken over, and the next heartbeat learns of it.
+            return []
         for connection, (epoch, reading) in zip(claimed, epochs, strict=True):
             self._claims.of(connection).epoch = epoch.decode()
             self._learn(connection, reading)
