@@ -8,7 +8,7 @@ import structlog
 from opentelemetry import propagate
 from opentelemetry.context import Context
 from opentelemetry.propagators.textmap import TextMapPropagator
-from opentelemetry.trace import SpanKind, get_current_span
+from opentelemetry.trace import Link, SpanKind, get_current_span
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +62,24 @@ def parent_of_request(headers: RawHeaders, base: Context | None = None) -> Paren
         return Parent(None, SpanKind.SERVER)
     _say_once(getattr(getattr(span, "instrumentation_scope", None), "name", "another library"))
     return Parent(None, SpanKind.INTERNAL)
+
+
+class Origin(NamedTuple):
+    """Where a request's span begins."""
+
+    context: Context | None
+    links: list[Link]
+
+
+def origin(parent: Parent, *, trusted: bool) -> Origin:
+    """Return where the span begins: only a trusted request writes into the trace that it names.
+
+    Any other one is a trace of its own, with a link to the one that it named.
+    """
+    if trusted or parent.context is None:
+        return Origin(parent.context, [])
+    named = get_current_span(parent.context).get_span_context()
+    return Origin(Context(), [Link(named)] if named.is_valid else [])
 
 
 @cache

@@ -4,15 +4,17 @@ The guards are coroutine functions because Litestar runs all others in a thread,
 """
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 from litestar import Router
 from litestar.connection import ASGIConnection
+from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
+from litestar.types import Scope as ASGIScope
 
 from charter_otel.telemetry.origins import REBOUND, is_foreign, is_rebound
 from charter_otel.tokens import InvalidToken, Scope, Token, verify
@@ -88,6 +90,31 @@ def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool
         return not secrets or scope in _token(secrets, header).scopes
     except NotAuthorizedException:
         return False
+
+
+def trusts(secrets: Sequence[str], allowed: Collection[str]) -> Callable[[ASGIScope], bool]:
+    """Return a function of the ASGI scope: whether a request may write into the trace it names.
+
+    One without a valid token, or from a page that may not write, gets a trace of its own.
+
+    Args:
+        secrets: The secrets with which tokens may be signed; without any, no token is needed.
+        allowed: Origins whose pages may write, beside the service's own.
+    """
+
+    def trusted(scope: ASGIScope) -> bool:
+        headers = Headers.from_scope(scope)
+        if is_foreign(headers, allowed):
+            return False
+        if not secrets:
+            server = scope.get("server") or ("", None)
+            return not is_rebound(server[0] or "", headers.get("host"))
+        try:
+            return bool(_token(secrets, headers.get("authorization", "")))
+        except NotAuthorizedException:
+            return False
+
+    return trusted
 
 
 def seconds_left(connection: AnyConnection) -> float | None:

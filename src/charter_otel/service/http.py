@@ -20,11 +20,15 @@ from opentelemetry.metrics import Histogram
 from opentelemetry.trace import INVALID_SPAN, Span, StatusCode
 
 from charter_otel.otel import Instrumentation, semconv
-from charter_otel.otel.propagation import Parent, parent_of_request
+from charter_otel.otel.propagation import Parent, origin, parent_of_request
 from charter_otel.otel.trace_context import correlation_id, current
 
 UNTRACED = "charter_otel_untraced"
 """Option of a route handler: its requests, such as probes, are measured but make no span."""
+
+TRUSTS = "charter_otel_trusts"
+"""Option of a route handler: a function of the ASGI scope that tells whether the caller may write
+into the trace that it names. Without one, each caller may."""
 
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
@@ -100,7 +104,8 @@ class RequestTelemetry:
         operation = self._operation(scope)
         tracer, instruments = self._instrumentation.tracer, self._instrumentation.instruments
         parent = parent_of_request(scope["headers"])
-        span = operation.start_span(tracer, _of_request(scope), parent)
+        trusted = parent.context is None or _is_trusted(scope)
+        span = operation.start_span(tracer, _of_request(scope), parent, trusted=trusted)
         request = TracedRequest(operation, span, instruments.request_duration)
         scope["state"][_KEY] = request
         return request
@@ -138,15 +143,19 @@ class Operation:
             self._attributes[semconv.HTTP_ROUTE] = route
         self._outcomes: dict[tuple[int | None, str | None], Outcome] = {}
 
-    def start_span(self, tracer: trace.Tracer, own: dict[str, Any], parent: Parent) -> Span:
+    def start_span(
+        self, tracer: trace.Tracer, own: dict[str, Any], parent: Parent, *, trusted: bool
+    ) -> Span:
         """Start the span of a request with attributes of its own."""
         if not self._traced:
             return INVALID_SPAN
+        context, links = origin(parent, trusted=trusted)
         return tracer.start_span(
             self._name,
-            parent.context,
+            context,
             kind=parent.kind,
             attributes={**self._attributes, **own},
+            links=links,
         )
 
     def outcome(self, status: int | None, error_type: str | None) -> "Outcome":
@@ -259,6 +268,13 @@ def trace_id(scope: Scope) -> str | None:
     """Return the trace id of a request, with or without a route, or None if there is none."""
     request: TracedRequest | None = scope["state"].get(_KEY)
     return correlation_id(request.span.get_span_context() if request else current())
+
+
+def _is_trusted(scope: Scope) -> bool:
+    """Return whether the request will pass its guards, as far as that is known before they run."""
+    handler = scope.get("route_handler")
+    trusts = handler.opt.get(TRUSTS) if handler is not None else None
+    return trusts is None or trusts(scope)
 
 
 def _untraced(scope: Scope) -> bool:

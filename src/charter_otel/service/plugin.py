@@ -32,6 +32,7 @@ from charter_otel.service.guards import (
     may,
     origin_guard,
     scope_guard,
+    trusts,
 )
 from charter_otel.service.health import (
     PROBES,
@@ -40,7 +41,7 @@ from charter_otel.service.health import (
     event_stream_check,
     health_router,
 )
-from charter_otel.service.http import RequestTelemetry
+from charter_otel.service.http import TRUSTS, RequestTelemetry
 from charter_otel.service.openapi import document, with_components
 from charter_otel.service.problems import exception_handlers
 from charter_otel.service.runtime import Runtime
@@ -207,6 +208,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
                 for router in chosen
             ],
             guards=self.read_guards(),
+            opt={TRUSTS: trusts(self.settings.secrets, self.settings.allowed_origins)},
             request_max_body_size=MAX_BODY_BYTES,
         )
 

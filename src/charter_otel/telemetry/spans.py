@@ -19,7 +19,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
 from charter_otel.otel.context_attributes import with_attributes
-from charter_otel.otel.propagation import RawHeaders, parent_of_request
+from charter_otel.otel.propagation import RawHeaders, origin, parent_of_request
 from charter_otel.telemetry.closing import is_expected
 from charter_otel.telemetry.connections import Connection
 
@@ -59,10 +59,7 @@ def handshake(
     own, with a link to the one that it named.
     """
     parent = parent_of_request(headers, Context())
-    context, links = parent.context, list[Link]()
-    if not admitted and context is not None:
-        named = get_current_span(context).get_span_context()
-        context, links = Context(), [Link(named)] if named.is_valid else []
+    context, links = origin(parent, trusted=admitted)
     span = tracer.start_span(
         f"GET {route}",
         context=context,

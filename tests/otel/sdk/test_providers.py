@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, NoOpHistogram, Observation
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
@@ -21,10 +22,13 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from charter_otel.emit import Emitter
 from charter_otel.otel import Providers, build
+from charter_otel.otel.propagation import parent
 from charter_otel.otel.sdk.providers import LOG_QUEUE, ROBOT_SERIES, SDK_SECONDS, make_resource
 from support.events import PAYLOADS
 from support.otlp import Received, points, receiving
 from support.polling import eventually
+
+TRACEPARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def emit_all(providers: Providers) -> None:
@@ -71,6 +75,23 @@ class TestWithoutVariables:
         providers = build()
         with providers.instrumentation().tracer.start_as_current_span("work") as span:
             assert span.is_recording()
+        assert await providers.shutdown()
+
+    @pytest.mark.parametrize(("ratio", "recorded"), [("0", False), ("1", True)])
+    async def test_no_flag_of_a_caller_exceeds_the_ratio(
+        self, ratio: str, *, recorded: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever sets the flag is sampled as often as all others."""
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", ratio)
+        monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
+        spans = InMemorySpanExporter()
+        providers = build(span_processors=[SimpleSpanProcessor(spans)])
+        sampled = parent([(b"traceparent", TRACEPARENT)], Context())
+        tracer = providers.instrumentation().tracer
+        with tracer.start_as_current_span("work", sampled) as span:
+            assert span.get_span_context().trace_id == int(TRACEPARENT[3:35], 16)
+            assert span.is_recording() is recorded
         assert await providers.shutdown()
 
     async def test_processors_of_the_caller(self) -> None:

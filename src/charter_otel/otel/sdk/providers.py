@@ -21,7 +21,13 @@ from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetr
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, ParentBased, Sampler
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    ParentBased,
+    Sampler,
+    TraceIdRatioBased,
+)
 from opentelemetry.util.types import AttributeValue
 
 from charter_otel.otel.instrumentation import Instrumentation
@@ -231,10 +237,19 @@ def _tracer_provider(
 
 
 def _sampler(somebody_looks: bool) -> Sampler | None:
-    """Return None for the standard variables' choice; record nothing without a consumer."""
-    if somebody_looks or os.environ.get("OTEL_TRACES_SAMPLER"):
+    """Return None for the standard variables' choice; record nothing without a consumer.
+
+    With a ratio, the flag of a robot's or a client's ``traceparent`` cannot exceed it: the SDK's
+    sampler would record whatever says that it is sampled. A ratio goes by the trace id, so that
+    services with the same one still sample the same traces.
+    """
+    named = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    if named == "parentbased_traceidratio":
+        ratio = TraceIdRatioBased(float(os.environ.get("OTEL_TRACES_SAMPLER_ARG") or 1.0))
+        return ParentBased(ratio, remote_parent_sampled=ratio)
+    if somebody_looks or named:
         return None
-    return ParentBased(ALWAYS_OFF)
+    return ParentBased(ALWAYS_OFF, remote_parent_sampled=ALWAYS_OFF)
 
 
 def _logger_provider(
