@@ -4,11 +4,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+import grpc  # type: ignore[import-untyped]
 import pytest
 import requests
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SpanExportResult
 
 from charter_otel.otel.sdk import exporters
 from charter_otel.otel.sdk.batching import BatchSpans
@@ -115,3 +118,42 @@ def test_an_answer_without_an_end_is_cut_off(piece: bytes) -> None:
         assert time.monotonic() - begun < 3
     assert response.status_code == 200
     assert len(response.content) <= LARGEST_ANSWER
+
+
+def test_a_head_that_drips_is_cut_off() -> None:
+    """The timeout holds for the whole answer, and not for each of its bytes."""
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+        for _ in range(200):
+            connection.sendall(b"x")
+            time.sleep(0.05)
+
+    with collector(drip) as port:
+        begun = time.monotonic()
+        with pytest.raises(requests.Timeout):
+            BoundedSession().request(
+                "POST", f"http://127.0.0.1:{port}", timeout=0.5, allow_redirects=False
+            )
+        assert time.monotonic() - begun < 3
+
+
+def test_a_grpc_answer_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Collector that answers with a mebibyte fails the export, and fills no memory."""
+    answers = iter([b"", b"\x0a\x02\x12\x00" + b"\x0a\x04\x12\x02ab" * 200_000])
+    handler = grpc.unary_unary_rpc_method_handler(lambda _, __: next(answers))
+    service = "opentelemetry.proto.collector.trace.v1.TraceService"
+    server = grpc.server(ThreadPoolExecutor(1))
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service, {"Export": handler}),)
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "grpc")
+    exporter = exporters.span_exporter()
+    assert exporter is not None
+    outcomes = [exporter.export([]) for _ in range(2)]
+    exporter.shutdown()
+    server.stop(0)
+    assert outcomes == [SpanExportResult.SUCCESS, SpanExportResult.FAILURE]

@@ -18,6 +18,9 @@ Signal = Literal["traces", "metrics", "logs"]
 TIMEOUT = 3.0
 """Seconds that one export takes at most, retries included, unless a variable says otherwise."""
 
+LARGEST_MESSAGE = 65_536
+"""Bytes of a gRPC response; a larger one fails the export, where the default is 4 MiB."""
+
 _FIRST_MILLISECONDS = 100
 """From this number on, a timeout is in milliseconds."""
 
@@ -84,6 +87,8 @@ def _exporter(signal: Signal, meter_provider: MeterProvider | None = None) -> An
         # Imported here, because it imports requests, which `import charter_otel` must not.
         session = import_module("charter_otel.otel.sdk.bounded_session")
         options["session"] = session.BoundedSession()
+    else:
+        options["channel_options"] = (("grpc.max_receive_message_length", LARGEST_MESSAGE),)
     made = exporter(timeout=_timeout(signal), **options)
     if signal != "metrics":
         # Imported here, because it imports protobuf.
