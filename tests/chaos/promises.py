@@ -5,12 +5,14 @@ from functools import cache
 from pathlib import Path
 
 from chaos.anew import redis_anew
+from chaos.astray import clock_astray
 from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
 from chaos.instances import instances_at_random, instances_in_parts
 from chaos.moved import address_changes
 from chaos.paging import pager_away
+from chaos.strangers import strangers_take_all_files
 
 EVERY: tuple[Fault, ...] = (
     *FAULTS,
@@ -19,6 +21,8 @@ EVERY: tuple[Fault, ...] = (
     restarted_in_an_outage,
     redis_anew,
     address_changes,
+    strangers_take_all_files,
+    clock_astray,
     pager_away,
     instances_at_random,
     instances_in_parts,

@@ -55,8 +55,8 @@ class Run:
         self.state = directory / "state"
         self._capacity = [] if capacity is None else [str(capacity)]
         self._environment = environment or {}
-        self._port = free_port()
-        self._robots = Robots(f"ws://127.0.0.1:{self._port}")
+        self.port = free_port()
+        self._robots = Robots(f"ws://127.0.0.1:{self.port}")
         self._leaving = AsyncExitStack()
         self.lives: list[Life] = []
         self._begun = time.monotonic()
@@ -136,7 +136,7 @@ class Run:
     async def _live(self, rate: float) -> None:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "chaos.clock", "chaos.emitting"),
-            *(str(self._port), str(rate), *self._capacity),
+            *(str(self.port), str(rate), *self._capacity),
             stdout=asyncio.subprocess.PIPE,
             env=self.variables(quiet=not rate),
         )

@@ -4,6 +4,7 @@ import pytest
 
 from chaos.account import Row
 from chaos.anew import redis_anew
+from chaos.astray import clock_astray
 from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
@@ -11,6 +12,7 @@ from chaos.instances import instances_at_random, instances_in_parts
 from chaos.moved import address_changes
 from chaos.paging import pager_away
 from chaos.promises import EVERY, promised
+from chaos.strangers import strangers_take_all_files
 
 FAILOVERS = (sentinel_set_fails_over, cluster_fails_over)
 
@@ -32,7 +34,9 @@ def test_the_readme_has_every_fault() -> None:
 
 @pytest.mark.timeout(90)
 @pytest.mark.parametrize(
-    "fault", [*FAULTS, *FAILOVERS, redis_anew, address_changes], ids=lambda fault: fault.__name__
+    "fault",
+    [*FAULTS, *FAILOVERS, redis_anew, address_changes, strangers_take_all_files, clock_astray],
+    ids=lambda fault: fault.__name__,
 )
 async def test_a_fault_keeps_its_class(fault: Fault) -> None:
     """No event is lost uncounted, none comes twice, and the order stays, whatever fails."""

@@ -105,6 +105,12 @@ def service_with_files(files: int, **variables: str) -> AbstractContextManager[S
     return _running((), variables, None, launcher=limited)
 
 
+def service_with_clock(**variables: str) -> AbstractContextManager[ServiceProcess]:
+    """Run the service likewise, with a wall clock that signals set: see `chaos.clock`."""
+    path = str(Path(__file__).parents[1])
+    return _running((), {"PYTHONPATH": path, **variables}, None, runner=("chaos.clock",))
+
+
 def secure_service(
     tls: ssl.SSLContext, *arguments: str, **variables: str
 ) -> AbstractContextManager[ServiceProcess]:
@@ -124,15 +130,18 @@ def _running(
     variables: Mapping[str, str],
     tls: ssl.SSLContext | None,
     port: int | None = None,
+    *,
     within: float = 20.0,
     launcher: Sequence[str] = (),
+    runner: Sequence[str] = (),
 ) -> Iterator[ServiceProcess]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="charter") as directory:
         output = Path(directory) / "stdout"
         with output.open("wb") as stdout:
-            command = [sys.executable, "-m", "charter_otel", "serve", "--port", str(port)]
+            python = [sys.executable, "-m", *runner]
+            command = [*python, "charter_otel", "serve", "--port", str(port)]
             process = subprocess.Popen(
                 [*launcher, *command, *arguments],
                 stdout=stdout,

@@ -1,6 +1,8 @@
 """`make endurance`: what takes long, as lines; ROWS=churn,held for some.
 
-CHURN_CONNECTIONS come and go in CHURN_SECONDS, by default 100,000 in an hour.
+CHURN_CONNECTIONS come and go in CHURN_SECONDS, by default 100,000 in an hour. HELD_CONNECTIONS are
+held for HELD_SECONDS, by default 20,000 for two minutes. HALF_OPEN_CONNECTIONS, by default 200, are
+cut off by their network; that needs root.
 """
 
 import asyncio
@@ -9,9 +11,17 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from chaos.endurance.churn import churn
+from chaos.endurance.halfopen import half_open
+from chaos.endurance.held import held
+from chaos.endurance.trimmed import trimmed
 from charter_otel.open_files import raise_open_file_limit
 
-ROWS: dict[str, Callable[[], Awaitable[list[str]]]] = {"churn": churn}
+ROWS: dict[str, Callable[[], Awaitable[list[str]]]] = {
+    "half-open": half_open,
+    "trimmed": trimmed,
+    "held": held,
+    "churn": churn,
+}
 
 
 async def main(names: list[str]) -> None:

@@ -15,3 +15,9 @@ def resident(pid: int) -> float:
 def open_files(pid: int) -> int:
     """Return how many files and connections a process has open."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def children(pid: int) -> list[int]:
+    """Return the child processes."""
+    found = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    return [int(each) for each in found.split()]

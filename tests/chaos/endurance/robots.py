@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from support.strangers import frame
 
-_READING = frame(b'{"cpu_usage":45.2,"battery_percentage":78.0}')
+_READING = b"""{"cpu_usage":%d,"memory_usage":9,"network_latency_ms":1,"battery_percentage":7}"""
+_PING = 0x89
 _CLOSE = frame(b"\x03\xe8", 0x8)
 _HANDSHAKE = (
     "GET /api/telemetry/ws/{} HTTP/1.1\r\nHost: {}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -30,9 +31,11 @@ class Socket(asyncio.Protocol):
         transport.write(self._handshake)
 
     def data_received(self, data: bytes) -> None:
-        """Look at the answer; what comes later is the service's pings and its closing."""
+        """Look at the answer; answer the pings that come later."""
         if not self.accepted.done():
             self.accepted.set_result(data.startswith(b"HTTP/1.1 101 "))
+        elif data[0] == _PING:
+            self.transport.write(frame(data[2:6], 0xA))
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Note the end."""
@@ -40,9 +43,9 @@ class Socket(asyncio.Protocol):
         if not self.accepted.done():
             self.accepted.set_result(False)
 
-    def read(self) -> None:
+    def read(self, cpu: int = 45) -> None:
         """Send a reading."""
-        self.transport.write(_READING)
+        self.transport.write(frame(_READING % cpu))
 
     async def leave(self, chance: random.Random) -> None:
         """Go as robots do: with a closing handshake, without one, or by a reset."""
