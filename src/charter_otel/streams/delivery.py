@@ -194,7 +194,10 @@ class Delivery:
         return None
 
     def trimmed(self, count: int) -> None:
-        """Count events that left the stream before the subscriber had them."""
+        """Count events that left the stream before the subscriber had them, if there are any."""
+        if not count:
+            return
+        log.error("events were trimmed before they were handled", group=self._group, count=count)
         self._trimmed += count
         self._observer.dropped(count, "trimmed")
 

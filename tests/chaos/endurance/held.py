@@ -39,7 +39,8 @@ def _held() -> list[str]:
         before = sum(map(resident, workers))
         begun = time.monotonic()
         clients = [_client(running, number, count // WORKERS) for number in range(WORKERS)]
-        stack.callback(lambda: [client.kill() for client in clients])
+        for client in clients:
+            stack.callback(client.kill)
         connected = sum(_heard(client.stdout, "held") for client in clients)
         came = time.monotonic() - begun
         memory = sum(map(resident, workers)) - before

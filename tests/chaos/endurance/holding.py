@@ -43,4 +43,6 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     raise_open_file_limit()
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), (sys.argv[4:] or [None])[0]))
+    asyncio.run(
+        main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), next(iter(sys.argv[4:]), None))
+    )

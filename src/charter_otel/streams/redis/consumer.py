@@ -179,7 +179,7 @@ class GroupConsumer:
         if time.monotonic() - self._looked > LOOK_AFTER:
             # A consumer that keeps up need not look.
             keys, last = [self._layout.events], self._position or b""
-            self._trimmed(await self._missed(self._client, keys, self.group, last))
+            self.delivery.trimmed(await self._missed(self._client, keys, self.group, last))
         done = tuple(self._done)
         raw = await commands.acknowledge_and_wait(
             self._client, self._layout.events, self._member, done, count=BATCH, block=BLOCK
@@ -192,11 +192,6 @@ class GroupConsumer:
             self._fresh.update([entry.id for entry in entries])
         return entries
 
-    def _trimmed(self, count: int) -> None:
-        if count:
-            log.error("events were trimmed before they were handled", group=self.group, count=count)
-            self.delivery.trimmed(count)
-
     async def _take_over(self, *, of: str, idle: float) -> None:
         """Deliver a consumer's entries (any: "") that have been idle for ``idle`` seconds."""
         keys, milliseconds = [self._layout.events], int(idle * 1000)
@@ -204,7 +199,7 @@ class GroupConsumer:
             trimmed, *claimed = await self._claim(
                 self._client, keys, self.group, self.identity, milliseconds, BATCH, of
             )
-            self._trimmed(trimmed)
+            self.delivery.trimmed(trimmed)
             # Entries that this consumer read but never began do not count as delivered.
             await self._handle(
                 [
