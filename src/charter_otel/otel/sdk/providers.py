@@ -239,9 +239,7 @@ def _tracer_provider(
 def _sampler(somebody_looks: bool) -> Sampler | None:
     """Return None for the standard variables' choice; record nothing without a consumer.
 
-    With a ratio, the flag of a robot's or a client's ``traceparent`` cannot exceed it: the SDK's
-    sampler would record whatever says that it is sampled. A ratio goes by the trace id, so that
-    services with the same one still sample the same traces.
+    The flag of a caller's ``traceparent`` does not exceed a ratio, as it does in the SDK.
     """
     named = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
     if named == "parentbased_traceidratio":
