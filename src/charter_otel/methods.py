@@ -1,10 +1,10 @@
-"""The HTTP methods of routes: HEAD wherever GET is, and OPTIONS that names them all."""
+"""The handlers of routers, and their methods: HEAD wherever GET is, OPTIONS with them all."""
 
 from collections.abc import Sequence
 from inspect import iscoroutinefunction
 from typing import Any
 
-from litestar import HttpMethod, Response, route
+from litestar import HttpMethod, Response, Router, route
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 
@@ -31,6 +31,17 @@ def with_methods(handlers: Sequence[BaseRouteHandler]) -> list[BaseRouteHandler]
             methods.setdefault(path, {"OPTIONS"}).update(_names(complete[-1]), _names(handler))
     # First: Litestar makes an OPTIONS of its own where it does not find one.
     return [*(_options(path, names) for path, names in methods.items()), *complete]
+
+
+def handlers_of(router: Router) -> list[Any]:
+    """Return a router's handlers; Litestar 3 keeps them, Litestar 2 turns them into routes."""
+    given = getattr(router, "route_handlers", None)
+    if given is not None:
+        return list(given)
+    found: list[Any] = []
+    for each in getattr(router, "routes", ()):
+        found += getattr(each, "route_handlers", None) or [each.route_handler]
+    return found
 
 
 def allow(*methods: str) -> str:

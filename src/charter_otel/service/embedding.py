@@ -11,6 +11,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils.path import normalize_path
 
 from charter_otel import seams
+from charter_otel.methods import handlers_of
 
 _NEAR = frozenset({"127.0.0.1", "::1", "localhost", "testclient"})
 
@@ -64,20 +65,9 @@ def taken_paths(handlers: Sequence[Any], prefix: str = "") -> Iterator[str]:
     """
     for handler in handlers:
         if isinstance(handler, Router):
-            yield from taken_paths(_inside(handler), prefix + handler.path)
+            yield from taken_paths(handlers_of(handler), prefix + handler.path)
         elif isinstance(handler, BaseRouteHandler):
             yield from (normalize_path(prefix + path) for path in handler.paths or {"/"})
         else:
             inside = [each for each in vars(handler).values() if isinstance(each, BaseRouteHandler)]
             yield from taken_paths(inside, prefix + (getattr(handler, "path", None) or ""))
-
-
-def _inside(router: Router) -> list[Any]:
-    """Return a router's handlers; Litestar 3 keeps them, Litestar 2 turns them into routes."""
-    given = getattr(router, "route_handlers", None)
-    if given is not None:
-        return list(given)
-    found: list[Any] = []
-    for route in getattr(router, "routes", ()):
-        found += getattr(route, "route_handlers", None) or [route.route_handler]
-    return found

@@ -12,10 +12,12 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import Headers
 from litestar.enums import ScopeType
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
+from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import Guard
 from litestar.types import Scope as ASGIScope
 
+from charter_otel.methods import handlers_of
 from charter_otel.telemetry.origins import REBOUND, is_foreign, is_rebound
 from charter_otel.tokens import InvalidToken, Scope, Token, verify
 
@@ -76,10 +78,9 @@ def guard_writes(router: Router, guard: Guard) -> Router:
 
     Litestar copies the handler for each call of a guard; routes that only read save that time.
     """
-    for route in router.routes:
-        for handler in getattr(route, "route_handlers", ()):
-            if not handler.http_methods <= _SAFE_METHODS:
-                handler.guards = (*(handler.guards or ()), guard)
+    for handler in handlers_of(router):
+        if isinstance(handler, HTTPRouteHandler) and not handler.http_methods <= _SAFE_METHODS:
+            handler.guards = (*(handler.guards or ()), guard)
     return router
 
 

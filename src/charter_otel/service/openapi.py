@@ -8,6 +8,7 @@ from inspect import getdoc
 from typing import Any
 
 from litestar import Litestar, Router
+from litestar.handlers import HTTPRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
@@ -20,6 +21,7 @@ from litestar.status_codes import (
 )
 from litestar.types import Guard
 
+from charter_otel.methods import handlers_of
 from charter_otel.metrics.router import entry_schema
 from charter_otel.service.problems import problem_responses
 
@@ -113,14 +115,16 @@ def document(router: Router, *, is_open: bool = False) -> Router:
         router: The routes.
         is_open: Whether the routes need no token.
     """
-    for route in router.routes:
-        for handler in getattr(route, "route_handlers", ()):
-            # Exceptions concern Python; a client sees them as the problems below.
-            handler.description = (getdoc(handler.fn) or "").partition("\n\nRaises:")[0]
-            statuses = _PROBLEMS if "{" not in route.path else (*_PROBLEMS, HTTP_404_NOT_FOUND)
-            scope = "read" if handler.http_methods <= {"GET", "HEAD"} else "write"
-            handler.security = [{TOKEN: [scope]}, *([{}] if is_open else [])]
-            handler.responses = {**problem_responses(*statuses), **(handler.responses or {})}
+    for handler in handlers_of(router):
+        if not isinstance(handler, HTTPRouteHandler):
+            continue
+        # Exceptions concern Python; a client sees them as the problems below.
+        handler.description = (getdoc(handler.fn) or "").partition("\n\nRaises:")[0]
+        is_found = any("{" in path for path in handler.paths)
+        statuses = (*_PROBLEMS, HTTP_404_NOT_FOUND) if is_found else _PROBLEMS
+        scope = "read" if handler.http_methods <= {"GET", "HEAD"} else "write"
+        handler.security = [{TOKEN: [scope]}, *([{}] if is_open else [])]
+        handler.responses = {**problem_responses(*statuses), **(handler.responses or {})}
     return router
 
 
