@@ -1,5 +1,6 @@
 """Labels of robots: from the token or the handshake to spans, records, presence and metrics."""
 
+import json
 from typing import Any
 
 import pytest
@@ -87,6 +88,21 @@ async def test_labels_are_on_all_telemetry_of_a_robot(robots: Robots) -> None:
         span = next(s for s in robots.spans(name) if (s.attributes or {}).get(SITE))
         assert (span.attributes or {})[SITE] == "berlin"
         assert all((event.attributes or {})[SITE] == "berlin" for event in span.events)
+
+
+async def test_a_renewed_token_changes_the_labels(robots: Robots) -> None:
+    """A robot that was moved is counted at its new site from then on, by its next token."""
+    robots.gateway.labels, robots.gateway.secrets = AllowedLabels(["site"]), (SECRET,)
+    old, new = (
+        tokens.sign(SECRET, "robot_1", lifetime=60, labels={"site": site})
+        for site in ("berlin", "paris")
+    )
+    headers = {"Authorization": f"Bearer {old}"}
+    client = await robots.connect("robot_1", additional_headers=headers)
+    await client.send(json.dumps({"type": "token", "token": new}))
+    assert json.loads(await client.recv())["type"] == "token"
+    assert [robot.get("labels") for robot in await get_robots()] == [{"site": "paris"}]
+    assert _counted(robots, "charter.connection.active") == {"berlin": 0, "paris": 1, None: 0}
 
 
 def _counted(robots: Robots, metric: str, *, low_battery: bool = False) -> dict[str | None, float]:

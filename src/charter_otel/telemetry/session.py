@@ -225,6 +225,8 @@ class Session:
                 return BadFrame("invalid_token", verdict.detail)
             expires_at = verdict.expires_at
             self.connection.expire_at(expires_at)
+            labels = self._gateway.labels.choose(verdict.labels)
+            self.connection.labels = self._robot.labels = labels
         self._counts.frames["token"] += 1
         return frames.renewed(expires_at)
 
