@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
@@ -74,6 +74,8 @@ def test_agrees_with_decode_on_the_payload(event_type: str, data: st.DataObject)
         payload.pop(name, None)
     else:
         payload[name] = data.draw(PAYLOAD_VALUES)
+        # The schema lists the reasons; a reader takes those of a newer version, too.
+        assume(name != "reason" or not isinstance(payload[name], str))
     document = EXAMPLES[event_type] | {"payload": payload}
     assert VALIDATOR.is_valid(document) == decodes(document)
 

@@ -1,6 +1,7 @@
 """The service's last word reaches the robot, whatever it was sending (RFC 6455, section 7.1.1)."""
 
 import asyncio
+import contextlib
 import ssl
 import struct
 from collections.abc import Iterator
@@ -78,6 +79,8 @@ async def _close_code(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     writer.write(frame(struct.pack("!H", code), opcode=8))
     assert await asyncio.wait_for(reader.read(), 3) == b""
     writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
     return code
 
 

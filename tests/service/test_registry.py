@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request
@@ -60,6 +60,10 @@ class Scenario:
         @stream.subscribe("telemetry.connection_closed", group="test.fails")
         async def fail(_: Event) -> None:
             raise ValueError
+
+        @stream.subscribe_batch("*", group="test.counts")
+        async def count(_: Sequence[Event]) -> None:
+            pass
 
     async def _robots(self) -> None:
         url = f"ws://{self.address}/api/telemetry/ws"
