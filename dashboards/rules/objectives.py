@@ -18,6 +18,7 @@ from dashboards.rules.expressions import (
     robots_in,
     series,
 )
+from dashboards.rules.service import CAUSES
 from dashboards.rules.thresholds import Thresholds
 
 DASHBOARD = "charter-incidents"
@@ -92,6 +93,8 @@ def alerts(limits: Thresholds) -> list[Alert]:
 
 
 def _burning(burn: Burn, limits: Thresholds) -> Alert:
+    """Return the alert of a budget that burns without a known cause within the short window."""
+    causes = f'ALERTS{{alertname=~"{"|".join(CAUSES)}", alertstate="firing"}}[{burn.short}]'
     much = f"on (objective) group_left () ({burn.rate} * {_BUDGET})"
     by = "max by (job, objective)"
     return Alert(
@@ -99,7 +102,8 @@ def _burning(burn: Burn, limits: Thresholds) -> Alert:
         severity=burn.severity,
         expr=(
             f'{by} ({_ERRORS}{{window="{burn.long}"}} > {much})\n'
-            f'and {by} ({_ERRORS}{{window="{burn.short}"}} > {much})'
+            f'and {by} ({_ERRORS}{{window="{burn.short}"}} > {much})\n'
+            f"unless on () max_over_time({causes})"
         ),
         summary="The error budget of {{ $labels.objective }} burns",
         description="{{ $value | humanizePercentage }} failed the objective of"

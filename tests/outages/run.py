@@ -57,8 +57,8 @@ def run(cause: Cause, seconds: float) -> Row:
             stack = started.enter_context(running(Path(directory), SITES))
             wait_until(lambda: stack.fleet.connected == everybody, "the fleet is connected", 120)
         _pause(SETTLE)
-        early = [event["payload"]["summary"] for _, event in stack.pager.arrived]
-        assert not early, f"paged before anything happened: {early}"
+        wait_until(lambda: not _pages(stack, 0, 0, still_open=True), "nothing is paged", 900)
+        stack.pager.arrived.clear()
         began = time.monotonic()
         _say(f"{cause.what}, for {seconds:.0f} s")
         cause.goes(stack)
@@ -75,7 +75,8 @@ def run(cause: Cause, seconds: float) -> Row:
         return Row(cause, pages, held, versions(stack))
 
 
-def _pages(stack: Stack, began: float, ended: float) -> list[Page]:
+def _pages(stack: Stack, began: float, ended: float, *, still_open: bool = False) -> list[Page]:
+    """Return the incidents since the beginning of the outage."""
     pages: dict[str, Page] = {}
     for at, event in stack.pager.arrived:
         key = event["dedup_key"]
@@ -85,7 +86,7 @@ def _pages(stack: Stack, began: float, ended: float) -> list[Page]:
             pages[key] = Page(alert, payload["severity"], at - began, None)
         elif event["event_action"] == "resolve" and key in pages:
             pages[key] = pages[key]._replace(over=at - ended)
-    return list(pages.values())
+    return [page for page in pages.values() if not still_open or page.over is None]
 
 
 def _pause(seconds: float) -> None:

@@ -106,7 +106,7 @@ def running(directory: Path, robots: dict[str, int], instances: int = 2) -> Iter
             "otelcol-charter": collector.telemetry.split("/")[2],
         }
         server = stack.enter_context(
-            prometheus(directory, build.prometheus(), targets, manager, SCRAPE)
+            prometheus(directory, build.prometheus(), targets, manager, SCRAPE, resend="1m")
         )
         ruler = Ruler(records, manager)
         stack.enter_context(ruler.ruling())

@@ -92,6 +92,8 @@ def prometheus(
     targets: dict[str, str],
     alertmanager: str,
     interval: str = "1s",
+    *,
+    resend: str = "1s",
 ) -> Iterator[str]:
     """Run Prometheus on the rules and give its ``host:port``.
 
@@ -101,6 +103,8 @@ def prometheus(
         targets: Addresses to scrape, by job.
         alertmanager: Where alerts go.
         interval: Time between two scrapes, and between two evaluations.
+        resend: Time until a firing alert is sent again: one that fires before Alertmanager is
+            discovered is told of soon. Prometheus's default is a minute.
     """
     program = tool("prometheus", "prometheus")
     (directory / "rules.yaml").write_text(rules)
@@ -113,8 +117,7 @@ def prometheus(
         f"--storage.tsdb.path={directory / 'tsdb'}",
         f"--web.listen-address={address}",
         "--enable-feature=exemplar-storage",
-        # What fires before Alertmanager is discovered is sent again soon.
-        "--rules.alert.resend-delay=1s",
+        f"--rules.alert.resend-delay={resend}",
     ]
     with running(command, directory / "prometheus.log", f"http://{address}/-/ready"):
         yield address
