@@ -65,8 +65,7 @@ def scope(made: Builder, present: str) -> Builder:
     """
     for name, attribute in PLACES.items():
         made.with_variable(place_variable(name, f"label_values({promql.label(attribute)})"))
-    made.with_variable(place_variable("site", f"label_values({promql.SITE})"))
-    made.with_variable(query_variable("job", f"label_values({present}, job)"))
+    sites(made).with_variable(query_variable("job", f"label_values({present}, job)"))
     chosen = _within(present, 'job=~"$job"')
     return made.with_variable(query_variable("instance", f"label_values({chosen}, instance)"))
 
@@ -86,6 +85,11 @@ def places(made: Builder) -> Builder:
         label = promql.label(attribute)
         made.with_variable(place_variable(name, f"label_values({label})", "loki"))
     return made
+
+
+def sites(made: Builder) -> Builder:
+    """Add the variable site, as the metrics know it."""
+    return made.with_variable(place_variable("site", f"label_values({promql.SITE})"))
 
 
 def services(made: Builder) -> Builder:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, EventType
 from charter_otel.otel import semconv
-from dashboards.promql import label
+from dashboards.promql import SITE, label
 
 STREAMS = (
     'service_name=~"$service", deployment_environment_name=~"$environment",'
@@ -56,6 +56,10 @@ def events(*types: EventType, where: tuple[str, ...] = ()) -> str:
 def filtered(attribute: str, value: str, operator: str = "=~") -> str:
     """Return a filter on an attribute."""
     return f'{label(attribute)}{operator}"{value}"'
+
+
+OF_SITE = f'{SITE}=~"$site"'
+"""The filter that keeps events of robots of the chosen sites; where all are, also those of none."""
 
 
 def unexpected() -> str:

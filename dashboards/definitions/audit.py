@@ -17,11 +17,13 @@ READING = (
 ROBOT, CONNECTION = otel.CHARTER_ROBOT_ID, otel.CHARTER_CONNECTION_ID
 REASON, CORRELATION = otel.CHARTER_CONNECTION_CLOSE_REASON, otel.CHARTER_EVENT_CORRELATION_ID
 SECONDS, TYPE = otel.CHARTER_CONNECTION_DURATION_SECONDS, otel.CHARTER_EVENT_TYPE
-CHOSEN = filtered(ROBOT, "$robot")
-BEGAN = events(EventType.TELEMETRY_CONNECTION_ESTABLISHED, where=(CHOSEN,))
-ENDED = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN,))
-BROKE = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(CHOSEN, logql.unexpected()))
-FOUND = events(where=(filtered(CORRELATION, "$correlation"), logql.of_robot_or_job("$robot")))
+CHOSEN = (filtered(ROBOT, "$robot"), logql.OF_SITE)
+BEGAN = events(EventType.TELEMETRY_CONNECTION_ESTABLISHED, where=CHOSEN)
+ENDED = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=CHOSEN)
+BROKE = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(*CHOSEN, logql.unexpected()))
+FOUND = events(
+    where=(filtered(CORRELATION, "$correlation"), logql.of_robot_or_job("$robot"), logql.OF_SITE),
+)
 WHO, TRACE = {"Robot": ROBOT, "Connection": CONNECTION}, {"Trace": CORRELATION}
 BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
 
@@ -29,7 +31,7 @@ BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
 def dashboard() -> Dashboard:
     """Build the dashboard."""
     made = kit.start("charter-audit", "Charter / Audit", QUESTION, "1m", "now-24h", first="loki")
-    kit.robots(kit.places(kit.services(made)), matchers="")
+    kit.robots(kit.sites(kit.places(kit.services(made))), matchers="")
     made.with_variable(kit.text_variable("correlation", ".*"))
     made.with_panel(question(QUESTION, READING))
     kit.row(made, "Overview", _overview())
