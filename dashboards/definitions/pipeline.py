@@ -1,4 +1,8 @@
-"""Pipeline health: can the other dashboards be believed?"""
+"""Pipeline health: can the other dashboards be believed?
+
+There is no row for Redis: nothing here scrapes it, and its own exporter has a dashboard. What the
+service sees of it is in *Events*: whether it answers, how fast, and what waits for it.
+"""
 
 from charter_otel.otel import semconv as otel
 from dashboards import external, kit, limits
