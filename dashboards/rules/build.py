@@ -6,6 +6,7 @@
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -114,12 +115,14 @@ def main(arguments: list[str] | None = None) -> int:
     """Write or check the files."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--check", action="store_true", help="write nothing, fail on drift")
-    parser.add_argument("--grafana", default=Links.grafana, help="address of your Grafana")
-    parser.add_argument("--runbooks", default=Links.runbooks, help="address of the runbooks")
+    grafana = os.environ.get("CHARTER_GRAFANA_URL") or Links.grafana
+    parser.add_argument("--grafana", default=grafana, help="address of your Grafana")
+    parser.add_argument("--runbooks", help="address of the runbooks; by default in that Grafana")
     parser.add_argument("--secrets", default=SECRETS, help="directory of Alertmanager's secrets")
     parser.add_argument("--no-heartbeat", action="store_true", help="nothing watches the watchdog")
     options = parser.parse_args(arguments)
-    wanted = files(Links(options.grafana, options.runbooks))
+    at = options.grafana.rstrip("/")
+    wanted = files(Links(at, options.runbooks or f"{at}/public/runbooks"))
     shipped = ALERTMANAGER.read_text(encoding="utf-8")
     wanted[ALERTMANAGER] = alertmanager(
         shipped, options.secrets, heartbeat=not options.no_heartbeat

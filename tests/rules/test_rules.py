@@ -201,6 +201,20 @@ def test_links_lead_into_another_grafana() -> None:
     assert "https://books.test/JobFailed.md" in text
 
 
+def test_the_service_s_grafana_is_that_of_its_pages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`CHARTER_GRAFANA_URL` is what the generator reads, too; the runbooks are in it."""
+    written = tmp_path / "charter.rules.yaml"
+    monkeypatch.setattr(build, "files", lambda links: {written: build.prometheus(links=links)})
+    monkeypatch.setenv("CHARTER_GRAFANA_URL", "https://grafana.test/")
+    assert build.main([]) == 0
+    text = written.read_text()
+    assert "localhost" not in text
+    assert "https://grafana.test/d/" in text
+    assert "https://grafana.test/public/runbooks/JobFailed.md" in text
+
+
 def test_one_variable_sets_service_rules_and_panels() -> None:
     """`CHARTER_THRESHOLDS` is what the generators read, too."""
     code = "from dashboards.rules import build; print(build.prometheus())"
