@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -40,6 +41,18 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         (title, text.encode(errors="backslashreplace").decode()) for title, text in report.sections
     ]
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name above the last line what was not run: a gate without it is green as well."""
+    from support import not_run  # noqa: PLC0415 - the path is set by now
+
+    reports = terminalreporter.stats.get("skipped", [])
+    places = [report.longrepr for report in reports if isinstance(report.longrepr, tuple)]
+    skipped = [(os.path.relpath(file), reason) for file, _, reason in places]
+    if told := not_run(skipped):
+        terminalreporter.section("not run")
+        terminalreporter.write_line(told)
 
 
 @pytest.fixture(autouse=True)

@@ -4,6 +4,7 @@ import pytest
 
 from charter_otel.emit import Emitter
 from charter_otel.testing import Failure
+from support import not_run
 
 
 @pytest.mark.swallows
@@ -11,6 +12,20 @@ def test_every_emitter_is_watched(nothing_swallowed: list[Failure]) -> None:
     """Also an emitter that a test, or a service in a test, made itself."""
     Emitter().emit("metrics.aggregation_started", {})
     assert [failure.sink for failure in nothing_swallowed] == ["validation"]
+
+
+def test_what_was_not_run_is_named() -> None:
+    """By the programs that are missing; a test that skips for another reason is not among it."""
+    skipped = [
+        ("tests/dashboards/test_back_ends.py", "Skipped: loki: no loki on PATH"),
+        ("tests/dashboards/test_back_ends.py", "Skipped: loki: no loki on PATH"),
+        ("tests/chart/test_chart.py", "Skipped: helm: there is none"),
+        ("tests/otel/test_logs.py", "Skipped: Python 3.11 has no such thing"),
+    ]
+    assert not_run(skipped) == (
+        "tests/chart/test_chart.py (needs helm); tests/dashboards/test_back_ends.py (needs loki)"
+    )
+    assert not_run(skipped[3:]) == ""
 
 
 def test_redis_is_empty(redis_url: str) -> None:

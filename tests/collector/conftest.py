@@ -8,16 +8,17 @@ import pytest
 
 from collector.harness import ROOT
 from collector.standin import StandIn
+from support import require
 
 
 def collector_binary() -> Path:
     """Return the project's Collector; without one, skip, or fail where it is required."""
     path = Path(os.environ.get("CHARTER_COLLECTOR_BINARY") or ROOT / "build" / "otelcol-charter")
-    if not os.access(path, os.X_OK):
-        reason = f"needs the Collector, and there is none at {path}: run `make collector`"
-        if "collector" in os.environ.get("CHARTER_REQUIRE", "").split(","):
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
+    require(
+        "collector",
+        available=os.access(path, os.X_OK),
+        reason=f"there is none at {path}: run `make collector`",
+    )
     return path
 
 

@@ -1,6 +1,9 @@
 """Helpers for the tests: real servers, deadlines, and skips for missing programs."""
 
 import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable
 
 import pytest
 
@@ -19,3 +22,17 @@ def require(name: str, *, available: bool, reason: str) -> None:
     if name in os.environ.get("CHARTER_REQUIRE", "").split(","):
         pytest.fail(f"CHARTER_REQUIRE names {name}, but {reason}", pytrace=False)
     pytest.skip(f"{name}: {reason}")
+
+
+def not_run(skipped: Iterable[tuple[str, str]]) -> str:
+    """Return in one line which files were not run, and for want of what; "" if all were.
+
+    Args:
+        skipped: File and reason of each skipped test.
+    """
+    files: dict[str, set[str]] = defaultdict(set)
+    for file, reason in skipped:
+        if named := re.match(r"(?:Skipped: )?([a-z]+): ", reason):
+            files[named[1]].add(file)
+    told = (f"{', '.join(sorted(found))} (needs {name})" for name, found in sorted(files.items()))
+    return "; ".join(told)
