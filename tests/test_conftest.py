@@ -14,7 +14,7 @@ def test_every_emitter_is_watched(nothing_swallowed: list[Failure]) -> None:
     assert [failure.sink for failure in nothing_swallowed] == ["validation"]
 
 
-def test_what_was_not_run_is_named() -> None:
+def test_files_that_were_not_run_are_named() -> None:
     """By the programs that are missing; a test that skips for another reason is not among it."""
     skipped = [
         ("tests/dashboards/test_back_ends.py", "Skipped: loki: no loki on PATH"),

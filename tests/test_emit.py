@@ -136,6 +136,22 @@ class TestSinks:
         assert statistics.failed == {}
         assert 0 < statistics.median <= statistics.p99 < 1
 
+    def test_times_are_those_of_the_last_emissions(self, charter_capture: Capture) -> None:
+        """Median and 99th percentile of some thousand, in seconds; the first emission aside."""
+        emitter = charter_capture.emitter
+
+        def emit_taking(*nanoseconds: int) -> tuple[float, float]:
+            for each in nanoseconds:
+                emitter.timer = iter((0, each)).__next__
+                emit(STARTED, PAYLOAD)
+            return emitter.statistics().median, emitter.statistics().p99
+
+        assert emit_taking(9_000, *[1_000] * 198, 7_000) == (1e-6, 1e-6)
+        assert emit_taking(7_000, 7_000) == (1e-6, 7e-6)
+        emitter._sinks = ()
+        assert emit_taking(*[2_000] * 5_000) == (2e-6, 2e-6)
+        assert len(emitter._durations) < 5_000
+
     def test_the_process_s_emitter_can_be_replaced(self, charter_capture: Capture) -> None:
         """`emit` uses the emitter that was set last."""
         other = Emitter(charter_capture.instrumentation)
@@ -512,7 +528,7 @@ class TestForeignStreams:
         started = time.perf_counter()
         await module.emit_event_safe(event_type=STARTED, payload=PAYLOAD)
         took = time.perf_counter() - started
-        assert foreign.TIMEOUT <= took < foreign.TIMEOUT + 5
+        assert 0.25 <= took < 5
         assert dropped(charter_capture) == {("stream", "timeout"): 1}
         await asyncio.sleep(0)
         assert stream.cancelled == 1
@@ -594,7 +610,7 @@ class TestForeignStreams:
         await asyncio.gather(
             *(module.emit_event_safe(event_type=STARTED, payload=PAYLOAD) for _ in range(20))
         )
-        assert time.perf_counter() - started < 10 * foreign.TIMEOUT
+        assert time.perf_counter() - started < 2.5
         assert dropped(charter_capture) == {("stream", "timeout"): 20}
 
     @pytest.mark.swallows

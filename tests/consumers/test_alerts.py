@@ -253,6 +253,36 @@ async def test_a_page_that_was_refused_is_tried_again(pager_duty: PagerDuty) -> 
     assert [event["event_action"] for event in pager_duty.events] == ["trigger", "resolve"]
 
 
+async def test_the_pause_grows_while_pagerduty_takes_no_page() -> None:
+    """From a second to half a minute; once it takes one, the next pause is short again."""
+    pauses, failing = list[float](), True
+
+    def send(page: Page) -> None:
+        if failing:
+            raise ConnectionError(page.key)
+
+    pager = Pager(send)
+    drawn = pager._backoff.next
+
+    def next_pause() -> float:
+        pauses.append(drawn())
+        return 0.0
+
+    pager._backoff.next = next_pause  # type: ignore[method-assign]
+    pager.start()
+    pager.page(Page(action="trigger", key="one"))
+    await eventually(lambda: len(pauses) >= 8, "eight attempts")
+    failing = False
+    await eventually(lambda: pager.sent == 1, "it is taken")
+    failing, count = True, len(pauses)
+    pager.page(Page(action="trigger", key="two"))
+    await eventually(lambda: len(pauses) > count, "another attempt")
+    await pager.stop()
+    longest = (1, 2, 4, 8, 16, 30, 30, 30)
+    assert all(most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=False))
+    assert 0.5 <= pauses[count] <= 1
+
+
 async def test_too_many_incidents_drop_the_oldest_and_count() -> None:
     """Paging never waits, whatever PagerDuty does; the stop has a deadline."""
     release, sent = threading.Event(), list[str]()

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from charter_otel.charter import Event, encode
 from charter_otel.cli.audit import audit as command
 from charter_otel.consumers import Audit
-from charter_otel.consumers.audit import FIRST, AuditLog, AuditLogError, verify
+from charter_otel.consumers.audit import FIRST, AuditLog, AuditLogError, consumer, verify
 from charter_otel.consumers.audit.chain import make, read
 from charter_otel.streams import MemoryStream
 from charter_otel.testing import Capture
@@ -407,6 +408,27 @@ def test_rows_that_a_failing_disk_kept_are_brought_to_it_before_they_count(
     assert synced
     log.close()
     assert verify(tmp_path).rows == 1
+
+
+async def test_an_instance_without_the_group_leaves_the_log_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It opens nothing, so that the holder can; and a stop leaves no task that could."""
+    turns = 0
+
+    async def sleep(_: float) -> None:
+        nonlocal turns
+        turns += 1
+        await real(0)
+
+    real = asyncio.sleep
+    monkeypatch.setattr(consumer, "asyncio", SimpleNamespace(**vars(asyncio) | {"sleep": sleep}))
+    audit = Audit(tmp_path / "audit")
+    await audit.start()
+    await eventually(lambda: turns > 3, "it has looked three times")
+    await audit.stop()
+    assert not (tmp_path / "audit").exists()
+    assert "charter consumer audit" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
 async def test_an_event_is_on_disk_before_it_is_acknowledged(

@@ -323,8 +323,11 @@ async def test_stop_ends_a_schedule_whose_cancellation_the_lock_swallows() -> No
     schedule = Schedule("a_job", job, INTERVAL, lock=Swallowing())
     await schedule.start()
     await asked.wait()
+    loop = schedule._loop
+    assert loop is not None
     async with asyncio.timeout(5):
         await schedule.stop()
+    assert loop.done()
 
 
 async def test_a_schedule_starts_once_and_stops_as_often_as_one_likes(

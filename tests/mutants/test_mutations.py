@@ -55,7 +55,7 @@ def test_a_sample_takes_a_fifth_from_each_part() -> None:
     assert sample(100, seed=1) == sample(100, seed=1) != sample(100, seed=2)
 
 
-def test_it_is_known_which_function_a_test_calls(pytester: pytest.Pytester) -> None:
+def test_the_recorder_knows_which_functions_a_test_calls(pytester: pytest.Pytester) -> None:
     """Those alone are run for a fault in it; what fails without a fault is not."""
     pytester.makepyfile(
         """

@@ -7,7 +7,7 @@ import pytest
 
 from charter_otel.charter import Event
 from charter_otel.streams import BatchHandler, EventStream, Lease, LeaseLost, NotNow
-from charter_otel.streams.delivery import MAX_DELIVERIES
+from charter_otel.streams.delivery import Delivery
 from streams.backends import (
     Backend,
     PartitionedBackend,
@@ -105,7 +105,13 @@ async def test_a_batch_that_kills_its_processes_becomes_dead_letters(
     redis_backend: RedisBackend,
 ) -> None:
     """Entries taken over are delivered one by one and counted, also to a batch handler."""
-    for life in range(2):
+    events = [started(name) for name in "abc"]
+    before = redis_backend.make()
+    await before.start()
+    for event in events:
+        before.publish_nowait(event)
+    await published(before, 3)
+    for _ in range(2):
         stream, handling = redis_backend.make(max_deliveries=2, min_idle=0.05), asyncio.Event()
 
         @stream.subscribe_batch("*", group="g", start="earliest")
@@ -114,20 +120,27 @@ async def test_a_batch_that_kills_its_processes_becomes_dead_letters(
             await asyncio.Event().wait()
 
         await stream.start()
-        if not life:
-            stream.publish_nowait(started("a"))
         await handling.wait()
         await abandon(stream)
     heir = redis_backend.make(max_deliveries=2, min_idle=0.05)
     seen = Seen()
     heir.subscribe_batch("*", group="g")(_each(seen))
     await heir.start()
-    await eventually(lambda: redis_backend.dead_letters(heir), "a dead letter")
+    await seen.has(2)
+    assert seen.events == events[1:]
+    assert [letter.event_id for letter in redis_backend.dead_letters(heir)] == [events[0].id]
 
 
-def test_an_event_is_delivered_five_times_by_default() -> None:
-    """The number that the table of deliveries promises."""
-    assert MAX_DELIVERIES == 5
+async def test_an_event_is_delivered_five_times_by_default(backend: Backend) -> None:
+    """Then it is a dead letter."""
+    stream = backend.make(redelivery_delay=0.001)
+    seen = Seen()
+    seen.failures = 100
+    stream.subscribe("*", group="g")(seen)
+    await stream.start()
+    stream.publish_nowait(started("a"))
+    await eventually(lambda: stream.statistics().subscribers[0].dead_lettered == 1, "given up")
+    assert len(seen.events) == 5
 
 
 async def test_a_stop_does_not_wait_for_the_remaining_deliveries(backend: Backend) -> None:
@@ -143,6 +156,38 @@ async def test_a_stop_does_not_wait_for_the_remaining_deliveries(backend: Backen
     count = len(seen.events)
     await asyncio.sleep(0.5)
     assert len(seen.events) == count < 10
+
+
+async def test_a_handler_that_fails_during_a_stop_gets_nothing_again(
+    backend: Backend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop waits for the delivery that runs, and for no other one."""
+    begun, gate, told = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    stop, calls = Delivery.stop, 0
+
+    def note(delivery: Delivery, task: asyncio.Task[None]) -> None:
+        stop(delivery, task)
+        told.set()
+
+    monkeypatch.setattr(Delivery, "stop", note)
+    stream = backend.make(max_deliveries=50)
+
+    @stream.subscribe("*", group="g")
+    async def fail(_: Event) -> None:
+        nonlocal calls
+        calls += 1
+        begun.set()
+        await gate.wait()
+        raise ValueError("no")
+
+    await stream.start()
+    stream.publish_nowait(started("a"))
+    await begun.wait()
+    stopping = asyncio.create_task(stream.stop(deadline=60.0))
+    await told.wait()
+    gate.set()
+    await asyncio.wait_for(stopping, 15)
+    assert calls == 1
 
 
 @pytest.mark.parametrize("kind", [RedisBackend, PartitionedBackend])
@@ -187,16 +232,16 @@ async def test_one_process_handles_an_exclusive_group_and_another_takes_over(
 
 async def test_a_former_holder_handles_nothing(redis_backend: RedisBackend) -> None:
     """It gives up what it has in hand, and takes over again when the lease is free."""
-    stream = redis_backend.make(lease=LEASE, min_idle=60.0)
+    stream, witness = redis_backend.make(lease=LEASE, min_idle=60.0), Seen()
     keeper = Keeper(stream)
+    stream.subscribe("*", group="witness")(witness)
     await stream.start()
     await eventually(lambda: keeper.holds, "it holds the lease")
     before = keeper.leases[-1].epoch
     redis_backend.server.command("SET", "{charter}:leases:g", "1 other", "PX", 2_000)
     await eventually(lambda: not keeper.holds, "it has noticed")
     stream.publish_nowait(started("a"))
-    await published(stream, 1)
-    await asyncio.sleep(0.3)
+    await witness.has(1)
     assert keeper.seen.events == []
     assert not stream.statistics().subscribers[0].holder
     await keeper.seen.has(1)

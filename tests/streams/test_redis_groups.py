@@ -138,7 +138,8 @@ async def test_a_clean_stop_hands_over_at_once(redis_backend: RedisBackend) -> N
     await heir.start()
     await seen.has(3)
     assert seen.events == events
-    assert len(observer.redeliveries) <= 1
+    # The event in hand at the stop had begun; the other two come for the first time.
+    assert len(observer.redeliveries) == 1
 
 
 async def test_deliveries_are_counted_across_crashes(redis_backend: RedisBackend) -> None:
@@ -259,7 +260,7 @@ async def test_waiting_events_come_in_batches(redis_backend: RedisBackend) -> No
     stream.subscribe_batch("*", group="g", start="earliest")(batches)
     await stream.start()
     await batches.has(250)
-    assert [len(batch) for batch in batches.given] == [BATCH, BATCH, 50]
+    assert [len(batch) for batch in batches.given] == [100, 100, 50]
 
 
 async def test_a_batch_that_was_not_acknowledged_comes_again(redis_backend: RedisBackend) -> None:

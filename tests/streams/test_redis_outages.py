@@ -197,7 +197,8 @@ async def test_an_outage_is_logged_once_each_way(
         await asyncio.sleep(0.3)
         redis_backend.server.start()
         await eventually(lambda: stream.statistics().connected, "connected")
-        await asyncio.sleep(0.1)
+        stream.publish_nowait(started("later"))
+        await published(stream, 1)
     told = [line["event"] for line in lines if line["log_level"] != "debug"]
     assert told == ["event stream unreachable", "event stream reachable again"]
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from support.polling import eventually
 from support.redis import RedisServer
 from support.service import ServiceProcess, service
 
@@ -49,6 +50,19 @@ def established(server: RedisServer) -> Counter[str]:
 def closed(server: RedisServer) -> Counter[str]:
     """Count the connections that were closed, by id."""
     return connections(stored_events(server), "closed")
+
+
+async def reaped(server: RedisServer, looks: int = 6) -> None:
+    """Wait until the instance whose turn it is has looked for orphans so often again."""
+    with server.client() as client:
+
+        def done() -> int:
+            # It keeps its turn with each look; nothing else here sends this command.
+            commands: Any = client.info("commandstats")
+            return int(commands.get("cmdstat_pexpire", {}).get("calls", 0))
+
+        before = done()
+        await eventually(lambda: done() >= before + looks, f"{looks} looks for orphans")
 
 
 def registered(server: RedisServer) -> int:

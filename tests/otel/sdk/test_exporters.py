@@ -78,7 +78,7 @@ def test_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("variable", "timeout"),
     [
-        (None, exporters.TIMEOUT),
+        (None, 3.0),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", 7.0),
         ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", 7.0),
     ],

@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from support.instances import LEASE, closed, established, instances, stored_events
+from support.instances import closed, established, instances, reaped, stored_events
 from support.polling import eventually
 from support.redis import RedisServer
 from support.robots import READING
@@ -29,7 +29,7 @@ async def test_a_survivor_closes_what_a_killed_instance_held(
     killed = time.time()
     pair[0].process.kill()
     await eventually(lambda: closed(server) == established(server), "each is closed once")
-    await asyncio.sleep(2 * LEASE)
+    await reaped(server)
     assert closed(server) == established(server)
     by_id = {e["payload"]["connection_id"]: e for e in stored_events(server, OPENED)}
     for event in stored_events(server, CLOSED):
@@ -71,7 +71,7 @@ async def test_an_instance_that_slept_gives_up_what_was_declared_lost(
     assert caught.value.rcvd.code == 1012
     again = await _robot(pair[0], "robot_001")
     await eventually(lambda: established(server).total() == 2, "it is back")
-    await asyncio.sleep(2 * LEASE)
+    await reaped(server)
     assert closed(server).total() == 1
     assert pair[0].events(CLOSED) == []
     assert [r["status"] for r in pair[1].get("/api/telemetry/robots")] == ["online"]
@@ -90,7 +90,7 @@ async def test_a_robot_that_left_a_sleeping_instance_is_closed_once(
     await eventually(lambda: closed(server).total() == 1, "the survivor closes it")
     pair[0].resume()
     await eventually(lambda: pair[0].get("/api/telemetry/info")["active_connections"] == 0, "gone")
-    await asyncio.sleep(LEASE)
+    await reaped(server)
     assert closed(server) == established(server)
     assert pair[0].events(CLOSED) == []
 

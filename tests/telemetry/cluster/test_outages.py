@@ -14,7 +14,7 @@ from charter_otel.service.runtime import Runtime
 from charter_otel.service.settings import Settings
 from charter_otel.streams import EventStream
 from support.events import PAYLOADS
-from support.instances import LEASE, closed, established, registered, stored_events, variables
+from support.instances import closed, established, reaped, registered, stored_events, variables
 from support.polling import eventually
 from support.redis import RedisServer
 from support.robots import READING
@@ -57,7 +57,8 @@ async def test_without_redis_each_instance_answers_from_its_own_state(
             server.start()
             both = {"robot_001": "online", "robot_002": "online"}
             await eventually(lambda: [_known(i) for i in pair] == [both, both], "both know both")
-        assert closed(server).total() <= 1
+    await eventually(lambda: closed(server).total() == 2, "both are closed")
+    assert closed(server) == established(server)
 
 
 async def test_when_redis_has_lost_everything_it_is_written_again(
@@ -119,7 +120,7 @@ async def test_connections_closed_in_the_spool_are_not_closed_a_second_time(
     with service(**settings):
         await eventually(lambda: established(server).total() == 3, "the spool is replayed")
         await eventually(lambda: closed(server) == established(server), "each is closed once")
-        await asyncio.sleep(4 * LEASE)
+        await reaped(server, looks=12)
     assert closed(server) == established(server)
     reasons = {
         event["payload"]["robot_id"]: event["payload"]["reason"]

@@ -6,7 +6,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from support.instances import closed, established, stored_events
+from support.instances import closed, established, reaped, stored_events
 from support.polling import eventually
 from support.redis import RedisServer
 from support.robots import READING
@@ -47,7 +47,7 @@ async def test_a_late_close_never_marks_a_live_robot_offline(
     await asyncio.sleep(0.3)
     pair[0].resume()
     await eventually(lambda: closed(server).total() == 1, "the old one's event")
-    await asyncio.sleep(0.5)
+    await reaped(server)
     assert _online(pair)
     assert closed(server).total() == 1
     await new.close()
