@@ -57,6 +57,9 @@ class Scenario:
         async def keep(event: Event) -> None:
             self.emitted.append(event.type)
 
+        @stream.subscribe_batch("*", group="test.batches")
+        async def take(_: Sequence[Event]) -> None: ...
+
         @stream.subscribe("telemetry.connection_closed", group="test.fails")
         async def fail(_: Event) -> None:
             raise ValueError
