@@ -66,6 +66,13 @@ def running(
         yield Running(process, certificate.trusted)
 
 
+async def _hang_up(writer: asyncio.StreamWriter) -> None:
+    """Close the connection, and return when it is: the garbage collector would warn."""
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+
+
 async def _close_code(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
     """Read to the close frame, answer it, and wait for the service to hang up."""
     code = 0
@@ -78,9 +85,7 @@ async def _close_code(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
             code = struct.unpack("!H", payload[:2])[0]
     writer.write(frame(struct.pack("!H", code), opcode=8))
     assert await asyncio.wait_for(reader.read(), 3) == b""
-    writer.close()
-    with contextlib.suppress(OSError):
-        await writer.wait_closed()
+    await _hang_up(writer)
     return code
 
 
@@ -111,7 +116,7 @@ async def test_a_robot_s_own_close_is_its_own_whatever_its_code(
     reader, writer = await running.open(f"own_{code}")
     writer.write(frame(struct.pack("!H", code) + b"bye", opcode=8))
     assert await asyncio.wait_for(reader.read(), 5) == b"\x88\x02" + struct.pack("!H", code)
-    writer.close()
+    await _hang_up(writer)
     assert await running.reason(f"own_{code}") == "client_disconnect"
 
 
@@ -120,5 +125,5 @@ async def test_a_close_between_fragments_is_a_close(running: Running) -> None:
     reader, writer = await running.open("fragments")
     writer.write(b"\x01\x80\x00\x00\x00\x00" + frame(struct.pack("!H", 1000), opcode=8))
     assert await asyncio.wait_for(reader.read(), 5) == b"\x88\x02\x03\xe8"
-    writer.close()
+    await _hang_up(writer)
     assert await running.reason("fragments") == "client_disconnect"
