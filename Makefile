@@ -18,6 +18,9 @@ RUNTIME := $(VENV)/.runtime
 READY := $(VENV)/.ready
 PIP := -m pip --disable-pip-version-check --quiet
 
+# Modules are compiled once, when they are first imported, and hundreds of processes import them.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help demo test quick lowest newest redis-8 stack outages bare mutants chaos endurance lint bench profile scale fuzz sbom audit format \
@@ -160,7 +163,7 @@ collector:
 	@sh collector/build.sh
 
 # Made anew when the dependencies change. Everything goes to stderr: `make demo > file` holds JSON lines.
-# Modules are compiled when they are first imported: most never are.
+# Modules are compiled when they are first imported, and most never are.
 $(RUNTIME): pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c '$(RECENT)' 2>/dev/null || { echo "make: $(PYTHON) is missing or too old;" \
 	  "install Python 3.11 or newer and name it: make PYTHON=/path/to/python3" >&2; exit 1; }
