@@ -52,7 +52,7 @@ def test_the_networks_of_a_subscriber_are_one_address() -> None:
 
 
 def test_a_place_is_given_back_once() -> None:
-    """Whoever ends a connection says so; that may be several."""
+    """Several may say that a connection ended; the first one counts."""
     lobby = Lobby(Room(files=10_000, strangers=20, address=10))
     seat = lobby.enter("192.0.2.1", 0)
     assert seat is not None

@@ -361,7 +361,7 @@ def _jobs(seen: Seen) -> list[str]:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_what_is_trimmed_under_a_lagging_group_is_counted_once(
+async def test_events_trimmed_under_a_lagging_group_are_counted_once(
     redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch, *, restarted: bool
 ) -> None:
     """Events that nobody read are lost: a line, a metric and the statistics say how many."""

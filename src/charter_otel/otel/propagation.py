@@ -65,7 +65,7 @@ def parent_of_request(headers: RawHeaders, base: Context | None = None) -> Paren
 
 
 class Origin(NamedTuple):
-    """Where a request's span begins."""
+    """The place where a request's span begins."""
 
     context: Context | None
     links: list[Link]

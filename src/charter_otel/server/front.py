@@ -22,7 +22,7 @@ from charter_otel.telemetry.lobby import Lobby, Seat
 
 
 class _Phase(Enum):
-    """How far TLS is."""
+    """The progress of a TLS handshake."""
 
     SILENT = "the client has sent nothing"
     GREETED = "its handshake is in progress"

@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 class Room(NamedTuple):
-    """How many connections there may be."""
+    """The numbers of connections that there may be."""
 
     files: int
     """Files that the process may have open."""

@@ -81,7 +81,7 @@ class TestWithoutVariables:
     async def test_no_flag_of_a_caller_exceeds_the_ratio(
         self, ratio: str, *, recorded: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whoever sets the flag is sampled as often as all others."""
+        """A caller that sets the flag is sampled as often as all others."""
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
         monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", ratio)
         monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
