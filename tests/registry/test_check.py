@@ -205,6 +205,7 @@ ROUTE = "/api/telemetry/ws/{robot_id}"
 HANDSHAKE = {
     "http.request.method": "GET",
     "http.route": ROUTE,
+    "url.path": "/api/telemetry/ws/robot_001",
     "url.scheme": "ws",
     "http.response.status_code": 101,
     "charter.handshake.outcome": "accepted",

@@ -250,6 +250,7 @@ class _Socket:
         "headers": [],
         "query_string": b"",
         "scheme": "ws",
+        "path": "/api/telemetry/ws/robot_001",
         "extensions": None,
     }
 

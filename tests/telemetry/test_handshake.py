@@ -105,6 +105,10 @@ async def test_the_handshake_span_ends_while_the_connection_is_open(robots: Robo
     assert span.kind is SpanKind.SERVER
     assert (span.attributes or {})["http.route"] == ROUTE
     assert (span.attributes or {})["http.response.status_code"] == 101
+    assert (span.attributes or {})["url.path"] == "/api/telemetry/ws/robot_9"
+    assert (span.attributes or {})["network.protocol.version"] == "1.1"
+    named = [(span.attributes or {})[f"server.{part}"] for part in ("address", "port")]
+    assert named == ["127.0.0.1", int(robots.address.rpartition(":")[2])]
     assert [event.name for event in span.events] == ["telemetry.connection_established"]
 
 

@@ -21,6 +21,7 @@ from opentelemetry.trace import INVALID_SPAN, Span, StatusCode
 
 from charter_otel.otel import Instrumentation, semconv
 from charter_otel.otel.propagation import Parent, origin, parent_of_request
+from charter_otel.otel.requests import of_request
 from charter_otel.otel.trace_context import correlation_id, current
 
 UNTRACED = "charter_otel_untraced"
@@ -33,8 +34,6 @@ into the trace that it names. Without one, each caller may."""
 _METHODS = frozenset(
     {"CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "QUERY", "TRACE"}
 )
-_SHOWN = frozenset({"after", "limit", "offset", "robot_id", "sort", "status", "type"})
-_LONGEST_QUERY = 512
 _LONGEST_METHOD = 32
 _KEY = "charter_otel.request"
 
@@ -244,24 +243,10 @@ class TracedRequest:
 
 def _of_request(scope: Scope) -> dict[str, Any]:
     """Return the attributes that no other request may share."""
-    own: dict[str, Any] = {semconv.URL_PATH: scope["path"]}
-    if query := scope.get("query_string"):
-        own[semconv.URL_QUERY] = redacted(query)
+    own: dict[str, Any] = of_request(scope)
     if (method := str(scope.get("method"))) not in _METHODS:
         own[semconv.HTTP_REQUEST_METHOD_ORIGINAL] = method[:_LONGEST_METHOD]
     return own
-
-
-def redacted(query: bytes) -> str:
-    """Return a query with the values of our own parameters only: another may be a secret."""
-    pairs = query[:_LONGEST_QUERY].decode("latin-1").split("&")
-    return "&".join(_redacted(*pair.partition("=")) for pair in pairs)
-
-
-def _redacted(name: str, equals: str, value: str) -> str:
-    if name in _SHOWN or not (name if not equals else value):
-        return f"{name}{equals}{value}"
-    return f"{name}=REDACTED" if equals else "REDACTED"
 
 
 def trace_id(scope: Scope) -> str | None:

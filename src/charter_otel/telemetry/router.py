@@ -160,11 +160,7 @@ async def _shake_hands(gateway: Gateway, socket: Socket, robot_id: str) -> Sessi
     admitted = isinstance(verdict, admission.Admitted)
     try:
         with spans.handshake(
-            instrumentation.tracer,
-            _route(scope),
-            scope["scheme"],
-            scope["headers"],
-            admitted=admitted,
+            instrumentation.tracer, _route(scope), scope, admitted=admitted
         ) as span:
             if error is not None:
                 log.error("handshake failed", robot_id=robot_id, exc_info=error)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
@@ -19,7 +20,8 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
 from charter_otel.otel.context_attributes import with_attributes
-from charter_otel.otel.propagation import RawHeaders, origin, parent_of_request
+from charter_otel.otel.propagation import origin, parent_of_request
+from charter_otel.otel.requests import of_request
 from charter_otel.telemetry.closing import is_expected
 from charter_otel.telemetry.connections import Connection
 
@@ -46,9 +48,7 @@ class ContextAttached:
 
 
 @contextmanager
-def handshake(
-    tracer: Tracer, route: str, scheme: str, headers: RawHeaders, *, admitted: bool
-) -> Iterator[Span]:
+def handshake(tracer: Tracer, route: str, scope: Any, *, admitted: bool) -> Iterator[Span]:
     """Run a handshake in a SERVER span named by the route's template.
 
     It ends at accept, so that the trace is there while the connection lives. A ``traceparent`` of
@@ -58,7 +58,7 @@ def handshake(
     A robot that is not admitted writes into no existing trace: its handshake is a trace of its
     own, with a link to the one that it named.
     """
-    parent = parent_of_request(headers, Context())
+    parent = parent_of_request(scope["headers"], Context())
     context, links = origin(parent, trusted=admitted)
     span = tracer.start_span(
         f"GET {route}",
@@ -68,7 +68,8 @@ def handshake(
         attributes={
             semconv.HTTP_REQUEST_METHOD: "GET",
             semconv.HTTP_ROUTE: route,
-            semconv.URL_SCHEME: scheme,
+            semconv.URL_SCHEME: scope["scheme"],
+            **of_request(scope),
         },
     )
     try:

@@ -45,7 +45,13 @@ def application() -> Litestar:
         span = calls.tracer.start_span(
             f"GET {scope['path_template']}",
             kind=SpanKind.SERVER,
-            attributes={**same, "url.path": scope["path"]},
+            attributes={
+                **same,
+                "url.path": scope["path"],
+                "server.address": "127.0.0.1",
+                "server.port": 8000,
+                "network.protocol.version": scope["http_version"],
+            },
         )
         with use_span(span, end_on_exit=True):
             await inner(scope, receive, send)
