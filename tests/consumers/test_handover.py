@@ -2,13 +2,58 @@
 
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError as RedisConnectionError
 
 from charter_otel.consumers import Alerts
 from charter_otel.consumers.alerts import Page, Pager
+from charter_otel.streams import Lease, LeaseLost
+from charter_otel.testing import Capture
 from consumers.conftest import Make
 from support.polling import eventually
 
 ROBOT = "charter/robot/robot_001"
+JOB = "charter/job/aggregate"
+
+
+class _Exclusive:
+    """A stream of which only its subscription is asked for, and the state that holders leave."""
+
+    def __init__(self) -> None:
+        self.left: bytes | None = None
+        self.failure: Exception | None = None
+        self._take_over: Any = None
+
+    def subscribe(self, *_: str, take_over: Any, **__: Any) -> Any:
+        """Note what is called at a change of the holder."""
+        self._take_over = take_over
+        return lambda handler: handler
+
+    async def to(self, consumer: Alerts, epoch: int) -> Lease:
+        """Make a consumer the holder."""
+        consumer.attach(self)  # type: ignore[arg-type]  # one method is enough here
+        lease = _Shared(self._take_over)
+        lease.stream, lease.epoch = self, epoch
+        await lease.wait()
+        return lease
+
+
+class _Shared(Lease):
+    """A lease whose state outlives its holder."""
+
+    stream: _Exclusive
+
+    async def load(self) -> bytes | None:
+        """Return what the last holder left."""
+        return self.stream.left
+
+    async def save(self, state: bytes) -> None:
+        """Leave a state, or fail."""
+        if self.stream.failure is not None:
+            raise self.stream.failure
+        self.stream.left = state
 
 
 def _heir(state: Path, sent: list[Page], now: list[float]) -> Alerts:
@@ -94,3 +139,57 @@ async def test_failures_at_two_holders_escalate(tmp_path: Path, failed: Make) ->
     await eventually(lambda: len(sent) >= 1, "the pages")
     await second.stop()
     assert sent[-1].severity == "critical"
+
+
+async def test_open_incidents_are_handed_over_without_a_file(failed: Make, completed: Make) -> None:
+    """An event counts as handled when the next holder could resolve its incident."""
+    stream, sent = _Exclusive(), list[Page]()
+    first, second = Alerts(Pager(list[Page]().append)), Alerts(Pager(sent.append))
+    await stream.to(first, epoch=1)
+    await first.handle(failed())
+    await stream.to(second, epoch=2)
+    assert second.open_keys == {JOB}
+    await second.handle(completed())
+    assert second.open_keys == frozenset()
+    await stream.to(first, epoch=3)
+    assert first.open_keys == frozenset(), "its own state is the older one"
+
+
+async def test_a_state_that_could_not_be_left_is_left_later(failed: Make, completed: Make) -> None:
+    """While Redis is away, paging goes on; the next look saves the state."""
+    stream, alerts = _Exclusive(), Alerts(Pager(list[Page]().append), clock=lambda: 0.0)
+    await stream.to(alerts, epoch=1)
+    await alerts.handle(failed())
+    await alerts.look()
+    assert stream.left is not None
+    stream.failure = RedisConnectionError("away")
+    await alerts.handle(completed())
+    assert (alerts.open_keys, json.loads(stream.left)["open"]) == (frozenset(), [JOB])
+    stream.failure = None
+    await alerts.look()
+    assert json.loads(stream.left)["open"] == []
+
+
+async def test_an_event_is_not_handled_by_who_has_lost_the_lease(failed: Make) -> None:
+    """The stream gives it to the new holder; the old one stops without an error."""
+    stream, alerts = _Exclusive(), Alerts(Pager(list[Page]().append))
+    await stream.to(alerts, epoch=1)
+    stream.failure = LeaseLost()
+    with pytest.raises(LeaseLost):
+        await alerts.handle(failed())
+    await alerts.stop()
+    assert stream.left is None
+
+
+async def test_a_state_that_cannot_be_read_is_reported_and_left_behind(
+    failed: Make, charter_capture: Capture
+) -> None:
+    """The next holder pages all the same, with what it knows itself."""
+    stream, alerts = _Exclusive(), Alerts(Pager(list[Page]().append))
+    stream.left = b"nonsense"
+    await stream.to(alerts, epoch=1)
+    assert "the state of the last pager is unreadable" in [
+        line["event"] for line in charter_capture.lines
+    ]
+    await alerts.handle(failed())
+    assert json.loads(stream.left)["open"] == [JOB]

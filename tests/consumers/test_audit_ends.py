@@ -1,0 +1,124 @@
+"""The end of an audit log that is not as its writer left it: cut, counted on, and never reused."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from charter_otel.consumers import Audit
+from charter_otel.consumers.audit import FIRST, AuditLog, consumer, verify
+from charter_otel.consumers.audit.chain import make
+from charter_otel.consumers.audit.segments import segment, segments
+from charter_otel.streams import MemoryStream, NotNow
+from charter_otel.testing import Capture
+from consumers.conftest import Make
+from support.polling import eventually
+
+
+def _write(directory: Path, *, max_bytes: int = 2**20) -> list[Path]:
+    """Write three rows, and return the files."""
+    log = AuditLog(directory, max_bytes=max_bytes)
+    for number in range(3):
+        log.append(f"evt_{number}", b'{"id":"evt_%d"}' % number)
+    log.close()
+    return segments(directory)
+
+
+def _go_on(directory: Path) -> AuditLog:
+    """Append one more row, as the next process does."""
+    log = AuditLog(directory)
+    assert log.append("evt_3", b'{"id":"evt_3"}')
+    log.close()
+    return log
+
+
+def test_a_half_row_is_cut_off_the_disk_before_another_file_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, charter_capture: Capture
+) -> None:
+    """It would be back after a power cut, in a file that nobody looks at again."""
+    [path] = _write(tmp_path)
+    whole = path.read_bytes().replace(b"evt_1", b"evt_x")
+    path.write_bytes(whole + b'{"row":4,')
+    synced: list[tuple[int, int]] = []
+    real = os.fsync
+
+    def sync(file: int) -> None:
+        real(file)
+        there = os.fstat(file)
+        synced.append((there.st_ino, there.st_size))
+
+    monkeypatch.setattr(os, "fsync", sync)
+    _go_on(tmp_path)
+    assert path.read_bytes() == whole
+    assert synced[0] == (path.stat().st_ino, len(whole))
+    told = [line for line in charter_capture.lines if "half-written" in line["event"]]
+    assert [(line["file"], line["bytes"]) for line in told] == [(path.name, 9)]
+
+
+@pytest.mark.parametrize("destroyed", [1, 2, 3])
+def test_rows_that_cannot_be_read_keep_their_numbers(tmp_path: Path, destroyed: int) -> None:
+    """The row that names the break has the number behind them, whatever is left of the file."""
+    [path] = _write(tmp_path)
+    lines = path.read_bytes().splitlines(keepends=True)[: 3 - destroyed]
+    path.write_bytes(b"".join([*lines, *[b"nonsense\n"] * destroyed]))
+    log = _go_on(tmp_path)
+    assert segments(tmp_path) == [path, segment(tmp_path, 4)]
+    found = verify(tmp_path)
+    assert ([row for row, _ in found.continued], log.rows) == ([4], 5)
+
+
+def test_the_name_of_a_file_counts_the_rows_that_were_archived(tmp_path: Path) -> None:
+    """Nothing can be read in the one file that is left: its name says which row it began with."""
+    *archived, last = _write(tmp_path, max_bytes=1)
+    for path in archived:
+        path.unlink()
+    last.write_bytes(b"nonsense\n")
+    log = _go_on(tmp_path)
+    assert segments(tmp_path) == [segment(tmp_path, 3), segment(tmp_path, 4)]
+    assert log.rows == 5
+
+
+def test_an_event_without_an_id_is_a_row_like_any_other(tmp_path: Path) -> None:
+    """The chain is what is checked; such an event has no double."""
+    row = make(1, 1.0, b'{"type":"of somebody else"}', FIRST)
+    segment(tmp_path, 1).write_bytes(row.line())
+    found = verify(tmp_path)
+    assert (found.rows, found.broken, found.doubles) == (1, None, ())
+
+
+async def test_a_log_of_another_process_is_named_as_the_trouble(
+    tmp_path: Path, established: Make
+) -> None:
+    """The events wait, and the reason says what to do."""
+    theirs, audit = AuditLog(tmp_path), Audit(tmp_path)
+    theirs.open()
+    with pytest.raises(NotNow, match=r"another process writes .* CHARTER_STATE_DIR"):
+        await audit.record([established()])
+    assert "another process" in (audit.trouble or "")
+    theirs.close()
+    await audit.record([established()])
+    assert audit.trouble is None
+    assert audit.log.rows == 1
+    await audit.stop()
+
+
+async def test_a_log_that_cannot_be_opened_is_reported_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, charter_capture: Capture
+) -> None:
+    """Before the first event already; it is opened as soon as that is possible."""
+    monkeypatch.setattr(consumer, "TICK", 0.01)
+    stream, theirs, audit = MemoryStream(), AuditLog(tmp_path), Audit(tmp_path)
+    looks: list[object] = []
+    monkeypatch.setattr(audit.log, "check", lambda: looks.append(audit.trouble))
+    theirs.open()
+    audit.attach(stream)
+    await stream.start()
+    await audit.start()
+    await eventually(lambda: len(looks) > 3 and audit.trouble, "it says so, and looks again")
+    theirs.close()
+    await eventually(lambda: audit.log.is_open, "it is open")
+    assert audit.trouble is None
+    await stream.stop()
+    await audit.stop()
+    told = [line["event"] for line in charter_capture.lines]
+    assert told.count("audit log cannot be written, events wait") == 1
