@@ -1,6 +1,7 @@
 """A program outside of the checkout, with the package from its wheel."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from cli.commands import Running, run, running
+from support.node import installed
 from support.otlp import attributes, receiving
 from support.polling import wait_until
 from support.ports import free_port
@@ -27,6 +29,7 @@ WRONG = (
     "emit(17)",
 )
 """Mistakes that a type checker finds."""
+PYRIGHT = "pyright@1.1.414"
 
 
 @pytest.fixture(scope="module")
@@ -146,14 +149,12 @@ def check_types(checker: str, package: Path, program: Path) -> "subprocess.Compl
         command = [sys.executable, "-m", "mypy", "--strict", "--python-executable", sys.executable]
         environment = {"MYPYPATH": str(package)}
     else:
-        found = shutil.which("pyright")
-        if found is None:
-            pytest.skip("there is no pyright")
+        found = installed("pyright", PYRIGHT) / "node_modules/.bin/pyright"
         (program.parent / "pyrightconfig.json").write_text(
             json.dumps({"typeCheckingMode": "strict", "extraPaths": [str(package)]})
         )
-        command = [found, "--pythonpath", sys.executable]
-        environment = {"PATH": f"{Path(found).parent}:/usr/bin:/bin"}
+        command = [str(found), "--pythonpath", sys.executable]
+        environment = {"PATH": os.environ["PATH"]}
     return subprocess.run(
         [*command, program.name],
         cwd=program.parent,

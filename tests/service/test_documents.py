@@ -16,6 +16,7 @@ from charter_otel.charter import json_schema
 from charter_otel.service.app import create_app
 from charter_otel.service.asyncapi import asyncapi
 from charter_otel.service.openapi import openapi
+from support.node import installed
 from support.polling import wait_until
 from support.service import service
 
@@ -134,9 +135,9 @@ def test_a_program_s_document_keeps_its_components() -> None:
 
 def test_a_generated_python_client_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client of openapi-python-client adds a mission entry, and reads what answers."""
-    generate = shutil.which("openapi-python-client")
+    generate = shutil.which("openapi-python-client", path=Path(sys.executable).parent)
     if generate is None:
-        pytest.skip("there is no openapi-python-client")
+        pytest.skip("there is no openapi-python-client, which `make fuzz` installs")
     (tmp_path / "openapi.json").write_text(json.dumps(OPENAPI))
     arguments = ("generate", "--path", "openapi.json", "--output-path", "client", "--meta", "none")
     done = subprocess.run(
@@ -152,12 +153,14 @@ def test_a_generated_python_client_works(tmp_path: Path, monkeypatch: pytest.Mon
     add = importlib.import_module("client.api.metrics.api_metrics_missions_add_mission_entries")
     metrics = importlib.import_module("client.api.telemetry.api_telemetry_info_get_info")
     entry = importlib.import_module("client.models.mission_entry").MissionEntry
-    with service() as running:
-        client = package.Client(base_url=running.http)
+    with service() as running, package.Client(base_url=running.http) as client:
         answer = add.sync(client=client, body=entry(mission_id="m-1", status="completed"))
         assert answer.accepted == 1
         assert metrics.sync(client=client).name == "charter-otel"
 
+
+TYPESCRIPT = ("openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3")
+"""What generates a client, what the client uses, and the newest compiler that both know."""
 
 PROGRAM = """
 import createClient from "openapi-fetch";
@@ -181,19 +184,17 @@ console.log(JSON.stringify([accepted, response.status, detail, type]));
 
 def test_a_generated_typescript_client_works(tmp_path: Path) -> None:
     """The client of openapi-typescript is typed; it adds an entry, and reads answer and error."""
-    generate, compiler, node = map(shutil.which, ("openapi-typescript", "tsc", "node"))
-    if generate is None or compiler is None or node is None:
-        pytest.skip("there is no node, or no openapi-typescript with tsc and openapi-fetch")
+    modules = installed("typescript", *TYPESCRIPT) / "node_modules"
+    generate, compiler = (modules / ".bin" / name for name in ("openapi-typescript", "tsc"))
     (tmp_path / "openapi.json").write_text(json.dumps(OPENAPI))
-    modules = Path(generate).resolve().parents[2]
     (tmp_path / "node_modules").symlink_to(modules, target_is_directory=True)
     with service() as running:
         (tmp_path / "program.mts").write_text(PROGRAM.replace("{address}", running.http))
         wait_until(lambda: running.events("metrics.aggregation_started"), "the first run")
         for command in (
-            [generate, "openapi.json", "-o", "schema.d.mts"],
-            [compiler, "--strict", "--module", "nodenext", "--skipLibCheck", "program.mts"],
-            [node, "program.mjs"],
+            [str(generate), "openapi.json", "-o", "schema.d.mts"],
+            [str(compiler), "--strict", "--module", "nodenext", "--skipLibCheck", "program.mts"],
+            ["node", "program.mjs"],
         ):
             done = subprocess.run(
                 command, cwd=tmp_path, capture_output=True, text=True, check=False
