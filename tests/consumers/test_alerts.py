@@ -367,6 +367,9 @@ def test_a_key_is_one_and_the_same_for_trigger_and_resolve(parts: list[str]) -> 
     assert len(key.encode(errors="replace")) <= 255
     assert key != key_of(*parts, "slow")
     assert key_of("job", "a/slow") != key_of("job", "a", "slow")
+    long = [key_of("job", "x" * 300 + end) for end in "ab"]
+    assert [len(each) for each in long] == [255, 255]
+    assert long[0] != long[1]
 
 
 def test_any_job_id_pages_with_a_link_to_its_runbook(failed: Make, completed: Make) -> None:
