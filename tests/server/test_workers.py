@@ -17,6 +17,8 @@ from support.redis import RedisServer
 from support.robots import READING
 from support.service import ServiceProcess, service, service_at
 
+ESTABLISHED = "/api/events?type=telemetry.connection_established&limit=100"
+
 
 @pytest.fixture
 def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
@@ -69,6 +71,10 @@ def _robots(running: ServiceProcess, count: int) -> Iterator[list[ClientConnecti
         yield robots
 
 
+def _gone(robots: list[ClientConnection]) -> int:
+    return sum(not robot.recv_events_thread.is_alive() for robot in robots)
+
+
 def _close_code(robot: ClientConnection) -> int | None:
     robot.recv_events_thread.join(10)
     return robot.close_code
@@ -95,6 +101,7 @@ def test_a_signal_ends_all_workers_cleanly(
 def test_a_worker_that_dies_gets_a_successor(redis_server: RedisServer, tmp_path: Path) -> None:
     """Its robots are told as lost, once each, and the port never stops being served."""
     with _workers(redis_server, tmp_path / "state") as running, _robots(running, 12) as robots:
+        wait_until(lambda: len(running.get(ESTABLISHED)) == 12, "the stream has each connection")
         before = _pids(running)
         victim = min(before)
         os.kill(victim, signal.SIGKILL)
@@ -103,8 +110,8 @@ def test_a_worker_that_dies_gets_a_successor(redis_server: RedisServer, tmp_path
         (line,) = [line for line in running.lines() if line["event"] == "worker died"]
         assert line["exit_code"] == -signal.SIGKILL
         assert running.get("/healthz") == {"status": "ok"}
-        lost = sum(not robot.recv_events_thread.is_alive() for robot in robots)
-        wait_until(lambda: _reasons(running).count("server_lost") == lost, "told as lost", 60)
+        wait_until(lambda: 0 < _gone(robots) == _reasons(running).count("server_lost"), "told", 60)
+        lost = _gone(robots)
         assert running.stop() == 0
         reasons = _reasons(running)
     assert sorted(reasons) == ["server_lost"] * lost + ["server_shutdown"] * (12 - lost)

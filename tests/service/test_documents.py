@@ -160,7 +160,7 @@ def test_a_generated_python_client_works(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 TYPESCRIPT = ("openapi-typescript@7.13.0", "openapi-fetch@0.17.0", "typescript@5.9.3")
-"""What generates a client, what the client uses, and the newest compiler that both know."""
+"""A generator of clients, what a client uses, and the newest compiler that both know."""
 
 PROGRAM = """
 import createClient from "openapi-fetch";

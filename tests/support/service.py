@@ -54,8 +54,14 @@ class ServiceProcess:
         return self._output.read_bytes()
 
     def lines(self) -> list[dict[str, Any]]:
-        """Return the lines on stdout so far; each is a JSON object."""
-        return [json.loads(line) for line in self._output.read_bytes().splitlines(keepends=False)]
+        """Return the lines on stdout so far; each is a JSON object.
+
+        While the service runs, its last line may be half written yet.
+        """
+        ended = self.process.poll() is not None
+        output = self._output.read_bytes()
+        whole = output if ended else output[: output.rfind(b"\n") + 1]
+        return [json.loads(line) for line in whole.splitlines()]
 
     def events(self, event_type: str | None = None) -> list[dict[str, Any]]:
         """Return the Charter events on stdout so far."""
