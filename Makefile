@@ -126,6 +126,7 @@ scale: $(READY)
 
 fuzz: $(VENV)/.fuzz
 	@PYTHONPATH=tests $(BIN)/python -m fuzz $(SECONDS)
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.mutated 1000000
 	@$(BIN)/python -m pytest tests/fuzz -q
 
 # COUNT, SEED, ROOMS and JOBS reach it through the environment; AGAIN=1 judges again what survived the last run.

@@ -7,6 +7,7 @@ ordinary tests replay those.
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -24,6 +25,7 @@ from charter_otel.telemetry import BadFrame, Frame, Gateway, Ping, frames
 from charter_otel.telemetry.admission import Admitted, HandshakeRefusal, HandshakeRequest, admit
 from charter_otel.telemetry.frames import MAX_READINGS, NewToken, ReadingList
 from charter_otel.tokens import AUDIENCE, InvalidToken, Token, verify
+from fuzz.mutated import GOOD, Connection
 
 SECRET = "s" * 32
 
@@ -46,6 +48,17 @@ def frame(data: bytes) -> None:
             assert len(frames.error(parsed)) < 1_000
         else:
             assert isinstance(parsed, Ping | NewToken)
+
+
+def wire(data: bytes) -> None:
+    """A robot's bytes are frames or a reason to close, in whatever pieces they come."""
+    cut = data[-1] if data else 0
+    whole, pieces = Counter[str](), Counter[str]()
+    Connection(whole).feed(data)
+    connection = Connection(pieces)
+    if connection.feed(data[:cut]):
+        connection.feed(data[cut:])
+    assert pieces == whole
 
 
 def _reading(reading: Frame) -> None:
@@ -160,7 +173,18 @@ def resumption(data: bytes) -> None:
 
 TARGETS: dict[str, Target] = {
     target.__name__: target
-    for target in (frame, envelope, entry, mission, token, handshake, setting, address, resumption)
+    for target in (
+        frame,
+        wire,
+        envelope,
+        entry,
+        mission,
+        token,
+        handshake,
+        setting,
+        address,
+        resumption,
+    )
 }
 
 READING = (
@@ -174,6 +198,7 @@ EVENT = (
 )
 SEEDS: dict[str, list[bytes]] = {
     "frame": [READING, b'{"type":"ping"}', READING[:-1] + b',"timestamp":1700000000.5}'],
+    "wire": [*GOOD, b"".join(GOOD)],
     "envelope": [EVENT],
     "entry": [b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01\n" + EVENT],
     "mission": [
