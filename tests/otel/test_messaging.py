@@ -9,15 +9,18 @@ from opentelemetry import trace
 from charter_otel.charter import Event, create
 from charter_otel.otel import StreamTelemetry
 from charter_otel.streams.delivery import Delivery
-from charter_otel.streams.types import Observer, Subscription
+from charter_otel.streams.types import Destination, Observer, Subscription
 from charter_otel.testing import Capture, CapturedPoint
 from support.events import PAYLOADS
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+MEMORY = Destination("memory", "charter:events")
+REDIS = Destination("redis", "{charter}:events", "redis.example.com", 6379)
 COMMON = {
     "messaging.system": "memory",
     "messaging.operation.name": "process",
+    "messaging.destination.name": "charter:events",
     "messaging.consumer.group.name": "board",
 }
 
@@ -49,7 +52,7 @@ def test_handling_links_to_the_publisher(
     telemetry: StreamTelemetry, event: Event, charter_capture: Capture
 ) -> None:
     """The handling is a trace of its own that links to the publisher's."""
-    with telemetry.processing("memory", "charter:events", "board", event, TRACEPARENT):
+    with telemetry.processing(MEMORY, "board", event, TRACEPARENT):
         pass
     [span] = charter_capture.spans
     assert span._replace(attributes={}) == (
@@ -82,7 +85,7 @@ async def test_a_batch_is_one_span_with_a_link_to_each_event_s_trace(
 
     other = TRACEPARENT.replace("4bf9", "5bf9")
     subscription = Subscription(_alone, frozenset(), "board", "new", handler)
-    delivery = Delivery(subscription, telemetry, system="memory", destination="charter:events")
+    delivery = Delivery(subscription, telemetry, destination=MEMORY)
     batch = [(event, TRACEPARENT), (event, other), (event, None)]
     assert await delivery.settle_batch(handler, batch, _NoLedger())
     [span] = charter_capture.spans
@@ -102,7 +105,7 @@ async def test_a_batch_is_one_span_with_a_link_to_each_event_s_trace(
 def test_a_link_of_a_batch_names_its_event(event: Event, charter_capture: Capture) -> None:
     """The link's attribute is the event's id; a batch links although `parent` is asked for."""
     telemetry = StreamTelemetry(charter_capture.instrumentation, parent=True)
-    with telemetry.processing_batch("memory", "s", "board", [(event, TRACEPARENT)] * 100):
+    with telemetry.processing_batch(MEMORY, "board", [(event, TRACEPARENT)] * 100):
         pass
     [span] = charter_capture.raw_spans
     assert span.parent is None
@@ -134,7 +137,7 @@ async def _alone(_: Event) -> None:
 def test_handling_is_a_child_on_request(event: Event, charter_capture: Capture) -> None:
     """With `parent`, the handling is part of the publisher's trace."""
     telemetry = StreamTelemetry(charter_capture.instrumentation, parent=True)
-    with telemetry.processing("memory", "charter:events", "board", event, TRACEPARENT):
+    with telemetry.processing(MEMORY, "board", event, TRACEPARENT):
         pass
     [span] = charter_capture.spans
     assert (span.trace_id, span.parent_id) == (TRACE_ID, "00f067aa0ba902b7")
@@ -147,7 +150,7 @@ def test_handling_without_a_publisher_s_trace(
     """Without a valid trace to link to there is no link, and no error."""
     with (
         charter_capture.instrumentation.tracer.start_as_current_span("consumer loop"),
-        telemetry.processing("memory", "charter:events", "board", event, traceparent),
+        telemetry.processing(MEMORY, "board", event, traceparent),
     ):
         pass
     span = charter_capture.spans[0]
@@ -157,7 +160,7 @@ def test_handling_without_a_publisher_s_trace(
 def test_event_without_a_unit_of_work(telemetry: StreamTelemetry, charter_capture: Capture) -> None:
     """An event without a correlation id gives no conversation id."""
     event = create("metrics.aggregation_started", PAYLOADS["metrics.aggregation_started"])
-    with telemetry.processing("memory", "charter:events", "board", event, None):
+    with telemetry.processing(MEMORY, "board", event, None):
         pass
     assert "messaging.message.conversation_id" not in charter_capture.spans[0].attributes
 
@@ -167,7 +170,7 @@ def test_handler_s_lines_carry_the_correlation_id(
 ) -> None:
     """Lines that the handler writes name the event and its unit of work, others do not."""
     log = structlog.get_logger("board")
-    with telemetry.processing("memory", "charter:events", "board", event, TRACEPARENT):
+    with telemetry.processing(MEMORY, "board", event, TRACEPARENT):
         log.info("inside")
     log.info("outside")
     inside, outside = charter_capture.lines
@@ -180,7 +183,7 @@ def test_handling_is_measured(
     telemetry: StreamTelemetry, event: Event, charter_capture: Capture
 ) -> None:
     """Duration and critical time are recorded, in seconds."""
-    with telemetry.processing("memory", "charter:events", "board", event, None):
+    with telemetry.processing(MEMORY, "board", event, None):
         pass
     metrics = charter_capture.metrics()
     [duration] = metrics["messaging.process.duration"]
@@ -200,7 +203,7 @@ def test_event_of_the_future_has_no_negative_critical_time(
         PAYLOADS["metrics.aggregation_started"],
         timestamp_ns=9 * 10**18,
     )
-    with telemetry.processing("memory", "charter:events", "board", event, None):
+    with telemetry.processing(MEMORY, "board", event, None):
         pass
     assert charter_capture.metrics()["charter.subscriber.critical_time"][0].value == 0
 
@@ -211,7 +214,7 @@ def test_handler_that_raises(
     """The error passes through, and stands on span and metric under the same name."""
     with (
         pytest.raises(KeyError),
-        telemetry.processing("memory", "charter:events", "board", event, TRACEPARENT),
+        telemetry.processing(MEMORY, "board", event, TRACEPARENT),
     ):
         raise KeyError("robot_9")
     [span] = charter_capture.spans
@@ -221,11 +224,35 @@ def test_handler_that_raises(
     assert not trace.get_current_span().get_span_context().is_valid
 
 
+def test_handling_names_the_server(
+    telemetry: StreamTelemetry, event: Event, charter_capture: Capture
+) -> None:
+    """Span and duration say where the stream is; a socket in the file system has no port."""
+    socket = Destination("redis", "{charter}:events", "/run/redis.sock")
+    for destination in (REDIS, socket):
+        with telemetry.processing(destination, "board", event, None):
+            pass
+    servers = [("redis.example.com", 6379), ("/run/redis.sock", None)]
+    durations = charter_capture.metrics()["messaging.process.duration"]
+    for signals in (charter_capture.spans, durations):
+        named = [
+            (each.attributes["server.address"], each.attributes.get("server.port"))
+            for each in signals
+        ]
+        assert named == servers
+
+
 def test_publishing_is_measured(telemetry: StreamTelemetry, charter_capture: Capture) -> None:
     """A batch counts its messages and its duration; one that failed names the error instead."""
-    telemetry.published("redis", 100, 0.002, None)
-    telemetry.published("redis", 50, 0.5, ConnectionError())
-    sent = {"messaging.system": "redis", "messaging.operation.name": "send"}
+    telemetry.published(REDIS, 100, 0.002, None)
+    telemetry.published(REDIS, 50, 0.5, ConnectionError())
+    sent = {
+        "messaging.system": "redis",
+        "messaging.operation.name": "send",
+        "messaging.destination.name": "{charter}:events",
+        "server.address": "redis.example.com",
+        "server.port": 6379,
+    }
     metrics = charter_capture.metrics()
     assert metrics["messaging.client.sent.messages"] == [CapturedPoint(sent, 100)]
     assert metrics["messaging.client.operation.duration"] == [

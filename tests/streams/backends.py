@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self, cast
 
 from charter_otel.charter import Event, create
 from charter_otel.redis.slots import prefixes
-from charter_otel.streams import EventStream, MemoryStream, RedisStream, Start
+from charter_otel.streams import Destination, EventStream, MemoryStream, RedisStream, Start
 from charter_otel.streams.redis.partitioned import PartitionedStream
 from support.polling import eventually
 from support.redis import RedisServer
@@ -56,10 +56,10 @@ class Remembering:
         self.dead: list[str] = []
 
     def published(
-        self, system: str, count: int, seconds: float, error: BaseException | None
+        self, destination: Destination, count: int, seconds: float, error: BaseException | None
     ) -> None:
         """Count."""
-        assert system in {"memory", "redis"}
+        assert destination.system in {"memory", "redis"}
         assert seconds >= 0
         if error is None:
             self.batches.append(count)
@@ -72,10 +72,11 @@ class Remembering:
 
     @contextmanager
     def processing(
-        self, system: str, destination: str, group: str, event: Event, traceparent: str | None
+        self, destination: Destination, group: str, event: Event, traceparent: str | None
     ) -> Iterator[None]:
         """Keep what is handled and what the handler raises."""
-        self.processed.append((system, destination, group, event.id, traceparent))
+        system, name = destination[:2]
+        self.processed.append((system, name, group, event.id, traceparent))
         try:
             yield
         except Exception as error:
@@ -84,14 +85,12 @@ class Remembering:
 
     @contextmanager
     def processing_batch(
-        self, system: str, destination: str, group: str, batch: Sequence[tuple[Event, str | None]]
+        self, destination: Destination, group: str, batch: Sequence[tuple[Event, str | None]]
     ) -> Iterator[None]:
         """Keep what is handled at once and what the handler raises."""
         with ExitStack() as handled:
             for event, traceparent in batch:
-                handled.enter_context(
-                    self.processing(system, destination, group, event, traceparent)
-                )
+                handled.enter_context(self.processing(destination, group, event, traceparent))
             yield
 
     def redelivered(self, group: str) -> None:

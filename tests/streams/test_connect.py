@@ -105,6 +105,21 @@ def test_sentinels_and_replicas_are_read() -> None:
     assert parse_address("redis://h").replicas == 0
 
 
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("redis://me:pw@Redis.example.com/1", ("redis.example.com", 6379)),
+        ("rediss://[::1]:7/0", ("::1", 7)),
+        ("unix:///run/redis.sock?db=2", ("/run/redis.sock", None)),
+        ("redis+sentinel://a,b:7/fleet", ("a", 26379)),
+        ("redis+cluster://a:7,b:8", ("a", 7)),
+    ],
+)
+def test_the_server_that_is_configured(url: str, server: tuple[str, int | None]) -> None:
+    """Telemetry names one server: the first of several, or a socket's path."""
+    assert parse_address(url).server == server
+
+
 def connection(url: str) -> Any:
     """Return a connection as a stream makes them, not yet connected."""
     pool: Any = parse_address(url).client().connection_pool

@@ -36,6 +36,9 @@ from charter_otel.otel.instruments import Instruments
 Batch = Sequence[tuple[Event, str | None]]
 """Events, each with its publisher's trace context."""
 
+Destination = tuple[str, str, str | None, int | None]
+"""A stream: messaging system, name, and address and port of the server, if there is one."""
+
 _TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
@@ -54,13 +57,10 @@ class StreamTelemetry:
         self._parent = parent
 
     def published(
-        self, system: str, count: int, seconds: float, error: BaseException | None
+        self, destination: Destination, count: int, seconds: float, error: BaseException | None
     ) -> None:
         """Record a batch that was sent, or failed to be."""
-        attributes = {
-            semconv.MESSAGING_SYSTEM: system,
-            semconv.MESSAGING_OPERATION_NAME: "send",
-        }
+        attributes = _operation("send", destination)
         if error is None:
             self._instruments.sent_messages.add(count, attributes)
         else:
@@ -72,10 +72,10 @@ class StreamTelemetry:
         self._instruments.dropped(sink, reason, count)
 
     def processing(
-        self, system: str, destination: str, group: str, event: Event, traceparent: str | None
+        self, destination: Destination, group: str, event: Event, traceparent: str | None
     ) -> "_Processing":
         """Return the context manager for handling an event: span, duration and correlation id."""
-        subscriber, publisher = _subscriber(system, destination, group), _publisher(traceparent)
+        subscriber, publisher = _subscriber(destination, group), _publisher(traceparent)
         attributes = subscriber.span | {
             semconv.MESSAGING_MESSAGE_ID: event.id,
             semconv.CHARTER_EVENT_TYPE: event.type,
@@ -90,15 +90,13 @@ class StreamTelemetry:
         span = self._start(subscriber, attributes, links, context)
         return _Processing(span, self._instruments, subscriber, (event.timestamp,), bound)
 
-    def processing_batch(
-        self, system: str, destination: str, group: str, batch: Batch
-    ) -> "_Processing":
+    def processing_batch(self, destination: Destination, group: str, batch: Batch) -> "_Processing":
         """Return the context manager for handling events at once: one span, a link to each.
 
         A link names its event: its trace id is the event's correlation id, its attribute the
         event's id.
         """
-        subscriber = _subscriber(system, destination, group)
+        subscriber = _subscriber(destination, group)
         attributes = subscriber.span | {semconv.MESSAGING_BATCH_MESSAGE_COUNT: len(batch)}
         publishers = [(event, _publisher(traceparent)) for event, traceparent in batch]
         links = [
@@ -140,25 +138,32 @@ class _Subscriber(NamedTuple):
     """The values that all events of a subscriber share."""
 
     span_name: str
-    span: dict[str, str]
-    duration: dict[str, str]
+    span: dict[str, str | int]
+    duration: dict[str, str | int]
     critical_time: dict[str, str]
 
 
-@cache
-def _subscriber(system: str, destination: str, group: str) -> _Subscriber:
-    common = {
+def _operation(name: str, destination: Destination) -> dict[str, str | int]:
+    """Return the attributes of an operation; a stream in the process has no server."""
+    system, stream, address, port = destination
+    attributes: dict[str, str | int] = {
         semconv.MESSAGING_SYSTEM: system,
-        semconv.MESSAGING_OPERATION_NAME: "process",
-        semconv.MESSAGING_CONSUMER_GROUP_NAME: group,
+        semconv.MESSAGING_OPERATION_NAME: name,
+        semconv.MESSAGING_DESTINATION_NAME: stream,
     }
-    of_destination = {
-        semconv.MESSAGING_OPERATION_TYPE: "process",
-        semconv.MESSAGING_DESTINATION_NAME: destination,
-    }
+    if address is not None:
+        attributes[semconv.SERVER_ADDRESS] = address
+    if port is not None:
+        attributes[semconv.SERVER_PORT] = port
+    return attributes
+
+
+@cache
+def _subscriber(destination: Destination, group: str) -> _Subscriber:
+    common = _operation("process", destination) | {semconv.MESSAGING_CONSUMER_GROUP_NAME: group}
     return _Subscriber(
-        span_name=f"process {destination}",
-        span=common | of_destination,
+        span_name=f"process {destination[1]}",
+        span=common | {semconv.MESSAGING_OPERATION_TYPE: "process"},
         duration=common,
         critical_time={semconv.MESSAGING_CONSUMER_GROUP_NAME: group},
     )

@@ -56,6 +56,14 @@ class Address(NamedTuple):
     def __repr__(self) -> str:
         return f"Address({self.name})"
 
+    @property
+    def server(self) -> tuple[str, int | None]:
+        """Host and port of the server, the first that the URL names; or a socket's path."""
+        if self.nodes:
+            return self.nodes[0]
+        path: str = self.options.get("path", "")
+        return (path, None) if path else (self.options["host"], self.options["port"])
+
     def place(self, prefix: str) -> str:
         """Return the stream with this key prefix in plain text, without a secret.
 

@@ -8,6 +8,7 @@ from charter_otel.streams.redis import RedisStream
 from charter_otel.streams.redis.partitioned import PartitionedStream
 from charter_otel.streams.types import (
     BatchHandler,
+    Destination,
     DropReason,
     Handler,
     Lease,
@@ -26,6 +27,7 @@ from charter_otel.streams.types import (
 __all__ = [
     "BatchHandler",
     "DeadLetter",
+    "Destination",
     "DropReason",
     "EventStream",
     "EventTypes",

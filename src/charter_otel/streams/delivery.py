@@ -12,6 +12,7 @@ from charter_otel.aio import Backoff, describe
 from charter_otel.charter import Event
 from charter_otel.streams.types import (
     BatchHandler,
+    Destination,
     LeaseLost,
     NotNow,
     Observer,
@@ -53,8 +54,7 @@ class Delivery:
     Args:
         subscription: The handler and its event types.
         observer: Is notified of each outcome.
-        system: The stream's ``messaging.system``.
-        destination: The stream's name.
+        destination: The stream.
         max_deliveries: Failed deliveries after which an event is given up.
         redelivery_delay: Seconds before the second delivery.
     """
@@ -64,8 +64,7 @@ class Delivery:
         subscription: Subscription,
         observer: Observer,
         *,
-        system: str,
-        destination: str,
+        destination: Destination,
         max_deliveries: int = MAX_DELIVERIES,
         redelivery_delay: float = REDELIVERY_DELAY,
     ) -> None:
@@ -74,7 +73,6 @@ class Delivery:
         self._group = subscription.group
         self._lease = subscription.lease
         self._observer = observer
-        self._system = system
         self._destination = destination
         self._delay = redelivery_delay
         self._delivered = self._redelivered = self._dead_lettered = self._trimmed = 0
@@ -142,9 +140,7 @@ class Delivery:
         backoff = Backoff(self._delay, REDELIVERY_LIMIT)
         while True:
             handling = partial(handler, [event for event, _ in batch])
-            processing = self._observer.processing_batch(
-                self._system, self._destination, self._group, batch
-            )
+            processing = self._observer.processing_batch(self._destination, self._group, batch)
             error = await self._attempt(handling, processing, len(batch))
             if error is None:
                 ledger.done()
@@ -249,9 +245,7 @@ class Delivery:
         )
 
     def _processing(self, event: Event, traceparent: str | None) -> AbstractContextManager[None]:
-        return self._observer.processing(
-            self._system, self._destination, self._group, event, traceparent
-        )
+        return self._observer.processing(self._destination, self._group, event, traceparent)
 
     def _failed(self, error: Exception) -> Exception:
         waits = isinstance(error, NotNow)

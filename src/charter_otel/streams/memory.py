@@ -13,7 +13,13 @@ from charter_otel.streams.base import EventStream
 from charter_otel.streams.bridge import EventLoopBridge
 from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY, Delivery
 from charter_otel.streams.history import CAPACITY, History
-from charter_otel.streams.types import Observer, Statistics, SubscriberStatistics, Subscription
+from charter_otel.streams.types import (
+    Destination,
+    Observer,
+    Statistics,
+    SubscriberStatistics,
+    Subscription,
+)
 
 
 class DeadLetter(NamedTuple):
@@ -59,6 +65,7 @@ class MemoryStream(EventStream):
         redelivery_delay: float = REDELIVERY_DELAY,
     ) -> None:
         super().__init__(observer=observer)
+        self._destination = Destination(self.system, "events")
         self._capacity = capacity
         self._max_deliveries = max_deliveries
         self._redelivery_delay = redelivery_delay
@@ -66,10 +73,7 @@ class MemoryStream(EventStream):
         self._bridge = EventLoopBridge()
         self._queues: list[SubscriberQueue] = []
         self._dead: deque[DeadLetter] = deque(maxlen=1000)
-        self._accepted = 0
-        self._published = 0
-        self._dropped = 0
-        self._unreported = 0
+        self._accepted = self._published = self._dropped = self._unreported = 0
         self._running = False
         self._since = time.monotonic()
         self._stopped = False
@@ -144,8 +148,7 @@ class MemoryStream(EventStream):
         delivery = Delivery(
             subscription,
             self.observer,
-            system=self.system,
-            destination="events",
+            destination=self._destination,
             max_deliveries=self._max_deliveries,
             redelivery_delay=self._redelivery_delay,
         )
@@ -178,7 +181,7 @@ class MemoryStream(EventStream):
     def _report(self) -> None:
         count, self._unreported = self._unreported, 0
         if count:
-            self.observer.published(self.system, count, 0.0, None)
+            self.observer.published(self._destination, count, 0.0, None)
 
     def _drop(self, count: int, *, stopped: bool = False) -> bool:
         self._dropped += count

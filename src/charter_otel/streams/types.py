@@ -156,11 +156,24 @@ class Statistics(NamedTuple):
     """Monotonic time at which it last did."""
 
 
+class Destination(NamedTuple):
+    """Where a stream's events go, in the words of the messaging conventions."""
+
+    system: str
+    """``memory`` or ``redis``."""
+    name: str
+    """The stream's name; each name is a series of the metrics."""
+    address: str | None = None
+    """Host or socket of the server that is configured, the first of several; None in process."""
+    port: int | None = None
+    """Port of that server, if it has one."""
+
+
 class Observer(Protocol):
     """Is notified of what a stream does; `charter_otel.otel.messaging` makes telemetry of it."""
 
     def published(
-        self, system: str, count: int, seconds: float, error: BaseException | None
+        self, destination: Destination, count: int, seconds: float, error: BaseException | None
     ) -> None:
         """Record that ``count`` events were published, or failed with ``error``."""
         return
@@ -170,17 +183,17 @@ class Observer(Protocol):
         return
 
     def processing(
-        self, system: str, destination: str, group: str, event: Event, traceparent: str | None
+        self, destination: Destination, group: str, event: Event, traceparent: str | None
     ) -> AbstractContextManager[None]:
         """Return the context in which an event is handled; the handler's errors pass through."""
-        del system, destination, group, event, traceparent
+        del destination, group, event, traceparent
         return nullcontext()
 
     def processing_batch(
-        self, system: str, destination: str, group: str, batch: Sequence[tuple[Event, str | None]]
+        self, destination: Destination, group: str, batch: Sequence[tuple[Event, str | None]]
     ) -> AbstractContextManager[None]:
         """Return the context in which events are handled at once."""
-        del system, destination, group, batch
+        del destination, group, batch
         return nullcontext()
 
     def redelivered(self, group: str) -> None:

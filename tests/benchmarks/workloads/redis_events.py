@@ -27,6 +27,7 @@ from charter_otel.streams.redis import RedisStream
 
 _TRACEPARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 _PAGE = 100
+_SERVER: dict[str, str | int] = {"server.address": "127.0.0.1", "server.port": 6379}
 _MAX_LENGTH = 1_000_000
 
 
@@ -200,6 +201,7 @@ class Traced(Plain):
                         "messaging.operation.type": "process",
                         "messaging.destination.name": "events",
                         "messaging.consumer.group.name": "bench",
+                        **_SERVER,
                         "messaging.message.id": event.id,
                         "messaging.message.conversation_id": event.meta["correlation_id"] or "",
                         "charter.event.type": event.type,
@@ -210,7 +212,13 @@ class Traced(Plain):
             ):
                 await self._handle(event)
             group = {"messaging.consumer.group.name": "bench"}
-            common = {"messaging.system": "redis", "messaging.operation.name": "process", **group}
+            common = {
+                "messaging.system": "redis",
+                "messaging.operation.name": "process",
+                "messaging.destination.name": "events",
+                **_SERVER,
+                **group,
+            }
             self._duration.record(time.perf_counter() - started, common)
             self._critical_time.record(time.time() - event.timestamp, group)
 

@@ -18,7 +18,7 @@ from charter_otel.redis.errors import FAILURES
 from charter_otel.streams.delivery import Delivery
 from charter_otel.streams.redis.consumer import GroupConsumer
 from charter_otel.streams.redis.health import RedisHealth, run_forever
-from charter_otel.streams.redis.layout import StreamKeys
+from charter_otel.streams.redis.layout import StreamKeys, destination_of
 from charter_otel.streams.types import Observer, SubscriberStatistics, Subscription
 
 log = structlog.get_logger(__name__)
@@ -59,8 +59,7 @@ class Groups:
         delivery = Delivery(
             subscription,
             self._observer,
-            system="redis",
-            destination=self._layout.events,
+            destination=destination_of(self._address, self._layout),
             max_deliveries=self._rules.max_deliveries,
             redelivery_delay=self._rules.redelivery_delay,
         )

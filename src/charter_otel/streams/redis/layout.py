@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from charter_otel.charter import Event, InvalidEvent, decode
 from charter_otel.charter.ids import milliseconds
+from charter_otel.redis.address import Address
 from charter_otel.streams.history import StreamPosition
 from charter_otel.streams.register import RegisterKeys
+from charter_otel.streams.types import Destination
 
 EVENT = b"event"
 """Field of an entry: the envelope's JSON."""
@@ -51,6 +53,11 @@ class StreamKeys:
     def left_by(self, group: str) -> str:
         """Return the hash in which an exclusive group's last holder left its state."""
         return f"{self._leases}{group}:left"
+
+
+def destination_of(address: Address, layout: StreamKeys) -> Destination:
+    """Return what spans and metrics name: the stream's key, and the Redis that is configured."""
+    return Destination("redis", layout.events, *address.server)
 
 
 class Content(NamedTuple):

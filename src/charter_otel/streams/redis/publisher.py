@@ -20,7 +20,7 @@ from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.health import RedisHealth
 from charter_otel.streams.redis.layout import StreamKeys
 from charter_otel.streams.register import OpenRegister
-from charter_otel.streams.types import DropReason, Observer
+from charter_otel.streams.types import Destination, DropReason, Observer
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,7 @@ class Publisher:
     Args:
         client: A client of the publisher's own.
         layout: The keys.
+        destination: The stream, as the observer names it.
         outbox: Where the events wait.
         prepare: Awaited before each batch; makes sure that no reader misses it.
         health: Is notified of successes and failures.
@@ -59,6 +60,7 @@ class Publisher:
         self,
         client: Redis,
         layout: StreamKeys,
+        destination: Destination,
         outbox: Outbox,
         *,
         prepare: Callable[[Redis], Awaitable[None]],
@@ -74,6 +76,7 @@ class Publisher:
         self.backoff = Backoff()
         self._client = client
         self._layout = layout
+        self._destination = destination
         self._outbox = outbox
         self._prepare = prepare
         self._health = health
@@ -147,7 +150,7 @@ class Publisher:
             raise
         finally:
             seconds = time.perf_counter() - begun
-            self._observer.published("redis", len(batch), seconds, failure)
+            self._observer.published(self._destination, len(batch), seconds, failure)
 
     def _command(self, batch: Sequence[PendingEvent]) -> tuple[list[str], tuple[int | bytes, ...]]:
         keys = {

@@ -20,7 +20,7 @@ from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.groups import DeliveryRules, Groups
 from charter_otel.streams.redis.health import RedisHealth, run_forever
-from charter_otel.streams.redis.layout import StreamKeys
+from charter_otel.streams.redis.layout import StreamKeys, destination_of
 from charter_otel.streams.redis.lease import LEASE, RedisLease
 from charter_otel.streams.redis.maintenance import GroupMaintenance
 from charter_otel.streams.redis.publisher import Publisher
@@ -117,6 +117,7 @@ class RedisStream(EventStream):
         self._publisher = Publisher(
             publishing,
             layout,
+            destination_of(address, layout),
             self._outbox,
             prepare=self._prepare,
             health=self._health,
