@@ -4,7 +4,7 @@ from charter_otel.otel import semconv as otel
 from dashboards import external, kit, limits
 from dashboards.panels import Steps, lines, rows, steps_of
 from dashboards.promql import aggregate, living, rate, select
-from dashboards.queries import Query
+from dashboards.queries import Query, per_step
 
 LATE: Steps = ((limits.FRESH, "orange"), (limits.SILENCE * 2, "red"))
 NAMES = {
@@ -62,10 +62,14 @@ def panels() -> kit.Panels:
              transformations=(("merge", {}), ("organize", order)), columns=COLUMNS,
              order=("Up for", False), width=24, height=6),
         lines("CPU of instances", "Cores that each process uses; one is all that its loop has.",
-              cpu, unit="percentunit"),
-        lines("Memory of instances", "Physical memory of each process.", memory, unit="bytes"),
+              cpu, unit="percentunit", width=6),
+        lines("Memory of instances", "Physical memory of each process.", memory, unit="bytes",
+              width=6),
         lines("Event loop", "Longest delay of each instance's event loop since the last export.",
-              lag, unit="s", steps=((0.5, "red"),)),
+              lag, unit="s", steps=((0.5, "red"),), width=6),
+        lines("Connections refused", "Before they asked for anything, by reason.",
+              per_step(otel.CHARTER_CONNECTION_REFUSED, otel.CHARTER_REFUSAL_REASON),
+              stacked=True, width=6),
     ]  # fmt: skip
 
 

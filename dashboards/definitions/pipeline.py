@@ -84,6 +84,12 @@ def _events() -> kit.Panels:
               per_second(otel.MESSAGING_CLIENT_SENT_MESSAGES, SYSTEM), unit="eps", width=6),
         lines("Publishing", "How long the stream takes to answer.",
               *percentiles(otel.MESSAGING_CLIENT_OPERATION_DURATION), unit="s", width=6),
+        lines("Spool", "Events that wait on disk until the stream takes them, over all instances.",
+              level("sum", otel.CHARTER_STREAM_SPOOL_SIZE, SYSTEM)),
+        lines("Stream restarts", "Times that a reader found the stream without what it held.",
+              per_step(otel.CHARTER_STREAM_RESTARTED, SYSTEM), stacked=True),
+        lines("Unreadable entries", "Reads of an entry in Redis that was skipped, by its kind.",
+              per_step(otel.CHARTER_ENTRY_UNREADABLE, otel.CHARTER_ENTRY_KIND), stacked=True),
     ]  # fmt: skip
 
 

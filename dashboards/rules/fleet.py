@@ -10,6 +10,7 @@ from dashboards.rules.expressions import (
     CONDITION,
     REAL,
     REASON,
+    REFUSAL,
     ROBOT_ID,
     grown,
     living,
@@ -21,6 +22,7 @@ from dashboards.rules.thresholds import Thresholds
 
 OVERVIEW = "charter-fleet"
 INCIDENTS = "charter-incidents"
+PIPELINE = "charter-pipeline"
 NAMED = 10
 """Robots that a page about many names."""
 
@@ -39,6 +41,7 @@ def alerts(limits: Thresholds) -> list[Alert]:
     return [
         _disconnects(limits),
         _short(limits),
+        _refused(limits),
         _flapping(limits),
         _fleet(limits),
         _site(limits),
@@ -80,6 +83,22 @@ def _short(limits: Thresholds) -> Alert:
             f'{{ name = "{semconv.SPAN_CHARTER_CONNECTION}"'
             f" && duration < {limits.short_connection_s:g}s }}"
         ),
+    )
+
+
+def _refused(limits: Thresholds) -> Alert:
+    """Return the alert of an instance without free files, which takes no robot either."""
+    files = matching(semconv.CHARTER_REFUSAL_REASON, "files|descriptors", "=~")
+    refused = series(semconv.CHARTER_CONNECTION_REFUSED, files)
+    by = f"job, instance, {REFUSAL}"
+    return Alert(
+        name="ConnectionsRefused",
+        severity="critical",
+        expr=f"{grown(refused, limits.dropped_window, by)} > 0",
+        summary="Connections are refused for want of open files at {{ $labels.instance }}",
+        description=f"{{{{ $labels.instance }}}} has no files left ({of_label(REFUSAL)});"
+        " robots that are connected stay so.",
+        dashboard=PIPELINE,
     )
 
 

@@ -2,7 +2,15 @@
 
 from charter_otel.otel import semconv
 from dashboards.rules.alert import Alert, of_label
-from dashboards.rules.expressions import DROP_REASON, GROUP, SINK, SYSTEM, grown, series
+from dashboards.rules.expressions import (
+    DROP_REASON,
+    ENTRY,
+    GROUP,
+    SINK,
+    SYSTEM,
+    grown,
+    series,
+)
 from dashboards.rules.thresholds import Thresholds
 
 DASHBOARD = "charter-pipeline"
@@ -17,9 +25,11 @@ def alerts(limits: Thresholds) -> list[Alert]:
         _lost(limits),
         _dropped(limits),
         _unreachable(limits),
+        _restarted(limits),
         _queue(limits),
         _lagging(limits),
         _dead_letters(limits),
+        _unreadable(limits),
         _lines(limits),
     ]
 
@@ -66,6 +76,18 @@ def _unreachable(limits: Thresholds) -> Alert:
     )
 
 
+def _restarted(limits: Thresholds) -> Alert:
+    restarts = series(semconv.CHARTER_STREAM_RESTARTED)
+    return Alert(
+        name="StreamRestarted",
+        severity="critical",
+        expr=f"{grown(restarts, limits.dropped_window, f'job, {SYSTEM}')} > 0",
+        summary=f"The event stream ({of_label(SYSTEM)}) began anew, without what it held",
+        description="Events that a subscriber had not handled before are lost to it.",
+        dashboard=DASHBOARD,
+    )
+
+
 def _queue(limits: Thresholds) -> Alert:
     size = series(semconv.CHARTER_STREAM_QUEUE_SIZE)
     capacity = series(semconv.CHARTER_STREAM_QUEUE_CAPACITY)
@@ -105,6 +127,18 @@ def _dead_letters(limits: Thresholds) -> Alert:
         description="{{ $value | humanize }} events were given up and kept as dead letters.",
         dashboard=DASHBOARD,
         traces=_handling(),
+    )
+
+
+def _unreadable(limits: Thresholds) -> Alert:
+    skipped = series(semconv.CHARTER_ENTRY_UNREADABLE)
+    return Alert(
+        name="EntriesUnreadable",
+        severity="warning",
+        expr=f"{grown(skipped, limits.dropped_window, f'job, {ENTRY}')} > 0",
+        summary=f"Entries in Redis cannot be read: {of_label(ENTRY)}",
+        description="{{ $value | humanize }} reads skipped an entry; all others are served.",
+        dashboard=DASHBOARD,
     )
 
 

@@ -26,18 +26,21 @@ DISASTERS = (
     "otelcol_exporter_send_failed_metric_points",
     "charter_job_run_skipped_total{charter_job_skip_reason!=",
     "ALERTS{",
+    "charter:sites:lost",
 )
-"""Series that come only when a queue is full, the back end refuses everything, a run is late, or
-the whole fleet is lost."""
+"""Series that come only when a queue is full, the back end refuses everything, or a run is late; or
+when a site or the whole fleet is lost."""
 RARE = (
     "annotation Deployments",
     "Slots skipped",
     "Collector starts",
     "Repeats",
+    "Stream restarts",
+    "Connections refused",
     "Presence changes",
 )
 """Panels that are empty if no version changes, no run is late, no Collector restarts and nothing
-comes back."""
+comes back; if Redis keeps its data, and there are files enough."""
 
 
 def selectors() -> set[str]:
@@ -163,6 +166,7 @@ def test_rules_fire(installation: Installation) -> None:
     """Everything that has happened to the fleet is an alert, or about to be one."""
     expected = {
         "CollectorDiscarding",
+        "EntriesUnreadable",
         "EventsDeadLettered",
         "EventsDropped",
         "HighCpu",

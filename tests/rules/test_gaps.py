@@ -29,6 +29,10 @@ ALERTS = {
     f'{{{SERVICE}, charter_connection_close_reason="client_disconnect", le="60.0"}}',
     "EventsLost": f'charter_event_dropped_total{{{SERVICE}, charter_sink="stream"}}',
     "EventsDropped": f'charter_event_dropped_total{{{SERVICE}, charter_sink="log"}}',
+    "StreamRestarted": f"charter_stream_restarted_total{{{SERVICE}}}",
+    "EntriesUnreadable": f"charter_entry_unreadable_total{{{SERVICE}}}",
+    "ConnectionsRefused": f"charter_connection_refused_total"
+    f'{{{SERVICE}, charter_refusal_reason="files"}}',
     "EventsDeadLettered": f"charter_subscriber_dead_lettered_total{{{SERVICE}}}",
     "LogLinesDropped": f"charter_log_dropped_total{{{SERVICE}}}",
     "CollectorRefusing": f"otelcol_receiver_refused_spans_total{{{COLLECTOR}}}",

@@ -30,6 +30,7 @@ from support.redis import RedisServer, redis_binary
 from support.service import ServiceProcess, service
 
 MISSIONS = "{charter}:missions"
+PRESENCE = "{charter}:presence"
 EXPORT_MS = 2_000
 SCRAPE_S = 5
 """As the README says, and as the data source's `timeInterval`."""
@@ -258,8 +259,12 @@ def _come_and_go(running: Installation) -> None:
 
 
 def _fail_once(running: Installation) -> None:
-    """Put something else where the missions lie, until a run has failed and a request too."""
+    """Put something else where the missions lie, until a run has failed and a request too.
+
+    A presence that nobody can read stays.
+    """
     one, other = running.services
+    running.redis.command("HSET", PRESENCE, "robot_unreadable", "no JSON")
 
     def failed() -> bool:
         with contextlib.suppress(OSError):
