@@ -25,7 +25,7 @@ class _Parsed:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        self.headers.append((name.lower(), value.rstrip(b" \t")))  # as the protocol does
 
 
 def _parse(data: bytes) -> Handshake | None:
@@ -58,6 +58,7 @@ MUTATION = st.tuples(
 
 @given(st.lists(MUTATION, max_size=3))
 @example([])
+@example([(133, 0, b" ")])
 def test_the_plain_parser_finds_the_same_as_the_full_one(
     mutations: list[tuple[int, int, bytes]],
 ) -> None:

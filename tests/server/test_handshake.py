@@ -41,6 +41,18 @@ def test_a_handshake_that_breaks_the_protocol_is_refused(
     assert (line["event"], line["outcome"]) == ("handshake refused", "invalid_handshake")
 
 
+@pytest.mark.parametrize("other", [{}, {"TE": "trailers"}], ids=["plain", "HTTP parser"])
+def test_white_space_behind_a_value_is_not_a_part_of_it(
+    running: ServiceProcess, other: dict[str, str]
+) -> None:
+    """Whichever way the handshake is read."""
+    with connected(running.http) as client:
+        answer = shake_hands(
+            client, running.http, PATH, {"Sec-WebSocket-Version": "13 \t", **other}
+        )
+    assert answer.status == 101
+
+
 def test_a_handshake_that_is_no_get_is_refused(running: ServiceProcess) -> None:
     """405 names the method that it takes."""
     with connected(running.http) as client:

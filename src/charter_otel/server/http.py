@@ -137,7 +137,8 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         """Take a header; one behind the body changes none of the decisions that the others made."""
         self._count_head(len(name) + len(value) + _COLON)
         if self._phase is Phase.HEAD:
-            super().on_header(name, value)
+            # llhttp leaves white space behind a value, which is not a part of it (RFC 9112, 5.1).
+            super().on_header(name, value.rstrip(b" \t"))
 
     def on_headers_complete(self) -> None:
         """Check the head, and start the application."""
