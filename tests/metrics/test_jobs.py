@@ -1,6 +1,8 @@
 """The job: its events, its trace, its failures, and that every entry counts once."""
 
 import asyncio
+import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from charter_otel.metrics import jobs
 from charter_otel.metrics.aggregation import BATCH_SIZE
 from charter_otel.metrics.board import JobBoard
-from charter_otel.metrics.jobs import JOB_ID, aggregate_mission_metrics
+from charter_otel.metrics.jobs import JOB_ID, aggregate_mission_metrics, run_job
 from charter_otel.metrics.missions import Batch, MemoryMissions, MissionStore
 from charter_otel.metrics.missions.aggregates import Aggregates
 from charter_otel.testing import Capture, RecordingStream
@@ -121,6 +123,25 @@ async def test_a_failed_run_says_what_happened(
     (point,) = charter_capture.metrics()["charter.job.run.duration"]
     assert (point.attributes, point.measurements) == (JOB | {"error.type": "OSError"}, 1)
     assert job_board.job(JOB_ID).last_error == "OSError"
+
+
+@pytest.mark.parametrize("error", [None, OSError("gone"), asyncio.CancelledError()])
+async def test_the_duration_is_the_time_from_start_to_end(
+    charter_capture: Capture, monkeypatch: pytest.MonkeyPatch, error: BaseException | None
+) -> None:
+    """In seconds, of a run that completed, that failed and that was cancelled."""
+    ticks = iter((100.0, 102.5))
+    clocks = SimpleNamespace(perf_counter=ticks.__next__, time=time.time)
+    monkeypatch.setattr(jobs, "time", clocks)
+
+    async def run() -> None:
+        if error is not None:
+            raise error
+
+    [outcome] = await asyncio.gather(run_job("nightly", run), return_exceptions=True)
+    assert isinstance(outcome, type(error) if error else int)
+    [point] = charter_capture.metrics()["charter.job.run.duration"]
+    assert (point.value, point.measurements) == (2.5, 1)
 
 
 async def test_a_run_after_a_failure_goes_on_where_that_one_stopped(

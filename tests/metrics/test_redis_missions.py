@@ -165,6 +165,20 @@ async def test_a_full_backlog_refuses_the_whole_list(
     assert await run_once(store) == 300
 
 
+async def test_counted_entries_make_exactly_as_much_room_as_they_took(
+    redis_server: RedisServer, closed_at_end: Callable[[MissionStore], MissionStore]
+) -> None:
+    """A list that fills the backlog to its last place is taken, and the next entry is not."""
+    client = parse_address(redis_server.url).client()
+    store = closed_at_end(RedisMissions(client, capacity=500))
+    await store.append([b"{}"] * 500)
+    await run_once(store)
+    # Redis trims by whole nodes of 100 entries; the last one holds the newest that is counted.
+    await store.append([b"{}"] * 400)
+    with pytest.raises(MissionBacklogFull):
+        await store.append([b"{}"])
+
+
 async def test_an_unreachable_redis_is_named_in_plain_words(
     mortal_redis: RedisServer, open_store: OpenStore
 ) -> None:

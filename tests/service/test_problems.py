@@ -1,8 +1,10 @@
 """Every REST error is a problem document (RFC 9457) that leads to its trace."""
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import httpx
+import msgspec
 import pytest
 from litestar import Litestar, get, post
 from litestar.exceptions import (
@@ -172,6 +174,41 @@ async def test_internal_error_reveals_nothing_and_is_logged_once(
     assert line["trace_id"] == problem["trace_id"]
     assert "hunter2" in line["exception.message"]
     assert line["route"] == path
+
+
+async def test_a_client_that_hangs_up_is_no_failure_of_the_service(
+    app: Litestar, charter_capture: Capture
+) -> None:
+    """Half a body is a 400 of the client's own, and nothing is logged as an error."""
+    messages: Iterator[Any] = iter(
+        [
+            {"type": "http.request", "body": b'{"speed"', "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+    )
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return next(messages)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope: Any = {
+        "type": "http",
+        "method": "POST",
+        "path": "/robots",
+        "raw_path": b"/robots",
+        "query_string": b"",
+        "headers": [(b"content-type", b"application/json")],
+        "scheme": "http",
+        "http_version": "1.1",
+    }
+    await app(scope, receive, send)
+    [start, body] = sent
+    assert start["status"] == 400
+    assert msgspec.json.decode(body["body"])["detail"] == "The body ended early."
+    assert [line for line in charter_capture.lines if line["level"] == "error"] == []
 
 
 async def test_trace_id_is_null_without_telemetry() -> None:

@@ -1,5 +1,6 @@
 """Requests that name a trace: only one that may do what it asks for writes into that trace."""
 
+import httpx
 import pytest
 from litestar import Litestar
 from litestar.testing import TestClient
@@ -15,11 +16,15 @@ TOKEN = f"Bearer {sign(SECRET, 'reader', scopes=['read'], lifetime=86_400)}"
 
 
 def _ask(captured: Capture, secret: str | None, headers: dict[str, str]) -> int:
+    return _answer(captured, secret, headers).status_code
+
+
+def _answer(captured: Capture, secret: str | None, headers: dict[str, str]) -> httpx.Response:
     settings = Settings(auth_secret=secret, aggregation_interval=86_400)
     app = Litestar(plugins=[CharterPlugin(settings, emitter=captured.emitter)], logging_config=None)
     with TestClient(app, base_url="http://127.0.0.1") as client:
         given = {"traceparent": NAMED.traceparent, **headers}
-        return client.get("/api/telemetry/robots", headers=given).status_code
+        return client.get("/api/telemetry/robots", headers=given)
 
 
 @pytest.mark.parametrize(
@@ -51,3 +56,14 @@ def test_a_caller_with_a_token_continues_its_trace(
     assert _ask(charter_capture, secret, headers) == 200
     [span] = [each for each in charter_capture.spans if each.name.startswith("GET ")]
     assert (span.trace_id, span.parent_id) == NAMED[:2]
+
+
+@pytest.mark.parametrize(
+    "headers", [{}, {"authorization": "Bearer x"}, {"authorization": "Basic x"}]
+)
+def test_a_401_says_which_token_is_asked_for(
+    charter_capture: Capture, headers: dict[str, str]
+) -> None:
+    """The standard asks for the challenge, with a wrong token as well as without one."""
+    answer = _answer(charter_capture, SECRET, headers)
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -277,6 +278,50 @@ class TestShutdown:
         providers = build()
         assert await providers.shutdown()
         assert await providers.shutdown()
+
+    def test_late(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its thread does not keep the process, and may end when the loop is closed."""
+        raised: list[object] = []
+        monkeypatch.setattr(threading, "excepthook", raised.append)
+        release = threading.Event()
+        slow: Any = SimpleNamespace(shutdown=lambda: release.wait(10))
+        quick: Any = SimpleNamespace(shutdown=list)
+        assert not asyncio.run(Providers(quick, slow, quick).shutdown(0.05))
+        late = [each for each in threading.enumerate() if each.name == "charter-shutdown"]
+        release.set()
+        for thread in late:
+            thread.join()
+        assert {thread.daemon for thread in late} == {True}
+        assert raised == []
+
+    @pytest.mark.parametrize("end", ["pass", "asyncio.run(providers.shutdown(0.1))"])
+    def test_a_process_that_ends(self, end: str) -> None:
+        """It waits for no Collector, with waiting telemetry and without an end of its own."""
+        program = textwrap.dedent(f"""
+            import asyncio
+            from charter_otel.emit import Emitter
+            from charter_otel.otel import build
+
+            providers = build()
+            emitter = Emitter(providers.instrumentation())
+            with emitter.instrumentation.tracer.start_as_current_span("work"):
+                emitter.emit("metrics.aggregation_started", {{"job_id": "a", "started_at": 1.0}})
+            {end}
+        """)
+        with unanswering(listens=True) as endpoint:
+            variables = {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint,
+                "OTEL_EXPORTER_OTLP_TIMEOUT": "60",
+            }
+            ended = subprocess.run(
+                [sys.executable, "-W", "error", "-c", program],
+                env=os.environ | variables,
+                capture_output=True,
+                text=True,
+                timeout=25,
+                check=False,
+            )
+        assert (ended.returncode, ended.stderr) == (0, "")
 
 
 async def test_per_robot_series_have_a_cap() -> None:
