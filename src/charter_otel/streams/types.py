@@ -157,7 +157,7 @@ class Statistics(NamedTuple):
 
 
 class Destination(NamedTuple):
-    """Where a stream's events go, in the words of the messaging conventions."""
+    """The place where a stream's events go, in the words of the messaging conventions."""
 
     system: str
     """``memory`` or ``redis``."""
