@@ -1,0 +1,10 @@
+"""The service's own protocols, for programs that are run by uvicorn itself.
+
+``uvicorn app:app --http charter_otel.server.protocols:HTTP --ws charter_otel.server.protocols:WS``
+"""
+
+from charter_otel.server.front import front_protocol
+from charter_otel.server.websocket import websocket_protocol
+
+HTTP, WS = front_protocol(), websocket_protocol()
+"""They belong together, and to one server in a process."""
