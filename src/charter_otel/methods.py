@@ -59,6 +59,7 @@ def _head(handler: HTTPRouteHandler) -> HTTPRouteHandler:
         sorted(handler.paths or {"/"}),
         http_method=HttpMethod.HEAD,
         include_in_schema=False,
+        opt=dict(handler.opt),
         sync_to_thread=None if iscoroutinefunction(handler.fn) else False,
     )
     head: HTTPRouteHandler = made(handler.fn)

@@ -19,6 +19,9 @@ ALGORITHM = "HS256"
 AUDIENCE = "charter-otel"
 LEEWAY = 60.0
 """Seconds by which the clocks of issuer and service may differ."""
+OPEN = "charter_otel_open"
+"""Option of a route handler that reads and writes nothing: it answers without a token."""
+
 SHORT_SECRET = 32
 """Bytes below which a secret is short: it should have as many as the hash (RFC 7518, 3.2)."""
 

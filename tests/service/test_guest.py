@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from litestar import Controller, Litestar, Router, get, post
+from litestar import Controller, Litestar, Router, WebSocket, get, post, websocket
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 from litestar.testing import TestClient
@@ -315,6 +315,24 @@ def test_spans_name_the_route_with_its_prefix(charter_capture: Capture) -> None:
     routes = {span.attributes.get("http.route") for span in charter_capture.spans}
     assert "/fleet/api/telemetry/robots/{robot_id}/metrics" in routes
     assert "/fleet/api/telemetry/ws/{robot_id}" in routes
+
+
+@websocket("/own/{name:str}")
+async def own_socket(socket: WebSocket[Any, Any, Any], name: FromPath[str]) -> None:
+    """Accept, as a WebSocket of the app's own."""
+    del name
+    await socket.accept()
+
+
+@pytest.mark.parametrize("path", ["/", "/fleet"])
+def test_websocket_is_not_a_method_of_the_robots_path(path: str) -> None:
+    """The app answers a method that is not possible; `Allow` lists methods, and HTTP's only."""
+    with client(own_socket, path=path) as app:
+        for method in ("POST", "DELETE", "PROPFIND"):
+            answer = app.request(method, f"{path}/api/telemetry/ws/robot_1".replace("//", "/"))
+            assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+            assert answer.headers["content-type"] == "application/json"
+        assert app.post("/own/1").headers["allow"] == "websocket"
 
 
 @pytest.mark.parametrize(("kind", "ours"), [("internal", "server"), ("server", "internal")])

@@ -8,6 +8,7 @@ from litestar.testing import TestClient
 
 from charter_otel.service.app import create_app
 from charter_otel.service.settings import Settings
+from charter_otel.tokens import sign
 
 READING = "GET, HEAD, OPTIONS"
 ROUTES = {
@@ -87,3 +88,41 @@ def test_plain_http_on_the_websocket_s_path_asks_for_an_upgrade(app: TestClient[
     assert answer.status_code == 426
     assert answer.headers["upgrade"] == "websocket"
     assert "ws://" in answer.json()["detail"]
+
+
+SECRET = "s" * 32
+TOKENS = {
+    "none": "",
+    "wrong": "Bearer x",
+    "robot": f"Bearer {sign(SECRET, 'robot_1', lifetime=60)}",
+    "reader": f"Bearer {sign(SECRET, 'grafana', scopes=['read'], lifetime=60)}",
+}
+
+
+@pytest.fixture(scope="module")
+def guarded() -> Iterator[TestClient[Litestar]]:
+    """Run the service with a secret."""
+    settings = Settings(auth_secret=SECRET, aggregation_interval=86_400)
+    with TestClient(create_app(settings)) as client:
+        yield client
+
+
+@pytest.mark.parametrize("token", TOKENS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_secret_does_not_hide_that_it_is_a_websocket(
+    guarded: TestClient[Litestar], method: str, token: str
+) -> None:
+    """A robot behind a proxy that drops `Upgrade` learns that, not that its token lacks a scope."""
+    for robot in ("robot_1", "robot_2"):
+        answer = guarded.request(
+            method, f"/api/telemetry/ws/{robot}", headers={"authorization": TOKENS[token]}
+        )
+        assert answer.status_code == 426
+        assert answer.headers["upgrade"] == "websocket"
+
+
+@pytest.mark.parametrize("path", ["ws/robot_1", "robots/robot_1/metrics"])
+def test_a_secret_guards_all_else(guarded: TestClient[Litestar], path: str) -> None:
+    """The exception is of one handler: its path's OPTIONS and its neighbours need a token."""
+    method = "OPTIONS" if path.startswith("ws") else "GET"
+    assert guarded.request(method, f"/api/telemetry/{path}").status_code == 401

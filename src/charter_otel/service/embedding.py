@@ -6,13 +6,16 @@ from typing import Any
 
 import structlog
 from litestar import Router
+from litestar.exceptions import MethodNotAllowedException
 from litestar.handlers.base import BaseRouteHandler
 from litestar.types import ASGIApp, Receive, Scope, Send
 from litestar.utils.path import normalize_path
 
 from charter_otel import seams
-from charter_otel.methods import handlers_of
+from charter_otel.methods import allow, handlers_of
+from charter_otel.telemetry.router import WEBSOCKET_ROUTE
 
+_SOCKETS = WEBSOCKET_ROUTE.partition("{")[0]
 _NEAR = frozenset({"127.0.0.1", "::1", "localhost", "testclient"})
 
 log = structlog.get_logger(__name__)
@@ -44,6 +47,15 @@ class AppContext:
                 await app(scope, receive, send)
 
         return middleware
+
+
+async def allow_methods_only(error: Exception, scope: Scope) -> None:
+    """Take ``websocket`` out of ``Allow`` on the robots' path: Litestar lists it as a method.
+
+    A hook, because the app's own handlers answer a method that is not possible.
+    """
+    if isinstance(error, MethodNotAllowedException) and _SOCKETS in scope["path"]:
+        error.headers = {"allow": allow(*(error.headers or {}).get("allow", "").split(", "))}
 
 
 def is_far(client: Any) -> bool:

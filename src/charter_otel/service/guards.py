@@ -19,7 +19,7 @@ from litestar.types import Scope as ASGIScope
 
 from charter_otel.methods import handlers_of
 from charter_otel.telemetry.origins import REBOUND, is_foreign, is_rebound
-from charter_otel.tokens import InvalidToken, Scope, Token, verify
+from charter_otel.tokens import OPEN, InvalidToken, Scope, Token, verify
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
 
@@ -37,8 +37,8 @@ def scope_guard(secrets: Sequence[str]) -> Guard:
         secrets: The secrets with which tokens may be signed.
     """
 
-    async def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
-        if connection.scope["type"] != ScopeType.HTTP:
+    async def guard(connection: AnyConnection, handler: BaseRouteHandler) -> None:
+        if connection.scope["type"] != ScopeType.HTTP or handler.opt.get(OPEN):
             return
         needed: Scope = "read" if _only_reads(connection) else "write"
         token = _token(secrets, connection.headers.get("authorization", ""))

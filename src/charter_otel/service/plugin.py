@@ -24,7 +24,7 @@ from charter_otel.service.board import (
 )
 from charter_otel.service.consumers import consumers_router
 from charter_otel.service.cors import CrossOrigin
-from charter_otel.service.embedding import AppContext, taken_paths
+from charter_otel.service.embedding import AppContext, allow_methods_only, taken_paths
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import (
     guard_writes,
@@ -134,7 +134,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         context = AppContext(lambda: runtime.scope, is_open=not self.settings.secrets)
         requests = RequestTelemetry(runtime.instrumentation)
         app_config.middleware[:0] = [context, requests]
-        app_config.after_exception.append(requests.after_exception)
+        app_config.after_exception += [requests.after_exception, allow_methods_only]
         app_config.lifespan.append(lambda _: runtime.run())
         app_config.dependencies = {**self._dependencies(), **app_config.dependencies}
         app_config.signature_namespace = {**_NAMESPACE, **app_config.signature_namespace}

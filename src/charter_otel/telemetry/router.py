@@ -24,6 +24,7 @@ from charter_otel.telemetry.fleet import Robot
 from charter_otel.telemetry.gateway import Gateway
 from charter_otel.telemetry.refusal import refuse, refuse_plain_http
 from charter_otel.telemetry.session import Session, Socket
+from charter_otel.tokens import OPEN
 
 __all__ = [
     "Event",
@@ -144,7 +145,10 @@ def telemetry_router() -> Router:
                 get("/robots", summary="Presence")(get_robots),
                 get("/info", summary="Name, version, features")(get_info),
                 websocket("/ws/{robot_id:str}")(telemetry_websocket),
-                get("/ws/{robot_id:str}", include_in_schema=False)(refuse_plain_http),
+                # A robot behind a proxy that drops `Upgrade` learns that, whatever its token.
+                get("/ws/{robot_id:str}", include_in_schema=False, opt={OPEN: True})(
+                    refuse_plain_http
+                ),
             ]
         ),
     )
