@@ -7,9 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from charter_otel.otel.sdk.variables import check
 from support.otlp import Received, attributes, receiving
+from support.ports import free_port
+from support.service import service
 
 HEAD = """
 file_format: "1.1"
@@ -78,6 +81,17 @@ def run(configuration: str, directory: Path, **variables: str) -> list[str]:
     return ended.stdout.splitlines()[-1].split()
 
 
+def resources(receiver: Received) -> set[tuple[str, str]]:
+    """Return the service's name and the site of each resource that something came from."""
+    found = set()
+    for path, request in receiver.requests:
+        signals = path.removeprefix("/v1/").replace("traces", "spans")
+        [signal] = getattr(request, f"resource_{signals}")
+        resource = attributes(signal.resource.attributes)
+        found.add((resource["service.name"], resource["site"]))
+    return found
+
+
 @pytest.mark.parametrize("name", [BRIDGE, "    - event_to_span_event_bridge: {}\n"])
 def test_the_file_decides_and_knows_the_bridge(
     receiver: Received, tmp_path: Path, name: str
@@ -92,11 +106,7 @@ def test_the_file_decides_and_knows_the_bridge(
     )
     assert named == "named-by-the-file"
     assert {path for path, _ in receiver.requests} == {"/v1/traces", "/v1/metrics", "/v1/logs"}
-    for path, request in receiver.requests:
-        signals = path.removeprefix("/v1/").replace("traces", "spans")
-        [signal] = getattr(request, f"resource_{signals}")
-        resource = attributes(signal.resource.attributes)
-        assert (resource["service.name"], resource["site"]) == ("named-by-the-file", "plant-7")
+    assert resources(receiver) == {("named-by-the-file", "plant-7")}
     [record], [span] = receiver.log_records, receiver.spans
     assert record.event_name == "metrics.aggregation_started"
     assert record.trace_id == span.trace_id == bytes.fromhex(trace_id)
@@ -158,3 +168,43 @@ def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("OTEL_CONFIG_FILE", "/etc/otel/otel.yaml")
     with pytest.raises(ValueError, match=r"pip install 'charter-otel\[file-configuration\]'"):
         check()
+
+
+def test_the_service_runs_by_the_file(receiver: Received, tmp_path: Path) -> None:
+    """`serve` exports by the file, span events too, and its lines have the file's name."""
+    file = tmp_path / "otel.yaml"
+    file.write_text(EXPORTING.replace("URL", receiver.url) + BRIDGE, encoding="utf-8")
+    with service(OTEL_CONFIG_FILE=str(file), SITE="plant-7") as running:
+        running.post("/api/metrics/missions", {"mission_id": "m-1", "status": "completed"})
+        with connect(f"{running.websocket}/api/telemetry/ws/robot_001"):
+            pass
+        assert running.stop() == 0
+        lines = running.lines()
+    assert {line["service.name"] for line in lines} == {"named-by-the-file"}
+    assert resources(receiver) == {("named-by-the-file", "plant-7")}
+    spans = {span.name: span for span in receiver.spans}
+    handshake = spans["GET /api/telemetry/ws/{robot_id}"]
+    assert [event.name for event in handshake.events] == ["telemetry.connection_established"]
+    assert "POST /api/metrics/missions" in spans
+    recorded = {record.event_name: record for record in receiver.log_records}
+    assert recorded["telemetry.connection_established"].span_id == handshake.span_id
+    assert recorded["telemetry.connection_closed"].trace_id == handshake.trace_id
+    assert {"charter.handshake.duration", "process.uptime"} <= receiver.metrics.keys()
+
+
+def test_serve_refuses_a_wrong_file(tmp_path: Path) -> None:
+    """One sentence at the start, which names the variable and the file, and no traceback."""
+    file = tmp_path / "otel.yaml"
+    file.write_text("file_format: '2.0'", encoding="utf-8")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+    ended = subprocess.run(
+        [sys.executable, "-m", "charter_otel", "serve", "--port", str(free_port())],
+        env={**kept, "OTEL_CONFIG_FILE": str(file), "CHARTER_STATE_DIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert ended.returncode != 0
+    assert f"OTEL_CONFIG_FILE={str(file)!r} is wrong: Unsupported file_format" in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
