@@ -151,6 +151,7 @@ class TestSinks:
         emitter._sinks = ()
         assert emit_taking(*[2_000] * 5_000) == (2e-6, 2e-6)
         assert len(emitter._durations) < 5_000
+        assert emit_taking(*[3_000] * 2_048) == (3e-6, 3e-6)
 
     def test_the_process_s_emitter_can_be_replaced(self, charter_capture: Capture) -> None:
         """`emit` uses the emitter that was set last."""

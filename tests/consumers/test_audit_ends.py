@@ -78,6 +78,15 @@ def test_the_name_of_a_file_counts_the_rows_that_were_archived(tmp_path: Path) -
     assert log.rows == 5
 
 
+def test_a_first_row_that_follows_another_is_found(tmp_path: Path) -> None:
+    """A log that was cut at its beginning and numbered anew is not a whole one."""
+    row = make(1, 1.0, b'{"id":"evt_0"}', "a" * 64)
+    segment(tmp_path, 1).write_bytes(row.line())
+    broken = verify(tmp_path).broken
+    assert broken is not None
+    assert (broken.row, broken.reason) == (1, "it is row 1 and names a row before it")
+
+
 def test_an_event_without_an_id_is_a_row_like_any_other(tmp_path: Path) -> None:
     """The chain is what is checked; such an event has no double."""
     row = make(1, 1.0, b'{"type":"of somebody else"}', FIRST)
@@ -116,8 +125,7 @@ async def test_a_log_that_cannot_be_opened_is_reported_once(
     await audit.start()
     await eventually(lambda: len(looks) > 3 and audit.trouble, "it says so, and looks again")
     theirs.close()
-    await eventually(lambda: audit.log.is_open, "it is open")
-    assert audit.trouble is None
+    await eventually(lambda: audit.log.is_open and not audit.trouble, "it is open")
     await stream.stop()
     await audit.stop()
     told = [line["event"] for line in charter_capture.lines]
