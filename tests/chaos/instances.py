@@ -59,7 +59,7 @@ async def instances_at_random(seconds: float, partitions: int = 1) -> Row:
         return await run.finish(f"seed {seed}")
 
 
-async def instances_in_parts(seconds: float) -> Row:
+async def instances_with_partitions(seconds: float) -> Row:
     """The same with a partitioned stream."""
     return await instances_at_random(seconds, partitions=3)
 
@@ -142,7 +142,8 @@ class Run:
         )
         emitted = len({line.event["id"] for line in lines})
         return Row(
-            f"{INSTANCES} instances" + (f", {self._partitions} parts" * (self._partitions > 1)),
+            f"{INSTANCES} instances"
+            + (f", {self._partitions} partitions" * (self._partitions > 1)),
             *(emitted, len(set(delivered)), 0, dropped, len(lost)),
             *(established(self._server).total(), None, LAST_100_MS, "; ".join(self._wrong)),
             f"{happened}, {note}",

@@ -9,7 +9,7 @@ from chaos.astray import clock_astray
 from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
-from chaos.instances import instances_at_random, instances_in_parts
+from chaos.instances import instances_at_random, instances_with_partitions
 from chaos.moved import address_changes
 from chaos.paging import pager_away
 from chaos.strangers import strangers_take_all_files
@@ -25,7 +25,7 @@ EVERY: tuple[Fault, ...] = (
     clock_astray,
     pager_away,
     instances_at_random,
-    instances_in_parts,
+    instances_with_partitions,
 )
 
 _README = Path(__file__).with_name("README.md")

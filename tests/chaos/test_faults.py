@@ -8,7 +8,7 @@ from chaos.astray import clock_astray
 from chaos.failover import cluster_fails_over, sentinel_set_fails_over
 from chaos.faults import FAULTS, Fault
 from chaos.fleet import restarted_in_an_outage
-from chaos.instances import instances_at_random, instances_in_parts
+from chaos.instances import instances_at_random, instances_with_partitions
 from chaos.moved import address_changes
 from chaos.paging import pager_away
 from chaos.promises import EVERY, promised
@@ -61,7 +61,7 @@ async def test_a_pager_that_is_away_learns_the_newest_state_of_each_incident() -
 
 
 @pytest.mark.timeout(240)
-@pytest.mark.parametrize("fault", [instances_at_random, instances_in_parts])
+@pytest.mark.parametrize("fault", [instances_at_random, instances_with_partitions])
 async def test_instances_that_are_killed_and_paused_come_out_exact(fault: Fault) -> None:
     """Slots run once, connections are closed once, missions count once, presence is the truth."""
     row = await fault(5.0)
