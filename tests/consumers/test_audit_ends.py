@@ -1,7 +1,9 @@
 """The end of an audit log that is not as its writer left it: cut, counted on, and never reused."""
 
 import os
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -9,10 +11,29 @@ from charter_otel.consumers import Audit
 from charter_otel.consumers.audit import FIRST, AuditLog, consumer, verify
 from charter_otel.consumers.audit.chain import make
 from charter_otel.consumers.audit.segments import segment, segments
-from charter_otel.streams import MemoryStream, NotNow
+from charter_otel.streams import Lease, MemoryStream, NotNow
 from charter_otel.testing import Capture
 from consumers.conftest import Make
 from support.polling import eventually
+
+
+class _Stream:
+    """A stream of which only its subscription is asked for."""
+
+    take_over: Callable[[Lease], Awaitable[None]]
+
+    def subscribe_batch(self, *_: str, take_over: Any, **__: Any) -> Any:
+        """Note what is called at a change of the holder."""
+        self.take_over = take_over
+        return lambda handler: handler
+
+
+class _Nonsense(Lease):
+    """A lease whose last holder left what nobody can read."""
+
+    async def load(self) -> bytes:
+        """Return it."""
+        return b"nonsense"
 
 
 def _write(directory: Path, *, max_bytes: int = 2**20) -> list[Path]:
@@ -130,3 +151,17 @@ async def test_a_log_that_cannot_be_opened_is_reported_once(
     await audit.stop()
     told = [line["event"] for line in charter_capture.lines]
     assert told.count("audit log cannot be written, events wait") == 1
+
+
+async def test_a_head_that_cannot_be_read_is_reported_and_left_behind(
+    tmp_path: Path, established: Make, charter_capture: Capture
+) -> None:
+    """The log goes on at its own end."""
+    stream, audit = _Stream(), Audit(tmp_path)
+    audit.attach(stream)  # type: ignore[arg-type]  # one method is enough here
+    await stream.take_over(_Nonsense(stream.take_over))
+    await audit.record([established()])
+    await audit.stop()
+    told = [line["event"] for line in charter_capture.lines]
+    assert told.count("audit log: the last writer's state is unreadable") == 1
+    assert (verify(tmp_path).rows, verify(tmp_path).continued) == (1, ())
