@@ -145,6 +145,29 @@ def test_events_of_a_killed_process_are_adopted(tmp_path: Path) -> None:
     own.close()
 
 
+def test_a_file_that_was_emptied_is_free_for_the_next_instance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its lock goes when the events are moved, not when something happens to be collected."""
+    directory, held = SpoolDirectory(tmp_path, "s", limit=LIMIT), list[object]()
+    own, other = directory.open(), directory.open()
+    other.append([outgoing(1)])
+    other.close()
+    opened = directory._try
+
+    def kept(path: Path) -> SpoolFile | None:
+        file = opened(path)
+        held.append(file)
+        return file
+
+    monkeypatch.setattr(directory, "_try", kept)
+    assert directory.adopt(own) == (1, 0)
+    again = SpoolFile(other.path, limit=LIMIT)
+    assert names(again) == []
+    again.close()
+    own.close()
+
+
 def _fill(path: Path) -> None:
     file = SpoolDirectory(path, "s", limit=LIMIT).open()
     file.append([outgoing(n) for n in (1, 2, 3)])
