@@ -72,7 +72,8 @@ def test_the_recorder_knows_which_functions_a_test_calls(pytester: pytest.Pytest
         """
     )
     recorder = Recorder(Path(pytester.path))
-    pytester.inline_run("-p", "no:cacheprovider", plugins=[recorder])
+    scope = "asyncio_default_fixture_loop_scope=function"  # an older plugin warns without it
+    pytester.inline_run("-p", "no:cacheprovider", "-o", scope, plugins=[recorder])
     ((test, known),) = recorder.known().items()
     assert test.endswith("::test_arm")
     assert {call.partition(" ")[2] for call in known.calls} == {"Arm.lift", "test_arm"}
