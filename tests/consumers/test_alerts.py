@@ -90,6 +90,21 @@ def test_a_meant_disconnect_is_no_page(closed: Make, reason: str) -> None:
     assert incidents.due(100) == []
 
 
+@pytest.mark.parametrize("reason", ["server_shutdown", "token_expired", "client_disconnect"])
+def test_robots_that_left_are_no_part_of_the_fleet(
+    closed: Make, established: Make, reason: str
+) -> None:
+    """Five robots of ten are the fleet's incident, though there were a thousand before."""
+    incidents = Incidents()
+    for number in range(1_000):
+        incidents.handle(established(f"robot_{number}"), 0)
+    for number in range(10, 1_000):
+        incidents.handle(closed(f"robot_{number}", reason), 1)
+    for number in range(5):
+        incidents.handle(closed(f"robot_{number}", "connection_lost"), 2)
+    assert incidents.open_keys == {"charter/fleet"}
+
+
 def test_a_short_connection_pages(closed: Make) -> None:
     """Under 60 s, though the robot itself closed it; a deployment is none."""
     incidents = Incidents()

@@ -71,6 +71,26 @@ async def test_pages_that_are_given_up_are_counted_by_reason(charter_capture: Ca
     ]
 
 
+async def test_the_trouble_is_there_for_as_long_as_pagerduty_takes_no_page() -> None:
+    """It says why, and how many pages wait."""
+    away = [True]
+
+    def send(page: Page) -> None:
+        if away[0]:
+            raise ConnectionError(f"no way for {page.key}")
+
+    pager = Pager(send, pause=0.01)
+    assert pager.trouble is None
+    pager.start()
+    pager.page(_trigger("one"))
+    await eventually(lambda: pager.trouble, "it was tried")
+    assert "no way for one); 1 wait for it" in (pager.trouble or "")
+    away[0] = False
+    await eventually(lambda: pager.sent == 1, "it is taken")
+    assert pager.trouble is None
+    await pager.stop()
+
+
 def test_a_page_without_a_trace_has_no_link_to_one() -> None:
     """Readings come without one."""
     texts = [link["text"] for link in links(_trigger("one"), "https://grafana.test")]

@@ -1,8 +1,10 @@
 """The end of an audit log that is not as its writer left it: cut, counted on, and never reused."""
 
 import os
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -114,6 +116,47 @@ def test_an_event_without_an_id_is_a_row_like_any_other(tmp_path: Path) -> None:
     segment(tmp_path, 1).write_bytes(row.line())
     found = verify(tmp_path)
     assert (found.rows, found.broken, found.doubles) == (1, None, ())
+
+
+def test_a_last_row_without_its_line_end_is_called_half_written(tmp_path: Path) -> None:
+    """The words say that nothing has to be done."""
+    [path] = _write(tmp_path)
+    path.write_bytes(path.read_bytes()[:-1])
+    broken = verify(tmp_path).broken
+    assert broken is not None
+    assert broken.reason == "it is only half-written; the next start of the service cuts it off"
+
+
+async def test_the_head_is_logged_every_hour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, charter_capture: Capture
+) -> None:
+    """Beside the time at which a file is begun, and not with each look."""
+    now, looks = [1_000_000.0], [0]
+    monkeypatch.setattr(consumer, "TICK", 0.01)
+    clocks = SimpleNamespace(monotonic=lambda: now[0], time_ns=time.time_ns)
+    monkeypatch.setattr(consumer, "time", clocks)
+    stream, audit = MemoryStream(), Audit(tmp_path)
+
+    def look() -> None:
+        looks[0] += 1
+
+    async def anchored(at: float) -> int:
+        now[0] = at
+        before = looks[0]
+        await eventually(lambda: looks[0] > before + 2, "it has looked")
+        return [line["event"] for line in charter_capture.lines].count("audit log anchored")
+
+    monkeypatch.setattr(audit.log, "check", look)
+    audit.attach(stream)
+    await stream.start()
+    await audit.start()
+    assert await anchored(1_000_000.0) == 1
+    assert await anchored(1_003_599.0) == 1
+    assert await anchored(1_003_600.0) == 2
+    assert await anchored(1_007_199.0) == 2
+    monkeypatch.setattr(consumer, "time", time)
+    await stream.stop()
+    await audit.stop()
 
 
 async def test_a_log_of_another_process_is_named_as_the_trouble(

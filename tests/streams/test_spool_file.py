@@ -244,7 +244,10 @@ def test_added_events_are_on_the_disk_before_they_count(tmp_path: Path) -> None:
 
         file._evict = evict  # type: ignore[method-assign]
         file.append([outgoing(1)])
-    assert levels == [2], "FULL"
+        file.forget(file.read(1, LIMIT).last)
+        assert file._connection.execute("PRAGMA synchronous").fetchall() == [(1,)], "NORMAL"
+        file.append([outgoing(2)])
+    assert levels == [2, 2], "FULL"
 
 
 def test_events_for_other_addresses_are_known_by_name_and_can_be_adopted(tmp_path: Path) -> None:
