@@ -1,12 +1,15 @@
 """An instance's heartbeat, and what the others make of its silence."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from types import SimpleNamespace
 
 import pytest
 
 from charter_otel.redis.address import parse_address
+from charter_otel.telemetry.cluster import membership
 from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from support.redis import RedisServer
@@ -80,6 +83,22 @@ async def test_an_instance_with_heartbeats_is_not_declared_lost(members: Members
         await two.renew()
         assert await two.declare_lost() == 0
         await asyncio.sleep(LEASE / 4)
+
+
+async def test_an_instance_is_declared_lost_after_one_and_a_half_leases(
+    members: Members, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the observer's own clock, from the last change that it saw."""
+    now = [1_000.0]
+    clocks = SimpleNamespace(**vars(time) | {"monotonic": lambda: now[0]})
+    monkeypatch.setattr(membership, "time", clocks)
+    one, two = members
+    await one.renew()
+    await two.renew()
+    now[0] += 1.49 * LEASE
+    assert await two.declare_lost() == 0
+    now[0] += 0.02 * LEASE
+    assert await two.declare_lost() == 1
 
 
 async def test_an_observer_that_could_not_watch_begins_anew(members: Members) -> None:
