@@ -1,4 +1,4 @@
-"""A check of a Redis: settings that break a promise of the table of deliveries."""
+"""A check of a Redis: settings that break a promise of the README's table of guarantees."""
 
 import re
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ class Finding(NamedTuple):
     """A setting that breaks a promise."""
 
     delivery_class: str
-    """The promise, in the words of the table of deliveries."""
+    """The promise, in the words of the table of guarantees."""
     because: str
     do: str
 
