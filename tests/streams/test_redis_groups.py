@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charter_otel.charter import Event, InvalidEvent, encode
-from charter_otel.streams import RedisStream
+from charter_otel.streams import NotNow, RedisStream
 from charter_otel.streams.redis import consumer
 from charter_otel.streams.redis.consumer import BATCH
 from charter_otel.streams.redis.layout import parse
@@ -76,7 +76,7 @@ async def test_entries_of_a_dead_consumer_are_taken_over(redis_backend: RedisBac
 
 KILLED = """
 import asyncio, os, signal, sys
-from charter_otel.streams import RedisStream
+from charter_otel.streams import NotNow, RedisStream
 
 async def main():
     stream = RedisStream(sys.argv[1])
@@ -261,6 +261,30 @@ async def test_waiting_events_come_in_batches(redis_backend: RedisBackend) -> No
     await stream.start()
     await batches.has(250)
     assert [len(batch) for batch in batches.given] == [100, 100, 50]
+
+
+async def test_a_batch_that_waits_and_is_refused_counts_its_deliveries(
+    redis_backend: RedisBackend,
+) -> None:
+    """Redis has counted a delivery before its handler begins, whatever came before it."""
+    before = redis_backend.make()
+    await before.start()
+    for n in range(2):
+        before.publish_nowait(started(f"job-{n}"))
+    await published(before, 2)
+    stream, errors, counts = redis_backend.make(), [NotNow("busy"), ValueError("no")], list[int]()
+
+    @stream.subscribe_batch("*", group="g", start="earliest")
+    async def take(events: Sequence[Event]) -> None:
+        reply = redis_backend.server.command("XPENDING", "{charter}:events", "g", "-", "+", 1)
+        assert isinstance(reply, list)
+        counts.append(reply[0][3])
+        if errors and len(events) > 1:
+            raise errors.pop(0)
+
+    await stream.start()
+    await eventually(lambda: len(counts) == 4, "the batch twice, then each event")
+    assert counts[:3] == [1, 1, 1]
 
 
 async def test_a_batch_that_was_not_acknowledged_comes_again(redis_backend: RedisBackend) -> None:

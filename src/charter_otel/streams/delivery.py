@@ -139,6 +139,7 @@ class Delivery:
         """
         backoff = Backoff(self._delay, REDELIVERY_LIMIT)
         while True:
+            await ledger.count(1)
             handling = partial(handler, [event for event, _ in batch])
             processing = self._observer.processing_batch(self._destination, self._group, batch)
             error = await self._attempt(handling, processing, len(batch))
