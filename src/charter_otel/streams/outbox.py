@@ -28,8 +28,8 @@ class Outbox:
     One publisher takes a batch, and then either reports it as `done` or gives it back; a batch
     in hand is safe from the overflow until it is back. Without a disk everything is in memory.
 
-    With one, events that the stream takes at once never touch it. Events that wait for more than
-    two ticks are spilled, including a batch in the publisher's hand. From then on every event is
+    With one, events that the stream takes at once never touch it. Events that wait at two ticks
+    in a row are spilled, including a batch in the publisher's hand. From then on every event is
     spilled until the publisher has emptied the disk. So a crash loses the events of the last ticks.
     `charter_otel.streams.spool.batch` shows where the batch in hand lies.
 
@@ -192,7 +192,7 @@ class Outbox:
             await self._spool.close()
 
     def _watch(self) -> Callable[[], bool] | None:
-        """Return a check whether events that wait now still wait later; None if none waits."""
+        """Return a predicate: whether events that wait now still wait; None if none waits."""
         if not self.queued:
             return None
         put_before = self._put

@@ -32,7 +32,7 @@ DEAD_LETTERS = 100_000
 """Maximum number of dead letters that are kept, approximately."""
 
 LOOK_AFTER = 1.0
-"""Seconds between two reads after which the stream may have been trimmed beyond the group."""
+"""Seconds without a read that emptied the stream, after which to check for trimmed entries."""
 
 _CLAIM_SECONDS = 5.0
 _NEVER = float("-inf")
@@ -86,9 +86,9 @@ class GroupConsumer:
         self._created = False
         """Whether the group exists, as far as this consumer knows."""
         self._position: bytes | None = None
-        """The last entry that was read; a vanished group goes on there."""
+        """The last entry that was read; a recreated group resumes there."""
         self._fresh: set[bytes] = set()
-        """Entries in hand whose first delivery has not begun: at a stop it does not count."""
+        """Held entries whose first delivery has not begun: at a stop it does not count."""
         self._done: list[bytes] = []
         """Entries that were handled, and are acknowledged with the next command."""
         self._last_acknowledged = 0.0
@@ -99,7 +99,7 @@ class GroupConsumer:
         self._dead_letter = Script(__package__, "dead_letter")
         self._missed = Script(__package__, "missed")
         self._looked = _NEVER
-        """Monotonic time of the last read, unless that left more."""
+        """Monotonic time of the last read that emptied the stream; -inf if it gave a full batch."""
         self._release = Script(__package__, "release")
         self._resume = Script(__package__, "resume")
 
@@ -123,7 +123,7 @@ class GroupConsumer:
         self._created = True
 
     async def session(self) -> None:
-        """Deliver until something fails; entries in hand are then read again."""
+        """Deliver until something fails; held entries are claimed by the next session."""
         await self.ensure(self._client)
         self._health.succeeded(self.name)
         try:
@@ -131,7 +131,7 @@ class GroupConsumer:
             self.held.clear()
             if self._lease is not None:
                 await self._lease.wait()
-            # The only consumer of its group takes over the others' entries at once.
+            # Only the holder of a lease consumes: it claims the former holders' entries at once.
             await self._take_over(of=self.identity if self._lease is None else "", idle=0)
             self._fresh.clear()
             while True:
@@ -177,7 +177,7 @@ class GroupConsumer:
 
     async def _read(self) -> Sequence[GroupEntry]:
         if time.monotonic() - self._looked > LOOK_AFTER:
-            # A consumer that keeps up need not look.
+            # A consumer that keeps up need not check.
             keys, last = [self._layout.events], self._position or b""
             self.delivery.trimmed(await self._missed(self._client, keys, self.group, last))
         done = tuple(self._done)
@@ -200,7 +200,7 @@ class GroupConsumer:
                 self._client, keys, self.group, self.identity, milliseconds, BATCH, of
             )
             self.delivery.trimmed(trimmed)
-            # Entries that this consumer read but never began do not count as delivered.
+            # Entries that this consumer read but never began to deliver do not count.
             await self._handle(
                 [
                     GroupEntry(
@@ -229,8 +229,8 @@ class GroupConsumer:
     ) -> Sequence[GroupEntry]:
         """Deliver entries as a batch, and return those that are to be delivered one by one.
 
-        These are all of them if one was delivered before or is not an event, or if the subscriber
-        does not take the batch.
+        All entries if one was delivered before or is not an event, or if the subscriber does not
+        take the batch; otherwise none.
         """
         if not all(entry.counted for entry in entries):
             return entries

@@ -12,7 +12,7 @@ from charter_otel.aio import spawn
 log = structlog.get_logger(__name__)
 
 TICK = 0.02
-"""Seconds between two looks at waiting events. Those that wait for longer are brought to disk."""
+"""Seconds between two ticks. Events that wait at two ticks in a row are brought to disk."""
 
 ADOPT_EVERY = 60.0
 """Seconds between two looks for events of dead instances."""
@@ -75,7 +75,7 @@ class Spiller:
         self.notice(urgent=True)
         timeout = max(CLOSE_WITHIN, until - time.monotonic())
         await asyncio.wait({self._task}, timeout=timeout)
-        # Only a disk that hangs is cancelled; its thread goes on, and nothing waits for it.
+        # It is cancelled only if the disk hangs; its thread goes on, and nothing waits for it.
         self._task.cancel()
         await asyncio.wait({self._task})
         self._task = None
@@ -96,7 +96,7 @@ class Spiller:
         if late is None:
             return
         await _within(TICK, self._urgent)
-        # Also if the disk may not be tried yet: a set event would keep the next look from waiting.
+        # Clear it even if the disk may not be tried yet, or the next wait would return at once.
         self._urgent.clear()
         if late():
             await self._spill()

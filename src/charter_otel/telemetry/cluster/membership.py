@@ -26,14 +26,15 @@ Renewal = Literal["renewed", "joined", "lost"]
 class Membership:
     """This instance's lease, and its view of the others' leases.
 
-    No two clocks are compared. An instance counts its heartbeats. Another one that has seen the
-    count stand still for one and a half leases declares it lost. The instance itself takes its
-    lease to be over after one. An observer that could not watch meanwhile, because it slept or
-    Redis was away, begins to watch anew.
+    Liveness compares no two clocks; `on_common_clock` only orders events. An instance counts its
+    heartbeats. Another one that has seen the count stand still for one and a half leases declares
+    it lost. The instance itself takes its lease to be over after one. An observer that could not
+    watch meanwhile, because it slept or Redis was away, starts to watch again.
 
-    The lease is *valid* for its length after a heartbeat that Redis took. Once that is over it
-    is *in doubt*, until the next attempt comes back: *renewed* or *joined* makes it valid again,
-    *lost* gives the instance a new name, and the others close the connections of its former name.
+    The lease is *valid* for its length after a heartbeat that Redis accepted. Once that is over it
+    is *in doubt*, until an attempt that began afterwards has finished: *renewed* or *joined* makes
+    it valid again, *lost* gives the instance a new name, and the others close the connections of
+    its former name. After an attempt that failed, the lease is neither, until a later one succeeds.
 
     Args:
         client: A client that gives bytes.
@@ -43,7 +44,7 @@ class Membership:
 
     def __init__(self, client: Redis, layout: ClusterKeys, lease: float) -> None:
         self.id = _new_id()
-        """The instance's name, until it is declared lost under it."""
+        """The instance's name, until the others declare that name lost."""
         self.lease = lease
         self.interval = lease / _HEARTBEATS_PER_LEASE
         """Seconds between two heartbeats."""
@@ -52,15 +53,15 @@ class Membership:
         self._renew = Script(__package__, "renew")
         self._declare = Script(__package__, "declare")
         self._renewed = -math.inf
-        """The start of the last heartbeat that Redis took."""
+        """The start of the last heartbeat that Redis accepted."""
         self._tried = -math.inf
         """The start of the last heartbeat that has finished."""
         self._trial = asyncio.Event()
         """Set when the next or current renewal has finished."""
         self._clocks: deque[tuple[float, float]] = deque(maxlen=_ROUND_TRIPS)
-        """Of the latest round trips: seconds, and Redis's time less the monotonic one."""
+        """Of the latest round trips: seconds, and Redis's time minus the monotonic time."""
         self._server = b""
-        """The server, and its run, that took the last heartbeat."""
+        """The run of the server that accepted the last heartbeat."""
         self._former: set[str] = set()
         """Names under which this instance was declared lost."""
         self._seen: dict[str, tuple[bytes, float]] = {}
@@ -68,7 +69,7 @@ class Membership:
 
     @property
     def server(self) -> bytes:
-        """The run of the server by which `on_common_clock` goes; empty before a heartbeat."""
+        """The run of the server whose clock `on_common_clock` uses; empty before a heartbeat."""
         return self._server
 
     @property
@@ -93,7 +94,7 @@ class Membership:
         return over <= time.monotonic() and self._tried < over
 
     async def settled(self, within: float) -> None:
-        """Wait until the state of the lease is known, for ``within`` seconds at most."""
+        """Wait while the lease is in doubt, for ``within`` seconds at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(within):
                 while self.in_doubt:
@@ -106,8 +107,8 @@ class Membership:
     async def renew(self) -> Renewal:
         """Send a heartbeat; an instance that was declared lost gets a new name.
 
-        It has joined if Redis does not know it, or if a restart or a fail-over came between: the
-        server may lack the last writes.
+        The instance has joined if Redis did not know its name, or if a restart or a fail-over came
+        between: the server may lack the last writes.
         """
         begun, gap = time.monotonic(), time.monotonic() - self._renewed
         try:
@@ -127,7 +128,7 @@ class Membership:
         self._renewed = begun
         before, self._server = self._server, reply[0]
         if before != self._server:
-            # Another server has another clock; its epochs and accepts are compared by that one.
+            # Another server has another clock: later times of accepts are compared by that one.
             self._clocks.clear()
         self._compare_clocks(float(reply[1]), begun)
         self._watch(reply[2:], anew=gap > 2 * self.interval)
@@ -139,7 +140,7 @@ class Membership:
         return moment + apart
 
     async def declare_lost(self) -> int:
-        """Declare lost the instances without a heartbeat for too long, and return how many."""
+        """Declare lost the instances without a heartbeat for too long; return how many it tried."""
         limit = time.monotonic() - self.lease * _LOST_AFTER_LEASES
         silent = [(name, beats) for name, (beats, at) in self._seen.items() if at <= limit]
         keys = [self._layout.instances, self._layout.lost, self._layout.closed]
