@@ -110,7 +110,7 @@ def test_a_job_fails_and_is_well_again(story: Demo) -> None:
         if payload["completed_at"] > failed[0]["failed_at"]
     ]
     assert after[0]["entries_processed"] > 0
-    assert "The job is well again" in story.stderr
+    assert "The job has recovered" in story.stderr
 
 
 @pytest.mark.parametrize(

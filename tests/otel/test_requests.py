@@ -112,7 +112,10 @@ def test_path_query_and_protocol() -> None:
         ("after", "after"),
         ("after=&&x=", "after=&&x="),
         ("sig=hunter2=hunter2", "sig=REDACTED"),
-        ("limit=" + "9" * 600, "limit=" + "9" * 506),
+        ("limit=" + "9" * 600, "limit=REDACTED"),
+        ("limit=x?token=" + "hunter2" * 20, "limit=REDACTED"),
+        ("limit=x?token=hunter2", "limit=REDACTED"),
+        ("hunter2hunter2hunter2hunter2=1", "REDACTED"),
     ],
 )
 def test_a_query_is_noted_without_what_may_be_secret(query: str, noted: str) -> None:

@@ -35,7 +35,7 @@ class _Redis(RedisServer):
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[_Redis]:
     """Run a Redis whose only user has a password."""
-    rules = f"user {USER} on >{PASSWORD} ~* &* +@all\nuser default off\n"
+    rules = f"user {USER} on >{PASSWORD} ~* &* +@all\nuser default off ~* &* +@all\n"
     (tmp_path / "users.acl").write_text(rules)
     redis = _Redis(tmp_path, options=("--aclfile", str(tmp_path / "users.acl")))
     redis.start()

@@ -16,6 +16,9 @@ _SHOWN = frozenset(
     {"ack", "after", "limit", "offset", "robot_id", "simulated", "sort", "status", "type"}
 )
 _LONGEST = 512
+_NAME = re.compile(r"[A-Za-z_][A-Za-z_.-]{0,23}")
+_VALUE = re.compile(r"[0-9A-Za-z._:*,@+-]{0,64}")
+"""Values of our own parameters; a token is longer."""
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z._-]{1,253})(?::([0-9]{0,5}))?")
 _HIGHEST_PORT = 65535
 _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
@@ -42,9 +45,11 @@ def redacted(query: bytes) -> str:
 
 
 def _redacted(name: str, equals: str, value: str) -> str:
-    if name in _SHOWN or not (name if not equals else value):
+    if name in _SHOWN and _VALUE.fullmatch(value):
         return f"{name}{equals}{value}"
-    return f"{name}=REDACTED" if equals else "REDACTED"
+    if not equals or not _NAME.fullmatch(name):
+        return "REDACTED" if name or value else equals
+    return f"{name}=REDACTED" if value else f"{name}="
 
 
 def _server(scope: Any) -> Attributes:
