@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
@@ -107,7 +108,10 @@ class SharedPresence(LocalPresence):
         self._tasks.clear()
         with contextlib.suppress(*FAILURES):
             async with asyncio.timeout(_STOP_WITHIN if self.connected else 0):
-                while len(self._takeover):
+                left = math.inf
+                # Redis takes no claims if it was replaced since the last heartbeat.
+                while 0 < len(self._takeover) < left:
+                    left = len(self._takeover)
                     await self._takeover.claim(self._membership)
                 while await self._share():
                     pass
