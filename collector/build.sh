@@ -16,7 +16,7 @@ if [ -x "$binary" ] && [ -z "$(find "$manifest" "$0" -newer "$binary" 2>/dev/nul
 fi
 
 command -v go >/dev/null || {
-    echo "collector: Go is not installed or not on PATH; install Go 1.25 or newer, then run this again" >&2
+    echo "collector: Go is not installed or not on PATH; install Go 1.26 or newer, then run this again" >&2
     exit 1
 }
 

@@ -102,7 +102,7 @@ TARGET_INFO = Metric(
     "",
     (SERVICE_VERSION, "host.name", "deployment.environment.name", "k8s.cluster.name"),
 )
-_ALERT = ("alertname", "severity", "job_id", "robot_id", "objective")
+_ALERT = ("alertname", "severity", "job_id", "robot_id", "robots", "objective")
 ALERTS_FIRING = Metric("charter:alerts:firing", "gauge", "", "", _ALERT)
 """All firing alerts but the watchdog; recorded by `rules/recorded.py`."""
 ALERTS_SINCE = Metric("charter:alerts:since", "gauge", "", "", _ALERT)
@@ -113,18 +113,27 @@ OBJECTIVE_BUDGET = Metric("charter:objective:budget", "gauge", "", "", ("objecti
 """Share that may fail; recorded likewise."""
 INSTANCES_GONE = Metric("charter:instances:gone", "gauge", "", "")
 """Instances that died, hang or have stopped; recorded by `rules/service.py`."""
+ROBOTS_LOST = Metric("charter:robots:lost", "gauge", "", "")
+"""Robots that are lost, by their labels; recorded by `rules/fleet.py`,"""
+ROBOTS_KNOWN = Metric("charter:robots:known", "gauge", "", "")
+"""and all of those that are connected or lost."""
 UNEXPECTED_CLOSES = Metric("charter:closes:unexpected", "gauge", "", "")
-"""Connections of each site that ended lately and unexpectedly; recorded by `rules/fleet.py`."""
-SITES_LOST = Metric("charter:sites:lost", "gauge", "", "")
-"""Robots that a site has lost which lost most of its robots; recorded likewise."""
+"""Connections that ended lately and unexpectedly, by labels of robots; likewise."""
+MANY_CLOSES = Metric("charter:closes:many", "gauge", "", "")
+"""All of these where they are many of the fleet, whether the robots are back or not; likewise."""
+GROUPS_LOST = Metric("charter:groups:lost", "gauge", "", "")
+"""Robots that a site, a model or a firmware has lost which lost most of its robots; likewise."""
 AVAILABILITY = Metric("charter:robots:availability", "gauge", "", "")
 """Share of the robots which want to be connected that are; recorded likewise."""
 PROMETHEUS = (
     OBJECTIVE_ERRORS,
     OBJECTIVE_BUDGET,
     AVAILABILITY,
+    ROBOTS_LOST,
+    ROBOTS_KNOWN,
     UNEXPECTED_CLOSES,
-    SITES_LOST,
+    MANY_CLOSES,
+    GROUPS_LOST,
     INSTANCES_GONE,
     TARGET_INFO,
     ALERTS_FIRING,

@@ -57,7 +57,7 @@ def start(
 
 
 def scope(made: Builder, present: str) -> Builder:
-    """Add the variables that choose a part: environment, cluster, job and instance.
+    """Add the variables that choose a part: environment, cluster, groups of robots, job, instance.
 
     Args:
         made: The dashboard.
@@ -65,7 +65,7 @@ def scope(made: Builder, present: str) -> Builder:
     """
     for name, attribute in PLACES.items():
         made.with_variable(place_variable(name, f"label_values({promql.label(attribute)})"))
-    sites(made).with_variable(query_variable("job", f"label_values({present}, job)"))
+    groups(made).with_variable(query_variable("job", f"label_values({present}, job)"))
     chosen = _within(present, 'job=~"$job"')
     return made.with_variable(query_variable("instance", f"label_values({chosen}, instance)"))
 
@@ -87,9 +87,11 @@ def places(made: Builder) -> Builder:
     return made
 
 
-def sites(made: Builder) -> Builder:
-    """Add the variable site, as the metrics know it."""
-    return made.with_variable(place_variable("site", f"label_values({promql.SITE})"))
+def groups(made: Builder) -> Builder:
+    """Add the variables that choose robots by their labels, as the metrics know them."""
+    for name, label in promql.GROUPS.items():
+        made.with_variable(place_variable(name, f"label_values({label})"))
+    return made
 
 
 def services(made: Builder) -> Builder:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, EventType
 from charter_otel.otel import semconv
-from dashboards.promql import SITE, label
+from dashboards.promql import OF_GROUPS, label
 
 STREAMS = (
     'service_name=~"$service", deployment_environment_name=~"$environment",'
@@ -58,13 +58,15 @@ def filtered(attribute: str, value: str, operator: str = "=~") -> str:
     return f'{label(attribute)}{operator}"{value}"'
 
 
-OF_SITE = f'{SITE}=~"$site"'
-"""The filter that keeps events of robots of the chosen sites; where all are, also those of none."""
-
-
 def unexpected() -> str:
     """Return the filter that leaves disconnects that somebody should look at."""
     return filtered(semconv.CHARTER_CONNECTION_CLOSE_REASON, EXPECTED, "!~")
+
+
+def lost_connections() -> str:
+    """Select the unexpected ends of the chosen robots."""
+    chosen = (filtered(semconv.CHARTER_ROBOT_ID, "$robot"), *OF_GROUPS)
+    return events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(unexpected(), *chosen))
 
 
 def of_robot_or_job(robot: str) -> str:

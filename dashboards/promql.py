@@ -22,8 +22,11 @@ SCOPE = (
     'k8s_cluster_name=~"$cluster"',
 )
 """The dashboard's selection: jobs and instances, the service's environment and cluster."""
-SITE = "charter_robot_label_site"
-"""The label of robots that dashboards can choose, where `CHARTER_ROBOT_LABELS` names ``site``."""
+GROUPS = {name: f"charter_robot_label_{name}" for name in ("site", "model", "firmware")}
+"""Labels of robots by which dashboards choose and alerts group, where `CHARTER_ROBOT_LABELS` names
+them. A loss that several explain is that of the first one."""
+OF_GROUPS = tuple(f'{label}=~"${name}"' for name, label in GROUPS.items())
+"""Matchers that keep robots of the chosen groups; where all are, also those of none."""
 EACH = "on (job, instance)"
 
 _STEP = "$__interval"
@@ -76,7 +79,7 @@ def select(metric: Metric, *matchers: str, part: Part = "") -> str:
             raise ValueError(f"{metric.name} has no attribute for {matcher}; it has {known}")
     shown = list(SCOPE if metric.name in _OF_THE_SERVICE else SCOPE[:2])
     if semconv.CHARTER_ROBOT_LABEL in metric.attributes:
-        shown.append(f'{SITE}=~"$site"')
+        shown += OF_GROUPS
     return f"{metric_name(metric, part)}{{{', '.join((*matchers, *shown))}}}"
 
 
@@ -85,8 +88,12 @@ def living(metric: Metric, *matchers: str, part: Part = "") -> str:
 
     The Collector repeats the last values of a dead instance for minutes.
     """
-    gone = f"{metric_name(external.INSTANCES_GONE)}{{{', '.join(SCOPE[:2])}}}"
-    return f"{select(metric, *matchers, part=part)} unless {EACH} {gone}"
+    return of_living(select(metric, *matchers, part=part))
+
+
+def of_living(expression: str) -> str:
+    """Return an expression's series, but those of such instances."""
+    return f"{expression} unless {EACH} {select(external.INSTANCES_GONE)}"
 
 
 def matching(attribute: str, value: str, operator: Literal["=", "!=", "=~", "!~"] = "=") -> str:

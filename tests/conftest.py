@@ -33,6 +33,25 @@ for name in ("httpx", "httpcore", "websockets.client"):
 MODULES_WITH_SEAMS = ("charter_otel.metrics.jobs", "charter_otel.telemetry.router")
 
 
+LONGEST = tuple(
+    f"{Path(__file__).parent}/{place}"
+    for place in (
+        "chaos/",
+        "rules/test_outage",
+        "dashboards/test_truth",
+        "telemetry/cluster/test_failover",
+        "streams/test_redis_failover",
+        "dashboards/test_live",
+    )
+)
+"""The longest tests' places: of several processes, none may begin them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests that take longest first, and keep the order otherwise."""
+    items.sort(key=lambda item: not str(item.path).startswith(LONGEST))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Escape lone surrogates that a test wrote: one process cannot send them to another."""
@@ -73,8 +92,12 @@ def nothing_swallowed(
 
 @pytest.fixture(scope="module", autouse=True)
 def leaks_found() -> Iterator[None]:
-    """Collect garbage after each module: what it left open fails it, and no later one."""
-    yield
+    """Collect garbage after each module: what it left open fails it, and no later one.
+
+    A service that ran for a whole module has configured the lines; that ends with it, too.
+    """
+    with logging_restored():
+        yield
     gc.collect()
 
 
@@ -89,6 +112,17 @@ def process_put_back() -> Iterator[None]:
     for name in MODULES_WITH_SEAMS:
         if module := sys.modules.get(name):
             module.set_event_stream(None)
+
+
+@pytest.fixture
+def mortal_redis(tmp_path: Path) -> Iterator["RedisServer"]:
+    """Yield a Redis of the test's own, which it may kill and pause."""
+    from support.redis import RedisServer  # noqa: PLC0415 - tests without Redis need no client
+
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

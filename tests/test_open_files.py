@@ -5,7 +5,7 @@ import resource
 import pytest
 
 from charter_otel.open_files import affordable_connections
-from charter_otel.service.parts import log_weaknesses, make_gateway
+from charter_otel.service.factory import log_weaknesses, make_gateway
 from charter_otel.service.settings import Settings
 from charter_otel.testing import Capture
 

@@ -6,6 +6,7 @@ from dashboards import kit, limits, logql
 from dashboards.kit import Dashboard
 from dashboards.logql import count, events, filtered, number_of
 from dashboards.panels import NEUTRAL, Steps, lines, number, question, records, rows
+from dashboards.promql import OF_GROUPS
 from dashboards.queries import Query, legend
 
 QUESTION = "When was a robot connected, for how long, and why did it end?"
@@ -17,12 +18,12 @@ READING = (
 ROBOT, CONNECTION = otel.CHARTER_ROBOT_ID, otel.CHARTER_CONNECTION_ID
 REASON, CORRELATION = otel.CHARTER_CONNECTION_CLOSE_REASON, otel.CHARTER_EVENT_CORRELATION_ID
 SECONDS, TYPE = otel.CHARTER_CONNECTION_DURATION_SECONDS, otel.CHARTER_EVENT_TYPE
-CHOSEN = (filtered(ROBOT, "$robot"), logql.OF_SITE)
+CHOSEN = (filtered(ROBOT, "$robot"), *OF_GROUPS)
 BEGAN = events(EventType.TELEMETRY_CONNECTION_ESTABLISHED, where=CHOSEN)
 ENDED = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=CHOSEN)
 BROKE = events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(*CHOSEN, logql.unexpected()))
 FOUND = events(
-    where=(filtered(CORRELATION, "$correlation"), logql.of_robot_or_job("$robot"), logql.OF_SITE),
+    where=(filtered(CORRELATION, "$correlation"), logql.of_robot_or_job("$robot"), *OF_GROUPS),
 )
 WHO, TRACE = {"Robot": ROBOT, "Connection": CONNECTION}, {"Trace": CORRELATION}
 BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
@@ -31,7 +32,7 @@ BRIEF: Steps = ((0, "orange"), (limits.SHORT_CONNECTION, "green"))
 def dashboard() -> Dashboard:
     """Build the dashboard."""
     made = kit.start("charter-audit", "Charter / Audit", QUESTION, "1m", "now-24h", first="loki")
-    kit.robots(kit.sites(kit.places(kit.services(made))), matchers="")
+    kit.robots(kit.groups(kit.places(kit.services(made))), matchers="")
     made.with_variable(kit.text_variable("correlation", ".*"))
     made.with_panel(question(QUESTION, READING))
     kit.row(made, "Overview", _overview())

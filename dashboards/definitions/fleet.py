@@ -1,11 +1,21 @@
 """Fleet overview: is the fleet connected and the job running, right now?"""
 
-from charter_otel.charter import EventType
 from charter_otel.otel import semconv as otel
 from charter_otel.otel.semconv import Metric
 from dashboards import kit, limits, logql, promql, queries
 from dashboards.panels import Steps, lines, number, question, ranking, rows, steps_of, timeline
-from dashboards.promql import aggregate, label, living, matching, per_step, select, total
+from dashboards.promql import (
+    EACH,
+    aggregate,
+    label,
+    living,
+    matching,
+    of_living,
+    per_step,
+    rate,
+    select,
+    total,
+)
 from dashboards.queries import Query, extremes, legend, level, per_second, percentile, percentiles
 
 QUESTION = "Is the fleet connected and the job running, right now?"
@@ -73,23 +83,31 @@ def _overview() -> kit.Panels:
         number("Slowest runs", "99th percentile of the runs' duration; the limit is 5 s.",
                percentile(0.99, RUNS), unit="s", steps=SLOW, decimals=2),
         number("Events", "Charter events per second, over all types.",
-               per_second(otel.CHARTER_EVENT_EMITTED), unit="eps", decimals=1),
+               Query(total(of_living(rate(otel.CHARTER_EVENT_EMITTED)))), unit="eps",
+               decimals=1),
     ]  # fmt: skip
 
 
 def _robots() -> kit.Panels:
-    ended = logql.events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(logql.unexpected(),))
-    online = f"max by ({label(ROBOT)}) ({living(ONLINE, CHOSEN)})"
-    known = f"0 * max by ({label(ROBOT)}) (last_over_time({select(ONLINE, CHOSEN)}[30m]))"
-    seen = f"timestamp({select(ONLINE, CHOSEN)} == 1)"
-    since = f"time() - max by ({label(ROBOT)}) (max_over_time(({seen})[$__range:30s]))"
-    away = f"({since}) and {online} == 0 or ({online} == 0) * 0 + $__range_s"
+    ended = logql.lost_connections()
+    connected = aggregate("max", living(ONLINE, CHOSEN), ROBOT)
+    # Only where an instance is gone: in a large fleet, a robot may have no series and be well.
+    last = f"last_over_time({select(ONLINE, CHOSEN)}[30m])"
+    left = f"{last} unless {EACH} ({living(otel.CHARTER_SERVICE_HEARTBEAT)})"
+    online = f"{connected} or 0 * {aggregate('max', left, ROBOT)}"
+    seen = of_living(f"timestamp({select(ONLINE, CHOSEN)} == 1)")
+    # To 5 s lately and to 30 s before: a week of 1,000 robots at 5 s is more than Prometheus loads.
+    lately, before = (f"max_over_time(({seen})[{steps}])" for steps in ("5m:5s", "$__range:30s"))
+    since = aggregate("max", f"{lately} or {before}", ROBOT)
+    offline = f"(({online}) == 0)"
+    away = f"time() - {since} and {offline} or {offline} + $__range_s"
     return [
         timeline("Presence", "When each robot held a connection; pages of twenty. An instance that"
                  " dies takes its robots offline, until they are at another one.",
-                 Query(f"{online} or {known}", legend(ROBOT)), states=PRESENCE, width=24,
+                 Query(online, legend(ROBOT)), states=PRESENCE, width=24,
                  height=14),
-        rows("Offline now", "Offline robots, and for how long, up to the time range.",
+        rows("Offline now", "Offline robots, also those of an instance that is gone, and for how"
+             " long, up to the time range.",
              Query(away, table=True, now=True), order=("Offline for", False), width=8,
              transformations=(_renamed({"Value": "Offline for"}),),
              columns={"Offline for": {"unit": "s", "decimals": 0}}),

@@ -64,10 +64,10 @@ def _alerts() -> kit.Panels:
     repeats = f"changes({select(external.ALERTS_SINCE)}[$__range])"
     fires = f"and ignoring (alertstate) {select(external.ALERTS_FIRING)}"
     since = f"time() - {select(external.ALERTS_SINCE)} {fires}"
-    by = ("severity", "alertname", "job_id", "robot_id", "objective", "instance")
+    by = ("severity", "alertname", "job_id", "robot_id", "robots", "objective", "instance")
     names = {
         "severity": "Severity", "alertname": "Alert", "job_id": "Job", "robot_id": "Robot",
-        "objective": "Objective", "instance": "Instance", "Value": "For",
+        "robots": "Robots of", "objective": "Objective", "instance": "Instance", "Value": "For",
     }  # fmt: skip
     order: dict[str, object] = {
         "excludeByName": {"Time": True},
@@ -134,7 +134,6 @@ def _jobs() -> kit.Panels:
 
 
 def _disconnects() -> kit.Panels:
-    ended = logql.events(EventType.TELEMETRY_CONNECTION_CLOSED, where=(logql.unexpected(),))
     chosen = select(otel.CHARTER_ROBOT_ONLINE, matching(ROBOT, "$robot", "=~"))
     changes = aggregate("sum", f"changes({chosen}[$__range])", ROBOT)
     told = logql.table(
@@ -154,6 +153,6 @@ def _disconnects() -> kit.Panels:
                 Query(f"topk(10, {changes} > 1)", legend(ROBOT), now=True),
                 unit="locale", steps=((6, "orange"), (30, "red")), width=4),
         rows("Disconnects", "Unexpected ends, newest first; the id leads to the trace.",
-             Query(ended, kind="loki"), transformations=told, columns=logql.COLUMNS, width=12,
-             height=10),
+             Query(logql.lost_connections(), kind="loki"), transformations=told,
+             columns=logql.COLUMNS, width=12, height=10),
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 from charter_otel.otel import semconv as otel
 from dashboards import external, kit, limits
 from dashboards.panels import Steps, lines, rows, steps_of
-from dashboards.promql import aggregate, living, rate, select
+from dashboards.promql import aggregate, living, of_living, rate, select
 from dashboards.queries import Query, per_step
 
 LATE: Steps = ((limits.FRESH, "orange"), (limits.SILENCE * 2, "red"))
@@ -40,10 +40,11 @@ def panels() -> kit.Panels:
     beat = select(otel.CHARTER_SERVICE_HEARTBEAT)
     asked = (
         aggregate("max", select(external.TARGET_INFO), "instance", "host.name", "service.version"),
-        _of_each(select(otel.PROCESS_UPTIME)),
+        _of_each(living(otel.PROCESS_UPTIME)),
         _of_each(f"time() - ({beat} > 0)"),
-        _of_each(living(otel.CHARTER_CONNECTION_ACTIVE)),
-        _of_each(rate(otel.PROCESS_CPU_TIME)),
+        # All of its connections, whatever labels their robots have.
+        aggregate("sum", living(otel.CHARTER_CONNECTION_ACTIVE), "instance"),
+        _of_each(of_living(rate(otel.PROCESS_CPU_TIME))),
         _of_each(living(otel.PROCESS_MEMORY_USAGE)),
         _of_each(living(otel.PROCESS_UNIX_FILE_DESCRIPTOR_COUNT)),
     )
@@ -57,7 +58,7 @@ def panels() -> kit.Panels:
     memory = Query(_of_each(living(otel.PROCESS_MEMORY_USAGE)), "{{instance}}")
     return [
         rows("Instances", "One row each: where it runs, since when, its last heartbeat, what it"
-             " uses. One that stopped stays for some minutes, without a heartbeat.",
+             " uses. One that is gone stays for some minutes, with nothing but its heartbeat.",
              *(Query(expression, table=True, now=True) for expression in asked),
              transformations=(("merge", {}), ("organize", order)), columns=COLUMNS,
              order=("Up for", False), width=24, height=6),

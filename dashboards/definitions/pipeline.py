@@ -20,6 +20,7 @@ from dashboards.queries import (
     percentile,
     percentiles,
 )
+from dashboards.rules.thresholds import Thresholds
 
 QUESTION = "Does every event arrive, and in time: can the other dashboards be believed?"
 READING = (
@@ -30,12 +31,13 @@ READING = (
 GROUP, TYPE, SYSTEM = (
     otel.MESSAGING_CONSUMER_GROUP_NAME,
     otel.CHARTER_EVENT_TYPE,
-    otel.MESSAGING_SYSTEM,
+    otel.MESSAGING_SYSTEM_NAME,
 )
 CONNECTED = {"0": ("unreachable", "red"), "1": ("connected", "green")}
 ANY: Steps = ((1, "red"),)
 FILLING: Steps = ((0.5, "orange"), (0.8, "red"))
 LATE: Steps = ((limits.FRESH, "red"),)
+STUCK: Steps = ((Thresholds().lag_s, "red"),)
 
 
 def dashboard() -> Dashboard:
@@ -96,12 +98,13 @@ def _events() -> kit.Panels:
 def _subscribers() -> kit.Panels:
     return [
         lines("Lag", "Events that a subscriber has not acknowledged yet.",
-              level("max", otel.CHARTER_SUBSCRIBER_LAG, GROUP), width=6),
+              level("max", otel.CHARTER_SUBSCRIBER_LAG, GROUP)),
+        lines("Oldest event", "Age of the oldest event that a subscriber has not acknowledged.",
+              level("max", otel.CHARTER_SUBSCRIBER_AGE, GROUP), unit="s", steps=STUCK),
         lines("Critical time", "95th percentile of the time from creation to handling.",
-              percentile(0.95, otel.CHARTER_SUBSCRIBER_CRITICAL_TIME, GROUP), unit="s", steps=LATE,
-              width=6),
+              percentile(0.95, otel.CHARTER_SUBSCRIBER_CRITICAL_TIME, GROUP), unit="s", steps=LATE),
         lines("Handling", "95th percentile of the handling of one event. Dots lead to traces.",
-              percentile(0.95, otel.MESSAGING_PROCESS_DURATION, GROUP), unit="s", width=6),
+              percentile(0.95, otel.MESSAGING_PROCESS_DURATION, GROUP), unit="s", width=12),
         lines("Delivered again", "Repeated after a handler failed or its consumer died.",
-              per_step(otel.CHARTER_SUBSCRIBER_REDELIVERED, GROUP), stacked=True, width=6),
+              per_step(otel.CHARTER_SUBSCRIBER_REDELIVERED, GROUP), stacked=True, width=12),
     ]  # fmt: skip

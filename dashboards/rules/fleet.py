@@ -1,10 +1,14 @@
 """Alerts of connections and robots; all of a robot's alerts are one incident."""
 
+from collections.abc import Iterable
+from itertools import takewhile
+
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
+from charter_otel.telemetry.labels import OTHER
 from dashboards import external
-from dashboards.promql import SITE, at_most, matching, metric_name
+from dashboards.promql import GROUPS, at_most, matching, metric_name
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import (
     CONDITION,
@@ -18,6 +22,7 @@ from dashboards.rules.expressions import (
     series,
     unexpected_closes,
 )
+from dashboards.rules.service import inhibitor
 from dashboards.rules.thresholds import Thresholds
 
 OVERVIEW = "charter-fleet"
@@ -25,9 +30,16 @@ INCIDENTS = "charter-incidents"
 PIPELINE = "charter-pipeline"
 NAMED = 10
 """Robots that a page about many names."""
+OF_JOB = "job=%q"
+"""The matcher of the alert's own job in a query of its text."""
 
 _CLOSES = metric_name(external.UNEXPECTED_CLOSES)
-_LOST_SITES = metric_name(external.SITES_LOST)
+_MANY_CLOSES = metric_name(external.MANY_CLOSES)
+_LOST_GROUPS = metric_name(external.GROUPS_LOST)
+SITE = GROUPS["site"]
+_LOST, _KNOWN = metric_name(external.ROBOTS_LOST), metric_name(external.ROBOTS_KNOWN)
+_OF_GROUPS = ("SiteDisconnected", "GroupDisconnected")
+_IS_LOST = matching(semconv.CHARTER_ROBOT_CONDITION, "lost")
 _ROBOT = f"job, {ROBOT_ID}"
 _LABELS = {"robot_id": of_label(ROBOT_ID)}
 _NAME = f"`{of_label(ROBOT_ID)}`"
@@ -45,21 +57,24 @@ def alerts(limits: Thresholds) -> list[Alert]:
         _flapping(limits),
         _fleet(limits),
         _site(limits),
+        _group(limits),
         _battery(limits),
         _cpu(limits),
         _omitted(limits),
+        _storm(limits),
     ]
 
 
 def _disconnects(limits: Thresholds) -> Alert:
     window = limits.disconnects_window
+    most = f"of all that ended unexpectedly within {limits.fleet_window}, most of"
     return Alert(
         name="UnexpectedDisconnects",
         severity="warning",
         expr=f"{unexpected_closes(window, f'job, {REASON}')} > 0",
         summary=f"Connections of robots end unexpectedly: {of_label(REASON)}",
         description=f"{{{{ $value | humanize }}}} connections ended with {of_label(REASON)}"
-        f" within {window}.",
+        f" within {window}{_most(external.UNEXPECTED_CLOSES, text=most)}.",
         dashboard=INCIDENTS,
         traces=_CONNECTIONS,
     )
@@ -103,14 +118,21 @@ def _refused(limits: Thresholds) -> Alert:
 
 
 def _flapping(limits: Thresholds) -> Alert:
-    metric = series(semconv.CHARTER_ROBOT_ONLINE)
-    changes = f"topk({NAMED}, sum by ({ROBOT_ID}) (changes({metric}[{limits.flapping_window}])))"
+    flapping = matching(semconv.CHARTER_ROBOT_CONDITION, "flapping")
+    presence = series(semconv.CHARTER_ROBOT_ONLINE, OF_JOB, REAL)
+    changes = f"sum by ({ROBOT_ID}) (changes({presence}[{limits.flapping_window}]))"
+    # Who left and is back between two exports is in no series.
+    names = (
+        f"{{{{ range {_asked(f'topk({NAMED}, {changes} > 1)')} }}}} `{{{{ .Labels.{ROBOT_ID} }}}}`"
+        "{{ else }} metrics name none of them, the log does (see the runbook){{ end }}"
+    )
     return Alert(
         name="RobotFlapping",
         severity="warning",
         expr=f"{robots_in('flapping')} > 0",
         summary="Robots connect and disconnect again and again",
-        description=f"{{{{ $value }}}} robots come and go; most often {_named(changes)}.",
+        description=f"{{{{ $value }}}} robots come and go:{names}"
+        f"{_most(semconv.CHARTER_ROBOT_CONDITION_COUNT, flapping)}.",
         dashboard=INCIDENTS,
         traces=_CONNECTIONS,
         keep=limits.reading_keep,
@@ -118,17 +140,44 @@ def _flapping(limits: Thresholds) -> Alert:
 
 
 def rules(limits: Thresholds) -> list[dict[str, str]]:
-    """Return the recording rules: what each site lost lately, and which sites are lost."""
-    by, labelled = f"job, {SITE}", f'{SITE}!=""'
-    matcher = matching(semconv.CHARTER_ROBOT_CONDITION, "lost")
-    lost = _sum(by, series(semconv.CHARTER_ROBOT_CONDITION_COUNT, matcher, labelled))
-    online = _sum(by, series(semconv.CHARTER_CONNECTION_ACTIVE, labelled))
-    robots = f"({lost} + ({online} or 0 * {lost}))"
-    most = f"clamp_min({limits.site_share} * {robots}, {limits.fleet_robots})"
+    """Return the recording rules: what was lost lately, and which groups of robots are lost."""
+    by = ", ".join(("job", *GROUPS.values()))
+    lost = living(series(semconv.CHARTER_ROBOT_CONDITION_COUNT, _IS_LOST))
+    online = living(series(semconv.CHARTER_CONNECTION_ACTIVE))
     return [
+        {"record": _LOST, "expr": f"sum by ({by}) ({lost})"},
+        {"record": _KNOWN, "expr": f"sum by ({by}) ({lost} or ({online}))"},
         {"record": _CLOSES, "expr": unexpected_closes(limits.fleet_window, by)},
-        {"record": _LOST_SITES, "expr": f"{lost} >= {most}"},
+        {"record": _MANY_CLOSES, "expr": f"sum by (job) ({_CLOSES}) >= {_many(limits)}"},
+        *({"record": _LOST_GROUPS, "expr": _lost(limits, group)} for group in GROUPS.values()),
     ]
+
+
+def _lost(limits: Thresholds, group: str) -> str:
+    """Return what each site, or each group of another label, has lost that lost most of its robots.
+
+    What the labels before it explain is not counted again, also while its robots come back.
+    """
+    lost, known = (_unexplained(robots, group) for robots in (_LOST, _KNOWN))
+    return f"{lost} >= clamp_min({limits.site_share} * {known}, {limits.fleet_robots})"
+
+
+def _unexplained(recorded: str, group: str) -> str:
+    """Return what there is of each group of a label that no group of a label before it explains."""
+    before = takewhile(lambda label: label != group, GROUPS.values())
+    explained = "".join(f" unless on (job, {label}) ({_lost_of(label)})" for label in before)
+    # Values beyond the cap: no model and no firmware, but many of them.
+    single = f'{group}!=""' if group == SITE else f'{group}!~"|{OTHER}"'
+    return f"sum by (job, {group}) ({recorded}{{{single}}}{explained})"
+
+
+def _lost_of(label: str) -> str:
+    """Return the groups of a label that are lost, or whose alert goes on."""
+    return f'{_LOST_GROUPS}{{{label}!=""}} or {_firing(label)}'
+
+
+def _firing(label: str) -> str:
+    return f'ALERTS{{alertname=~"{"|".join(_OF_GROUPS)}", alertstate="firing", {label}!=""}}'
 
 
 def _fleet(limits: Thresholds) -> Alert:
@@ -136,25 +185,23 @@ def _fleet(limits: Thresholds) -> Alert:
 
     What the site with the greatest loss has lost is told of by its own alert.
     """
-    lost = robots_in("lost")
-    online = f"sum by (job) ({living(series(semconv.CHARTER_CONNECTION_ACTIVE))})"
-    many = f"clamp_min({limits.fleet_share} * ({lost} + {online}), {limits.fleet_robots})"
-    closes = f"sum by (job) ({_CLOSES})"
-    of_a_site = f"{_CLOSES} and on (job, {SITE}) {_LOST_SITES}"
+    lost, closes, many = f"sum by (job) ({_LOST})", f"sum by (job) ({_CLOSES})", _many(limits)
+    lost_sites = f'{_LOST_GROUPS}{{{SITE}!=""}}'
+    of_a_site = f"sum by (job, {SITE}) ({_CLOSES}) and on (job, {SITE}) {lost_sites}"
     return Alert(
         name="FleetDisconnected",
         severity="critical",
         expr=(
             f"{lost}\n"
-            f"and on (job) {_elsewhere(lost, _LOST_SITES)} >= {many}\n"
+            f"and on (job) {_elsewhere(lost, lost_sites)} >= {many}\n"
             f"and on (job) (\n"
             f"  {_elsewhere(closes, of_a_site)} >= {many}\n"
             f'  or ALERTS{{alertname="FleetDisconnected", alertstate="firing"}}\n'
             f")"
         ),
         summary="Many robots lost their connection at once",
-        description="{{ $value }} robots are lost, and nobody meant it; where they have labels,"
-        f" most of them {_most_lost()}.",
+        description="{{ $value }} robots are lost, and nobody meant it"
+        f"{_most(external.ROBOTS_LOST)}.",
         dashboard=OVERVIEW,
         traces=_CONNECTIONS,
         hold=limits.fleet_for,
@@ -164,21 +211,53 @@ def _fleet(limits: Thresholds) -> Alert:
 
 def _site(limits: Thresholds) -> Alert:
     """Return the alert of a site that is lost, where robots are labelled with theirs."""
+    return _of_group(limits, "SiteDisconnected", [SITE], of_label(SITE))
+
+
+def _group(limits: Thresholds) -> Alert:
+    """Return the alert of another group that is lost, such as the robots of a new firmware."""
+    others = {name: label for name, label in GROUPS.items() if label != SITE}
+    named = "".join(
+        f"{{{{ with $labels.{label} }}}}{name} {{{{ . }}}}{{{{ end }}}}"
+        for name, label in others.items()
+    )
+    return _of_group(limits, "GroupDisconnected", others.values(), named)
+
+
+def _of_group(limits: Thresholds, name: str, labels: Iterable[str], named: str) -> Alert:
     return Alert(
-        name="SiteDisconnected",
+        name=name,
         severity="critical",
-        expr=(
-            f"{_LOST_SITES}\n"
-            f"and on (job, {SITE}) (\n"
-            f"  {_CLOSES} >= {limits.fleet_robots}\n"
-            f'  or ALERTS{{alertname="SiteDisconnected", alertstate="firing"}}\n'
+        expr="\nor ".join(
+            f'{_LOST_GROUPS}{{{label}!=""}}\n'
+            f"and on (job, {label}) (\n"
+            f"  {_unexplained(_CLOSES, label)} >= {limits.fleet_robots}\n"
+            f"  or {_firing(label)}\n"
             f")"
+            for label in labels
         ),
-        summary=f"Most robots of {of_label(SITE)} lost their connection at once",
-        description=f"{{{{ $value }}}} robots of {of_label(SITE)} are lost, and nobody meant it.",
+        summary=f"Most robots of {named} lost their connection at once",
+        description=f"{{{{ $value }}}} robots of {named} are lost, and nobody meant it.",
         dashboard=OVERVIEW,
         traces=_CONNECTIONS,
         keep=limits.fleet_keep,
+    )
+
+
+def _many(limits: Thresholds) -> str:
+    """Return how many robots are too many to be told of one by one."""
+    return f"clamp_min({limits.fleet_share} * sum by (job) ({_KNOWN}), {limits.fleet_robots})"
+
+
+def _storm(limits: Thresholds) -> Alert:
+    """Return the alert that holds back the robots' own pages where very many come and go.
+
+    Loki shows each of them for a while after it was lost, and so this one goes on as long.
+    """
+    recent = f"max by (job) (max_over_time({_MANY_CLOSES}[{limits.disconnects_window}]))"
+    return inhibitor(
+        limits.disconnects_window,
+        f'label_replace({recent}, "cause", "UnexpectedDisconnects", "", "")',
     )
 
 
@@ -187,18 +266,25 @@ def _elsewhere(every: str, of_sites: str) -> str:
     return f"({every} - (max by (job) ({of_sites}) or 0 * {every}))"
 
 
-def _sum(by: str, selector: str) -> str:
-    return f"sum by ({by}) ({living(selector)})"
+def _most(metric: Metric, *matchers: str, text: str = "most of") -> str:
+    """Return the template that names the groups that have most of these, if robots have labels."""
+
+    def named(name: str, label: str) -> str:
+        counted = series(metric, OF_JOB, *matchers, f'{label}!=""')
+        if metric not in external.PROMETHEUS:  # What is recorded is of no instance.
+            counted = living(counted)
+        return (
+            f"{{{{ with {_asked(f'topk(3, sum by ({label}) ({counted}) > 0)')} }}}}; {text} {name}"
+            f"{{{{ range . }}}} {{{{ .Labels.{label} }}}} ({{{{ .Value | humanize }}}})"
+            "{{ end }}{{ end }}"
+        )
+
+    return "".join(map(named, GROUPS, GROUPS.values()))
 
 
-def _most_lost() -> str:
-    """Return the template that names the sites that lost most robots."""
-    matcher = matching(semconv.CHARTER_ROBOT_CONDITION, "lost")
-    lost = series(semconv.CHARTER_ROBOT_CONDITION_COUNT, matcher, f'{SITE}!=""')
-    return (
-        f"{{{{ range query `topk(3, sum by ({SITE}) ({lost}))` }}}}at {{{{ .Labels.{SITE} }}}}"
-        f" ({{{{ .Value }}}}) {{{{ end }}}}"
-    )
+def _asked(query: str) -> str:
+    """Return what asks in a template; the query names the alert's own job once, by `OF_JOB`."""
+    return f"printf `{query}` $labels.job | query"
 
 
 def _omitted(limits: Thresholds) -> Alert:
@@ -253,14 +339,6 @@ def _still(alert: str) -> str:
 def _value(metric: Metric) -> str:
     # A robot that moved has a series of the instance that it left, for a while.
     return f"min by ({_ROBOT}) ({living(series(metric, REAL))})"
-
-
-def _named(robots: str) -> str:
-    """Return the template that names the robots of a query."""
-    return (
-        f"{{{{ range query `{robots}` }}}}"
-        f"{{{{ if gt .Value 0.0 }}}}{{{{ .Labels.{ROBOT_ID} }}}} {{{{ end }}}}{{{{ end }}}}"
-    )
 
 
 def _reading(

@@ -7,7 +7,7 @@ from charter_otel.charter import EventType
 from charter_otel.charter.robots import SIMULATED_PATTERN
 from charter_otel.otel import semconv
 from dashboards.logql import EVENT_TYPE, filtered, unexpected
-from dashboards.promql import SITE, label
+from dashboards.promql import GROUPS, label
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import JOB_ID, REASON, ROBOT_ID
 from dashboards.rules.thresholds import Thresholds
@@ -58,7 +58,7 @@ def _job(limits: Thresholds) -> Alert:
 def _robot(limits: Thresholds) -> Alert:
     closed = f'{EVENT_TYPE}="{EventType.TELEMETRY_CONNECTION_CLOSED}"'
     real = filtered(semconv.CHARTER_CONNECTION_ID, SIMULATED_PATTERN, "!~")
-    by = (ROBOT_ID, REASON, _CORRELATION, SITE)
+    by = (ROBOT_ID, REASON, _CORRELATION, *GROUPS.values())
     return Alert(
         name="RobotDisconnected",
         severity="warning",

@@ -1,6 +1,7 @@
 """Alerts of the way that events take: the emitter, the stream, its subscribers, the log."""
 
 from charter_otel.otel import semconv
+from charter_otel.otel.semconv import Metric
 from dashboards.rules.alert import Alert, of_label
 from dashboards.rules.expressions import (
     DROP_REASON,
@@ -9,6 +10,7 @@ from dashboards.rules.expressions import (
     SINK,
     SYSTEM,
     grown,
+    living,
     series,
 )
 from dashboards.rules.thresholds import Thresholds
@@ -64,7 +66,7 @@ def _dropped(limits: Thresholds) -> Alert:
 
 
 def _unreachable(limits: Thresholds) -> Alert:
-    connected = series(semconv.CHARTER_STREAM_CONNECTED)
+    connected = living(series(semconv.CHARTER_STREAM_CONNECTED))
     return Alert(
         name="StreamUnreachable",
         severity="critical",
@@ -89,12 +91,12 @@ def _restarted(limits: Thresholds) -> Alert:
 
 
 def _queue(limits: Thresholds) -> Alert:
-    size = series(semconv.CHARTER_STREAM_QUEUE_SIZE)
+    size = living(series(semconv.CHARTER_STREAM_QUEUE_SIZE))
     capacity = series(semconv.CHARTER_STREAM_QUEUE_CAPACITY)
     return Alert(
         name="StreamQueueFilling",
         severity="warning",
-        expr=f"{size} / ({capacity} > 0) > {limits.queue_full}",
+        expr=f"({size}) / ({capacity} > 0) > {limits.queue_full}",
         summary="Events wait for the event stream",
         description="The publishing queue of {{ $labels.instance }} is"
         " {{ $value | humanizePercentage }} full; beyond it events are lost.",
@@ -104,13 +106,17 @@ def _queue(limits: Thresholds) -> Alert:
 
 
 def _lagging(limits: Thresholds) -> Alert:
+    def behind(metric: Metric) -> str:
+        return f"max by (job, {GROUP}) ({living(series(metric))})"
+
     return Alert(
         name="SubscriberLagging",
         severity="warning",
-        expr=f"max by (job, {GROUP}) ({series(semconv.CHARTER_SUBSCRIBER_LAG)})"
-        f" > {limits.lag_events}",
+        expr=f"{behind(semconv.CHARTER_SUBSCRIBER_AGE)} > {limits.lag_s}\n"
+        f"or {behind(semconv.CHARTER_SUBSCRIBER_LAG)} > {limits.lag_events}",
         summary=f"Subscriber {of_label(GROUP)} lags behind",
-        description=f"{of_label(GROUP)} has {{{{ $value | humanize }}}} events to handle.",
+        description=f"{of_label(GROUP)} has not acknowledged events of {limits.lag_s} s ago, or"
+        f" more than {limits.lag_events} of them.",
         dashboard=DASHBOARD,
         traces=_handling(),
         hold=limits.lag_for,

@@ -1,10 +1,11 @@
 """Recording rules: the alerts as dashboards ask for them.
 
 Most alerts belong to no instance, and `instance=~".+"` of a panel hides those; here they have one.
+The site, the model or the firmware that one is about is the label ``robots``.
 """
 
 from dashboards import external
-from dashboards.promql import metric_name
+from dashboards.promql import GROUPS, metric_name
 
 _OURS = 'severity!="none"'
 
@@ -24,4 +25,6 @@ def rules() -> list[dict[str, str]]:
 
 
 def _everywhere(alerts: str) -> str:
-    return f'label_replace({alerts}, "instance", "all", "instance", "")'
+    somewhere = f'label_replace({alerts}, "instance", "all", "instance", "")'
+    groups = ", ".join(f'"{label}"' for label in GROUPS.values())
+    return f'label_join({somewhere}, "robots", "", {groups})'

@@ -1,7 +1,7 @@
 """Alerts of the service itself: whether it lives, by its own heartbeat."""
 
 from dashboards import external
-from dashboards.promql import SITE, metric_name
+from dashboards.promql import GROUPS, metric_name
 from dashboards.rules.alert import Alert
 from dashboards.rules.expressions import (
     COLLECTOR_UPTIME,
@@ -17,7 +17,13 @@ DASHBOARD = "charter-pipeline"
 NAME = "ServiceDown"
 _ALIVE = f"({living(HEARTBEAT)})"
 
-CAUSES = (NAME, "StreamUnreachable", "FleetDisconnected", "SiteDisconnected")
+CAUSES = (
+    NAME,
+    "StreamUnreachable",
+    "FleetDisconnected",
+    "SiteDisconnected",
+    "GroupDisconnected",
+)
 """Alerts from which others follow, also after they are over."""
 
 
@@ -82,13 +88,21 @@ def _inhibitor(limits: Thresholds) -> Alert:
     names = "|".join(CAUSES)
     fired = f'ALERTS{{alertname=~"{names}", alertstate="firing"}}[{limits.aftermath}]'
     about = f'ALERTS{{alertname="StreamUnreachable", alertstate="pending"}}[{limits.prelude}]'
-    causes = f"max by (alertname, {SITE}) (max_over_time({fired}) or max_over_time({about}))"
+    by = ", ".join(("alertname", *GROUPS.values()))
+    causes = f"max by ({by}) (max_over_time({fired}) or max_over_time({about}))"
+    return inhibitor(
+        limits.aftermath, f'label_replace({causes}, "cause", "$1", "alertname", "(.*)")'
+    )
+
+
+def inhibitor(aftermath: str, expr: str) -> Alert:
+    """Return an alert that pages nobody; its label ``cause`` says what holds back other pages."""
     return Alert(
         name="OutageInhibitor",
         severity="none",
-        expr=f'label_replace({causes}, "cause", "$1", "alertname", "(.*)")',
+        expr=expr,
         summary="Something that explains other alerts is down, or was a moment ago",
-        description="{{ $labels.cause }} fires or has fired within"
-        f" {limits.aftermath}. Pages nobody: Alertmanager holds back alerts that follow.",
+        description="{{ $labels.cause }} is so, or was within"
+        f" {aftermath}. Pages nobody: Alertmanager holds back alerts that follow.",
         dashboard="charter-incidents",
     )

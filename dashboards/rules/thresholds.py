@@ -78,7 +78,9 @@ class Thresholds:
     """Share of the publishing queue's capacity."""
     queue_for: str = "1m"
     lag_events: int = 1000
-    """Events that a subscriber has not acknowledged."""
+    """Events that a subscriber has not acknowledged,"""
+    lag_s: int = 120
+    """and seconds since the oldest of them came: few events are late, too."""
     lag_for: str = "5m"
     burning_for: str = "2m"
     collector_window: str = "5m"

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from charter_otel.charter import (
     CATALOG,
-    CloseReason,
     Event,
-    EventType,
     InvalidEvent,
     decode,
     encode,
@@ -43,6 +41,7 @@ from charter_otel.streams import (
 )
 
 if TYPE_CHECKING:
+    from charter_otel.charter import CloseReason, EventType
     from charter_otel.consumers import Consumer
     from charter_otel.consumers.base import Follower
     from charter_otel.metrics import Job
@@ -89,13 +88,18 @@ __all__ = [
 
 _LATER = {
     "CharterPlugin": "charter_otel.service.plugin",
+    "CloseReason": "charter_otel.charter",
     "Consumer": "charter_otel.consumers",
+    "EventType": "charter_otel.charter",
     "Follower": "charter_otel.consumers.base",
     "Job": "charter_otel.metrics",
     "SettingError": "charter_otel.service.settings",
     "Settings": "charter_otel.service.settings",
 }
-"""Name → module, for names whose import loads more than emitting needs."""
+"""Name → module, for names whose import loads more than emitting needs.
+
+Two are enumerations of text: `help` of the package would begin with all the methods of `str`.
+"""
 
 
 _RENAMED = {"build": "build_providers", "create": "create_event", "validate": "validate_event"}

@@ -1,17 +1,19 @@
 """The handlers of routers, and their methods: HEAD wherever GET is, OPTIONS with them all."""
 
 from collections.abc import Sequence
-from inspect import iscoroutinefunction
+from functools import wraps
+from inspect import isawaitable
 from typing import Any
 
 from litestar import HttpMethod, Response, Router, route
 from litestar.handlers import HTTPRouteHandler
-from litestar.handlers.base import BaseRouteHandler
+from litestar.response.base import ASGIResponse
+from litestar.types import ControllerRouterHandler
 
 _ORDER = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 
 
-def with_methods(handlers: Sequence[BaseRouteHandler]) -> list[BaseRouteHandler]:
+def with_methods(handlers: Sequence[ControllerRouterHandler]) -> list[ControllerRouterHandler]:
     """Return a router's handlers, with those for HEAD and OPTIONS that are missing (RFC 9110, 9.3).
 
     Neither is in the OpenAPI document: each is what GET's description says, without the body.
@@ -53,17 +55,33 @@ def _names(handler: Any) -> set[str]:
     return {str(getattr(method, "value", method)) for method in handler.http_methods}
 
 
+class _Made(Response[None]):
+    """A response that its handler has made for ASGI already."""
+
+    def __init__(self, made: ASGIResponse) -> None:
+        super().__init__(None)
+        self._made = made
+
+    def to_asgi_response(self, *_: Any, **__: Any) -> ASGIResponse:
+        return self._made
+
+
 def _head(handler: HTTPRouteHandler) -> HTTPRouteHandler:
-    """Return the handler for HEAD, which does all that GET does but send the body."""
-    made = route(
-        sorted(handler.paths or {"/"}),
-        http_method=HttpMethod.HEAD,
-        include_in_schema=False,
-        opt=dict(handler.opt),
-        sync_to_thread=None if iscoroutinefunction(handler.fn) else False,
-    )
-    head: HTTPRouteHandler = made(handler.fn)
-    return head
+    """Return the handler for HEAD, which does all that GET does; the server sends no body."""
+    get = handler.fn
+
+    @wraps(get)
+    async def head(*args: Any, **kwargs: Any) -> Response[Any]:
+        answer = get(*args, **kwargs)
+        answer = await answer if isawaitable(answer) else answer
+        if isinstance(answer, ASGIResponse):
+            return _Made(answer)
+        return answer if isinstance(answer, Response) else Response(answer)
+
+    # Litestar 3 takes no handler of HEAD that says it has a body.
+    head.__annotations__ = {**get.__annotations__, "return": Response[None]}
+    paths, opt = sorted(handler.paths or {"/"}), dict(handler.opt)
+    return route(paths, http_method=HttpMethod.HEAD, include_in_schema=False, opt=opt)(head)
 
 
 def _options(path: str, methods: set[str]) -> HTTPRouteHandler:

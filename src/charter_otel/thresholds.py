@@ -114,24 +114,26 @@ def from_environment(environment: Mapping[str, str]) -> Thresholds:
         raise ValueError(f"{VARIABLE}: {error}") from error
 
 
-class Flaps:
+class Flaps(Struct, gc=False):
     """A robot's recent disconnects: a penalty that grows by 1 each and halves with time.
 
     RFC 2439 damps routes in the same way: a flapping one is reported once, and recovers only after
     it has been quiet for a while.
     """
 
-    __slots__ = ("_at", "_half_life", "_penalty", "flapping")
-
-    def __init__(self, half_life: float) -> None:
-        self._half_life = half_life
-        self._penalty = 0.0
-        self._at = 0.0
-        self.flapping = False
+    _half_life: float
+    _penalty: float = 0.0
+    _at: float = 0.0
+    flapping: bool = False
 
     def penalty(self, now: float) -> float:
         """Return the penalty at a time of a monotonic clock."""
         return self._penalty * math.exp2(-max(0.0, now - self._at) / self._half_life)
+
+    def steady_at(self, thresholds: Thresholds) -> float:
+        """Return when the penalty falls below the lower limit, if no disconnect comes before."""
+        halvings = math.log2(self._penalty / thresholds.flap_resolves)
+        return self._at + self._half_life * halvings
 
     def add(self, now: float) -> None:
         """Count a disconnect."""

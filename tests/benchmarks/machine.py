@@ -21,12 +21,18 @@ def pin(core: int, pid: int = 0) -> None:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return the CPU time that all threads of a process have used, to the nanosecond."""
+    """Return the CPU time of all threads of a process and its children, to the nanosecond."""
+    return _cpu_nanoseconds(pid) / 1e9
+
+
+def _cpu_nanoseconds(pid: int) -> int:
     used = 0
     for task in Path(f"/proc/{pid}/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             used += int((task / "schedstat").read_text().split()[0])
-    return used / 1e9
+            children = (task / "children").read_text().split()
+            used += sum(_cpu_nanoseconds(int(child)) for child in children)
+    return used
 
 
 def private_bytes(pid: int) -> int:

@@ -33,12 +33,13 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def ours(variables: Mapping[str, str] | None = None) -> Iterator[Server]:
-    """Run the service, as `charter-otel serve` does."""
+def ours(variables: Mapping[str, str] | None = None, *options: str) -> Iterator[Server]:
+    """Run the service, as `charter-otel serve` does with these options."""
     limits = {"CHARTER_MAX_FRAMES_PER_SECOND": "1000000", "CHARTER_LOG_FORMAT": "json"}
     with tempfile.TemporaryDirectory(prefix="charter") as directory:
         environment = {**limits, "CHARTER_STATE_DIR": directory, **(variables or {})}
-        with _running("-m", "charter_otel", "serve", "--port", environment=environment) as server:
+        command = ("-m", "charter_otel", "serve", *options, "--port")
+        with _running(*command, environment=environment) as server:
             yield server
 
 

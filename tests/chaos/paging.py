@@ -137,7 +137,7 @@ async def _play(server: RedisServer, directory: Path, theirs: Theirs, seconds: f
 
 def _is_done(instances: Sequence[Instance]) -> bool:
     holder = next((i for i in instances if i.holds), None)
-    return holder is not None and not len(holder.pager.book)
+    return holder is not None and not len(holder.pager.queue)
 
 
 async def _emit(instances: Sequence[Instance], last: dict[str, bool], seconds: float) -> int:

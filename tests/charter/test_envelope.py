@@ -97,6 +97,12 @@ class TestCreate:
             assert ID.fullmatch(event.id)
             assert event.id.startswith(f"evt_{event_type.partition('.')[0]}_1703001234567_")
 
+    def test_an_event_does_not_change(self) -> None:
+        """All sinks get the same event: once it is made, none of its fields can be replaced."""
+        event = decode(example("metrics.aggregation_started"))
+        with pytest.raises(AttributeError, match="immutable"):
+            event.timestamp = 0.0  # type: ignore[misc]
+
     def test_ids_are_unique_within_a_millisecond(self) -> None:
         """Ten thousand events of one millisecond have ten thousand ids."""
         payload = PAYLOADS["metrics.aggregation_started"]

@@ -120,6 +120,22 @@ def test_a_struct_of_the_six_says_its_type() -> None:
     )
 
 
+def test_the_tag_of_a_struct_is_one_of_its_fields() -> None:
+    """It may be given, and another field beside it is still refused."""
+
+    class Card(msgspec.Struct, tag_field="by", tag="card"):
+        number: str
+
+    @event_type("orders.order_paid")
+    class OrderPaid(msgspec.Struct):
+        payment: Card
+
+    payment = {"by": "card", "number": "1"}
+    assert create("orders.order_paid", {"payment": payment}).payload == {"payment": payment}
+    with pytest.raises(InvalidEvent, match=r"payload\.payment\.on"):
+        create("orders.order_paid", {"payment": {**payment, "on": 1}})
+
+
 def test_values_that_json_lacks_become_text() -> None:
     """A time in a payload is written as JSON Schema's date-time."""
     at = datetime(2026, 11, 30, tzinfo=UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cli.commands import run
+from cli.commands import called, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a directory with everything."""
     directory = tmp_path_factory.mktemp("assets")
-    assert run("assets", str(directory)).returncode == 0
+    assert called("assets", str(directory)).returncode == 0
     return directory
 
 
@@ -62,20 +62,20 @@ def test_a_file_that_was_changed_is_kept(written: Path, tmp_path: Path) -> None:
     """The command names it and writes nothing; --force overwrites it."""
     changed = tmp_path / "compose.yaml"
     changed.write_text("mine")
-    refused = run("assets", str(tmp_path))
+    refused = called("assets", str(tmp_path))
     assert (refused.returncode, refused.stdout) == (1, "")
     assert f"{changed} is there already" in refused.stderr
     assert "--force" in refused.stderr
     assert files(tmp_path) == {"compose.yaml": b"mine"}
-    assert run("assets", str(tmp_path), "--force").returncode == 0
+    assert called("assets", str(tmp_path), "--force").returncode == 0
     assert files(tmp_path) == files(written)
-    assert run("assets", str(tmp_path)).returncode == 0, "what is the same is not a conflict"
+    assert called("assets", str(tmp_path)).returncode == 0, "what is the same is not a conflict"
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     """A file where a directory should be."""
     (tmp_path / "collector").write_text("")
-    refused = run("assets", str(tmp_path))
+    refused = called("assets", str(tmp_path))
     assert refused.returncode == 1
     assert refused.stderr.startswith("Error: cannot write")
 

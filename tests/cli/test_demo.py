@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from charter_otel.charter import decode
+from charter_otel.cli.demo_run import DemoPlan
+from charter_otel.service.settings import Settings
 from charter_otel.simulator.summary import next_steps
 from cli.commands import run, run_on_terminal, running
 
@@ -171,6 +173,25 @@ def test_the_board_is_named_first_and_last(story: Demo) -> None:
     first, *_, last = story.stderr.splitlines()
     assert story.summary["board"] in first
     assert story.summary["board"] in last
+
+
+@pytest.mark.parametrize(
+    ("changes", "length"),
+    [
+        ({}, 60.0),
+        ({"seconds": 300.0}, 60.0),
+        ({"seconds": 12.0}, 12.0),
+        ({"seconds": 5.0}, 0.0),
+        ({"robots": 5}, 0.0),
+        ({"story": False}, 0.0),
+    ],
+)
+def test_the_story_takes_a_minute_or_the_time_that_there_is(
+    changes: dict[str, Any], length: float
+) -> None:
+    """With less than six seconds or six robots there is none."""
+    plan = DemoPlan(Settings(), robots=6, seconds=None, port=None, story=True)
+    assert plan._replace(**changes).length == length
 
 
 def test_a_short_demonstration_has_no_story() -> None:

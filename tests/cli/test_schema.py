@@ -5,13 +5,13 @@ import json
 import pytest
 from jsonschema import Draft202012Validator
 
-from cli.commands import run
+from cli.commands import called
 from support.events import EXAMPLES
 
 
 def document(*arguments: str) -> dict[str, object]:
     """Return what the command prints."""
-    ended = run("schema", *arguments)
+    ended = called("schema", *arguments)
     assert ended.returncode == 0, ended.stderr
     printed: dict[str, object] = json.loads(ended.stdout)
     return printed
@@ -47,6 +47,6 @@ def test_patterns_are_in_the_dialect_of_json_schema(name: str) -> None:
 
 def test_an_unknown_document_is_a_usage_error() -> None:
     """The text names those that there are."""
-    ended = run("schema", "xsd")
+    ended = called("schema", "xsd")
     assert ended.returncode == 2
     assert "asyncapi" in ended.stderr

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from websockets.sync.client import connect
 
-from cli.commands import run, serving
+from cli.commands import called, run, serving
 from support.ports import free_port
 
 
@@ -38,7 +38,7 @@ def test_ctrl_c_ends_with_0() -> None:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])  # noqa: S104
 def test_other_addresses_need_a_secret(host: str) -> None:
     """Without one the service does not start, and the text says what to do."""
-    ended = run("serve", "--host", host, "--port", str(free_port()))
+    ended = called("serve", "--host", host, "--port", str(free_port()))
     assert ended.returncode == 2
     assert "CHARTER_AUTH_SECRET" in ended.stderr
     assert "--insecure" in ended.stderr
@@ -70,7 +70,7 @@ def test_a_secret_opens_any_address() -> None:
 )
 def test_a_wrong_setting_names_variable_and_value(variable: str, value: str) -> None:
     """The service does not start, and the text says what would be right."""
-    ended = run("serve", "--port", str(free_port()), variables={variable: value})
+    ended = called("serve", "--port", str(free_port()), variables={variable: value})
     assert ended.returncode == 2
     assert variable in ended.stderr
     assert value in ended.stderr
@@ -79,7 +79,7 @@ def test_a_wrong_setting_names_variable_and_value(variable: str, value: str) -> 
 
 def test_a_wrong_event_stream_is_said_without_its_secrets() -> None:
     """The text names the variable and what would be right, and repeats no password."""
-    ended = run(
+    ended = called(
         *("serve", "--port", str(free_port())),
         variables={"CHARTER_EVENT_STREAM": "kafka://user:secret@localhost"},
     )
@@ -102,14 +102,14 @@ def test_a_port_in_use_is_said() -> None:
 
 def test_a_key_needs_its_certificate() -> None:
     """Half of what TLS needs is refused."""
-    ended = run("serve", "--ssl-keyfile", __file__)
+    ended = called("serve", "--ssl-keyfile", __file__)
     assert ended.returncode == 2
     assert "--ssl-certfile" in ended.stderr
 
 
 def test_a_certificate_that_is_none_is_said() -> None:
     """The service does not start, and nobody is told that it had."""
-    ended = run("serve", "--port", "0", "--ssl-certfile", __file__)
+    ended = called("serve", "--port", "0", "--ssl-certfile", __file__)
     assert ended.returncode == 2
     assert __file__ in ended.stderr
     assert "PEM" in ended.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from charter_otel.charter import is_simulated
-from cli.commands import Service, run, run_on_terminal, running, serving
+from cli.commands import Service, called, run_on_terminal, running, serving
 from support.certificates import make_certificate
 from support.polling import wait_until
 from support.ports import free_port
@@ -31,7 +31,7 @@ def all_connected(service: Service, robots: int) -> None:
 
 def test_the_result_is_one_json_object(service: Service) -> None:
     """Connected, sent, acknowledged, errors and the percentiles of the round trip."""
-    ended = run("simulate", "--url", service.websocket, "--robots=20", "--hz=10", "--seconds=1")
+    ended = called("simulate", "--url", service.websocket, "--robots=20", "--hz=10", "--seconds=1")
     assert ended.returncode == 0, ended.stderr
     result = json.loads(ended.stdout)
     assert result["connected"] == result["robots"] == 20
@@ -42,7 +42,7 @@ def test_the_result_is_one_json_object(service: Service) -> None:
 
 def test_the_service_has_the_last_readings(service: Service) -> None:
     """The robots of the fleet are the service's robots, gone when the fleet is."""
-    run("simulate", "--url", service.websocket, "--robots=2", "--hz=10", "--seconds=0.5")
+    called("simulate", "--url", service.websocket, "--robots=2", "--hz=10", "--seconds=0.5")
     metrics = service.get("/api/telemetry/robots/robot_002/metrics")
     assert 0 <= metrics["battery_percentage"] <= 100
     presence = {robot["robot_id"]: robot for robot in service.get("/api/telemetry/robots")}
@@ -52,7 +52,9 @@ def test_the_service_has_the_last_readings(service: Service) -> None:
 
 def test_without_acknowledgements_pings_are_sent(service: Service) -> None:
     """The round trip is known all the same."""
-    ended = run("simulate", "--url", service.websocket, "--robots=2", "--no-ack", "--seconds=0.5")
+    ended = called(
+        "simulate", "--url", service.websocket, "--robots=2", "--no-ack", "--seconds=0.5"
+    )
     result = json.loads(ended.stdout)
     assert result["frames_acknowledged"] is None
     assert result["latency_ms"]["p50"] > 0
@@ -60,7 +62,7 @@ def test_without_acknowledgements_pings_are_sent(service: Service) -> None:
 
 def test_missions_are_posted(service: Service) -> None:
     """They go to the same service over HTTP."""
-    ended = run(
+    ended = called(
         *("simulate", "--url", service.websocket, "--robots=2", "--seconds=1"),
         "--missions-per-second=20",
     )
@@ -92,7 +94,7 @@ def test_an_interrupt_ends_the_fleet_early(service: Service) -> None:
 def test_nobody_there_is_a_failure_that_says_what_to_do() -> None:
     """The exit code is 1, and the text names the address and the command to start."""
     port = free_port()
-    ended = run("simulate", "--url", f"ws://127.0.0.1:{port}", "--robots=2", "--seconds=0.5")
+    ended = called("simulate", "--url", f"ws://127.0.0.1:{port}", "--robots=2", "--seconds=0.5")
     assert ended.returncode == 1
     assert json.loads(ended.stdout)["connected"] == 0
     assert str(port) in ended.stderr
@@ -121,8 +123,8 @@ def test_robots_present_tokens_where_there_is_a_secret() -> None:
     variables = {"CHARTER_AUTH_SECRET": "s" * 32}
     with serving(variables=variables) as service:
         command = ("simulate", "--url", service.websocket, "--robots=2", "--seconds=0.5")
-        with_secret = run(*command, "--missions-per-second=5", variables=variables)
-        without = run(*command)
+        with_secret = called(*command, "--missions-per-second=5", variables=variables)
+        without = called(*command)
     assert with_secret.returncode == 0, with_secret.stderr
     assert json.loads(with_secret.stdout)["missions_posted"] > 0
     assert without.returncode == 1
@@ -132,7 +134,7 @@ def test_robots_present_tokens_where_there_is_a_secret() -> None:
 
 def test_a_wrong_address_is_a_usage_error() -> None:
     """The exit code is 2, and the text shows a right one."""
-    ended = run("simulate", "--url", "127.0.0.1:8000")
+    ended = called("simulate", "--url", "127.0.0.1:8000")
     assert ended.returncode == 2
     assert "ws://127.0.0.1:8000" in ended.stderr
 
@@ -164,8 +166,8 @@ def test_a_certificate_of_ones_own_is_trusted_when_asked_to(tmp_path: Path) -> N
     with running("serve", f"--port={port}", *options) as service:
         service.says("https://")
         command = ("simulate", "--url", f"wss://127.0.0.1:{port}", "--robots=2", "--seconds=0.5")
-        refused = run(*command)
-        trusted = run(*command, "--missions-per-second=5", "--ca-file", str(certificate.chain))
+        refused = called(*command)
+        trusted = called(*command, "--missions-per-second=5", "--ca-file", str(certificate.chain))
     assert refused.returncode == 1
     assert json.loads(refused.stdout)["errors_by_kind"].keys() == {"connect: untrusted certificate"}
     assert "--ca-file" in refused.stderr
@@ -178,6 +180,6 @@ def test_a_ca_file_that_is_of_no_use_is_a_usage_error(tmp_path: Path, url: str) 
     """There is nothing to check without TLS, and nothing to check with in other files."""
     path = tmp_path / "ca.pem"
     path.write_text("no certificate")
-    ended = run("simulate", "--url", url, "--ca-file", str(path))
+    ended = called("simulate", "--url", url, "--ca-file", str(path))
     assert ended.returncode == 2
     assert "--ca-file" in ended.stderr

@@ -1,13 +1,14 @@
 """`charter-otel spool`: what waits on disk for other addresses, and how it gets to this one."""
 
+import os
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
 
 from charter_otel.charter import encode
-from charter_otel.cli import main
 from charter_otel.streams import RedisStream
+from charter_otel.testing import Capture
+from cli.commands import called
 from streams.backends import started
 from support.polling import eventually
 from support.redis import RedisServer
@@ -15,12 +16,12 @@ from support.redis import RedisServer
 
 def run(*arguments: str) -> tuple[int, str]:
     """Run the command and return how it ends and what it says."""
-    result = CliRunner().invoke(main, ["spool", *arguments])
-    return result.exit_code, result.output
+    ended = called("spool", *arguments, variables=os.environ)
+    return ended.returncode, ended.stdout + ended.stderr
 
 
 async def test_events_for_an_address_that_changed_are_said_listed_and_adopted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, charter_capture: Capture
 ) -> None:
     """After the adoption the service at the new address publishes them, each once."""
     spool = tmp_path / "state" / "spool"
@@ -37,6 +38,11 @@ async def test_events_for_an_address_that_changed_are_said_listed_and_adopted(
     try:
         monkeypatch.setenv("CHARTER_STATE_DIR", str(tmp_path / "state"))
         monkeypatch.setenv("CHARTER_EVENT_STREAM", server.url)
+        new = RedisStream(server.url, spool=spool)
+        await new.start()
+        await new.stop()
+        [told] = [line for line in charter_capture.lines if "other addresses" in line["event"]]
+        assert (told["count"], told["addresses"]) == (40, ["redis://127.0.0.1:1/0 {charter}"])
         code, listed = run("list")
         assert (code, "40 events for redis://127.0.0.1:1/0 {charter}" in listed) == (0, True)
         assert run("adopt")[0] == 2

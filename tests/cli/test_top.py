@@ -1,13 +1,17 @@
 """`charter-otel top`: a service at a terminal, over REST."""
 
 import io
+import json
+import re
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from charter_otel.cli.top_view import Look, screen
-from cli.commands import run, serving
+from cli.commands import called, run, serving
+from support.loopback import LoopbackServer, PageServer
 from support.ports import free_port
 
 MARKS = {"battery_low": 20.0, "cpu_high": 90.0, "expected_reasons": ["client_disconnect"]}
@@ -94,6 +98,20 @@ def test_it_fills_the_terminal_and_no_more(width: int, height: int, robots: int)
     assert "\x1b" not in text
 
 
+@pytest.mark.parametrize(
+    ("width", "height", "robots", "events"), [(80, 24, 5, 5), (132, 40, 28, 29)]
+)
+def test_each_list_has_as_many_rows_as_fit(
+    width: int, height: int, robots: int, events: int
+) -> None:
+    """No row stays empty, and none that the title counts is cut off."""
+    text = "\n".join(drawn(look(60), width, height))
+    assert f"robots, {robots} of 60" in text
+    assert len(re.findall(r"\u2502 robot_\d", text)) == robots
+    whole = r"\u2502 00:01:39 .* 0af7651916cd43dd8448eb211c80319c \u2502"
+    assert len(re.findall(whole, text)) == events
+
+
 def test_a_degraded_dependency_is_reported_with_since_and_error() -> None:
     """The line of the stream makes way for it."""
     state = {"status": "degraded", "since": "2026-11-30T05:00:00Z", "error": "Connection refused"}
@@ -114,9 +132,10 @@ def test_numbers_of_one_instance_of_several_say_so() -> None:
 
 
 def test_one_look_without_a_terminal() -> None:
-    """A pipe gets one look, and the command ends."""
+    """A pipe gets one look, whatever proxy there is, and the command ends."""
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:9", "NO_PROXY": "", "no_proxy": ""}
     with serving() as service:
-        ended = run("top", "--url", service.http)
+        ended = run("top", "--url", service.http, variables=proxy)
     assert ended.returncode == 0, ended.stderr
     assert "charter-otel top" in ended.stdout
     assert "aggregate_mission_metrics" in ended.stdout
@@ -126,12 +145,56 @@ def test_a_far_service_wants_a_token() -> None:
     """With the secret, or a token, it shows; without one the text says what to set."""
     variables = {"CHARTER_AUTH_SECRET": "s" * 32}
     with serving(variables=variables) as service:
-        assert run("top", "--url", service.http, variables=variables).returncode == 0
-        refused = run("top", "--url", service.http)
+        assert called("top", "--url", service.http, variables=variables).returncode == 0
+        refused = called("top", "--url", service.http)
     assert (refused.returncode, "CHARTER_TOKEN" in refused.stderr) == (1, True)
+
+
+class StoppingServer(LoopbackServer):
+    """A service that stops: its stream is unreachable, and it takes no robot."""
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """Return the class that answers, to some routes with 503."""
+        seen = look()
+        state = {"status": "unready", "dependencies": {}}
+        answers = {
+            "/api/board": (200, seen.board),
+            "/api/board/robots": (200, seen.robots),
+            "/readyz": (503, state),
+            "/api/events": (503, {"status_code": 503, "detail": "the event stream is away"}),
+        }
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                status, answer = answers[self.path.partition("?")[0]]
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(answer).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler
+
+
+def test_a_service_that_stops_is_shown() -> None:
+    """It answers 503 where it is unready, or has no events for now."""
+    with StoppingServer() as service:
+        ended = called("top", "--url", f"http://{service.address}")
+    assert (ended.returncode, "unready" in ended.stdout) == (0, True)
+
+
+@pytest.mark.parametrize("page", ["<h1>It works!</h1>", "{}", "[]"])
+@pytest.mark.parametrize("command", [("top",), ("trace", "0" * 31 + "1")])
+def test_an_address_of_another_service_is_a_failure(command: tuple[str, ...], page: str) -> None:
+    """The text says what is wrong."""
+    with PageServer(page) as other:
+        ended = called(*command, "--url", f"http://{other.address}")
+    assert (ended.returncode, "Traceback" in ended.stderr) == (1, False)
+    assert "is not charter-otel's" in ended.stderr
 
 
 def test_a_service_that_is_not_there_is_a_failure() -> None:
     """The text says how to start one."""
-    ended = run("top", "--url", f"http://127.0.0.1:{free_port()}")
+    ended = called("top", "--url", f"http://127.0.0.1:{free_port()}")
     assert (ended.returncode, "charter-otel serve" in ended.stderr) == (1, True)

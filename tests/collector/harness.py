@@ -15,6 +15,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from collector.standin import Message
+from support.http import LOCAL
 from support.polling import wait_until
 from support.ports import free_port
 
@@ -152,7 +153,7 @@ class Collector:
         assert self._process
         assert self._process.poll() is None, f"the Collector ended:\n{self.log[-3000:]}"
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(self._health).status_code == httpx.codes.OK
+            return LOCAL.get(self._health).status_code == httpx.codes.OK
         return False
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.metrics import Meter, Observation
 from opentelemetry.sdk.metrics import AlwaysOnExemplarFilter, MeterProvider
@@ -15,6 +14,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 
 from collector.harness import Collector
+from support.http import LOCAL
 from support.polling import wait_until
 
 OPEN_METRICS = {"Accept": "application/openmetrics-text; version=1.0.0"}
@@ -36,7 +36,7 @@ def test_names_and_labels(binary: Path, tmp_path: Path) -> None:
         )
         meter.create_up_down_counter("charter.connection.active", unit="{connection}").add(2)
         flush()
-        text = httpx.get(collector.prometheus).text
+        text = LOCAL.get(collector.prometheus).text
 
     who = 'instance="one",job="charter-otel"'
     job = f'charter_job_id="aggregate_mission_metrics",{who}'
@@ -62,7 +62,7 @@ def test_exemplars_lead_to_the_trace(binary: Path, tmp_path: Path) -> None:
         with tracer.start_as_current_span("charter.job.run") as current:
             histogram.record(0.25)
         flush()
-        text = httpx.get(collector.prometheus, headers=OPEN_METRICS).text
+        text = LOCAL.get(collector.prometheus, headers=OPEN_METRICS).text
     trace_id = f"{current.get_span_context().trace_id:032x}"
     assert re.search(rf'_bucket\{{.*\}} 1 # \{{.*trace_id="{trace_id}".*\}} 0\.25', text)
 
@@ -73,7 +73,7 @@ def test_series_of_a_dead_instance_expire(binary: Path, tmp_path: Path) -> None:
     with Collector(binary, tmp_path, "base.yaml", **env) as collector:
 
         def there() -> bool:
-            return "charter_rare_total" in httpx.get(collector.prometheus).text
+            return "charter_rare_total" in LOCAL.get(collector.prometheus).text
 
         with _meter(collector, interval_ms=500) as (meter, flush):
             # One increment, then silence: the exports repeat the value.
@@ -89,7 +89,7 @@ def test_collector_reports_on_itself(binary: Path, tmp_path: Path) -> None:
     with Collector(binary, tmp_path, "base.yaml") as collector, _meter(collector) as (meter, flush):
         meter.create_counter("charter.rare").add(1)
         flush()
-        text = httpx.get(collector.telemetry).text
+        text = LOCAL.get(collector.telemetry).text
     assert re.search(
         r'otelcol_receiver_accepted_metric_points_total\{.*receiver="otlp".*\} 1', text
     )

@@ -3,12 +3,12 @@
 import re
 from pathlib import Path
 
-import httpx
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from collector.harness import Collector, span
 from collector.standin import StandIn
+from support.http import LOCAL
 from support.polling import wait_until
 
 RECORDS = 500
@@ -56,6 +56,6 @@ def test_full_queue_refuses_loudly(binary: Path, tmp_path: Path, vendor: StandIn
         collector.send(*batch)
         with pytest.raises(AssertionError, match="queue is full"):
             collector.send(*batch)
-        metrics = httpx.get(collector.telemetry).text
+        metrics = LOCAL.get(collector.telemetry).text
     assert re.search(r"otelcol_exporter_enqueue_failed_log_records_total\{.*\} 600", metrics)
     assert re.search(r"otelcol_exporter_queue_size\{.*\} 600", metrics)

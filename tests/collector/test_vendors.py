@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import pytest
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
@@ -22,6 +21,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
 from collector.harness import VENDORS, Collector
 from collector.standin import StandIn
+from support.http import LOCAL
 from support.polling import wait_until
 
 KEY = "stand-in-key"
@@ -106,7 +106,7 @@ def test_base_runs_alone(binary: Path, tmp_path: Path) -> None:
         collector.validate()
         with _sdk(collector) as send:
             send()
-        wait_until(lambda: "charter_test_total" in httpx.get(collector.prometheus).text, "metric")
+        wait_until(lambda: "charter_test_total" in LOCAL.get(collector.prometheus).text, "metric")
         wait_until(lambda: '"log records": 1' in collector.log, "the log on the console")
         wait_until(lambda: '"spans": 1' in collector.log, "the span on the console")
         assert _complaints(collector) == []
@@ -127,7 +127,7 @@ def test_vendor_gets_all_signals(binary: Path, tmp_path: Path, vendor: StandIn, 
             send()
         if case.metrics:
             wait_until(vendor.metrics, "a metric")
-        scraped = httpx.get(collector.prometheus).text
+        scraped = LOCAL.get(collector.prometheus).text
         assert _complaints(collector) == []
 
     assert vendor.records()[0].event_name == "metrics.aggregation_completed"

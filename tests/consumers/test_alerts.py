@@ -14,10 +14,12 @@ from pagerduty import ApiClient, EventsApiV2Client
 
 from charter_otel.consumers import Alerts, make
 from charter_otel.consumers.alerts import Incidents, Page, Pager, pagerduty
-from charter_otel.consumers.alerts.book import Book, decode, encode
+from charter_otel.consumers.alerts.consumer import LONGEST_PAUSE
 from charter_otel.consumers.alerts.page import key_of, resolve
+from charter_otel.consumers.alerts.page_queue import PageQueue, decode, encode
 from charter_otel.consumers.alerts.pagerduty import links
 from charter_otel.streams import MemoryStream
+from charter_otel.testing import Capture
 from charter_otel.thresholds import Thresholds
 from consumers.conftest import TRACE, Make
 from rules.standins import PagerDuty
@@ -47,8 +49,13 @@ def test_a_failed_job_pages_and_its_next_success_resolves(failed: Make, complete
 def test_repeated_failures_escalate_the_same_incident(failed: Make, completed: Make) -> None:
     """The third failure within ten minutes is critical; a success begins the count anew."""
     incidents = Incidents()
-    severities = [incidents.handle(failed(), at)[0].severity for at in (0, 30, 60)]
-    assert severities == ["warning", "warning", "critical"]
+    pages = [incidents.handle(failed(), at)[0] for at in (0, 30, 60)]
+    assert [page.severity for page in pages] == ["warning", "warning", "critical"]
+    assert [page.summary.partition(":")[0] for page in pages] == [
+        "Job aggregate failed",
+        "Job aggregate failed, 2 times",
+        "Job aggregate failed, 3 times",
+    ]
     incidents.handle(completed(), 90)
     assert incidents.handle(failed(), 120)[0].severity == "warning"
 
@@ -173,6 +180,19 @@ def test_a_robot_that_comes_and_goes_pages_once(closed: Make, established: Make)
     assert summary(incidents.due(50 * 120 + 1800)) == [("resolve", f"{ROBOT}/flapping", "warning")]
 
 
+def test_many_robots_that_flap_are_one_incident(closed: Make, established: Make) -> None:
+    """It is open for as long as one of them flaps."""
+    incidents, pages = Incidents(), list[Page]()
+    for number in range(10):
+        for _ in range(3):
+            incidents.handle(established(f"robot_{number}"), 0)
+            pages += incidents.handle(closed(f"robot_{number}"), 1)
+    opened = [page.key.removeprefix("charter/") for page in pages]
+    assert opened == [*(f"robot/robot_{number}/flapping" for number in range(4)), "fleet/flapping"]
+    assert incidents.due(60) == []
+    assert {page.key for page in incidents.due(3600)} == {page.key for page in pages}
+
+
 def test_robots_lost_one_by_one_are_no_fleet(closed: Make) -> None:
     """Ten robots within ten minutes are ten incidents."""
     incidents = Incidents()
@@ -271,6 +291,7 @@ async def test_a_page_that_was_refused_is_tried_again(pager_duty: PagerDuty) -> 
 async def test_the_pause_grows_while_pagerduty_takes_no_page() -> None:
     """From a second to half a minute; once it takes one, the next pause is short again."""
     pauses, failing = list[float](), True
+    before = {*threading.enumerate()}
 
     def send(page: Page) -> None:
         if failing:
@@ -289,10 +310,22 @@ async def test_the_pause_grows_while_pagerduty_takes_no_page() -> None:
     await eventually(lambda: len(pauses) >= 8, "eight attempts")
     failing = False
     await eventually(lambda: pager.sent == 1, "it is taken")
-    failing, count = True, len(pauses)
+    count = len(pauses)
+    pager.page(Page(action="trigger", key="next"))
+    await eventually(lambda: pager.sent == 2, "it is taken")
+    pager.page(Page(action="trigger", key="last"))
+    await eventually(lambda: pager.sent == 3, "it is taken, without a pause before it")
+    assert len(pauses) == count
+    failing = True
     pager.page(Page(action="trigger", key="two"))
     await eventually(lambda: len(pauses) > count, "another attempt")
     await pager.stop()
+    await eventually(
+        lambda: (
+            "charter pager" not in [thread.name for thread in {*threading.enumerate()} - before]
+        ),
+        "its thread has ended",
+    )
     longest = (1, 2, 4, 8, 16, 30, 30, 30)
     assert all(most / 2 <= pause <= most for pause, most in zip(pauses, longest, strict=False))
     assert 0.5 <= pauses[count] <= 1
@@ -306,7 +339,7 @@ async def test_too_many_incidents_drop_the_oldest_and_count() -> None:
         release.wait(10)
         sent.append(page.key)
 
-    pager = Pager(stuck, Book(capacity=3))
+    pager = Pager(stuck, PageQueue(capacity=3))
     pager.start()
     for number in range(6):
         pager.page(Page(action="trigger", key=str(number)))
@@ -327,7 +360,7 @@ async def test_pages_that_nobody_takes_stay_for_the_next_start() -> None:
     pager.page(Page(action="trigger", key="one"))
     pager.page(Page(action="trigger", key="two"))
     await pager.stop(0.05)
-    assert (len(pager.book), pager.dropped) == (2, 0)
+    assert (len(pager.queue), pager.dropped) == (2, 0)
 
 
 async def test_a_page_that_is_refused_for_good_delays_nobody(pager_duty: PagerDuty) -> None:
@@ -411,42 +444,42 @@ def test_pagerduty_knows_the_newest_state_in_the_end_whatever_fails(
     steps: list[tuple[str, str]],
 ) -> None:
     """Opened are those that were resolved and those that are open, of each incident."""
-    book, open_, theirs, away = Book(), set[str](), set[str](), False
+    queue, open_, theirs, away = PageQueue(), set[str](), set[str](), False
     for action, key in steps:
         if action == "trigger":
             open_.add(key)
-            book.add(Page(action="trigger", key=key, summary=f"{len(open_)}"))
+            queue.add(Page(action="trigger", key=key, summary=f"{len(open_)}"))
         elif action == "resolve" and key in open_:
             open_.discard(key)
-            book.add(resolve(key))
+            queue.add(resolve(key))
         elif action == "restart":
-            state = decode(encode(book.state(open_, [])))
-            book = Book()
-            book.restore(state)
+            state = decode(encode(queue.state(open_, [])))
+            queue = PageQueue()
+            queue.restore(state)
         elif action == "send":
-            _send(book, theirs, away=away, lost_answer=key == "c")
+            _send(queue, theirs, away=away, lost_answer=key == "c")
         else:
             away = action == "away"
-    while len(book):
-        _send(book, theirs, away=False, lost_answer=False)
+    while len(queue):
+        _send(queue, theirs, away=False, lost_answer=False)
     assert theirs == open_
 
 
-def _send(book: Book, theirs: set[str], *, away: bool, lost_answer: bool) -> None:
-    page = book.next()
+def _send(queue: PageQueue, theirs: set[str], *, away: bool, lost_answer: bool) -> None:
+    page = queue.next()
     if page is None:
         return
     if away and not lost_answer:
-        book.failed(page)
+        queue.failed(page)
         return
     if page.action == "trigger":
         theirs.add(page.key)
     else:
         theirs.discard(page.key)
     if away:
-        book.failed(page)
+        queue.failed(page)
     else:
-        book.taken(page)
+        queue.taken(page)
 
 
 async def test_an_incident_of_before_the_restart_is_resolved(
@@ -488,22 +521,30 @@ async def test_a_state_of_an_earlier_version_is_read(tmp_path: Path, completed: 
 
 
 @pytest.mark.parametrize("nonsense", [b"", b"null", b"{", b"\xff\xfe", b'{"open": 3}', b"[[]]"])
-def test_a_state_that_holds_nonsense_is_put_aside(tmp_path: Path, nonsense: bytes) -> None:
-    """The consumer begins without it; the file stays for whoever looks into it."""
+def test_a_state_that_holds_nonsense_is_put_aside(
+    tmp_path: Path, nonsense: bytes, charter_capture: Capture
+) -> None:
+    """The consumer begins without it and says so; the file stays for whoever looks into it."""
     state = tmp_path / "incidents.json"
     state.write_bytes(nonsense)
     assert Alerts(Pager(list[Page]().append), state=state).open_keys == frozenset()
     [kept] = tmp_path.iterdir()
     assert kept.name.startswith("incidents.json.damaged-")
     assert kept.read_bytes() == nonsense
+    [line] = charter_capture.lines
+    assert (line["level"], line["path"]) == ("error", str(kept))
 
 
 async def test_a_crash_while_the_state_is_written_leaves_the_one_before(
-    tmp_path: Path, failed: Make, completed: Make, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    failed: Make,
+    completed: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    charter_capture: Capture,
 ) -> None:
-    """A state is there whole or not at all."""
-    state = tmp_path / "incidents.json"
-    alerts = Alerts(Pager(list[Page]().append), state=state)
+    """A state is there whole or not at all; that it is the old one is said until it is mended."""
+    state, now = tmp_path / "incidents.json", [0.0]
+    alerts = Alerts(Pager(list[Page]().append), state=state, clock=lambda: now[0])
     await alerts.handle(failed())
     before = state.read_bytes()
 
@@ -512,9 +553,18 @@ async def test_a_crash_while_the_state_is_written_leaves_the_one_before(
             file.write(data[:5])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", crash)
-    await alerts.handle(completed())
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_bytes", crash)
+        await alerts.handle(completed())
+        await alerts.look()
     assert state.read_bytes() == before
+    told = [line["event"] for line in charter_capture.lines]
+    assert told == ["open incidents could not be written down"]
+    assert "cannot be written" in (alerts.trouble or "")
+    now[0] += LONGEST_PAUSE
+    await alerts.look()
+    assert alerts.trouble is None
+    assert state.read_bytes() != before
 
 
 async def test_held_pages_are_sent_when_they_are_due(closed: Make) -> None:

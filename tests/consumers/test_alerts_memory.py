@@ -29,6 +29,13 @@ def test_robots_beyond_100_000_are_forgotten_first_come_first_gone() -> None:
     assert losses.at_once(0.0) == 100_000
 
 
+def test_a_loss_counts_for_a_minute() -> None:
+    """Robots that were lost before that do not count among those lost at once."""
+    losses = Losses(Thresholds())
+    losses.lost("robot_001", 0.0)
+    assert [losses.at_once(at) for at in (59.9, 60.0)] == [1, 0]
+
+
 def test_jobs_beyond_100_000_are_forgotten_first_come_first_gone() -> None:
     """The failures of all others count on."""
     failures = Failures(Thresholds())

@@ -40,6 +40,17 @@ def test_durations_and_close_reasons_of_connections(closed: Make) -> None:
     assert analytics.connections("c") is None
 
 
+@pytest.mark.parametrize("seconds", [1e15 + 1, 1e300])
+def test_a_value_beyond_reason_counts_as_the_largest(closed: Make, seconds: float) -> None:
+    """An event may bring any finite number, and the sum of two such does not overflow."""
+    analytics = Analytics()
+    for robot in ("a", "b"):
+        analytics.apply(closed(robot, seconds=seconds))
+    everybody = analytics.connections()
+    assert everybody is not None
+    assert (everybody.mean, everybody.maximum) == (1e15, 1e15)
+
+
 def test_the_trend_of_a_battery(published: Make) -> None:
     """A battery that loses a percent each minute loses sixty an hour."""
     analytics = Analytics()
@@ -48,6 +59,16 @@ def test_the_trend_of_a_battery(published: Make) -> None:
     assert analytics.trend("robot_001", "battery_percentage") == pytest.approx(-60.0)
     assert analytics.trend("robot_001", "cpu_usage") == 0
     assert analytics.trend("robot_002", "cpu_usage") is None
+
+
+def test_the_latest_ten_thousand_connections_count(closed: Make) -> None:
+    """Those of all robots together; what came before is forgotten."""
+    analytics = Analytics()
+    analytics.apply(closed("a", "connection_lost", seconds=300))
+    last = closed("a", seconds=100)
+    for _ in range(10_000):
+        analytics.apply(last)
+    assert analytics.reasons() == {"client_disconnect": 10_000}
 
 
 def test_memory_is_bounded(published: Make) -> None:
@@ -60,6 +81,13 @@ def test_memory_is_bounded(published: Make) -> None:
         analytics.apply(published(robot))
     assert analytics.readings("a")
     assert analytics.readings("b") == []
+
+
+def test_percentiles_lie_between_the_values() -> None:
+    """The median of two values is their middle, as of any number of them."""
+    two, three = summarize([1.0, 3.0]), summarize([1.0, 3.0, 8.0])
+    assert (two.p50, round(two.p95, 6)) == (2.0, 2.9)
+    assert (three.p50, round(three.p95, 6)) == (3.0, 7.5)
 
 
 @given(st.lists(st.floats(0, 1e9), min_size=1))

@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from charter_otel.charter import Event, encode
 from charter_otel.cli.audit import audit as command
@@ -209,6 +210,19 @@ def test_a_damaged_log_goes_on_in_a_new_file_that_names_the_break(tmp_path: Path
     assert (row, "damaged" in reason, found.doubles) == (4, True, ())
 
 
+def test_a_log_whose_rows_are_missing_goes_on_in_a_new_file(tmp_path: Path) -> None:
+    """The file that somebody cut stays as it was found."""
+    log = write(tmp_path, 3)
+    path = only(tmp_path)
+    cut = b"".join(path.read_bytes().splitlines(keepends=True)[:2])
+    path.write_bytes(cut)
+    assert log.append("evt_3", b'{"id":"evt_3"}')
+    log.close()
+    [first, second] = sorted(tmp_path.glob("*.jsonl"))
+    assert (first, first.read_bytes()) == (path, cut)
+    assert len(second.read_bytes().splitlines()) == 2, "the row that names the break, and the event"
+
+
 def test_a_file_that_goes_away_under_its_writer_is_noticed(tmp_path: Path) -> None:
     """The log goes on in a new file that names the head that was known, moved or removed."""
     log = AuditLog(tmp_path)
@@ -216,7 +230,9 @@ def test_a_file_that_goes_away_under_its_writer_is_noticed(tmp_path: Path) -> No
         log.append(f"evt_{number}", b'{"id":"evt_%d"}' % number)
     head = log.head
     only(tmp_path).rename(tmp_path / "moved.away")
-    assert log.append("evt_3", b'{"id":"evt_3"}')
+    with capture_logs() as lines:
+        assert log.append("evt_3", b'{"id":"evt_3"}')
+    assert ("warning", "rows are missing") in [(e["log_level"], e.get("reason")) for e in lines]
     log.close()
     rows = [read(line) for line in only(tmp_path).read_bytes().splitlines(keepends=True)]
     assert [row.row for row in rows] == [1, 2]
@@ -277,7 +293,7 @@ def test_files_of_the_log_are_readable_by_their_owner_only(tmp_path: Path) -> No
     """Directory and files are readable for nobody else, whatever the umask."""
     before = os.umask(0)
     try:
-        log = write(tmp_path / "audit", 3, max_bytes=300)
+        log = write(tmp_path / "state" / "audit", 3, max_bytes=300)
     finally:
         os.umask(before)
     assert (log.directory.stat().st_mode & 0o077) == 0

@@ -1,6 +1,7 @@
 """The end of an audit log that is not as its writer left it: cut, counted on, and never reused."""
 
 import os
+import sqlite3
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,10 +9,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from charter_otel.consumers import Audit
 from charter_otel.consumers.audit import FIRST, AuditLog, consumer, verify
 from charter_otel.consumers.audit.chain import make
+from charter_otel.consumers.audit.index import Index
 from charter_otel.consumers.audit.segments import segment, segments
 from charter_otel.streams import Lease, MemoryStream, NotNow
 from charter_otel.testing import Capture
@@ -36,6 +39,11 @@ class _Nonsense(Lease):
     async def load(self) -> bytes:
         """Return it."""
         return b"nonsense"
+
+    async def save(self, state: bytes) -> None:
+        """Refuse what this process leaves."""
+        del state
+        raise ResponseError("no permission")
 
 
 def _write(directory: Path, *, max_bytes: int = 2**20) -> list[Path]:
@@ -78,6 +86,24 @@ def test_a_half_row_is_cut_off_the_disk_before_another_file_goes_on(
     assert [(line["file"], line["bytes"]) for line in told] == [(path.name, 9)]
 
 
+def test_a_log_whose_last_row_is_whole_goes_on_without_a_word(
+    tmp_path: Path, charter_capture: Capture
+) -> None:
+    """A restart in good order is none of the reasons to look into the log."""
+    _write(tmp_path)
+    _go_on(tmp_path)
+    assert [line["event"] for line in charter_capture.lines] == []
+
+
+def test_a_first_row_that_cannot_be_read_is_row_1(tmp_path: Path) -> None:
+    """The name of the file may say otherwise; one that was copied may have any name."""
+    path = tmp_path / "copied.jsonl"
+    path.write_bytes(b"nonsense\n")
+    broken = verify(path).broken
+    assert broken is not None
+    assert (broken.line, broken.row) == (1, 1)
+
+
 @pytest.mark.parametrize("destroyed", [1, 2, 3])
 def test_rows_that_cannot_be_read_keep_their_numbers(tmp_path: Path, destroyed: int) -> None:
     """The row that names the break has the number behind them, whatever is left of the file."""
@@ -99,6 +125,46 @@ def test_the_name_of_a_file_counts_the_rows_that_were_archived(tmp_path: Path) -
     log = _go_on(tmp_path)
     assert segments(tmp_path) == [segment(tmp_path, 3), segment(tmp_path, 4)]
     assert log.rows == 5
+
+
+def test_a_row_that_is_not_in_the_index_is_found_though_later_rows_were_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut took rows that the index has, and then its disk was full: nothing comes twice."""
+    [path] = _write(tmp_path)
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:1]))
+    log = AuditLog(tmp_path)
+
+    def full(*_: object) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Index, "add", full)
+        assert log.append("evt_3", b'{"id":"evt_3"}')
+    assert not log.append("evt_3", b'{"id":"evt_3"}')
+    assert log.append("evt_1", b'{"id":"evt_1"}'), "it was cut off"
+    log.close()
+    assert (verify(tmp_path).rows, verify(tmp_path).doubles) == (3, ())
+
+
+def test_a_closed_log_has_no_file_open(tmp_path: Path) -> None:
+    """Neither a file that was full, nor the directory."""
+    open_files = Path("/proc/self/fd")
+    before = len([*open_files.iterdir()])
+    _write(tmp_path, max_bytes=1)
+    assert len([*open_files.iterdir()]) == before
+
+
+async def test_a_stop_tells_the_head(
+    tmp_path: Path, established: Make, charter_capture: Capture
+) -> None:
+    """The line outlives a log whose end is cut off while the service is down."""
+    audit = Audit(tmp_path)
+    await audit.record([established()])
+    await audit.stop()
+    [line] = [line for line in charter_capture.lines if line["event"] == "audit log closed"]
+    assert (line["rows"], line["head"]) == (1, verify(tmp_path).head)
+    assert not audit.log.is_open, "another process may write it"
 
 
 def test_a_first_row_that_follows_another_is_found(tmp_path: Path) -> None:
@@ -207,4 +273,5 @@ async def test_a_head_that_cannot_be_read_is_reported_and_left_behind(
     await audit.stop()
     told = [line["event"] for line in charter_capture.lines]
     assert told.count("audit log: the last writer's state is unreadable") == 1
+    assert told.count("audit log: the head will be handed over later") >= 1
     assert (verify(tmp_path).rows, verify(tmp_path).continued) == (1, ())

@@ -1,6 +1,5 @@
 """The consumers of which several instances have one: audit and alerts, over a real Redis."""
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -31,6 +30,12 @@ async def server() -> AsyncIterator[RedisServer]:
         server.stop()
 
 
+def pending(server: RedisServer) -> object:
+    """Return how many entries the audit log has read and not acknowledged."""
+    reply = server.command("XPENDING", "{charter}:events", "charter.audit")
+    return reply[0] if isinstance(reply, list) else reply
+
+
 def rows(directory: Path) -> list[dict[str, object]]:
     """Return the events of the audit log's rows."""
     lines = [line for path in segments(directory) for line in path.read_bytes().splitlines()]
@@ -56,7 +61,7 @@ async def test_one_instance_writes_the_audit_log_and_the_next_names_its_head(
         streams[number % 2].publish_nowait(event)
     await eventually(lambda: audits[first].log.rows == 10, "ten rows")
     head = audits[first].log.head
-    await asyncio.sleep(0.3)
+    await eventually(lambda: pending(server) == 0, "all are acknowledged")
     await abandon(streams[first])
     await audits[first].stop()
     for event in events[10:]:

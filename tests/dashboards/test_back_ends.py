@@ -99,14 +99,15 @@ def test_runbooks_find_what_they_say(everything: _Everything) -> None:
     targets = [target for target in runbooks.logql() if "|=" not in target.text]
     general = [target for target in targets if "_id=" not in target.text]
     assert general
-    assert all(isinstance(everything.ask(target), list) for target in targets)
+    for target in targets:
+        everything.ask(target)  # fails where Loki refuses it
     _until_none(lambda: [target.where for target in general if not everything.ask(target)])
 
 
 def test_pages_find_traces(everything: _Everything) -> None:
     """The search that a page links to is valid, and finds traces of what has happened here."""
     for target in runbooks.traceql():
-        assert isinstance(everything.ask(target), list), target
+        everything.ask(target)  # fails where Tempo refuses it
     happened = [target for target in runbooks.traceql() if target.where in HAPPENS]
     assert {target.where for target in happened} == HAPPENS
     _until_none(lambda: [target.where for target in happened if not everything.ask(target)])

@@ -13,9 +13,9 @@ from support import runbooks
 from support.dashboards import Target, dashboards, declared, every, filled, label_values, variables
 from support.promql import named_selectors, nodes
 
-PLACES = {"deployment_environment_name", "k8s_cluster_name", promql.SITE}
+PLACES = {"deployment_environment_name", "k8s_cluster_name", *promql.GROUPS.values()}
 """Resource attributes that the Collector puts on the service's series and Loki on streams, and the
-label of robots that a dashboard can choose."""
+labels of robots that a dashboard can choose."""
 EVERYWHERE = {"job", "instance", "__name__", *PLACES}
 ATTRIBUTES = {
     value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)
@@ -68,6 +68,17 @@ def test_unknown_attribute() -> None:
 def test_metrics_exist(target: Target) -> None:
     """Every metric of a query is one that the registry, the SDK or the Collector yields."""
     assert {name for name, _ in named_selectors(filled(target.text))} <= set(declared())
+
+
+@pytest.mark.parametrize("target", every("prometheus"), ids=where)
+def test_a_week_of_a_thousand_robots_is_loaded(target: Target) -> None:
+    """Subqueries look at no more samples than Prometheus loads, which is 50 million."""
+    subqueries = re.findall(r"\[(\w+|\$__range):(\w+)\]", target.text)
+    looks = sum(
+        promql.seconds(over.replace("$__range", "7d")) / promql.seconds(step)
+        for over, step in subqueries
+    )
+    assert 1_000 * looks < 50e6
 
 
 @pytest.mark.parametrize("target", every("prometheus"), ids=where)

@@ -128,7 +128,10 @@ def handshake(data: bytes) -> None:
     headers = {"origin": origin, "authorization": authorization, "host": "h"}
     request = HandshakeRequest(robot_id, headers, offered, origin)
     assert isinstance(admit(Gateway(secrets=(SECRET,)), request), HandshakeRefusal)
-    assert isinstance(admit(Gateway(), request), HandshakeRefusal | Admitted)
+    admitted = admit(Gateway(), request)
+    if isinstance(admitted, Admitted):
+        assert admitted.subprotocol in {None, *offered}
+        assert admitted.expires_at is None
 
 
 def setting(data: bytes) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -16,15 +15,6 @@ from support.missions import OpenLock, OpenStore
 from support.redis import RedisServer
 
 ClosableT = TypeVar("ClosableT", MissionStore, SlotLock)
-
-
-@pytest.fixture
-def mortal_redis(tmp_path: Path) -> Iterator[RedisServer]:
-    """Yield a server that the test may kill."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

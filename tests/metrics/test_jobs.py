@@ -10,7 +10,6 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from charter_otel.metrics import jobs
-from charter_otel.metrics.aggregation import BATCH_SIZE
 from charter_otel.metrics.board import JobBoard
 from charter_otel.metrics.jobs import JOB_ID, aggregate_mission_metrics, run_job
 from charter_otel.metrics.missions import Batch, MemoryMissions, MissionStore
@@ -150,11 +149,11 @@ async def test_a_run_after_a_failure_goes_on_where_that_one_stopped(
     """Batches that were committed before the failure stay counted, and no entry counts twice."""
     store = FailingStore(OSError("the disk is gone"))
     jobs.set_mission_store(store)
-    whole = 2 * BATCH_SIZE + 5_000
+    whole = 45_000
     await store.append(entries(whole))
     with pytest.raises(OSError, match="disk"):
         await aggregate_mission_metrics()
-    assert await processed(store) == 2 * BATCH_SIZE
+    assert await processed(store) == 40_000
     assert await aggregate_mission_metrics() == 5_000
     assert await processed(store) == whole
     (point,) = charter_capture.metrics()["charter.mission.entries"]

@@ -100,27 +100,6 @@ def test_a_url_that_names_no_lock_is_refused() -> None:
     assert "secret" not in str(caught.value)
 
 
-async def test_two_schedules_on_one_redis_run_each_slot_once(
-    redis_server: RedisServer, open_lock: OpenLock
-) -> None:
-    """With real clocks, each slot is run by one of the two, in some order."""
-    runs: list[int] = []
-
-    async def job() -> None:
-        runs.append(1)
-
-    locks = [open_lock(redis_server.url) for _ in range(2)]
-    schedules = [Schedule("a_job", job, 0.2, lock=lock) for lock in locks]
-    for schedule in schedules:
-        await schedule.start()
-    await eventually(lambda: len(runs) >= 5, "five runs")
-    for schedule in schedules:
-        await schedule.stop()
-    keys = redis_server.command("KEYS", "{charter}:jobs:a_job:*")
-    assert isinstance(keys, list)
-    assert len(keys) == len(runs)
-
-
 async def test_a_redis_that_is_down_is_seen_as_a_failed_run(
     charter_capture: Capture, mortal_redis: RedisServer, open_store: OpenStore, open_lock: OpenLock
 ) -> None:

@@ -3,35 +3,54 @@
 import json
 import os
 import sys
+import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import pytest
 
-from mutants.mutations import Mutant, mutants
-from mutants.run import KEPT, OPTIONS, Judge, Result, sample
-from mutants.suites import PACKAGE, suite_of
+from mutants.calls import Known, known
+from mutants.run import OPTIONS, Judge, Result
+from mutants.sampling import Fault, sample
+from mutants.suites import OUTPUT, PACKAGE, part_of
 
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 """A line each: module, the fault, and behind # why it changes nothing that anybody could see."""
 
-RESULTS = KEPT / "results.json"
+EQUIVALENT_FAULTS = frozenset(
+    line.partition("  # ")[0] for line in EQUIVALENT.read_text(encoding="utf-8").splitlines()
+)
+
+RESULTS = OUTPUT / "results.json"
+
+PAUSE = OUTPUT / "pause"
+"""While this file exists, no other fault is judged."""
 
 
 def main() -> int:
     """Judge COUNT faults (100) of ROOMS (all) from SEED (1), JOBS (2) at a time.
 
-    AGAIN=1 judges again those that survived the last run.
+    What an earlier run judged stands; with AGAIN=1 those that survived are judged again.
     """
-    KEPT.mkdir(parents=True, exist_ok=True)
-    results = _again() if os.environ.get("AGAIN") else []
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    rooms = frozenset(filter(None, os.environ.get("ROOMS", "").split(",")))
     count, seed = int(os.environ.get("COUNT", "100")), int(os.environ.get("SEED", "1"))
-    faults = _survivors(results) or sample(count, seed, _rooms())
-    suites = dict.fromkeys(suite for module, _ in faults for suite in suite_of(module))
-    loop = _Loop(results, faults)
-    code = int(pytest.main([*OPTIONS, "--capture=no", *suites], plugins=[loop]))
-    _say(_table(results))
+    faults = sample(count, seed, rooms)
+    results = _kept()
+    again = bool(os.environ.get("AGAIN"))
+    left = [fault for fault in faults if _open(results.get(_key(fault)), again=again)]
+    code = 0
+    if left:
+        calls = known()
+        files = dict.fromkeys(test.partition("::")[0] for test in calls)
+        loop = _Loop(results, left, calls)
+        code = int(pytest.main([*OPTIONS, "--capture=no", *files], plugins=[loop]))
+    found = [results[_key(fault)] for fault in faults if _key(fault) in results]
+    _say("".join(_told(result) for result in found if _counts(result) == "survived"))
+    _say(_table("room", found, lambda result: result.room or "(top)"))
+    _say(_table("part", found, lambda result: part_of(result.room)))
     return code
 
 
@@ -41,78 +60,79 @@ class _Loop:
     Args:
         results: Gets the results; those of an earlier run are replaced.
         faults: The faults to be judged.
+        calls: What each test calls.
     """
 
-    def __init__(self, results: list[Result], faults: list[tuple[Path, Mutant]]) -> None:
+    def __init__(
+        self, results: dict[str, Result], faults: list[Fault], calls: dict[str, Known]
+    ) -> None:
         self._results = results
         self._faults = faults
+        self._calls = calls
 
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Judge the faults."""
-        judge = Judge(session)
+        judge = Judge(session, self._calls)
         with ThreadPoolExecutor(int(os.environ.get("JOBS", "2"))) as pool:
-            for result in pool.map(lambda fault: judge.judge(*fault), self._faults):
-                self._note(result)
+            judged = [pool.submit(_judged, judge, fault) for fault in self._faults]
+            for result in map(Future.result, as_completed(judged)):
+                _say(f"{result.outcome} in {result.seconds} s: {_told(result)}")
+                if result.outcome != "late":
+                    self._results[f"{result.module}: {result.name}"] = result
+                RESULTS.write_text(json.dumps(list(self._results.values()), indent=0))
         return True
 
-    def _note(self, result: Result) -> None:
-        if result.outcome == "survived":
-            _say(f"survived {result.module}:{result.line} {result.name}")
-        self._results[:] = [r for r in self._results if _same(r) != _same(result)] + [result]
-        RESULTS.write_text(json.dumps(self._results, indent=0), encoding="utf-8")
+
+def _judged(judge: Judge, fault: Fault) -> Result:
+    while PAUSE.exists():
+        time.sleep(1)
+    return judge.judge(*fault)
 
 
-def _same(result: Result) -> tuple[str, int, str]:
-    return result.module, result.line, result.name
+def _told(result: Result) -> str:
+    return f"{result.module}:{result.line} {result.name} [{result.by or result.tests}]\n"
 
 
-def _rooms() -> frozenset[str]:
-    return frozenset(filter(None, os.environ.get("ROOMS", "").split(",")))
+def _key(fault: Fault) -> str:
+    module, mutant = fault
+    return f"{module.relative_to(PACKAGE).as_posix()}: {mutant.name}"
 
 
-def _again() -> list[Result]:
-    return [Result(*each) for each in json.loads(RESULTS.read_text(encoding="utf-8"))]
+def _kept() -> dict[str, Result]:
+    plain = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
+    return {
+        f"{result.module}: {result.name}": result for result in (Result(*each) for each in plain)
+    }
 
 
-def _survivors(results: list[Result]) -> list[tuple[Path, Mutant]]:
-    faults = []
-    for result in results:
-        if result.outcome == "survived":
-            module = PACKAGE / result.module
-            found = mutants(module.read_text(encoding="utf-8"))
-            faults += [(module, mutant) for mutant in found if mutant.name == result.name][:1]
-    return faults
+def _open(result: Result | None, *, again: bool) -> bool:
+    return result is None or (again and _counts(result) == "survived")
 
 
-def _equivalent() -> frozenset[str]:
-    lines = EQUIVALENT.read_text(encoding="utf-8").splitlines()
-    return frozenset(line.partition("  # ")[0] for line in lines if line.strip())
+def _counts(result: Result) -> str:
+    """Return how a fault counts: the equivalent ones neither way."""
+    equivalent = f"{result.module}: {result.name}" in EQUIVALENT_FAULTS
+    return "equivalent" if equivalent and result.outcome == "survived" else result.outcome
 
 
-def _table(results: list[Result]) -> str:
-    """Return a row for each room; equivalent faults count neither way."""
-    known = _equivalent()
+def _table(of: str, results: list[Result], name: Callable[[Result], str]) -> str:
+    """Return a row for each name, and one for all."""
     rows = [
-        "| room | faults | caught | hung | survived | equivalent | score |",
+        f"| {of} | faults | caught | hung | survived | equivalent | score |",
         "|---|---|---|---|---|---|---|",
     ]
-    rooms = sorted({result.room for result in results})
-    rows += [_row(room or "(top)", [r for r in results if r.room == room], known) for room in rooms]
-    return "\n".join([*rows, _row("**all**", results, known)])
+    names = sorted(set(map(name, results)))
+    rows += [_row(each, [r for r in results if name(r) == each]) for each in names]
+    return "\n".join([*rows, _row("**all**", results), ""])
 
 
-def _row(name: str, results: list[Result], known: frozenset[str]) -> str:
-    outcomes = Counter(
-        "equivalent"
-        if result.outcome == "survived" and f"{result.module}: {result.name}" in known
-        else result.outcome
-        for result in results
-    )
+def _row(name: str, results: Iterable[Result]) -> str:
+    outcomes = Counter(_counts(result) for result in results)
     caught, hung, survived = outcomes["caught"], outcomes["hung"], outcomes["survived"]
     judged = caught + hung + survived
     score = round(100 * (caught + hung) / judged) if judged else 100
     counts = f"{caught} | {hung} | {survived} | {outcomes['equivalent']}"
-    return f"| {name} | {len(results)} | {counts} | {score} % |"
+    return f"| {name} | {outcomes.total()} | {counts} | {score} % |"
 
 
 def _say(text: str) -> None:

@@ -1,6 +1,7 @@
 """Small faults, each in one place of a module."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -35,11 +36,14 @@ class Mutant(NamedTuple):
     after: str
     number: int
     """Which of the module's faults it is."""
+    again: int = 1
+    """Which of those that would have the same name it is."""
 
     @property
     def name(self) -> str:
         """The fault in words that do not change with the line's number."""
-        return f"{self.where or '(module)'}, {self.kind}: {self.before} -> {self.after}"
+        again = f" ({self.again})" if self.again > 1 else ""
+        return f"{self.where or '(module)'}, {self.kind}: {self.before} -> {self.after}{again}"
 
 
 class _Place(NamedTuple):
@@ -62,17 +66,15 @@ class _Place(NamedTuple):
 
 def mutants(source: str) -> list[Mutant]:
     """Return each small fault that a module can have, docstrings and annotations left alone."""
-    return [
-        Mutant(
-            place.node.lineno,  # type: ignore[attr-defined]
-            place.where,
-            kind,
-            _short(place.node, place.statement),
-            _short(changed),
-            number,
-        )
-        for number, (place, kind, changed) in enumerate(_all(ast.parse(source)))
-    ]
+    found = []
+    names: Counter[str] = Counter()
+    for number, (place, kind, changed) in enumerate(_all(ast.parse(source))):
+        line: int = place.node.lineno  # type: ignore[attr-defined]
+        before, after = _short(place.node, place.statement), _short(changed)
+        mutant = Mutant(line, place.where, kind, before, after, number)
+        names[mutant.name] += 1
+        found.append(mutant._replace(again=names[mutant.name]))
+    return found
 
 
 def mutated(source: str, mutant: Mutant) -> tuple[ast.Module, str]:

@@ -1,10 +1,11 @@
-"""Which tests mirror a module: those of its own name, or else all of its room."""
+"""The rooms of the source, the parts of a sample, and the tests that mirror a room."""
 
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "src" / "charter_otel"
 TESTS = ROOT / "tests"
+OUTPUT = ROOT / "build" / "mutants"
 
 ROOMS = (
     *("telemetry/cluster", "telemetry", "streams/spool", "streams/redis", "streams"),
@@ -23,21 +24,31 @@ FIFTHS = (
 
 GENERATED = {"semconv.py", "payloads.py", "catalog.py", "render.py", "typed.py"}
 
-_SPOOL = ("test_outbox.py", "test_spool_file.py", "test_spool_outbox.py", "test_spool_redis.py")
-_TOP = ("test_emit.py", "test_aio.py", "test_open_files.py", "test_own_events.py")
+_APART = {
+    *{"bare", "benchmarks", "browser", "chaos", "chart", "collector", "dashboards", "fuzz"},
+    *{"mutants", "outages", "outside", "pictures", "registry", "rules", "scale", "stack", "supply"},
+}
+"""Folders whose tests are about other things than the source, or too slow."""
+
 _MIRRORS: dict[str, tuple[str, ...]] = {
-    "telemetry": tuple(f"telemetry/{p.name}" for p in (TESTS / "telemetry").glob("test_*.py")),
-    "streams/spool": tuple(f"streams/{name}" for name in _SPOOL),
+    "telemetry": ("telemetry", "security"),
+    "telemetry/cluster": ("telemetry/cluster", "service"),
+    "streams/spool": ("streams/test_spool", "streams/test_outbox"),
     "streams/redis": ("streams",),
-    "consumers/audit": ("consumers",),
+    "consumers/audit": ("consumers", "cli/test_audit"),
     "consumers/alerts": ("consumers",),
-    "redis": ("streams", "security/test_redis_secret.py"),
-    "service": ("service", "security/test_limits.py"),
+    "redis": ("streams", "security/test_redis_secret"),
+    "service": ("service", "security"),
     "otel/sdk": ("otel",),
     "otel/lines": ("otel",),
-    "": (*_TOP, "telemetry", "charter"),
 }
 """Tests of a room that has no folder of its own, or not only that."""
+
+
+def files_of_tests() -> list[Path]:
+    """Return the files whose tests judge faults."""
+    found = sorted(TESTS.rglob("test_*.py"))
+    return [path for path in found if path.relative_to(TESTS).parts[0] not in _APART]
 
 
 def modules() -> list[Path]:
@@ -52,13 +63,18 @@ def room_of(module: Path) -> str:
     return next((room for room in ROOMS if relative.startswith(f"{room}/")), "")
 
 
-def suite_of(module: Path) -> list[str]:
-    """Return the test files and folders that mirror a module."""
+def mirrors(module: Path, test: str) -> bool:
+    """Return whether a test is of the file or folder that mirrors the room of a module."""
     room = room_of(module)
-    named = _MIRRORS.get(room, (room,))
-    return [f"tests/{name}" for name in named if (TESTS / name).exists()]
+    named = _MIRRORS.get(room, (room or "test_",))
+    return test.startswith(tuple(f"tests/{name}" for name in named))
 
 
 def fifth_of(room: str) -> int:
     """Return which part of a sample a room belongs to."""
     return next((number for number, rooms in enumerate(FIFTHS) if room in rooms), len(FIFTHS))
+
+
+def part_of(room: str) -> str:
+    """Return the name of that part."""
+    return ", ".join(sorted([*FIFTHS, {"other rooms"}][fifth_of(room)]))

@@ -45,6 +45,18 @@ def test_closed_connection_gives_its_duration(
     ]
 
 
+def test_other_providers_get_all_three_signals(charter_capture: Capture) -> None:
+    """A process that starts its service again has new ones; the former are shut down."""
+    former, new = charter_capture, Capture()
+    for _ in range(2):
+        with former.instrumentation.tracer.start_as_current_span("work"):
+            emit("metrics.aggregation_started", PAYLOADS["metrics.aggregation_started"])
+        former.instrumentation.use(*new.instrumentation.providers)
+    for captured in (former, new):
+        assert len(captured.spans) == len(captured.log_records) == 1
+        assert captured.metrics()["charter.event.emitted"][0].value == 1
+
+
 def test_no_id_becomes_an_attribute(charter_capture: Capture) -> None:
     """No series of the implied metrics has the id of a robot, a connection or an event."""
     for event_type, payload in PAYLOADS.items():

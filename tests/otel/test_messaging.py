@@ -18,7 +18,7 @@ TRACEPARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
 MEMORY = Destination("memory", "charter:events")
 REDIS = Destination("redis", "{charter}:events", "redis.example.com", 6379)
 COMMON = {
-    "messaging.system": "memory",
+    "messaging.system.name": "memory",
     "messaging.operation.name": "process",
     "messaging.destination.name": "charter:events",
     "messaging.consumer.group.name": "board",
@@ -247,17 +247,18 @@ def test_publishing_is_measured(telemetry: StreamTelemetry, charter_capture: Cap
     telemetry.published(REDIS, 100, 0.002, None)
     telemetry.published(REDIS, 50, 0.5, ConnectionError())
     sent = {
-        "messaging.system": "redis",
+        "messaging.system.name": "redis",
         "messaging.operation.name": "send",
         "messaging.destination.name": "{charter}:events",
         "server.address": "redis.example.com",
         "server.port": 6379,
     }
+    operation = sent | {"messaging.operation.type": "send"}
     metrics = charter_capture.metrics()
     assert metrics["messaging.client.sent.messages"] == [CapturedPoint(sent, 100)]
     assert metrics["messaging.client.operation.duration"] == [
-        CapturedPoint(sent, 0.002, 1),
-        CapturedPoint(sent | {"error.type": "ConnectionError"}, 0.5, 1),
+        CapturedPoint(operation, 0.002, 1),
+        CapturedPoint(operation | {"error.type": "ConnectionError"}, 0.5, 1),
     ]
 
 

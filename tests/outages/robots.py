@@ -74,8 +74,8 @@ class Fleet:
 
     async def _robot(self, name: str, site: str, number: int, turn: asyncio.Semaphore) -> None:
         while not self._ended.is_set():
-            if site not in self.away:
-                there = self._addresses()
+            there = self._addresses()
+            if there and site not in self.away:
                 address = there[number % len(there)]
                 url = f"{address}/api/telemetry/ws/{name}?label.site={site}"
                 try:

@@ -1,7 +1,6 @@
 """A stand-in for Loki's ruler: the two alerts of `charter.loki.yaml`, from the Collector's records.
 
-Loki itself is not among the servers that this machine can build. The records, their attributes and
-the alerts' texts are the real ones; only the query is played here.
+The records, the queries and the alerts' texts are the real ones.
 """
 
 import re
@@ -12,34 +11,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx
-
-from charter_otel.charter import EXPECTED_CLOSE_REASONS, EventType
-from charter_otel.otel import semconv
-from collector.harness import plain
 from collector.standin import StandIn
-from dashboards.promql import label
 from dashboards.rules import logs
 from dashboards.rules.alert import Links
 from dashboards.rules.thresholds import Thresholds
+from support import logql
+from support.http import LOCAL
 
-WINDOW = 300.0
 EVERY = 15.0
-_ASKED = {
-    "JobRunFailed": (
-        semconv.CHARTER_JOB_ID,
-        semconv.CHARTER_JOB_ERROR_TYPE,
-        semconv.CHARTER_JOB_ERROR_MESSAGE,
-        semconv.CHARTER_EVENT_CORRELATION_ID,
-    ),
-    "RobotDisconnected": (
-        semconv.CHARTER_ROBOT_ID,
-        semconv.CHARTER_CONNECTION_CLOSE_REASON,
-        semconv.CHARTER_EVENT_CORRELATION_ID,
-        "charter.robot.label.site",
-    ),
-}
-"""The labels that each query keeps; there is one alert for each value of the first one."""
 
 
 class Ruler:
@@ -68,18 +47,15 @@ class Ruler:
             self.fired |= {alert["labels"]["alertname"] for alert in firing}
             if firing:
                 url = f"http://{self._alertmanager}/api/v2/alerts"
-                httpx.post(url, json=firing).raise_for_status()
+                LOCAL.post(url, json=firing).raise_for_status()
 
     def _found(self) -> list[tuple[str, dict[str, str]]]:
-        since = (time.time() - WINDOW) * 1e9
-        newest: dict[tuple[str, str], dict[str, str]] = {}
-        for record in self._records.records():
-            values = plain(record.attributes)
-            name = _alert_of(values)
-            if name and record.time_unix_nano >= since:
-                kept = {label(k): str(values[k]) for k in _ASKED[name] if k in values}
-                newest[name, str(values[_ASKED[name][0]])] = kept
-        return [(name, labels) for (name, _), labels in newest.items()]
+        records = logql.stored(self._records.requests)
+        return [
+            (name, dict(labels))
+            for name, rule in self._rules.items()
+            for labels in logql.vector(rule["expr"], records, time.time())
+        ]
 
     def _alert(self, name: str, labels: dict[str, str]) -> dict[str, Any]:
         rule = self._rules[name]
@@ -96,13 +72,3 @@ class Ruler:
             "annotations": told(rule["annotations"]),
             "endsAt": ends.isoformat(),
         }
-
-
-def _alert_of(values: dict[str, Any]) -> str:
-    match values.get(semconv.CHARTER_EVENT_TYPE):
-        case EventType.METRICS_AGGREGATION_FAILED:
-            return "JobRunFailed"
-        case EventType.TELEMETRY_CONNECTION_CLOSED:
-            meant = values[semconv.CHARTER_CONNECTION_CLOSE_REASON] in EXPECTED_CLOSE_REASONS
-            return "" if meant else "RobotDisconnected"
-    return ""

@@ -38,14 +38,16 @@ class Row(NamedTuple):
     pages: list[Page]
     held: list[str]
     """Alerts that fired and paged nobody."""
+    lost: float
+    """Robots that the dashboards show as lost at the end, and those that are not connected."""
     prometheus: str
 
     @property
     def kept(self) -> bool:
-        """Whether each page is one that the runbooks describe, was sent once and is over."""
+        """Whether each page is one that the runbooks describe, once, and all is over."""
         paged = sorted((page.alert, page.severity) for page in self.pages)
         over = all(page.over is not None for page in self.pages)
-        return paged == sorted(self.cause.pages.items()) and over
+        return paged == sorted(self.cause.pages.items()) and over and not self.lost
 
 
 def run(cause: Cause, seconds: float) -> Row:
@@ -72,7 +74,9 @@ def run(cause: Cause, seconds: float) -> Row:
             _say(f"{cause.name}: {page}")
         fired = stack.fired((time.monotonic() - began) / 60)
         held = sorted(fired - {page.alert for page in pages})
-        return Row(cause, pages, held, versions(stack))
+        lost = stack.lost()
+        _say(f"{cause.name}: {stack.fleet.connected} robots are connected, {lost:g} are lost")
+        return Row(cause, pages, held, lost + everybody - stack.fleet.connected, versions(stack))
 
 
 def _pages(stack: Stack, began: float, ended: float, *, still_open: bool = False) -> list[Page]:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
-
 from collector.conftest import collector_binary
 from collector.harness import Collector
 from collector.standin import StandIn
@@ -19,13 +17,14 @@ from outages.robots import Fleet
 from outages.ruler import Ruler
 from rules.servers import alertmanager, prometheus, query
 from rules.standins import Heartbeat, PagerDuty
+from support.dashboards import filled, panel_of
+from support.http import LOCAL
 from support.redis import RedisServer
-from support.service import ServiceProcess, patient_service
+from support.service import ServiceProcess, service
 
 SCRAPE = "5s"
 EXPORT_MS = "2000"
 """As compose.yaml has them."""
-_PATIENCE = 180.0
 
 
 @dataclass
@@ -56,7 +55,7 @@ class Stack:
 
     def start(self) -> None:
         """Start one more instance."""
-        started = patient_service(_PATIENCE, **self.variables)
+        started = service(**self.variables)
         self.services.append(self.starting.enter_context(started))
 
     def fired(self, minutes: float) -> set[str]:
@@ -65,6 +64,12 @@ class Stack:
         told = f"count by (alertname) (count_over_time({firing}))"
         found = {one["metric"]["alertname"] for one in query(self.prometheus, told)}
         return found | self.ruler.fired
+
+    def lost(self) -> float:
+        """Return how many robots *Fleet overview* shows as lost."""
+        (target,) = panel_of("fleet.json", "Robots lost")["targets"]
+        (shown,) = query(self.prometheus, filled(target["expr"]))
+        return float(shown["value"][1])
 
 
 @contextmanager
@@ -131,6 +136,6 @@ def running(directory: Path, robots: dict[str, int], instances: int = 2) -> Iter
 
 def versions(stack: Stack) -> str:
     """Return Prometheus's version."""
-    answer = httpx.get(f"http://{stack.prometheus}/api/v1/status/buildinfo").json()
+    answer = LOCAL.get(f"http://{stack.prometheus}/api/v1/status/buildinfo").json()
     told: str = answer["data"]["version"]
     return told

@@ -1,9 +1,11 @@
-"""Cases of one alert, played by promtool."""
+"""Cases of one alert, or of one group of rules, played by promtool."""
 
 import json
 import subprocess
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from dashboards.rules import build
 from dashboards.rules.alert import Links
@@ -17,11 +19,41 @@ def play(alert: str, tests: list[dict[str, Any]], directory: Path) -> None:
         AssertionError: A case does not hold.
     """
     rule = next(a.rule(Links()) for a in build.alerts() if a.name == alert)
-    asked = [one for one in build.recording("charter.fleet") if one["record"] in rule["expr"]]
-    rules, cases = directory / "rules.yaml", directory / "cases.test.yaml"
-    rules.write_text(json.dumps({"groups": [{"name": "alone", "rules": [*asked, rule]}]}))
+    rules = [rule]
+    # What they record may be made of what rules before them record; texts ask for it, too.
+    for one in reversed(build.recording("charter.fleet")):
+        if any(one["record"] in str(asking) for asking in rules):
+            rules.insert(0, one)
+    _play(rules, tests, directory, "15s")
+
+
+def play_group(
+    name: str, tests: list[dict[str, Any]], directory: Path, every: str, *more: dict[str, str]
+) -> None:
+    """Play the cases of a group of Prometheus's rules, and more rules behind it.
+
+    Args:
+        name: The group.
+        tests: The cases.
+        directory: Where the files go.
+        every: Time between two evaluations.
+        more: Rules of the cases' own.
+
+    Raises:
+        AssertionError: A case does not hold.
+    """
+    groups = yaml.safe_load(build.prometheus())["groups"]
+    rules = next(group["rules"] for group in groups if group["name"] == name)
+    _play([*rules, *more], tests, directory, every)
+
+
+def _play(
+    rules: list[dict[str, Any]], tests: list[dict[str, Any]], directory: Path, every: str
+) -> None:
+    path, cases = directory / "rules.yaml", directory / "cases.test.yaml"
+    path.write_text(json.dumps({"groups": [{"name": "alone", "rules": rules}]}))
     cases.write_text(
-        json.dumps({"rule_files": [str(rules)], "evaluation_interval": "15s", "tests": tests})
+        json.dumps({"rule_files": [str(path)], "evaluation_interval": every, "tests": tests})
     )
     command = [promtool(), "test", "rules", str(cases)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

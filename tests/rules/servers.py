@@ -13,12 +13,16 @@ from typing import Any
 import httpx
 import yaml
 
+from collector.harness import Collector
 from support import require
+from support.http import LOCAL
 from support.polling import wait_until
 from support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 ALERTMANAGER = ROOT / "dashboards" / "alertmanager.yaml"
+NOWHERE = "127.0.0.1:9"
+"""An Alertmanager that is not there."""
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
 
 
@@ -123,9 +127,23 @@ def prometheus(
         yield address
 
 
-def query(address: str, expression: str) -> list[dict[str, Any]]:
-    """Ask Prometheus and give the samples."""
-    answer = httpx.get(f"http://{address}/api/v1/query", params={"query": expression})
+def scraping(
+    collector: Collector,
+    directory: Path,
+    rules: str,
+    interval: str,
+    alertmanager: str = NOWHERE,
+) -> contextlib.AbstractContextManager[str]:
+    """Run Prometheus on what a Collector exports, and on its own metrics: see `prometheus`."""
+    targets = {"charter-otel": collector.prometheus, "otelcol-charter": collector.telemetry}
+    addresses = {job: url.split("/")[2] for job, url in targets.items()}
+    return prometheus(directory, rules, addresses, alertmanager, interval)
+
+
+def query(address: str, expression: str, at: float | None = None) -> list[dict[str, Any]]:
+    """Ask Prometheus and give the samples, as of now or of a Unix time."""
+    asked = {"query": expression} | ({} if at is None else {"time": f"{at:.3f}"})
+    answer = LOCAL.get(f"http://{address}/api/v1/query", params=asked)
     result: list[dict[str, Any]] = answer.raise_for_status().json()["data"]["result"]
     return result
 
@@ -171,7 +189,7 @@ def running(command: Sequence[str], log: Path, ready: str) -> Iterator[None]:
     def answers() -> bool:
         assert process.poll() is None, f"{command[0]} ended:\n{log.read_text()[-2000:]}"
         with contextlib.suppress(httpx.TransportError):
-            return httpx.get(ready).is_success
+            return LOCAL.get(ready).is_success
         return False
 
     try:

@@ -1,5 +1,6 @@
 """The way from the service to a page: Collector, Prometheus, Alertmanager, PagerDuty."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,9 +8,9 @@ from typing import Any, NamedTuple
 
 from collector.conftest import collector_binary
 from collector.harness import Collector
-from rules.servers import alertmanager, prometheus, query
+from rules.servers import alertmanager, query, scraping
 from rules.standins import Heartbeat, PagerDuty
-from support.dashboards import dashboards, filled
+from support.dashboards import filled, panel_of
 from support.redis import RedisServer, redis_binary
 
 
@@ -27,11 +28,17 @@ class Stack(NamedTuple):
         """Return the alerts that fire under a name."""
         return query(self.prometheus, f'ALERTS{{alertname="{name}", alertstate="firing"}}')
 
-    def shows(self, dashboard: str, title: str) -> list[dict[str, Any]]:
-        """Return what a panel's first query yields now."""
-        panels = dashboards()[dashboard]["panels"]
-        (panel,) = (panel for panel in panels if panel["title"] == title)
-        return query(self.prometheus, filled(panel["targets"][0]["expr"]))
+    def shows(self, dashboard: str, title: str, at: float | None = None) -> list[dict[str, Any]]:
+        """Return the numbers that a panel's queries yield, now or as of a Unix time."""
+        found = itertools.chain.from_iterable(self.asked(dashboard, title, at))
+        return [one for one in found if one["value"][1] != "NaN"]
+
+    def asked(
+        self, dashboard: str, title: str, at: float | None = None
+    ) -> list[list[dict[str, Any]]]:
+        """Return what each query of a panel yields, likewise."""
+        targets = panel_of(dashboard, title)["targets"]
+        return [query(self.prometheus, filled(target["expr"]), at) for target in targets]
 
 
 @contextmanager
@@ -54,16 +61,7 @@ def servers(directory: Path, rules: str, *, every: int, scrape: str) -> Iterator
             PagerDuty() as pagerduty,
             Heartbeat() as heartbeat,
             alertmanager(directory, pagerduty.address, heartbeat.address) as manager,
-            prometheus(
-                directory,
-                rules,
-                {
-                    "charter-otel": collector.prometheus.split("/")[2],
-                    "otelcol-charter": collector.telemetry.split("/")[2],
-                },
-                manager,
-                scrape,
-            ) as server,
+            scraping(collector, directory, rules, scrape, manager) as server,
         ):
             variables = {
                 "CHARTER_EVENT_STREAM": redis.url,

@@ -14,7 +14,7 @@ import yaml
 from charter_otel.otel import semconv
 from charter_otel.otel.semconv import Metric
 from dashboards import external, limits
-from dashboards.promql import SITE, at_most, label, metric_name
+from dashboards.promql import GROUPS, at_most, label, metric_name
 from dashboards.rules import build
 from dashboards.rules.alert import Links
 from dashboards.rules.collector import ENQUEUE_FAILED, SEND_FAILED
@@ -147,7 +147,7 @@ def test_names_in_rules_and_runbooks_are_known() -> None:
         [value for value in vars(semconv).values() if isinstance(value, Metric)]
         + [*external.COLLECTOR, *external.PROMETHEUS, *ENQUEUE_FAILED, *SEND_FAILED]
     )
-    attributes = {SITE} | {
+    attributes = {*GROUPS.values()} | {
         label(v) for k, v in vars(semconv).items() if k.isupper() and isinstance(v, str)
     }
     texts = [rule["expr"] for rule in ALERTS]
@@ -242,6 +242,16 @@ def test_alertmanager_is_fitted_to_an_installation() -> None:
     assert receivers["heartbeat"] == {"name": "heartbeat"}
 
 
+def test_alertmanager_holds_back_the_robots_of_each_group() -> None:
+    """A lost site, model or firmware is one page, for each label that robots are grouped by."""
+    configuration = yaml.safe_load(build.ALERTMANAGER.read_text())
+    equal = [rule["equal"] for rule in configuration["inhibit_rules"] if "equal" in rule]
+    assert equal == [[label] for label in GROUPS.values()]
+    (route,) = (r for r in configuration["route"]["routes"] if "GroupDisconnected" in str(r))
+    # Not all labels: another Prometheus of a pair may add one of its own.
+    assert route["group_by"] == ["alertname", "job", *GROUPS.values()]
+
+
 def test_inhibited_alerts_wait_for_their_cause() -> None:
     """An alert that was sent before it is held back would never be resolved."""
     configuration = yaml.safe_load(build.ALERTMANAGER.read_text())
@@ -256,7 +266,7 @@ def test_inhibited_alerts_wait_for_their_cause() -> None:
         for matcher in rule["target_matchers"]:
             for name in re.findall(r"[A-Z]\w+", matcher.partition("~")[2]):
                 immediate = name in {"ServiceDown", "StreamQueueFilling", "SubscriberLagging"}
-                known_late = name in {"FleetDisconnected", "SiteDisconnected"}
+                known_late = name in {"FleetDisconnected", "SiteDisconnected", "GroupDisconnected"}
                 assert name in with_ids or name in patient or immediate or known_late, name
 
 

@@ -1,4 +1,4 @@
-"""`SiteDisconnected` with gaps, births, restarts and two instances, as the alerts on counters."""
+"""Lost sites, models and fleets with gaps, births, restarts and two instances, as on counters."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,8 @@ import pytest
 from rules.played import play
 
 JOB = 'job="charter-otel"'
-SITE = 'charter_robot_label_site="berlin"'
+SITE, MODEL = 'charter_robot_label_site="berlin"', 'charter_robot_label_model="m2"'
+LABELLED = {"SiteDisconnected": SITE, "GroupDisconnected": MODEL}
 CLOSES = "charter_connection_duration_seconds_count"
 SERIES = {
     "closes": f'{CLOSES}{{{JOB},%s,{SITE},charter_connection_close_reason="connection_lost"}}',
@@ -94,21 +95,30 @@ SILENT = (
 )
 
 
-def _test(case: Case, expected: list[dict[str, Any]]) -> dict[str, Any]:
+OF_A_SITE = {"six of twenty", "most of the site is at another instance"}
+"""Too few of their site, and enough of a fleet without sites."""
+NAMELESS: dict[str, Any] = {"labels": "{}", "value": 1}
+
+
+def _test(alert: str, case: Case, expected: list[dict[str, Any]]) -> dict[str, Any]:
     instances = {"one": QUIET | case.one, "two": ANOTHER | case.two}
-    fired = 'max_over_time(ALERTS{alertname="SiteDisconnected", alertstate="firing"}[28m])'
+    fired = f'max_over_time(ALERTS{{alertname="{alert}", alertstate="firing"}}[28m])'
+    labelled = LABELLED.get(alert, MODEL)
     return {
         "name": case.name,
         "interval": "15s",
         "input_series": [
-            {"series": SERIES[name] % f'instance="{instance}"', "values": values}
+            {
+                "series": SERIES[name].replace(SITE, labelled) % f'instance="{instance}"',
+                "values": values,
+            }
             for instance, samples in instances.items()
             for name, values in samples.items()
         ],
         "promql_expr_test": [
             # From the twentieth minute on: before it, what is there from the start may be new.
             {
-                "expr": f"max by (charter_robot_label_site) ({fired})",
+                "expr": f"max by (charter_robot_label_site, charter_robot_label_model) ({fired})",
                 "eval_time": "48m",
                 "exp_samples": expected,
             }
@@ -117,13 +127,18 @@ def _test(case: Case, expected: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("case", FIRES, ids=lambda case: str(case.name))
-def test_a_lost_site_is_reported(case: Case, tmp_path: Path) -> None:
+def test_a_lost_site_model_or_fleet_is_reported(case: Case, tmp_path: Path) -> None:
     """With its name, in the first minute of a series, after a gap and over two instances."""
-    told = {"labels": f"{{{SITE}}}", "value": 1}
-    play("SiteDisconnected", [_test(case, [told])], tmp_path)
+    for alert, labelled in LABELLED.items():
+        named = {"labels": f"{{{labelled}}}", "value": 1}
+        play(alert, [_test(alert, case, [named])], tmp_path)
+    play("FleetDisconnected", [_test("FleetDisconnected", case, [NAMELESS])], tmp_path)
 
 
 @pytest.mark.parametrize("case", SILENT, ids=lambda case: str(case.name))
-def test_nothing_else_is_a_lost_site(case: Case, tmp_path: Path) -> None:
+def test_nothing_else_is_a_lost_site_model_or_fleet(case: Case, tmp_path: Path) -> None:
     """Neither a gap nor a restart, nor a few robots, nor what an instance that is gone repeats."""
-    play("SiteDisconnected", [_test(case, [])], tmp_path)
+    for alert in LABELLED:
+        play(alert, [_test(alert, case, [])], tmp_path)
+    fires = [NAMELESS] if case.name in OF_A_SITE else []
+    play("FleetDisconnected", [_test("FleetDisconnected", case, fires)], tmp_path)

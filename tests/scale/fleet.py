@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+from charter_otel.otel.sdk.providers import ROBOT_SERIES
 from charter_otel.telemetry.fleet import KNOWN_ROBOTS
 from scale.costs import Costs
 
@@ -34,8 +35,9 @@ class Need(NamedTuple):
 def need(robots: int, costs: Costs) -> Need:
     """Return what a fleet takes."""
     frames, coming = robots * FRAMES, robots / (MINUTES * 60)
+    talking = frames * costs.frame + coming * costs.connection
     of_instances = {
-        "an instance's core": _cores(frames * costs.frame + coming * costs.connection),
+        "an instance's core": _instances(robots, talking, costs.open),
         "an instance's connections": robots / CONNECTIONS,
     }
     instances = math.ceil(max(of_instances.values()))
@@ -44,12 +46,22 @@ def need(robots: int, costs: Costs) -> Need:
         "known robots of a Redis shard": robots / KNOWN_ROBOTS,
     }
     redis = math.ceil(max(of_redis.values()))
-    telemetry = coming * costs.gateway_connection + instances * costs.gateway_instance
+    exported = min(robots, instances * ROBOT_SERIES)
+    telemetry = coming * costs.gateway_connection + exported * costs.gateway_open
+    telemetry += instances * costs.gateway_instance
     of_gateways = {"a gateway's core": _cores(telemetry)}
     gateways = math.ceil(max(of_gateways.values()))
     kinds = ((of_instances, instances), (of_redis, redis), (of_gateways, gateways))
     used = {name: n / max(1, count) for amounts, count in kinds for name, n in amounts.items()}
     return Need(robots, instances, redis, gateways, max(used, key=used.__getitem__))
+
+
+def _instances(robots: int, work: float, open_: float) -> float:
+    """Return the instances for so much work; each exports so many robots' metrics at most."""
+    for_all = _cores(work + robots * open_)
+    if for_all * ROBOT_SERIES >= robots:
+        return for_all
+    return _cores(work) / (1 - _cores(ROBOT_SERIES * open_))
 
 
 def _cores(microseconds: float) -> float:

@@ -6,10 +6,12 @@ from scale.costs import Costs
 NAMES = {
     "frame": "a reading that is acknowledged, of an instance",
     "connection": "a connection that comes and goes, of an instance",
+    "open": "a second of an open connection, of an instance",
     "memory": "an open connection, of an instance",
     "redis_frame": "a reading that is shared, of Redis",
     "redis_connection": "a connection that comes and goes, of Redis",
     "gateway_connection": "a connection that comes and goes, of a gateway Collector",
+    "gateway_open": "a second of an open connection, of a gateway Collector",
     "gateway_instance": "a second of an idle instance, of a gateway Collector",
 }
 

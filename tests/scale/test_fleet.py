@@ -9,7 +9,7 @@ from scale.costs import Costs
 from scale.tables import NAMES, fleets_table
 
 README = Path(__file__).with_name("README.md")
-NOTHING = Costs(0, 0, 0, 0, 0, 0, 0)
+NOTHING = Costs(*(0,) * len(Costs._fields))
 
 
 def test_a_fleet_takes_what_its_frames_and_connections_cost() -> None:
@@ -19,6 +19,16 @@ def test_a_fleet_takes_what_its_frames_and_connections_cost() -> None:
     assert needed.instances == 17  # 100,000 x 100 us = 10 s of work a second; / 0.6
     assert needed.redis == 2  # 1 s of work a second; / 0.6
     assert needed.gateways == 47  # 100,000 / 3600 connections a second; / 0.6
+
+
+def test_an_open_connection_costs_as_long_as_its_metrics_are_exported() -> None:
+    """Of each instance's robots only so many have metrics of their own."""
+    few = fleet.need(2_000, NOTHING._replace(open=600.0, gateway_open=300.0))
+    assert (few.instances, few.gateways) == (2, 1)  # 2,000 x 600 us = 1.2 s of work; / 0.6
+    many = fleet.need(100_000, NOTHING._replace(frame=48.0, open=240.0, gateway_open=60.0))
+    # 8 cores of frames, and 40 % of each instance's for 1,000 robots: 8 / 0.6 = 13.3.
+    assert many.instances == 14
+    assert many.gateways == 2  # 14 x 1,000 x 60 us = 0.84 s of work; / 0.6
 
 
 def test_connections_and_robots_have_limits_too() -> None:

@@ -1,6 +1,7 @@
 """Each limit at the real server: just under, at, and just over it."""
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -11,7 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 from support.polling import wait_until
 from support.robots import READING
 from support.service import ServiceProcess, service
-from support.strangers import Answer, ask, upgrade
+from support.strangers import Answer, ask, connected, read_answer, request_upgrade, upgrade
 
 FRAME_BYTES, FRAMES, CONNECTIONS = 200, 20, 3
 PATH = "/api/telemetry/ws"
@@ -115,6 +116,19 @@ def test_so_many_robots_may_be_connected(limited: ServiceProcess) -> None:
         assert superseded.value.rcvd is not None
         assert superseded.value.rcvd.reason == "superseded"
         wait_until(lambda: _active(limited) == CONNECTIONS, "one connection for each robot")
+
+
+def test_no_more_are_connected_when_all_come_at_once(limited: ServiceProcess) -> None:
+    """Each handshake is decided by how many robots there are at that moment."""
+    wait_until(lambda: _active(limited) == 0, "the robots before are gone")
+    with ExitStack() as clients:
+        strangers = [clients.enter_context(connected(limited.http)) for _ in range(30)]
+        limited.pause()
+        for number, client in enumerate(strangers):
+            request_upgrade(client, limited.http, f"{PATH}/robot_{number}")
+        limited.resume()
+        statuses = Counter(read_answer(client).status for client in strangers)
+    assert statuses == {101: CONNECTIONS, 503: 30 - CONNECTIONS}
 
 
 def _active(running: ServiceProcess) -> int:

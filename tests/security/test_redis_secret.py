@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from cli.commands import run
+from cli.commands import called
 from support.otlp import Received, receiving
 from support.polling import wait_until
 from support.redis import RedisServer
@@ -125,7 +125,7 @@ WRONG_URLS = [
 @pytest.mark.parametrize("url", WRONG_URLS)
 def test_no_command_repeats_an_address_that_is_wrong(command: tuple[str, ...], url: str) -> None:
     """It names the variable, and says what is right."""
-    ended = run(*command, variables={"CHARTER_EVENT_STREAM": url})
+    ended = called(*command, variables={"CHARTER_EVENT_STREAM": url})
     assert ended.returncode != 0
     assert "CHARTER_EVENT_STREAM" in ended.stderr
     assert [what for what in HIDDEN if what in ended.stdout + ended.stderr] == []
@@ -136,6 +136,6 @@ def test_no_command_repeats_a_password_that_is_wrong(
     server: _Redis, command: tuple[str, ...]
 ) -> None:
     """Redis is there, and says no."""
-    ended = run(*command, variables={"CHARTER_EVENT_STREAM": server.url_with(WRONG)})
+    ended = called(*command, variables={"CHARTER_EVENT_STREAM": server.url_with(WRONG)})
     assert ended.returncode != 0
     assert [what for what in HIDDEN if what in ended.stdout + ended.stderr] == []

@@ -4,11 +4,8 @@ from collections.abc import Iterator
 
 import httpx
 import pytest
-from websockets.exceptions import ConnectionClosed
-from websockets.sync.client import connect
 
 from charter_otel.tokens import sign
-from support.polling import wait_until
 from support.service import ServiceProcess, service
 from support.strangers import ask, upgrade
 
@@ -56,26 +53,6 @@ def test_clocks_may_differ_a_little(running: ServiceProcess) -> None:
         handshake = upgrade(running.http, ROBOT, _bearer(lifetime=lifetime))
         read = ask(running.http, "GET", ROBOTS, _bearer(lifetime=lifetime))
         assert (handshake.status, read.status) == statuses
-
-
-def test_an_expired_token_ends_a_robot_s_connection(running: ServiceProcess) -> None:
-    """With 4401, and the event says so."""
-    headers = _bearer(lifetime=-57)
-    url = running.websocket + ROBOT
-    with (
-        connect(url, additional_headers=headers, proxy=None) as robot,
-        pytest.raises(ConnectionClosed) as closed,
-    ):
-        robot.recv(timeout=20)
-    assert closed.value.rcvd is not None
-    assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4401, "token_expired")
-    wait_until(
-        lambda: (
-            "token_expired"
-            in {e["payload"]["reason"] for e in running.events("telemetry.connection_closed")}
-        ),
-        "the event",
-    )
 
 
 def test_an_expired_token_ends_a_reader_s_stream(running: ServiceProcess) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import Protocol, Side, State
@@ -57,8 +57,11 @@ def ours(data: bytes, cuts: list[int]) -> Verdict:
 
 
 def theirs(data: bytes) -> Verdict:
-    """Read the bytes with websockets' parser, and put its fragments together."""
-    protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=MAX_SIZE)
+    """Read the bytes with websockets' parser, and put its fragments together.
+
+    Its own limit counts a control frame between two fragments among the message's bytes.
+    """
+    protocol = Protocol(Side.SERVER, state=State.OPEN, max_size=None)
     protocol.receive_data(data)
     read: list[tuple[str, object]] = []
     parts: list[bytes] = []
@@ -75,6 +78,8 @@ def theirs(data: bytes) -> Verdict:
         else:
             text = text if frame.opcode is Opcode.CONT else frame.opcode is Opcode.TEXT
             parts.append(bytes(frame.data))
+            if sum(map(len, parts)) > MAX_SIZE:
+                return Verdict(read, 1009)
             if frame.fin:
                 whole, parts = b"".join(parts), []
                 try:
@@ -82,6 +87,10 @@ def theirs(data: bytes) -> Verdict:
                 except UnicodeDecodeError:
                     return Verdict(read, 1007)
     failed = protocol.parser_exc is not None
+    if str(protocol.parser_exc) == "incomplete fragmented message" and protocol.close_rcvd:
+        # Section 5.4 of RFC 6455 allows a close between fragments; websockets does not.
+        close = protocol.close_rcvd
+        return Verdict([*read, ("close", (close.code, close.reason))], None)
     return Verdict(read, protocol.close_sent.code if failed and protocol.close_sent else None)
 
 
@@ -108,6 +117,8 @@ FIRST = st.sampled_from([0x81, 0x81, 0x01, 0x00, 0x80, 0x82, 0x02, 0x88, 0x89, 0
 FRAMES = st.builds(frame, FIRST, PAYLOADS, mask=st.sampled_from([b"abcd", b"\0\0\0\0", None]))
 
 
+@example([frame(1, b""), frame(0x88, b"")], [])
+@example([frame(1, b"x" * MAX_SIZE), frame(0x89, b"a"), frame(0x80, b"")], [])
 @given(st.lists(FRAMES, max_size=8), st.lists(st.integers(0, 10_000), max_size=6))
 def test_frames_are_read_as_websockets_reads_them(frames: list[bytes], cuts: list[int]) -> None:
     """The same messages, the same control frames, and the same code where one is wrong.
@@ -181,3 +192,11 @@ def test_the_close_behind_what_was_under_way_is_found(
     late = LateFrames()
     found = [late.has_close(data[a:b]) for a, b in pairwise(edges)]
     assert any(found) is closed
+
+
+@pytest.mark.parametrize(("pings", "found"), [(9_999, True), (10_000, False)])
+def test_a_flood_is_not_looked_through_for_the_close(pings: int, found: bool) -> None:
+    """Ten thousand frames are more than a socket's buffers hold of a robot that behaves."""
+    ping, close = frame(0x89, b"", mask=b"mask"), frame(0x88, b"", mask=b"mask")
+    late = LateFrames(ping * 5_000)
+    assert late.has_close(ping * (pings - 5_000) + close) is found

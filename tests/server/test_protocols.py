@@ -16,9 +16,16 @@ from support.service import ServiceProcess
 from support.strangers import upgrade
 
 APP = """
-from litestar import Litestar
+from litestar import Litestar, WebSocket, websocket
 from charter_otel import CharterPlugin
-app = Litestar(plugins=[CharterPlugin()])
+
+@websocket("/echo")
+async def echo(socket: WebSocket) -> None:
+    await socket.accept()
+    while (message := await socket.receive())["type"] == "websocket.receive":
+        await socket.send({**message, "type": "websocket.send"})
+
+app = Litestar([echo], plugins=[CharterPlugin()])
 """
 PROTOCOLS = (
     "--http=charter_otel.server.protocols:HTTP",
@@ -83,3 +90,13 @@ def test_a_path_without_a_websocket_is_said(running: ServiceProcess) -> None:
     answer = upgrade(running.http, "/api/telemetry/wrong")
     assert answer.status == 404
     assert b"/api/telemetry/ws/{robot_id}" in answer.body
+
+
+@pytest.mark.parametrize("message", ["", "text", "ü" * 100_000, b"", b"\x00\xff" * 100_000])
+def test_a_handler_of_one_s_own_gets_and_sends_messages(
+    running: ServiceProcess, message: str | bytes
+) -> None:
+    """Text stays text and bytes stay bytes, whatever their length."""
+    with connect(f"{running.websocket}/echo", compression=None) as client:
+        client.send(message)
+        assert client.recv(5) == message

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -19,12 +18,9 @@ from support.redis import RedisServer
 
 
 @pytest.fixture
-def redis_url(tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a Redis."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server.url
-    server.stop()
+def redis_url(mortal_redis: RedisServer) -> str:
+    """Return the address of a Redis."""
+    return mortal_redis.url
 
 
 def _listeners(port: int) -> int:

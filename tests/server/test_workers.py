@@ -20,15 +20,6 @@ from support.service import ServiceProcess, service, service_at
 ESTABLISHED = "/api/events?type=telemetry.connection_established&limit=100"
 
 
-@pytest.fixture
-def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
-    """Yield a Redis."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
-
-
 @contextmanager
 def _workers(server: RedisServer, state: Path, **more: str) -> Iterator[ServiceProcess]:
     settings = variables(server.url) | {
@@ -87,10 +78,10 @@ def _reasons(running: ServiceProcess) -> list[str]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_a_signal_ends_all_workers_cleanly(
-    redis_server: RedisServer, tmp_path: Path, number: signal.Signals
+    mortal_redis: RedisServer, tmp_path: Path, number: signal.Signals
 ) -> None:
     """Each robot's close is told once, on one log, and the exit code is 0."""
-    with _workers(redis_server, tmp_path / "state") as running, _robots(running, 12) as robots:
+    with _workers(mortal_redis, tmp_path / "state") as running, _robots(running, 12) as robots:
         wait_until(lambda: len(running.get("/api/telemetry/robots")) == 12, "each knows all")
         assert running.stop(number) == 0
         assert _reasons(running) == ["server_shutdown"] * 12
@@ -98,9 +89,9 @@ def test_a_signal_ends_all_workers_cleanly(
     assert {path.name for path in (tmp_path / "state").iterdir()} == {"worker-1", "worker-2"}
 
 
-def test_a_worker_that_dies_gets_a_successor(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_a_worker_that_dies_gets_a_successor(mortal_redis: RedisServer, tmp_path: Path) -> None:
     """Its robots are told as lost, once each, and the port never stops being served."""
-    with _workers(redis_server, tmp_path / "state") as running, _robots(running, 12) as robots:
+    with _workers(mortal_redis, tmp_path / "state") as running, _robots(running, 12) as robots:
         wait_until(lambda: len(running.get(ESTABLISHED)) == 12, "the stream has each connection")
         before = _pids(running)
         victim = min(before)
@@ -117,9 +108,9 @@ def test_a_worker_that_dies_gets_a_successor(redis_server: RedisServer, tmp_path
     assert sorted(reasons) == ["server_lost"] * lost + ["server_shutdown"] * (12 - lost)
 
 
-def test_workers_end_with_their_supervisor(redis_server: RedisServer, tmp_path: Path) -> None:
+def test_workers_end_with_their_supervisor(mortal_redis: RedisServer, tmp_path: Path) -> None:
     """A supervisor that is killed leaves nobody behind on the port."""
-    with _workers(redis_server, tmp_path / "state") as running:
+    with _workers(mortal_redis, tmp_path / "state") as running:
         pids = _pids(running)
         running.process.kill()
         running.process.wait()
@@ -133,9 +124,9 @@ def test_workers_share_a_redis_or_do_not_start() -> None:
     assert "set CHARTER_EVENT_STREAM=redis://" in ended.stderr
 
 
-def test_a_port_that_is_served_is_not_shared_with_strangers(redis_server: RedisServer) -> None:
+def test_a_port_that_is_served_is_not_shared_with_strangers(mortal_redis: RedisServer) -> None:
     """A second service on the port is refused, though its workers could share it."""
-    port, settings = free_port(), variables(redis_server.url)
+    port, settings = free_port(), variables(mortal_redis.url)
     with service_at(port, **settings):
         ended = run("serve", "--workers", "2", "--port", str(port), variables=settings)
     assert ended.returncode != 0

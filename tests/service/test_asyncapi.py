@@ -67,6 +67,8 @@ def test_event_messages_accept_the_examples(event_type: str) -> None:
         ("renewed", json.loads(frames.renewed(1703005678.9))),
         ("renewed", json.loads(frames.renewed(None))),
         ("ack", json.loads(frames.ack_list(9, {"new": 3, "late": 1}, {4: "it is wrong"}))),
+        ("ack", json.loads(frames.ack_list(0, {}, {0: "it is wrong"}))),
+        ("ack", json.loads(frames.ack_list(2, {"late": 2}, {}))),
         ("pong", json.loads(frames.PONG)),
         ("ack", json.loads(frames.ack(3))),
         ("error", json.loads(frames.error(frames.BadFrame("invalid_json", "it is not JSON")))),

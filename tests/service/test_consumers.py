@@ -14,6 +14,7 @@ from charter_otel.consumers import Analytics, Consumer, Status
 from charter_otel.metrics.jobs import JOB_ID
 from charter_otel.service.settings import Settings
 from charter_otel.tokens import sign
+from support.apps import make_app
 from support.events import PAYLOADS
 from support.instances import instances, variables
 from support.polling import wait_until
@@ -40,7 +41,7 @@ def event(event_type: str, **payload: Any) -> Event:
 def application(own: Sequence[Consumer] = (), **settings: Any) -> Litestar:
     """Make an application with these consumers, beside those of the settings."""
     plugin = CharterPlugin(Settings(**settings), consumers=own)
-    return Litestar(plugins=[plugin], logging_config=None)
+    return make_app(plugins=[plugin])
 
 
 async def ask(path: str, *events: Event) -> httpx.Response:

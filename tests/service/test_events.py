@@ -18,7 +18,9 @@ from charter_otel.service.problems import MEDIA_TYPE, exception_handlers
 from charter_otel.service.shutdown import ShutdownSignal
 from charter_otel.service.sse import FollowResponse
 from charter_otel.streams import EventStream, MemoryStream, RedisStream, StreamUnavailable
+from support.apps import make_app
 from support.events import PAYLOADS
+from support.fake_time import settle
 from support.polling import eventually
 from support.redis import RedisServer
 from support.requests import requesting
@@ -53,10 +55,9 @@ def build_app(
 ) -> Litestar:
     """Make an app with the routes of the events only."""
     router = events_router(lambda: stream, stopping or ShutdownSignal(), heartbeat=heartbeat)
-    return Litestar(
+    return make_app(
         [router],
         exception_handlers=exception_handlers(),
-        logging_config=None,
         openapi_config=openapi_config(),
     )
 
@@ -409,7 +410,7 @@ async def test_slow_client_holds_no_events(stream: MemoryStream) -> None:
         await eventually(lambda: sent, "the response has begun")
         made = published(stream, *[STARTED] * 1000)
         await eventually(lambda: len(sent) == 2, "the first event is on its way")
-        await asyncio.sleep(0.05)
+        await settle()
         assert len(sent) == 2
         taking.set()
         await eventually(lambda: len(sent) == 1 + len(made), "all events are taken")

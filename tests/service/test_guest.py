@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from litestar import Controller, Litestar, Router, WebSocket, get, post, websocket
+import redis
+from litestar import Controller, Litestar, Response, Router, WebSocket, get, post, websocket
 from litestar.di import NamedDependency
+from litestar.openapi import OpenAPIConfig
 from litestar.params import FromPath
 from litestar.testing import TestClient
 from litestar.types import ASGIApp, Receive, Scope, Send
@@ -18,6 +21,7 @@ from charter_otel.metrics import JobBoard
 from charter_otel.otel import propagation
 from charter_otel.telemetry.cluster import LocalPresence
 from charter_otel.testing import Capture, declarations_restored
+from support.apps import make_app
 from support.polling import wait_until
 
 SECRET = "s" * 32
@@ -53,7 +57,7 @@ async def own_health() -> str:
 def client(*handlers: Any, **options: Any) -> TestClient[Litestar]:
     """Return a client of an app with the plugin."""
     options.setdefault("settings", Settings(aggregation_interval=SLOW))
-    app = Litestar([*handlers], plugins=[CharterPlugin(**options)], logging_config=None)
+    app = make_app([*handlers], plugins=[CharterPlugin(**options)])
     return TestClient(app)
 
 
@@ -76,10 +80,9 @@ def test_an_event_at_the_app_s_start_is_on_its_stream() -> None:
     async def begin() -> None:
         emit(OrderPlaced("first"))
 
-    app = Litestar(
+    app = make_app(
         plugins=[CharterPlugin(Settings(aggregation_interval=SLOW))],
         on_startup=[begin],
-        logging_config=None,
     )
     with TestClient(app) as running:
         assert orders(running) == ["first"]
@@ -144,7 +147,7 @@ def test_an_event_of_a_handler_of_events_is_on_its_app_s_stream() -> None:
             if event.payload["order_id"] == "asked":
                 emit(OrderPlaced("answered"))
 
-    other = Litestar([place], plugins=[plugin], on_startup=[begin], logging_config=None)
+    other = make_app([place], plugins=[plugin], on_startup=[begin])
     with client(place) as first, TestClient(other) as second:
         second.post("/orders/asked")
         wait_until(
@@ -162,7 +165,7 @@ def test_the_next_app_has_the_module_s_functions() -> None:
     """When the first app has stopped, one that starts later takes its place."""
     for _ in range(2):
         plugin = CharterPlugin(Settings(aggregation_interval=SLOW))
-        with TestClient(Litestar(plugins=[plugin], logging_config=None)):
+        with TestClient(make_app(plugins=[plugin])):
             assert plugin.runtime.scope is None
 
 
@@ -186,6 +189,25 @@ def test_a_job_of_one_s_own_runs_as_the_mission_job_does() -> None:
     assert events[1]["payload"]["entries_processed"] == 7
     assert events[3]["payload"]["error_message"] == "the disk is full"
     assert (job["job_id"], job["failed_runs"]) == ("nightly", 1)
+
+
+def test_of_several_instances_one_runs_a_slot_of_it(redis_url: str, tmp_path: Path) -> None:
+    """A job of one's own runs once a slot over all instances."""
+    runs: list[int] = []
+
+    async def nightly() -> int:
+        runs.append(1)
+        return 1
+
+    settings = Settings(event_stream=redis_url, state_dir=tmp_path)
+    options: dict[str, Any] = {"mission_job": False, "settings": settings}
+    job = Job("nightly", nightly, every=0.2)
+    with client(jobs=[job], **options), client(jobs=[job], **options):
+        wait_until(lambda: len(runs) > 3, "the job runs")
+    with redis.Redis.from_url(redis_url) as server:
+        slots = server.keys("{charter}:jobs:nightly:*")
+    # The last slot may have been taken for a run that the end prevented.
+    assert len(runs) <= len(slots)
 
 
 @pytest.mark.parametrize(
@@ -265,12 +287,15 @@ def test_only_our_errors_become_problem_details() -> None:
     async def broken() -> None:
         raise ValueError
 
-    def own(_: object, __: Exception) -> Any:
-        return {"own": True}
+    def own(_: object, __: Exception) -> Response[str]:
+        return Response("the app's own", status_code=409)
 
-    with client(broken) as app:
+    plugin = CharterPlugin(Settings(aggregation_interval=SLOW))
+    with TestClient(
+        make_app([broken], plugins=[plugin], exception_handlers={ValueError: own})
+    ) as app:
         assert app.get("/nothing").headers["content-type"] == "application/json"
-        assert app.get("/broken").headers["content-type"] == "application/json"
+        assert app.get("/broken").text == "the app's own"
         unknown = app.get("/api/telemetry/robots/robot_1/metrics")
         assert unknown.headers["content-type"] == "application/problem+json"
 
@@ -297,7 +322,7 @@ def test_an_open_app_that_is_reached_from_afar_says_so_once(
 ) -> None:
     """Without a secret, the first request from beyond loopback makes a loud line, and no other."""
     plugin = CharterPlugin(Settings(auth_secret=secret, aggregation_interval=SLOW))
-    app = Litestar(plugins=[plugin], logging_config=None)
+    app = make_app(plugins=[plugin])
     outer = from_address(host)(app)
     with TestClient(outer) as running:
         for _ in range(2):
@@ -354,7 +379,7 @@ def test_the_app_s_own_span_is_the_parent(charter_capture: Capture, kind: str, o
     plugin = CharterPlugin(
         Settings(aggregation_interval=SLOW), emitter=charter_capture.emitter, mission_job=False
     )
-    app = Litestar([place], plugins=[plugin], logging_config=None)
+    app = make_app([place], plugins=[plugin])
     with TestClient(factory(app)) as running:
         for _ in range(2):
             running.post("/orders/o-1", headers={"traceparent": f"00-{'1' * 32}-{'2' * 16}-01"})
@@ -376,16 +401,16 @@ def test_the_app_s_openapi_and_dependencies_stay() -> None:
     async def own(emitter: NamedDependency[str]) -> str:
         return emitter
 
-    app = Litestar(
+    app = make_app(
         [own],
         plugins=[CharterPlugin(Settings(aggregation_interval=SLOW))],
         dependencies={"emitter": emitter},
-        logging_config=None,
+        openapi_config=OpenAPIConfig("The app's own", "1.0"),
     )
     with TestClient(app) as running:
         assert running.get("/own").text == "the app's own"
         document = running.get("/schema/openapi.json").json()
-    assert document["info"]["title"] == "Litestar API"
+    assert document["info"]["title"] == "The app's own"
     assert "/own" in document["paths"]
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from litestar import Litestar
 
 from charter_otel.consumers import Audit
 from charter_otel.otel import semconv
@@ -23,10 +22,11 @@ from charter_otel.streams import MemoryStream, RedisStream
 from charter_otel.testing import Capture
 from collector.conftest import collector_binary
 from collector.harness import Collector
+from support.apps import make_app
 from support.polling import eventually
 from support.redis import RedisServer
 from support.requests import requesting
-from support.service import patient_service
+from support.service import service
 
 
 def state_of(status: Any) -> Check:
@@ -36,7 +36,7 @@ def state_of(status: Any) -> Check:
 
 async def readiness(dependencies: dict[str, Check], *, running: bool = True) -> tuple[int, Any]:
     """Ask whether the service is ready."""
-    app = Litestar([health_router(dependencies, lambda: running)], logging_config=None)
+    app = make_app([health_router(dependencies, lambda: running)])
     async with requesting(app) as client:
         response = await client.get("/readyz")
     return response.status_code, response.json()
@@ -44,7 +44,7 @@ async def readiness(dependencies: dict[str, Check], *, running: bool = True) -> 
 
 async def test_alive() -> None:
     """A process that answers is alive, whatever its dependencies do."""
-    app = Litestar([health_router({"stream": state_of("unready")})], logging_config=None)
+    app = make_app([health_router({"stream": state_of("unready")})])
     async with requesting(app) as client:
         response = await client.get("/healthz")
     assert (response.status_code, response.json()) == (200, {"status": "ok"})
@@ -53,7 +53,7 @@ async def test_alive() -> None:
 @pytest.mark.parametrize(("path", "code"), [("/healthz", 200), ("/readyz", 503)])
 async def test_load_balancers_may_ask_with_head(path: str, code: int) -> None:
     """They get the status of the same GET."""
-    app = Litestar([health_router({"stream": state_of("unready")})], logging_config=None)
+    app = make_app([health_router({"stream": state_of("unready")})])
     async with requesting(app) as client:
         response = await client.head(path)
     assert response.status_code == code
@@ -168,7 +168,7 @@ async def test_a_consumer_in_trouble_degrades_the_service(tmp_path: Path) -> Non
 async def test_probes_make_no_spans(charter_capture: Capture) -> None:
     """Probes are measured under their routes, and leave no span."""
     telemetry = RequestTelemetry(charter_capture.instrumentation)
-    app = Litestar([health_router({})], middleware=[telemetry], logging_config=None)
+    app = make_app([health_router({})], middleware=[telemetry])
     async with requesting(app) as client:
         await client.get("/healthz")
         await client.head("/healthz")
@@ -185,8 +185,10 @@ async def test_a_collector_that_takes_nothing_degrades(tmp_path: Path) -> None:
         "CHARTER_EVENT_STREAM": "memory://",
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector.http,
         "OTEL_METRIC_EXPORT_INTERVAL": "500",
+        # Spans and records fail with it, and tell of its return with the next run.
+        "CHARTER_AGGREGATION_INTERVAL": "1",
     }
-    with patient_service(60, **exported) as running:
+    with service(**exported) as running:
 
         def state() -> dict[str, str]:
             ready = running.get("/readyz")

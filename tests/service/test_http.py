@@ -25,6 +25,7 @@ from charter_otel.service.http import UNTRACED, RequestTelemetry
 from charter_otel.service.problems import exception_handlers
 from charter_otel.telemetry.session import Socket
 from charter_otel.testing import Capture, CapturedPoint, capture
+from support.apps import make_app
 from support.events import PAYLOADS
 from support.requests import requesting
 
@@ -105,12 +106,11 @@ HANDLERS = [robot_metrics, missing, broken, refused, probe, live, halfway, later
 def build_app(captured: Capture) -> Litestar:
     """Make an app with request telemetry and nothing else."""
     telemetry = RequestTelemetry(captured.instrumentation)
-    return Litestar(
+    return make_app(
         HANDLERS,
         middleware=[telemetry],
         after_exception=[telemetry.after_exception],
         exception_handlers=exception_handlers(),
-        logging_config=None,
         openapi_config=None,
     )
 
@@ -166,7 +166,7 @@ async def test_event_of_a_handler_is_its_span_event(charter_capture: Capture) ->
 async def test_inbound_trace_is_continued(charter_capture: Capture) -> None:
     """A valid `traceparent` makes the request a child of the caller's span."""
     headers = {"traceparent": TRACEPARENT, "tracestate": "vendor=1"}
-    await request(charter_capture, "/missing", headers=headers)
+    await request(charter_capture, "/api/telemetry/robots/robot_001/metrics", headers=headers)
     [span] = charter_capture.spans
     assert (span.trace_id, span.parent_id) == (TRACEPARENT[3:35], TRACEPARENT[36:52])
     [raw] = charter_capture.raw_spans

@@ -20,6 +20,7 @@ from charter_otel.service.http import RequestTelemetry
 from charter_otel.service.problems import MEDIA_TYPE, exception_handlers, problem_responses
 from charter_otel.streams import StreamUnavailable
 from charter_otel.testing import Capture
+from support.apps import make_app
 from support.requests import requesting
 
 
@@ -83,12 +84,11 @@ async def odd() -> None:
 def app(charter_capture: Capture) -> Litestar:
     """Make an app whose errors are problems."""
     telemetry = RequestTelemetry(charter_capture.instrumentation)
-    return Litestar(
+    return make_app(
         [get_robot, get_robots, add_robot, broken, misconfigured, lost, plain, odd],
         middleware=[telemetry],
         after_exception=[telemetry.after_exception],
         exception_handlers=exception_handlers(),
-        logging_config=None,
         openapi_config=None,
         request_max_body_size=100,
     )
@@ -213,7 +213,7 @@ async def test_a_client_that_hangs_up_is_no_failure_of_the_service(
 
 async def test_trace_id_is_null_without_telemetry() -> None:
     """Without request telemetry the document is the same, and the trace id is null."""
-    app = Litestar([broken], exception_handlers=exception_handlers(), logging_config=None)
+    app = make_app([broken], exception_handlers=exception_handlers())
     async with requesting(app) as client:
         assert (await client.get("/broken")).json()["trace_id"] is None
 

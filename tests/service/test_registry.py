@@ -10,7 +10,7 @@ from urllib.request import Request
 
 import pytest
 import redis
-from litestar import Litestar, get
+from litestar import get
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -19,6 +19,7 @@ from charter_otel.charter import Event
 from charter_otel.metrics.jobs import JOB_ID
 from charter_otel.service.settings import Settings
 from charter_otel.telemetry import admission
+from support.apps import make_app
 from support.http import answer
 from support.otlp import receiving
 from support.polling import eventually
@@ -149,7 +150,7 @@ async def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
             robot_labels=("site",),
         )
         plugin = CharterPlugin(settings)
-        app = Litestar([fails], plugins=[plugin], logging_config=None)
+        app = make_app([fails], plugins=[plugin])
         try:
             async with serving(app) as address:
                 await Scenario(plugin, server, address).play()

@@ -12,6 +12,7 @@ from types import FrameType
 import httpx
 
 from charter_otel.service.shutdown import ShutdownSignal, on_signals
+from support.http import LOCAL
 from support.polling import eventually, wait_until
 from support.ports import free_port
 
@@ -177,6 +178,6 @@ def test_stdout_of_a_plain_uvicorn_is_json_lines() -> None:
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://127.0.0.1:{port}/healthz").is_success
+        return LOCAL.get(f"http://127.0.0.1:{port}/healthz").is_success
     except httpx.TransportError:
         return False

@@ -1,61 +1,96 @@
 """Requests that name a trace: only one that may do what it asks for writes into that trace."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import httpx
 import pytest
-from litestar import Litestar
 from litestar.testing import TestClient
 
 from charter_otel import CharterPlugin, Settings
 from charter_otel.otel.trace_context import TraceIds
+from charter_otel.service import guards
 from charter_otel.testing import Capture
-from charter_otel.tokens import sign
+from charter_otel.tokens import Scope, Token, sign, verify
+from support.apps import make_app
 
 SECRET = "s" * 40
 NAMED = TraceIds("4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7", "01")
-TOKEN = f"Bearer {sign(SECRET, 'reader', scopes=['read'], lifetime=86_400)}"
 
 
-def _ask(captured: Capture, secret: str | None, headers: dict[str, str]) -> int:
-    return _answer(captured, secret, headers).status_code
+def _bearer(scope: Scope) -> dict[str, str]:
+    return {"authorization": f"Bearer {sign(SECRET, 'holder', scopes=[scope], lifetime=86_400)}"}
 
 
-def _answer(captured: Capture, secret: str | None, headers: dict[str, str]) -> httpx.Response:
+READER, WRITER = _bearer("read"), _bearer("write")
+ROBOTS = "/api/telemetry/robots"
+
+
+def _answer(
+    captured: Capture, secret: str | None, headers: dict[str, str], path: str = ROBOTS
+) -> httpx.Response:
     settings = Settings(auth_secret=secret, aggregation_interval=86_400)
-    app = Litestar(plugins=[CharterPlugin(settings, emitter=captured.emitter)], logging_config=None)
+    app = make_app(plugins=[CharterPlugin(settings, emitter=captured.emitter)])
     with TestClient(app, base_url="http://127.0.0.1") as client:
         given = {"traceparent": NAMED.traceparent, **headers}
-        return client.get("/api/telemetry/robots", headers=given)
+        return client.get(path, headers=given)
 
 
 @pytest.mark.parametrize(
-    ("secret", "headers", "status"),
+    ("secret", "headers", "path", "status"),
     [
-        (SECRET, {}, 401),
-        (SECRET, {"authorization": "Bearer nonsense"}, 401),
-        (None, {"origin": "https://evil.example"}, 200),
+        (SECRET, {}, ROBOTS, 401),
+        (SECRET, {"authorization": "Bearer nonsense"}, ROBOTS, 401),
+        (SECRET, WRITER, ROBOTS, 403),
+        (SECRET, {}, "/missing", 404),
+        (None, {"host": "evil.example"}, ROBOTS, 403),
+        (None, {"origin": "https://evil.example"}, ROBOTS, 200),
     ],
 )
-def test_a_stranger_writes_into_nobodys_trace(
-    charter_capture: Capture, secret: str | None, headers: dict[str, str], status: int
+def test_a_refused_request_writes_into_nobodys_trace(
+    charter_capture: Capture, secret: str | None, headers: dict[str, str], path: str, status: int
 ) -> None:
     """The request is a trace of its own, with a link to the one that it named."""
-    assert _ask(charter_capture, secret, headers) == status
-    [span] = [each for each in charter_capture.raw_spans if each.name.startswith("GET ")]
+    assert _answer(charter_capture, secret, headers, path).status_code == status
+    [span] = [each for each in charter_capture.raw_spans if each.name.startswith("GET")]
     assert span.parent is None
     [link] = span.links
     assert f"{link.context.trace_id:032x}" == NAMED.trace_id
 
 
 @pytest.mark.parametrize(
-    ("secret", "headers"), [(SECRET, {"authorization": TOKEN}), (None, {})], ids=["token", "open"]
+    ("secret", "headers"), [(SECRET, READER), (None, {})], ids=["token", "open"]
 )
 def test_a_caller_with_a_token_continues_its_trace(
     charter_capture: Capture, secret: str | None, headers: dict[str, str]
 ) -> None:
     """As does everybody where no token is needed."""
-    assert _ask(charter_capture, secret, headers) == 200
+    assert _answer(charter_capture, secret, headers).status_code == 200
     [span] = [each for each in charter_capture.spans if each.name.startswith("GET ")]
     assert (span.trace_id, span.parent_id) == NAMED[:2]
+
+
+def test_a_token_is_verified_once(
+    charter_capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The trace and the guard share the result."""
+    verified: list[str] = []
+
+    def counted(secrets: Sequence[str], token: str) -> Token:
+        verified.append(token)
+        return verify(secrets, token)
+
+    monkeypatch.setattr(guards, "verify", counted)
+    assert _answer(charter_capture, SECRET, READER).status_code == 200
+    assert len(verified) == 1
+
+
+def test_a_token_that_another_app_has_verified_is_verified_again() -> None:
+    """An app around this one may have other secrets, and shares the state of the request."""
+    header = (b"authorization", READER["authorization"].encode())
+    scope: Any = {"type": "http", "method": "GET", "headers": [header], "state": {}}
+    assert guards.trusts([SECRET], [])(scope)
+    assert not guards.trusts(["t" * 40], [])(scope)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from charter_otel.charter import Event, create
+from charter_otel.simulator.delivery_counter import DeliveryCounter
 from charter_otel.simulator.outage import REASON, InterruptibleStream
-from charter_otel.simulator.witness import Witness
 from charter_otel.streams import EventStream
 from support.polling import eventually
 
@@ -88,10 +88,10 @@ async def test_while_it_is_away_it_says_so(tmp_path: Path) -> None:
 async def test_the_end_of_an_outage_is_not_needed(tmp_path: Path) -> None:
     """A demonstration that is stopped in the middle of it loses nothing either."""
     stream = InterruptibleStream(tmp_path)
-    witness = Witness(stream)
+    deliveries = DeliveryCounter(stream)
     async with running(stream):
         stream.interrupt()
         for number in range(10):
             publish(stream, number)
         await asyncio.sleep(0)
-    assert witness.seen == 10
+    assert deliveries.seen == 10

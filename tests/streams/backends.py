@@ -213,6 +213,13 @@ class RedisBackend(Backend):
         with self.server.client() as client:
             return cast("list[tuple[bytes, dict[bytes, bytes]]]", client.xrange(key))
 
+    def calls(self, command: str) -> int:
+        """Return how often a command was called so far, by scripts too."""
+        with self.server.client() as client:
+            statistics: Any = client.info("commandstats")
+        names = [name for name in statistics if name.partition("|")[0] == f"cmdstat_{command}"]
+        return sum(int(statistics[name]["calls"]) for name in names)
+
     def _make(self, options: dict[str, Any]) -> EventStream:
         return RedisStream(self.server.url, **options)
 

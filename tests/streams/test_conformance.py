@@ -93,9 +93,11 @@ async def test_an_event_is_acknowledged_after_its_handler(backend: Backend) -> N
     stream.publish_nowait(started("job"))
     await seen.has(1)
     await eventually(lambda: stream.statistics().subscribers[0].lag == 1, "a lag of one")
+    await eventually(lambda: 1 < stream.statistics().subscribers[0].age < 60, "it grows old")
     assert stream.statistics().subscribers[0].delivered == 0
     seen.gate.set()
     await eventually(lambda: stream.statistics().subscribers[0].lag == 0, "no lag")
+    assert stream.statistics().subscribers[0].age == 0
     assert stream.statistics().subscribers[0].delivered == 1
 
 

@@ -17,6 +17,7 @@ from streams.backends import (
     started,
     subscribe,
 )
+from support.fake_time import settle
 from support.polling import eventually
 
 pytestmark = pytest.mark.timeout(20)
@@ -143,7 +144,7 @@ async def test_a_stop_lets_a_running_handler_end(backend: Backend) -> None:
     stream.publish_nowait(started("job"))
     await seen.has(1)
     stopping = asyncio.create_task(stream.stop(20))
-    await asyncio.sleep(0.05)
+    await settle()
     seen.gate.set()
     with Stopwatch() as watch:
         await stopping

@@ -122,18 +122,19 @@ async def test_followers_end_when_the_stream_stops(backend: Backend) -> None:
     stream = backend.make()
     await stream.start()
 
-    events = stream.follow()
+    events, came = stream.follow(), list[Event]()
 
-    async def follow() -> list[Event]:
-        return [event async for event in events]
+    async def follow() -> None:
+        async for event in events:
+            came.append(event)
 
     following = asyncio.create_task(follow())
-    await eventually(lambda: stream.statistics().connected, "connected")
     event = started("a")
     stream.publish_nowait(event)
-    await latest_is(stream, event)
+    await eventually(lambda: came == [event], "followed")
     await stream.stop(1)
-    assert await asyncio.wait_for(following, 5) == [event]
+    await asyncio.wait_for(following, 5)
+    assert came == [event]
 
 
 async def test_a_follower_before_the_start_ends_with_the_stop(backend: Backend) -> None:

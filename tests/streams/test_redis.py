@@ -2,12 +2,16 @@
 
 import asyncio
 import json
+from collections.abc import Container
 
 import pytest
 
 from charter_otel.charter import encode
+from charter_otel.redis.commands import RawEntry
 from charter_otel.redis.script import Script
 from charter_otel.streams import RedisStream
+from charter_otel.streams.history import Located
+from charter_otel.streams.redis import reader
 from charter_otel.streams.redis.layout import StreamKeys
 from streams.backends import RedisBackend, established, next_of, published, started, subscribe
 from support.polling import eventually
@@ -114,7 +118,6 @@ async def test_events_of_other_processes_can_be_read_and_followed(
     await eventually(lambda: reader.statistics().connected, "connected")
     following = reader.follow()
     task = asyncio.ensure_future(next_of(following))
-    await asyncio.sleep(0.05)
     event = started("now")
     writer.publish_nowait(event)
     assert await task == event
@@ -127,7 +130,6 @@ async def test_followers_need_no_connection_each(redis_backend: RedisBackend) ->
     await stream.start()
     await eventually(lambda: stream.statistics().connected, "connected")
     followers = [asyncio.ensure_future(next_of(stream.follow())) for _ in range(100)]
-    await asyncio.sleep(0.05)
     event = started("a")
     stream.publish_nowait(event)
     assert await asyncio.gather(*followers) == [event] * 100
@@ -153,6 +155,41 @@ async def test_reading_goes_back_beyond_what_was_preloaded(redis_backend: RedisB
     assert list(await stream.read(after=rare.id, limit=1200)) == events[1:1201]
     following = stream.follow(after=rare.id)
     assert [await next_of(following) for _ in events[1:]] == events[1:]
+
+
+async def test_a_search_for_a_rare_type_is_bounded_and_gives_the_loop_away(
+    redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It looks at so many entries, and between two pages of them everything else goes on."""
+    decoded, turns = list[int](), list[int]()
+
+    async def others() -> None:
+        while True:
+            turns.append(len(decoded))
+            await asyncio.sleep(0)
+
+    def events(entries: list[RawEntry], types: Container[str]) -> list[Located]:
+        decoded.append(len(entries))
+        return real(entries, types)
+
+    real = reader._events
+    monkeypatch.setattr(reader, "_events", events)
+    monkeypatch.setattr(reader, "SCANNED", 1_000)
+    stream = redis_backend.make()
+    with redis_backend.server.client() as client, client.pipeline() as pipeline:
+        for event in [established("r1"), *[started("job")] * 3_000]:
+            pipeline.xadd("{charter}:events", {"event": encode(event)})
+        first, *_ = pipeline.execute()
+    other = asyncio.create_task(others())
+    types = frozenset({"telemetry.connection_established"})
+    assert list(await stream.read(types=types)) == []
+    assert sum(decoded) == 1_000
+    before = started("before", at_ms=int(first.partition(b"-")[0]) - 60_000)
+    found = await stream.read(after=before.id, types=types)
+    other.cancel()
+    assert [event.payload["robot_id"] for event in found] == ["r1"]
+    assert max(decoded) <= 500
+    assert set(range(len(decoded))) <= set(turns), "the others had a turn after each page"
 
 
 async def test_a_forgotten_event_id_still_resumes(redis_backend: RedisBackend) -> None:

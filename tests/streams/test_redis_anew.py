@@ -103,6 +103,25 @@ async def test_a_group_that_was_destroyed_goes_on_where_it_was(
     assert [event.payload["job_id"] for event in seen.events] == [*"abcd"]
 
 
+@pytest.mark.parametrize("exists", [False, True], ids=["its own", "of another process"])
+async def test_a_group_that_was_destroyed_before_a_read_gets_nothing_older(
+    redis_backend: RedisBackend, *, exists: bool
+) -> None:
+    """It goes on where it was when this process made it, or found it."""
+    server = redis_backend.server
+    server.command("XADD", EVENTS, "*", "event", encode(started("old")))
+    if exists:
+        server.command("XGROUP", "CREATE", EVENTS, "g", "$")
+    stream = redis_backend.make()
+    seen = subscribe(stream)
+    await stream.start()
+    await eventually(lambda: "xreadgroup" in str(server.command("CLIENT", "LIST")), "it reads")
+    server.command("XGROUP", "DESTROY", EVENTS, "g")
+    stream.publish_nowait(started("new"))
+    await seen.has(1)
+    assert [event.payload["job_id"] for event in seen.events] == ["new"]
+
+
 async def test_a_stream_that_was_trimmed_did_not_begin_anew(redis_backend: RedisBackend) -> None:
     """A reader of a trimmed entry goes on after it; nothing comes twice."""
     stream = redis_backend.make()
@@ -111,13 +130,14 @@ async def test_a_stream_that_was_trimmed_did_not_begin_anew(redis_backend: Redis
     followed: list[str] = []
     following = asyncio.create_task(_collect(stream.follow(), followed))
     await asyncio.sleep(0)
-    events = [started("a"), started("b"), started("c")]
+    events = [started(name) for name in "abcd"]
     for event in events[:2]:
         stream.publish_nowait(event)
     await eventually(lambda: len(followed) == 2, "followed")
     redis_backend.server.command("XADD", EVENTS, "*", "event", encode(events[2]))
     redis_backend.server.command("XTRIM", EVENTS, "MAXLEN", 1)
-    await asyncio.sleep(1.5)
+    stream.publish_nowait(events[3])
+    await eventually(lambda: events[3].id in followed, "the last one")
     assert followed == [event.id for event in events]
     following.cancel()
 

@@ -5,6 +5,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.resources import files
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +14,9 @@ from hypothesis import strategies as st
 from charter_otel.charter import Event, InvalidEvent, encode
 from charter_otel.streams import NotNow, RedisStream
 from charter_otel.streams.redis import consumer
-from charter_otel.streams.redis.consumer import BATCH
+from charter_otel.streams.redis.consumer import GroupConsumer
 from charter_otel.streams.redis.layout import parse
+from charter_otel.testing import Capture
 from streams.backends import (
     Batches,
     RedisBackend,
@@ -118,7 +120,7 @@ async def test_a_killed_process_loses_no_event(redis_backend: RedisBackend) -> N
     await eventually(lambda: begun[-1] in seen.ids, "the event whose handler did not return")
     await eventually(lambda: heir.statistics().subscribers[0].lag == 0, "no lag")
     assert {*begun[:-1], *seen.ids} == {event.id for event in events}
-    assert not {*begun[:BATCH]} & {*seen.ids}
+    assert not {*begun[:100]} & {*seen.ids}
 
 
 async def test_a_clean_stop_hands_over_at_once(redis_backend: RedisBackend) -> None:
@@ -180,9 +182,17 @@ async def test_a_slow_handler_is_not_taken_for_a_dead_one(
     for event in events:
         slow.publish_nowait(event)
     await hanging.has(1)
+    looks, claim = list[float](), GroupConsumer._claim_entries
+
+    async def look(by: GroupConsumer, *, of: str, idle: float) -> None:
+        await claim(by, of=of, idle=idle)
+        looks.append(idle)
+
+    monkeypatch.setattr(GroupConsumer, "_claim_entries", look)
     seen = subscribe(other)
     await other.start()
-    await asyncio.sleep(0.9)
+    # It looks for what is idle twice in the idle time.
+    await eventually(lambda: len(looks) >= 5, "it has looked")
     assert not seen.events
     hanging.gate.set()
     await hanging.has(5)
@@ -246,6 +256,31 @@ async def test_events_that_were_trimmed_do_not_stay_pending(redis_backend: Redis
     assert seen.events == [event]
 
     await eventually(lambda: pending(redis_backend) == 0, "nothing pending")
+
+
+async def test_all_that_a_dead_consumer_had_comes_before_what_is_new(
+    redis_backend: RedisBackend,
+) -> None:
+    """Also more than a hundred entries, of which the oldest are gone from the stream."""
+    events = [started(f"job-{n}") for n in range(151)]
+    stream = redis_backend.make(min_idle=0.05)
+    await stream.start()
+    command = redis_backend.server.command
+    command("XGROUP", "CREATE", "{charter}:events", "g", "0", "MKSTREAM")
+    for event in events[:150]:
+        stream.publish_nowait(event)
+    await published(stream, 150)
+    dead = ("GROUP", "g", "dead", "COUNT", 150)
+    command("XREADGROUP", *dead, "STREAMS", "{charter}:events", ">")
+    stream.publish_nowait(events[150])
+    await published(stream, 151)
+    command("XTRIM", "{charter}:events", "MAXLEN", 150)
+    await asyncio.sleep(0.06)
+    heir = redis_backend.make(min_idle=0.05)
+    seen = subscribe(heir)
+    await heir.start()
+    await seen.has(150)
+    assert seen.events == events[1:]
 
 
 async def test_waiting_events_come_in_batches(redis_backend: RedisBackend) -> None:
@@ -376,12 +411,57 @@ async def test_gone_consumers_are_tidied_away(
         return {consumer[1] for consumer in reply} if isinstance(reply, list) else set()
 
     await eventually(lambda: len(consumers() & left) == 1, "the consumer that left nothing is gone")
-    await asyncio.sleep(0.2)
+    looks = redis_backend.calls("xinfo")
+    await eventually(lambda: redis_backend.calls("xinfo") >= looks + 4, "two more rounds")
     assert hung._groups.identity.encode() in consumers()  # type: ignore[attr-defined]
 
 
 def _jobs(seen: Seen) -> list[str]:
     return [event.payload["job_id"] for event in seen.events]
+
+
+async def test_the_oldest_entry_ages_until_it_is_acknowledged(redis_backend: RedisBackend) -> None:
+    """Whether the group has read it or not, by the clock of Redis."""
+    server, key = redis_backend.server, "{charter}:events"
+    with server.client() as client:
+        now, _ = client.time()
+        entry = f"{(now - 90) * 1000}-0"
+        client.xadd(key, {"event": "old"}, id=entry)
+        client.xadd(key, {"event": "new"})
+        client.xgroup_create(key, "g", "0")
+        oldest = client.register_script(
+            files("charter_otel.streams.redis").joinpath("oldest.lua").read_text()
+        )
+        assert 90_000 <= oldest([key], ["g", "0-0"]) < 120_000
+        client.xreadgroup("g", "reader", {key: ">"}, count=1)
+        assert 90_000 <= oldest([key], ["g", entry]) < 120_000
+        client.xack(key, "g", entry)
+        assert 0 <= oldest([key], ["g", entry]) < 30_000
+        [(_, [(newest, _)])] = client.xreadgroup("g", "reader", {key: ">"})
+        client.xack(key, "g", newest)
+        assert oldest([key], ["g", newest]) == 0
+
+
+async def test_the_lag_is_known_where_the_age_is_not(
+    redis_backend: RedisBackend, charter_capture: Capture
+) -> None:
+    """To a user who may not ask Redis for its time; one line says so."""
+    redis_backend.server.command("ACL", "SETUSER", "default", "-time")
+    try:
+        stream = redis_backend.make()
+        seen = subscribe(stream)
+        seen.gate.clear()
+        await stream.start()
+        for number in range(3):
+            stream.publish_nowait(started(f"job-{number}"))
+        await eventually(lambda: stream.statistics().subscribers[0].lag == 3, "it is known")
+        assert stream.statistics().subscribers[0].age == 0
+        seen.gate.set()
+        await eventually(lambda: stream.statistics().subscribers[0].lag == 0, "it goes on")
+    finally:
+        redis_backend.server.command("ACL", "SETUSER", "default", "+time")
+    told = [line["event"] for line in charter_capture.lines if "is not known" in line["event"]]
+    assert told == ["age of the oldest event is not known"]
 
 
 @pytest.mark.parametrize("restarted", [False, True])

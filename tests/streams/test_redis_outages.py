@@ -3,12 +3,14 @@
 import asyncio
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import structlog
 
 from charter_otel.streams import RedisStream, StreamUnavailable
+from charter_otel.streams.redis.health import RedisHealth
 from streams.backends import (
     RedisBackend,
     Remembering,
@@ -183,9 +185,17 @@ async def test_the_right_password_and_a_unix_socket_work(server_directory: Path)
 
 @pytest.mark.parametrize("subscribed", [True, False])
 async def test_an_outage_is_logged_once_each_way(
-    redis_backend: RedisBackend, *, subscribed: bool
+    redis_backend: RedisBackend, monkeypatch: pytest.MonkeyPatch, *, subscribed: bool
 ) -> None:
     """However many tries fail, one line tells of the loss and one of the return."""
+    tries: Counter[str] = Counter()
+    failed = RedisHealth.failed
+
+    def count(health: RedisHealth, task: str, error: BaseException) -> None:
+        tries[task] += 1
+        failed(health, task, error)
+
+    monkeypatch.setattr(RedisHealth, "failed", count)
     stream = redis_backend.make()
     if subscribed:
         subscribe(stream)
@@ -194,7 +204,7 @@ async def test_an_outage_is_logged_once_each_way(
     with structlog.testing.capture_logs() as lines:
         redis_backend.server.kill()
         await eventually(lambda: not stream.statistics().connected, "the loss is seen")
-        await asyncio.sleep(0.3)
+        await eventually(lambda: max(tries.values()) > 2, "a task has tried again and again")
         redis_backend.server.start()
         await eventually(lambda: stream.statistics().connected, "connected")
         stream.publish_nowait(started("later"))

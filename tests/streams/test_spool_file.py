@@ -1,21 +1,30 @@
 """The file that events wait in while the stream does not take them."""
 
+import errno
+import fcntl
 import multiprocessing
 import os
 import signal
 import sqlite3
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
+from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from charter_otel.charter import encode
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.spool.adopting import adopt_into
-from charter_otel.streams.spool.directory import SpoolDirectory, put_aside
+from charter_otel.streams.spool.directory import SpoolDirectory, leftovers, put_aside
 from charter_otel.streams.spool.file import SpoolFile
+from charter_otel.testing import Capture
+from streams.backends import started
 
 LIMIT = 1_000_000
 
@@ -103,6 +112,18 @@ def test_an_emptied_file_gives_its_space_back(tmp_path: Path) -> None:
     assert sum(sizes) < 100_000
 
 
+def test_space_is_given_back_once_the_file_is_empty(tmp_path: Path) -> None:
+    """Not with each page of a long spool: each time is a wait for the disk."""
+    path = tmp_path / "spool"
+    with opened(path) as file:
+        file.append([outgoing(n) for n in range(20)])
+        sizes = []
+        for _ in range(2):
+            file.forget(file.read(10, LIMIT).last)
+            sizes.append(path.with_name("spool-wal").stat().st_size)
+    assert [size > 0 for size in sizes] == [True, False]
+
+
 def test_a_changed_byte_is_found(tmp_path: Path) -> None:
     """An event that is not what was written is not given, and counted."""
     path = tmp_path / "spool"
@@ -122,6 +143,8 @@ def test_each_instance_has_a_file_of_its_own(tmp_path: Path) -> None:
     directory = SpoolDirectory(tmp_path / "spool", "s", limit=LIMIT)
     files = [directory.open() for _ in range(3)]
     assert len({file.path for file in files}) == 3
+    [(wait,)] = files[2]._connection.execute("PRAGMA busy_timeout")
+    assert wait == 0, "it does not wait for one that is in use"
     files[1].close()
     again = directory.open()
     assert again.path == files[1].path
@@ -141,8 +164,37 @@ def test_events_of_a_killed_process_are_adopted(tmp_path: Path) -> None:
     own = SpoolFile(tmp_path / "s-2.sqlite3", limit=LIMIT)
     assert directory.adopt(own) == (3, 0)
     assert names(own) == [1, 2, 3]
+    assert len([*tmp_path.glob("*.sqlite3")]) == 3, "a look makes no files"
     first.close()
     own.close()
+
+
+def test_a_process_that_is_stopped_as_it_looks_keeps_no_other_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An instance waits for another one's look, and then opens its file all the same."""
+    monkeypatch.setattr("charter_otel.streams.spool.directory._PATIENCE", 0.05)
+    sleep = Mock(wraps=time.sleep)
+    monkeypatch.setattr(time, "sleep", sleep)
+    held = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    directory = SpoolDirectory(tmp_path, "s", limit=LIMIT)
+    directory.open().close()
+    assert directory.others() == []
+    os.close(held)
+    assert {call.args for call in sleep.call_args_list} == {(0.001,)}, (
+        "a look takes some milliseconds"
+    )
+
+
+def test_a_file_system_without_locks_of_a_directory_serves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NFS refuses an exclusive lock of what is open for reading only."""
+    refused = Mock(side_effect=OSError(errno.EBADF, os.strerror(errno.EBADF)))
+    monkeypatch.setattr(fcntl, "flock", refused)
+    SpoolDirectory(tmp_path, "s", limit=LIMIT).open().close()
+    assert refused.call_count == 1, "it does not wait for what never comes"
 
 
 def test_a_file_that_was_emptied_is_free_for_the_next_instance(
@@ -187,6 +239,26 @@ def test_a_damaged_file_is_put_aside(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("*.damaged-*"))) == 1
 
 
+def test_a_disk_that_takes_nothing_of_a_damaged_file_is_named(
+    tmp_path: Path, charter_capture: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that was put aside still has the events."""
+    directory = SpoolDirectory(tmp_path, "s", limit=LIMIT)
+    file = directory.open()
+    file.append([outgoing(n) for n in range(3)])
+    file.close()
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
+    monkeypatch.setattr(SpoolFile, "append", full)
+    new, saved = directory.renew(file.path, 0)
+    new.close()
+    first, second = charter_capture.lines
+    assert first["event"] == "nothing could be saved of the damaged spool"
+    assert "No space left" in first["error"]
+    assert (saved, second["saved"]) == (0, 0)
+    with opened(Path(second["path"])) as kept:
+        assert kept.count == 3
+
+
 def test_the_journals_of_a_damaged_file_go_with_it(tmp_path: Path) -> None:
     """A new file of that name must not meet an old journal."""
     for suffix in ("", "-wal", "-shm", "-journal"):
@@ -213,7 +285,7 @@ def test_readable_rows_of_a_damaged_file_are_saved(tmp_path: Path) -> None:
     assert 380 < saved < 400
     found = names(new)
     new.close()
-    assert found == sorted(found)
+    assert found == sorted(set(found)), "each once"
     assert len(found) == saved
 
 
@@ -265,6 +337,45 @@ def test_events_for_other_addresses_are_known_by_name_and_can_be_adopted(tmp_pat
     file = SpoolDirectory(tmp_path, new, limit=LIMIT).open()
     assert names(file) == list(range(40))
     file.close()
+
+
+def test_adopted_events_go_to_the_partition_of_their_source(tmp_path: Path) -> None:
+    """There the next events of the job follow them, in order."""
+    file = SpoolDirectory(tmp_path, "old", limit=LIMIT).open()
+    jobs = [f"job-{n % 9}" for n in range(40)]
+    for number, job in enumerate(jobs):
+        event = encode(started(job))
+        file.append([PendingEvent(f"evt_metrics_{number:013d}_aaaaaa", number, event, None)])
+    file.close()
+    [left] = leftovers(tmp_path, LIMIT)
+    assert adopt_into(tmp_path, ["zero", "one"], [left.name]) == 40
+    for number, place in enumerate(("zero", "one")):
+        file = SpoolDirectory(tmp_path, place, limit=LIMIT).open()
+        wanted = [n for n, job in enumerate(jobs) if crc32(job.encode()) % 2 == number]
+        assert names(file) == wanted
+        file.close()
+
+
+def test_a_file_that_another_instance_counts_is_not_in_use(tmp_path: Path) -> None:
+    """Its events would wait for a minute, until the instance looks for those of dead ones."""
+    directory = SpoolDirectory(tmp_path, "redis://a", limit=1_000)
+    directory.open().close()
+    ended = threading.Event()
+
+    def count() -> None:
+        while not ended.wait(0.001):
+            leftovers(tmp_path, 1_000)
+
+    counting = threading.Thread(target=count)
+    counting.start()
+    try:
+        for _ in range(50):
+            file = directory.open()
+            file.close()
+            assert file.path.name.endswith("-0.sqlite3")
+    finally:
+        ended.set()
+        counting.join()
 
 
 def test_the_directory_is_its_owners_only(tmp_path: Path) -> None:

@@ -4,12 +4,15 @@ import asyncio
 import contextlib
 import resource
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,7 +25,9 @@ from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.spool import Spool
 from charter_otel.streams.spool.directory import SpoolDirectory
 from charter_otel.streams.spool.file import SpoolFile, SpoolPage
+from charter_otel.streams.spool.spiller import Spiller
 from charter_otel.streams.types import DropReason
+from support.fake_time import settle
 from support.polling import eventually
 
 STEPS = ["put", "put", "spill", "spill_soon", "turn", "take", "done", "give_back", "reopen"]
@@ -180,6 +185,31 @@ async def test_events_that_are_published_at_once_never_touch_the_disk(tmp_path: 
         assert account.spool._own().count == 0
 
 
+async def test_events_that_change_from_tick_to_tick_stay_in_memory() -> None:
+    """A stream that takes what comes leaves some waiting at each tick, but none at two."""
+    looks, calls = 0, list[str]()
+
+    def watch() -> Callable[[], bool]:
+        nonlocal looks
+        looks += 1
+        return lambda: False
+
+    async def call(name: str) -> None:
+        calls.append(name)
+
+    spiller = Spiller(
+        watch=watch,
+        spill=lambda: call("spill"),
+        adopt=lambda: call("adopt"),
+        end=lambda: call("end"),
+    )
+    spiller.start()
+    spiller.notice()
+    await eventually(lambda: looks > 2, "it has looked")
+    await spiller.stop(time.monotonic() + 5)
+    assert calls == ["end"]
+
+
 async def test_a_batch_that_is_published_on_its_way_to_disk_comes_once(tmp_path: Path) -> None:
     """The stream's answer and the disk's may cross."""
     async with opened(tmp_path) as account:
@@ -236,6 +266,49 @@ async def test_events_of_before_come_first_after_a_restart(tmp_path: Path) -> No
     assert account.outbox.spooled == 5
 
 
+async def test_two_tasks_that_open_a_spool_open_one_file(tmp_path: Path) -> None:
+    """The start and the first write may come together; a second file would stay locked."""
+    spool = Spool(tmp_path, "s")
+    assert all(await asyncio.gather(spool.open(), spool.open()))
+    assert _files(tmp_path) == 1
+    await spool.close()
+
+
+def _files(path: Path) -> int:
+    return len(list(path.glob("*.sqlite3")))
+
+
+HANGING = """
+import threading
+from charter_otel.streams.spool.worker import DiskThread
+DiskThread("spool").submit(threading.Event().wait)
+"""
+
+
+def test_a_disk_that_hangs_keeps_no_process_from_ending() -> None:
+    """The thread is given up with what it does."""
+    subprocess.run([sys.executable, "-c", HANGING], check=True, timeout=20)
+
+
+async def test_an_error_that_nobody_expected_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The spool goes on all the same."""
+    look, failures = Spiller._look, [RuntimeError("told to fail")]
+
+    async def failing(spiller: Spiller) -> None:
+        if failures:
+            raise failures.pop()
+        await look(spiller)
+
+    monkeypatch.setattr(Spiller, "_look", failing)
+    with structlog.testing.capture_logs() as lines:
+        async with opened(tmp_path) as account:
+            account.put(5)
+            await eventually(lambda: account.outbox.spooled == 5, "on disk")
+    assert "spool failed, and is tried again" in [line["event"] for line in lines]
+
+
 async def test_a_full_spool_drops_the_oldest_and_counts(tmp_path: Path) -> None:
     """Beyond its limit the disk keeps the newest."""
     async with opened(tmp_path, limit=100) as account:
@@ -282,6 +355,7 @@ async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
             assert account.outbox.queued == 50
             assert {reason for _, reason in account.drops} == {"queue_full"}
         await eventually(lambda: account.outbox.queued == 0, "on disk again")
+        await eventually(lambda: account.spool.works, "and that is known")
         await account.publish_all()
         assert account.published == [*range(5), *range(75, 125)]
 
@@ -293,12 +367,11 @@ async def test_a_full_disk_behind_a_full_queue_does_not_hold_up_the_loop(tmp_pat
             account.put(5)
             await eventually(lambda: not account.spool.works, "the full disk is noticed")
             account.put(5)
-            begun, turns = time.monotonic(), 0
-            while not account.spool.may_try:
+            begun = time.monotonic()
+            for _ in range(12):
                 await asyncio.sleep(0.01)
-                turns += 1
-            assert time.monotonic() - begun > 0.5
-            assert turns > 5
+            # One that is held up gets a turn in each second, with each try of the disk.
+            assert time.monotonic() - begun < 8
 
 
 @contextlib.contextmanager
@@ -312,6 +385,51 @@ def _no_file_grows() -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+async def test_a_stop_waits_half_a_second_for_a_disk_that_hangs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However late it is, and no longer."""
+    loop = asyncio.get_running_loop()
+    now = [loop.time()]
+    monkeypatch.setattr(loop, "time", lambda: now[0])
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    spiller = Spiller(watch=lambda: None, spill=hang, adopt=hang, end=hang)
+    spiller.start()
+    await settle()
+    stopping = asyncio.create_task(spiller.stop(time.monotonic()))
+    await settle()
+    for later, done in ((0.49, False), (0.02, True)):
+        now[0] += later
+        await settle()
+        assert stopping.done() is done
+
+
+async def test_urgent_events_do_not_wait_for_the_tick(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More than memory should hold is brought to disk at once."""
+    monkeypatch.setattr("charter_otel.streams.spool.spiller.TICK", 60.0)
+    spilled = asyncio.Event()
+
+    async def spill() -> None:
+        spilled.set()
+
+    async def nothing() -> None:
+        pass
+
+    spiller = Spiller(watch=lambda: lambda: True, spill=spill, adopt=nothing, end=nothing)
+    spiller.start()
+    await settle()
+    assert not spilled.is_set()
+    spiller.notice(urgent=True)
+    async with asyncio.timeout(10):
+        await spilled.wait()
+    await spiller.stop(time.monotonic())
+
+
 async def test_events_of_a_dead_instance_are_found_while_running(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -323,6 +441,66 @@ async def test_events_of_a_dead_instance_are_found_while_running(
         await eventually(lambda: account.outbox.recovered == 3, "adopted")
         await account.publish_all()
         assert account.published == [0, 1, 2]
+
+
+async def test_events_of_dead_instances_are_looked_for_once_a_minute(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often the instance's own events wait meanwhile: each look opens files."""
+    now, looks = [1_000.0], []
+    stopped = SimpleNamespace(monotonic=lambda: now[0])
+    monkeypatch.setattr("charter_otel.streams.spool.spiller.time", stopped)
+
+    async def adopt() -> None:
+        looks.append(now[0])
+
+    async def nothing() -> None:
+        pass
+
+    spiller = Spiller(watch=lambda: None, spill=nothing, adopt=adopt, end=nothing)
+    spiller.start()
+    for second in range(180):
+        now[0] = 1_000.0 + second
+        spiller.notice()
+        await settle()
+    await spiller.stop(now[0])
+    assert looks == [1_060.0, 1_120.0]
+
+
+async def test_events_of_a_dead_instance_are_found_at_the_start(tmp_path: Path) -> None:
+    """They come before the events of the instance that starts."""
+    async with opened(tmp_path) as first:
+        async with opened(tmp_path) as dying:
+            dying.put(3)
+        first.check()
+    async with opened(tmp_path) as account:
+        assert account.outbox.recovered == 3
+        await account.publish_all()
+        assert account.published == [0, 1, 2]
+
+
+async def test_events_of_a_dead_instance_that_do_not_fit_are_counted_as_lost(
+    tmp_path: Path,
+) -> None:
+    """The oldest are dropped, as in a spool that its own events fill."""
+    async with opened(tmp_path), opened(tmp_path) as dying:
+        dying.put(20)
+    async with opened(tmp_path, limit=100) as account:
+        assert account.outbox.recovered == 20
+        await eventually(lambda: account.drops, "some are dropped")
+        await account.publish_all()
+        [(lost, reason)] = account.drops
+        assert (reason, account.published) == ("spool_full", list(range(lost, 20)))
+
+
+async def test_a_closed_spool_leaves_no_thread(tmp_path: Path) -> None:
+    """However often a service starts in one process."""
+    async with opened(tmp_path) as account:
+        account.put(1)
+    await eventually(
+        lambda: "charter spool" not in [thread.name for thread in threading.enumerate()],
+        "the thread has ended",
+    )
 
 
 async def test_a_spool_that_is_damaged_while_it_is_open(
@@ -342,6 +520,28 @@ async def test_a_spool_that_is_damaged_while_it_is_open(
         await eventually(lambda: account.outbox.spooled == 2, "on disk again")
         await account.publish_all()
         assert account.published == [0, 1, 2, 8, 9]
+    assert await asyncio.to_thread(lambda: list(tmp_path.glob("*.damaged-*")))
+
+
+async def test_a_spool_that_is_found_damaged_gives_what_can_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new file has it, in order; here that is everything."""
+    real, damaged = SpoolFile.read, [True]
+
+    def read(file: SpoolFile, *limits: int) -> SpoolPage:
+        if damaged:
+            damaged.clear()
+            _malformed()
+        return real(file, *limits)
+
+    async with opened(tmp_path) as account:
+        account.put(8)
+        await account.outbox.spill()
+        monkeypatch.setattr(SpoolFile, "read", read)
+        await account.publish_all()
+        assert account.published == list(range(8))
+        assert account.drops == []
     assert await asyncio.to_thread(lambda: list(tmp_path.glob("*.damaged-*")))
 
 

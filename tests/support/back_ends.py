@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
 import yaml
 
 from dashboards.rules.build import RULES
 from rules.servers import running
 from support import require
+from support.http import LOCAL
 from support.ports import free_port
 
 _CONFIGS = yaml.safe_load((Path(__file__).parents[2] / "compose.yaml").read_text())["configs"]
@@ -47,14 +47,14 @@ class BackEnds:
 
     def alerts(self) -> list[dict[str, Any]]:
         """Return the alerts that Loki's ruler has."""
-        answer = httpx.get(f"{self.loki}/prometheus/api/v1/alerts").raise_for_status().json()
+        answer = LOCAL.get(f"{self.loki}/prometheus/api/v1/alerts").raise_for_status().json()
         found: list[dict[str, Any]] = answer["data"]["alerts"]
         return found
 
     def traces(self, query: str, since: float) -> list[dict[str, Any]]:
         """Return the traces that TraceQL finds since a time."""
         asked = {"q": query, "start": str(int(since)), "end": str(int(time.time()) + 1)}
-        answer = httpx.get(f"{self.tempo}/api/search", params=asked, timeout=30)
+        answer = LOCAL.get(f"{self.tempo}/api/search", params=asked)
         if answer.is_server_error:  # It would rather fail than miss what it has not read yet.
             return []
         assert answer.is_success, f"{answer.text}: {asked}"
@@ -63,7 +63,7 @@ class BackEnds:
 
     def spans_of(self, trace: str) -> list[str]:
         """Return the names of the spans of a trace that are there so far."""
-        answer = httpx.get(f"{self.tempo}/api/v2/traces/{trace}", timeout=30)
+        answer = LOCAL.get(f"{self.tempo}/api/v2/traces/{trace}")
         if not answer.is_success:
             return []
         return [
@@ -120,7 +120,7 @@ def _listening(**addresses: str) -> dict[str, object]:
 
 
 def _result(url: str, asked: dict[str, str]) -> list[Any]:
-    answer = httpx.get(url, params=asked, timeout=30)
+    answer = LOCAL.get(url, params=asked)
     assert answer.is_success, f"{answer.text}: {asked}"
     data = answer.json().get("data", [])
     found: list[Any] = data["result"] if isinstance(data, dict) else data

@@ -21,7 +21,7 @@ VALUES = {
     "correlation": ".*",
     "environment": ".*",
     "cluster": ".*",
-    "site": ".*",
+    **dict.fromkeys(promql.GROUPS, ".*"),
     "__rate_interval": "20s",
     "__range": "5m",
     "__range_s": "300",
@@ -50,6 +50,12 @@ def dashboards() -> dict[str, dict[str, Any]]:
 def panels(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the panels, without the rows that only divide."""
     return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+
+
+def panel_of(dashboard: str, title: str) -> dict[str, Any]:
+    """Return the panel with a title, of the dashboard with a file name."""
+    (panel,) = (panel for panel in panels(dashboards()[dashboard]) if panel["title"] == title)
+    return panel
 
 
 def targets(dashboard: dict[str, Any], kind: str | None = None) -> list[Target]:
@@ -101,7 +107,9 @@ def _of_panels(dashboard: dict[str, Any]) -> Iterator[Target]:
         for target in panel.get("targets", ()):
             kind = target["datasource"]["type"]
             text = target["query"] if kind == "tempo" else target["expr"]
-            instant = bool(target.get("instant")) and not target.get("range")
+            instant = target.get("queryType") == "instant" or (
+                bool(target.get("instant")) and not target.get("range")
+            )
             yield Target(f"{dashboard['title']}: {panel['title']}", kind, text, instant)
 
 

@@ -7,6 +7,14 @@ from http.client import HTTPResponse
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+import httpx
+
+LOCAL = httpx.Client(limits=httpx.Limits(max_keepalive_connections=0), trust_env=False, timeout=30)
+"""For servers on loopback that a test asks again and again.
+
+`httpx.get` reads all of the system's certificates first, which takes fifty times as long.
+"""
+
 
 @contextmanager
 def answer(

@@ -15,7 +15,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
@@ -23,13 +22,15 @@ from websockets.sync.client import ClientConnection, connect
 from collector.conftest import collector_binary
 from collector.harness import Collector
 from collector.standin import StandIn
+from dashboards import promql
 from dashboards.rules import build
-from rules.servers import prometheus, tool
+from rules.servers import scraping, tool
+from support.http import LOCAL
+from support.missions import MISSIONS, unreadable_missions
 from support.polling import wait_until
 from support.redis import RedisServer, redis_binary
 from support.service import ServiceProcess, service
 
-MISSIONS = "{charter}:missions"
 PRESENCE = "{charter}:presence"
 EXPORT_MS = 2_000
 SCRAPE_S = 5
@@ -54,7 +55,7 @@ class Installation:
         if not instant:
             url += "_range"
             asked |= {"start": self.started, "end": now, "step": SCRAPE_S}
-        answer = httpx.post(url, data=asked, timeout=30).json()
+        answer = LOCAL.post(url, data=asked).json()
         assert answer["status"] == "success", answer
         series: list[dict[str, Any]] = answer["data"]["result"]
         return [one for one in series if any(value != "NaN" for value in _values(one))]
@@ -62,7 +63,7 @@ class Installation:
     def offered(self, selector: str, name: str) -> list[str]:
         """Return the values of a label, as a variable of a dashboard offers them."""
         url = f"http://{self.prometheus}/api/v1/label/{name}/values"
-        answer = httpx.get(url, params={"match[]": selector} if selector else {}).json()
+        answer = LOCAL.get(url, params={"match[]": selector} if selector else {}).json()
         values: list[str] = answer["data"]
         return values
 
@@ -70,12 +71,13 @@ class Installation:
         """Return the exemplars of a metric since the start."""
         url = f"http://{self.prometheus}/api/v1/query_exemplars"
         asked: dict[str, str | float] = {"query": name, "start": self.started, "end": time.time()}
-        found = httpx.get(url, params=asked).json()["data"]
+        found = LOCAL.get(url, params=asked).json()["data"]
         return [exemplar for series in found for exemplar in series["exemplars"]]
 
     def connect(self, robot: str, at: int = 0) -> AbstractContextManager[ClientConnection]:
         """Connect a robot; it disconnects on the way out."""
-        return connect(f"{self.services[at].websocket}/api/telemetry/ws/{robot}?label.site=here")
+        labels = "&".join(f"label.{name}=here" for name in promql.GROUPS)
+        return connect(f"{self.services[at].websocket}/api/telemetry/ws/{robot}?{labels}")
 
 
 @contextlib.contextmanager
@@ -120,16 +122,7 @@ def installed(
         stack.callback(redis.stop)
         collector = stack.enter_context(collecting(binary, directory))
         address = stack.enter_context(
-            prometheus(
-                directory,
-                build.prometheus(),
-                {
-                    "charter-otel": collector.prometheus.split("/")[2],
-                    "otelcol-charter": collector.telemetry.split("/")[2],
-                },
-                "127.0.0.1:9",
-                f"{SCRAPE_S}s",
-            )
+            scraping(collector, directory, build.prometheus(), f"{SCRAPE_S}s")
         )
         variables = _variables(redis.url, collector.http)
         with service(**variables) as killed:
@@ -146,7 +139,7 @@ def installed(
 
 def _is_known(prometheus: str) -> bool:
     asked = {"query": "charter_service_heartbeat_seconds"}
-    answer = httpx.get(f"http://{prometheus}/api/v1/query", params=asked).json()
+    answer = LOCAL.get(f"http://{prometheus}/api/v1/query", params=asked).json()
     return bool(answer["data"]["result"])
 
 
@@ -155,7 +148,7 @@ def _variables(redis: str, collector: str) -> dict[str, str]:
         "CHARTER_EVENT_STREAM": redis,
         "CHARTER_AGGREGATION_INTERVAL": "1",
         "CHARTER_LOG_FORMAT": "json",
-        "CHARTER_ROBOT_LABELS": "site",
+        "CHARTER_ROBOT_LABELS": ",".join(promql.GROUPS),
         "OTEL_EXPORTER_OTLP_ENDPOINT": collector,
         "OTEL_METRIC_EXPORT_INTERVAL": str(EXPORT_MS),
         "OTEL_BSP_SCHEDULE_DELAY": "500",
@@ -274,13 +267,8 @@ def _fail_once(running: Installation) -> None:
         )
 
     wait_until(lambda: running.redis.command("EXISTS", MISSIONS), "missions came", within=20)
-    running.redis.command("RENAME", MISSIONS, f"{MISSIONS}:aside")
-    running.redis.command("SET", MISSIONS, "not a stream")
-    try:
+    with unreadable_missions(running.redis):
         wait_until(failed, "a run failed", within=20)
-    finally:
-        running.redis.command("DEL", MISSIONS)
-        running.redis.command("RENAME", f"{MISSIONS}:aside", MISSIONS)
 
 
 def _reading(*, battery: float, cpu: float) -> str:

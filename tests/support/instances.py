@@ -65,6 +65,18 @@ async def reaped(server: RedisServer, looks: int = 6) -> None:
         await eventually(lambda: done() >= before + looks, f"{looks} looks for orphans")
 
 
+async def beaten(server: RedisServer) -> None:
+    """Wait until each instance that is known now has told a heartbeat more."""
+    with server.client() as client:
+
+        def beats() -> dict[bytes, int]:
+            known: Any = client.hgetall("{charter}:instances")
+            return {instance: int(value.split()[0]) for instance, value in known.items()}
+
+        before = beats()
+        await eventually(lambda: all(beats()[i] > n for i, n in before.items()), "a heartbeat")
+
+
 def registered(server: RedisServer) -> int:
     """Count the connections in the register of open ones; a survivor closes those of the dead."""
     with server.client() as client:

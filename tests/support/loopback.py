@@ -30,3 +30,26 @@ class LoopbackServer(ABC):
     @abstractmethod
     def handler(self) -> type[BaseHTTPRequestHandler]:
         """Return the class that answers requests."""
+
+
+class PageServer(LoopbackServer):
+    """A server that answers everything with one web page."""
+
+    def __init__(self, page: str) -> None:
+        self._page = page.encode()
+
+    def handler(self) -> type[BaseHTTPRequestHandler]:
+        """Return the class that answers with the page."""
+        page = self._page
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", "text/html")
+                self.end_headers()
+                self.wfile.write(page)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        return Handler

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -11,11 +11,14 @@ from charter_otel.metrics.aggregation import aggregate
 from charter_otel.metrics.locks import SlotLock
 from charter_otel.metrics.missions import MissionStore
 from charter_otel.otel import Instrumentation
+from support.redis import RedisServer
 
 OpenStore = Callable[..., MissionStore]
 """Type of the fixture `open_store`: a store by its URL, closed when the test ends."""
 OpenLock = Callable[..., SlotLock]
 """Type of the fixture `open_lock`: a lock by its URL, closed when the test ends."""
+MISSIONS = "{charter}:missions"
+"""The stream of entries in Redis."""
 
 
 def entry(number: int = 1, **fields: Any) -> bytes:
@@ -37,6 +40,18 @@ async def run_once(store: MissionStore) -> int:
 async def processed(store: MissionStore) -> int:
     """Return how many entries the store's aggregates hold."""
     return (await store.aggregates()).totals.entries_processed
+
+
+@contextlib.contextmanager
+def unreadable_missions(redis: RedisServer) -> Iterator[None]:
+    """Put something else where the entries lie, so that runs fail; the entries stay."""
+    redis.command("RENAME", MISSIONS, f"{MISSIONS}:aside")
+    redis.command("SET", MISSIONS, "not a stream")
+    try:
+        yield
+    finally:
+        redis.command("DEL", MISSIONS)
+        redis.command("RENAME", f"{MISSIONS}:aside", MISSIONS)
 
 
 class LossyLink:

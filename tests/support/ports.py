@@ -6,9 +6,10 @@ import socket
 import tempfile
 from pathlib import Path
 
-_FIRST, _COUNT = 11_000, 10_000
+_FIRST, _COUNT = int(os.environ.get("CHARTER_TEST_PORTS", "11000")), 2_500
 """Below the ports that the kernel gives to clients, which may take one between its choice here and
-its server's start; the bus of a cluster's node lies 10,000 above its port, and there likewise."""
+its server's start; the bus of a cluster's node lies 10,000 above its port, and below them, too.
+Systems that test at once on one address, as those of `make bare` do, each have a first port."""
 
 _TURN = Path(tempfile.gettempdir()) / f"charter-test-ports-{os.getuid()}"
 """Counts the ports taken on this machine, so that test processes side by side take others."""

@@ -16,15 +16,13 @@ def promql() -> list[Target]:
     return [
         Target(where, "prometheus", text)
         for where, text in _codes()
-        if series.search(text) and not text.startswith("{service_name")
+        if series.search(text) and "{service_name" not in text
     ]
 
 
 def logql() -> list[Target]:
     """Return the LogQL of the runbooks, with ids where the reader puts some."""
-    return [
-        Target(where, "loki", text) for where, text in _codes() if text.startswith("{service_name")
-    ]
+    return [Target(where, "loki", text) for where, text in _codes() if "{service_name" in text]
 
 
 def traceql() -> list[Target]:

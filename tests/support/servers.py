@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import uvicorn
 from litestar import Litestar
 
-from charter_otel.server.front import front_protocol
+from charter_otel.server.dispatch import dispatching_protocol
 from charter_otel.server.websocket import websocket_protocol
 from support.polling import eventually
 from support.ports import free_port
@@ -33,7 +33,11 @@ async def serving(app: Litestar, *, ws: str = OWN, max_size: int = 65_536) -> As
         app,
         host="127.0.0.1",
         port=port,
-        **({"http": front_protocol(), "ws": websocket_protocol()} if ws == OWN else {"ws": ws}),
+        **(
+            {"http": dispatching_protocol(), "ws": websocket_protocol()}
+            if ws == OWN
+            else {"ws": ws}
+        ),
         ws_max_size=max_size,
         ws_per_message_deflate=False,
         log_config=None,

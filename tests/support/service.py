@@ -18,6 +18,8 @@ from support.polling import wait_until
 from support.ports import free_port
 
 _OURS = ("CHARTER_", "OTEL_")
+_PATIENCE = 180.0
+"""Seconds that a service may take to answer first, on a machine that starts much beside it."""
 
 
 class ServiceProcess:
@@ -100,11 +102,6 @@ def service_at(port: int, **variables: str) -> AbstractContextManager[ServicePro
     return _running((), variables, None, port)
 
 
-def patient_service(within: float, **variables: str) -> AbstractContextManager[ServiceProcess]:
-    """Run the service likewise, and wait longer: other processes start beside it."""
-    return _running((), variables, None, within=within)
-
-
 def service_with_files(files: int, **variables: str) -> AbstractContextManager[ServiceProcess]:
     """Run the service likewise, with so many open files at most."""
     limited = ("sh", "-c", f'ulimit -n {files} && exec "$@"', "sh")
@@ -113,7 +110,8 @@ def service_with_files(files: int, **variables: str) -> AbstractContextManager[S
 
 def service_with_clock(**variables: str) -> AbstractContextManager[ServiceProcess]:
     """Run the service likewise, with a wall clock that signals set: see `chaos.clock`."""
-    path = str(Path(__file__).parents[1])
+    paths = os.environ.get("PYTHONPATH"), str(Path(__file__).parents[1])
+    path = os.pathsep.join(filter(None, paths))
     return _running((), {"PYTHONPATH": path, **variables}, None, runner=("chaos.clock",))
 
 
@@ -137,7 +135,6 @@ def _running(
     tls: ssl.SSLContext | None,
     port: int | None = None,
     *,
-    within: float = 20.0,
     launcher: Sequence[str] = (),
     runner: Sequence[str] = (),
 ) -> Iterator[ServiceProcess]:
@@ -157,7 +154,7 @@ def _running(
                 running = ServiceProcess(process, port, output, tls)
                 wait_until(
                     lambda: running.answers or process.poll() is not None,
-                    *("service answers", within),
+                    *("service answers", _PATIENCE),
                 )
                 assert process.poll() is None, f"the service ended: {output.read_bytes()!r}"
                 yield running

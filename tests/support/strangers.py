@@ -62,7 +62,7 @@ def ask(
     head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
     with connected(url) as client:
         client.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + body)
-        return _answer(client)
+        return read_answer(client)
 
 
 def upgrade(url: str, path: str, headers: dict[str, str] | None = None) -> Answer:
@@ -79,6 +79,18 @@ def shake_hands(
     method: str = "GET",
 ) -> Answer:
     """Ask for a WebSocket on an open connection and give the answer."""
+    request_upgrade(client, url, path, headers, method)
+    return read_answer(client)
+
+
+def request_upgrade(
+    client: socket.socket,
+    url: str,
+    path: str,
+    headers: dict[str, str] | None = None,
+    method: str = "GET",
+) -> None:
+    """Ask for a WebSocket on an open connection, and do not wait for the answer."""
     given = {
         "Host": urlsplit(url).netloc,
         "Connection": "Upgrade",
@@ -89,7 +101,6 @@ def shake_hands(
     }
     head = "".join(f"{name}: {value}\r\n" for name, value in given.items())
     client.sendall(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1"))
-    return _answer(client)
 
 
 def frame(text: bytes, opcode: int = _TEXT) -> bytes:
@@ -129,7 +140,8 @@ class Flood:
         return True
 
 
-def _answer(client: socket.socket) -> Answer:
+def read_answer(client: socket.socket) -> Answer:
+    """Return the answer to what was asked."""
     data = b""
     while b"\r\n\r\n" not in data:
         received = client.recv(65_536)

@@ -4,9 +4,12 @@ import asyncio
 import importlib.util
 import json
 import shutil
+import time
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,6 +33,22 @@ live({url}, read, {{ token: () => {token}, renew: 300 }}).catch((error) => {{
 }});
 """
 """Node 20 has its WebSocket behind an option."""
+LONG_AWAY = """
+const soon = setTimeout, now = Date.now, begun = now() - 600_000;
+globalThis.setInterval = (record) => {
+  for (let second = 0; second < 600; second++) {
+    Date.now = () => begun + 1000 * second;
+    record();
+  }
+  Date.now = now;
+  globalThis.setInterval = () => undefined;
+};
+globalThis.setTimeout = (work, pause, ...rest) => {
+  if (work.name === "next") console.log(pause);
+  return soon(work, pause, ...rest);
+};
+"""
+"""The robot has recorded ten minutes when it connects, and tells its pauses between two lists."""
 
 
 @pytest.fixture
@@ -44,13 +63,18 @@ def _token() -> str:
     return tokens.sign(SECRET, "robot_1", lifetime=600)
 
 
-@asynccontextmanager
-async def _python(url: str) -> AsyncIterator["asyncio.Task[Any]"]:
+def _robot() -> Any:
     specification = importlib.util.spec_from_file_location("robot", CLIENTS / "robot.py")
     assert specification
     assert specification.loader
     robot = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(robot)
+    return robot
+
+
+@asynccontextmanager
+async def _python(url: str) -> AsyncIterator["asyncio.Task[Any]"]:
+    robot = _robot()
     task = asyncio.create_task(robot.live(url, lambda: json.loads(READING), _token, renew=0.3))
     try:
         yield task
@@ -61,9 +85,18 @@ async def _python(url: str) -> AsyncIterator["asyncio.Task[Any]"]:
 
 @asynccontextmanager
 async def _javascript(url: str) -> AsyncIterator["asyncio.Task[Any]"]:
-    program = PROGRAM.format(
+    async with _node(url) as process:
+        yield asyncio.create_task(process.communicate())
+
+
+@asynccontextmanager
+async def _node(
+    url: str, before: str = "", reading: str = READING
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run the client in Node, after a program."""
+    program = before + PROGRAM.format(
         module=json.dumps((CLIENTS / "robot.mjs").as_uri()),
-        reading=READING,
+        reading=reading,
         url=json.dumps(url),
         token=json.dumps(_token()),
     )
@@ -72,22 +105,19 @@ async def _javascript(url: str) -> AsyncIterator["asyncio.Task[Any]"]:
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        yield asyncio.create_task(process.communicate())
+        yield process
     finally:
         if process.returncode is None:
             process.kill()
-            await process.wait()
+        await process.wait()
 
 
+NODE = pytest.mark.skipif(shutil.which("node") is None, reason="there is no node")
 CLIENT = pytest.mark.parametrize(
     "client",
     [
         pytest.param(_python, id="python"),
-        pytest.param(
-            _javascript,
-            id="javascript",
-            marks=pytest.mark.skipif(shutil.which("node") is None, reason="there is no node"),
-        ),
+        pytest.param(_javascript, id="javascript", marks=NODE),
     ],
 )
 
@@ -126,3 +156,41 @@ async def test_a_client_sends_what_it_kept_while_it_was_away(robots: Robots, cli
         robots.gateway.closing = False
         await eventually(lambda: counts.readings["new"] >= 3, "the backlog", 10)
         assert counts.frames["readings"] < counts.readings["new"]
+
+
+@NODE
+async def test_a_long_backlog_of_javascript_goes_without_pauses(robots: Robots) -> None:
+    """Likewise from Node or a browser."""
+    url = f"ws://{robots.address}/api/telemetry/ws/robot_1"
+    counts = robots.gateway.connections
+    reading = json.dumps(dict.fromkeys(json.loads(READING), 100 / 3))
+    async with _node(url, LONG_AWAY, reading) as process:
+        assert process.stdout is not None
+        pauses = [await process.stdout.readline() for _ in range(3)]
+    assert pauses == [b"0\n", b"0\n", b"500\n"]
+    assert (counts.readings["new"], counts.frames["readings"]) == (600, 3)
+
+
+async def test_a_long_backlog_goes_without_pauses(
+    robots: Robots, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each list fits into a frame, and goes after the answer to the one before."""
+    robot, pauses = _robot(), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if not backlog:
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(robot, "asyncio", SimpleNamespace(sleep=sleep))
+    precise = dict.fromkeys(json.loads(READING), 100 / 3)
+    first = time.time() - 600
+    backlog = deque({**precise, "timestamp": first + second} for second in range(600))
+    client = await robots.connect(
+        "robot_1", query="?ack=1", additional_headers={"Authorization": f"Bearer {_token()}"}
+    )
+    talk = asyncio.create_task(robot._talk(client, backlog, None, 60))
+    await eventually(lambda: not backlog or talk.done(), "all is sent")
+    talk.cancel()
+    assert pauses == [0, 0, 0.5]
+    assert robots.gateway.connections.readings["new"] == 600

@@ -73,7 +73,7 @@ async def test_a_silent_robot_runs_into_the_heartbeat_timeout(robots: Robots) ->
 
 async def test_frames_keep_a_connection_alive(robots: Robots) -> None:
     """Any frame postpones the heartbeat timeout, a ping as well as a reading."""
-    robots.gateway.limits = Limits(heartbeat_timeout=0.4)
+    robots.gateway.limits = Limits(heartbeat_timeout=1.0)
     client = await robots.connect()
     for frame in [READING, '{"type":"ping"}'] * 4:
         await client.send(frame)
@@ -83,7 +83,7 @@ async def test_frames_keep_a_connection_alive(robots: Robots) -> None:
 
 async def test_ping_frames_keep_a_connection_alive(own: Robots) -> None:
     """The WebSocket's own pings, which many clients send by themselves, count as frames."""
-    own.gateway.limits = Limits(heartbeat_timeout=0.4)
+    own.gateway.limits = Limits(heartbeat_timeout=1.0)
     client = await own.connect()
     for _ in range(8):
         await client.ping()

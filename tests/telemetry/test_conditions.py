@@ -1,10 +1,11 @@
 """Conditions of robots: exact counts, hysteresis, the worst first."""
 
+import pytest
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, NumberDataPoint
 
 from charter_otel.charter import CloseReason
-from charter_otel.otel import semconv
+from charter_otel.otel import build, semconv
 from charter_otel.otel.instruments import Instruments
 from charter_otel.telemetry import gauges
 from charter_otel.telemetry.conditions import Conditions
@@ -141,6 +142,21 @@ def test_one_robot_of_twenty_thousand_has_its_series() -> None:
     assert sum(map(len, robots)) == 5_000
 
 
+def test_readings_are_shares_and_seconds() -> None:
+    """Metrics have OpenTelemetry's units, whatever a reading's are."""
+    gateway = Gateway()
+    connected(gateway.fleet, "robot_001")
+    series = _collect(gateway)
+    readings = {name: points[0][1] for name, points in series.items() if "robot.id" in str(points)}
+    assert readings == {
+        "charter.robot.online": 1,
+        "charter.robot.cpu.utilization": 0.3,
+        "charter.robot.memory.utilization": 0.5,
+        "charter.robot.battery.charge": 0.8,
+        "charter.robot.network.latency": 0.005,
+    }
+
+
 def test_more_trouble_than_series_is_reported() -> None:
     """The counts stay exact; how many have no series of their own is a metric."""
     gateway = Gateway()
@@ -150,6 +166,40 @@ def test_more_trouble_than_series_is_reported() -> None:
     omitted = {a["charter.robot.condition"]: n for a, n in series["charter.robot.omitted"]}
     assert (omitted["low_battery"], omitted["high_cpu"]) == (7, 0)
     assert len(series[semconv.CHARTER_ROBOT_BATTERY_CHARGE.name]) == 1_000
+
+
+def test_a_robot_that_gets_into_trouble_later_has_its_series(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a full process: the SDK has a limit, and makes room for it."""
+    monkeypatch.setattr("charter_otel.telemetry.conditions.FRESH", 0.0)
+    gateway, reader = Gateway(), InMemoryMetricReader()
+    provider = build(metric_readers=[reader])
+    gauges.observe(provider.instrumentation().instruments, gateway)
+    for number in range(2_000):
+        connected(gateway.fleet, f"robot_{number:05}")
+    for number in (1_500, 1_600, 1_700):
+        name = f"robot_{number:05}"
+        _charges(reader)
+        robot = gateway.fleet.get(name)
+        assert robot is not None
+        take(robot, reading(battery=12 - number / 1_000))
+        charges = _charges(reader)
+        assert len(charges) == 1_000
+        assert name in charges
+
+
+def _charges(reader: InMemoryMetricReader) -> set[str]:
+    """Return the robots whose charge is collected; an empty name where the SDK had no room."""
+    data = reader.get_metrics_data()
+    assert data is not None
+    return {
+        str((point.attributes or {}).get("charter.robot.id", ""))
+        for scope in data.resource_metrics[0].scope_metrics
+        for metric in scope.metrics
+        if metric.name == semconv.CHARTER_ROBOT_BATTERY_CHARGE.name
+        for point in metric.data.data_points
+    }
 
 
 def _collect(gateway: Gateway) -> dict[str, list[tuple[dict[str, str], float]]]:

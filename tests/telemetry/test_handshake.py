@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 
 import pytest
 from opentelemetry.trace import SpanKind, StatusCode
@@ -18,11 +19,13 @@ ROUTE = "/api/telemetry/ws/{robot_id}"
 
 
 async def test_an_accepted_robot_is_established_at_once(robots: Robots) -> None:
-    """The event comes with the accept, not with the first frame."""
+    """The event comes with the accept and has its time; it waits for no frame."""
+    before = time.time()
     await robots.connect("robot-7:a.b")
     await eventually(lambda: robots.established, "established")
     payload = robots.established[0].payload
     assert payload["robot_id"] == "robot-7:a.b"
+    assert before - 0.001 <= payload["connected_at"] <= time.time()
     assert re.fullmatch(
         rf"ws_robot-7:a\.b_{int(payload['connected_at'])}_[0-9a-f]+", payload["connection_id"]
     )

@@ -8,7 +8,7 @@ import pytest
 from charter_otel import tokens
 from charter_otel.telemetry import Gateway
 from charter_otel.telemetry.admission import Admitted, HandshakeRequest, admit
-from charter_otel.telemetry.labels import MOST_SETS, AllowedLabels
+from charter_otel.telemetry.labels import AllowedLabels
 from charter_otel.telemetry.router import get_robots
 from support.polling import eventually
 from support.robots import READING, Robots
@@ -36,12 +36,12 @@ def test_a_label_has_a_hundred_values_at_most() -> None:
 
 
 def test_combinations_of_values_have_a_limit_too() -> None:
-    """Each is a series of several metrics."""
+    """Each is a series of several metrics: two hundred, that of all others, and none."""
     allowed = AllowedLabels(["site", "firmware"])
     for number in range(800):
         labels = allowed.choose({"site": f"{number % 31}", "firmware": f"{number % 29}"})
     assert labels == {SITE: "other", FIRMWARE: "other"}
-    assert len(allowed.seen) <= MOST_SETS + 2
+    assert len(allowed.seen) == 202
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,16 @@ async def test_labels_are_on_all_telemetry_of_a_robot(robots: Robots) -> None:
     await eventually(lambda: robots.gateway.connections.frames["reading"], "the reading")
     assert [robot.get("labels") for robot in await get_robots()] == [{"site": "berlin"}, None]
     assert _counted(robots, "charter.connection.active") == {"berlin": 1, None: 1}
-    low = _counted(robots, "charter.robot.condition.count", low_battery=True)
+    low = _counted(
+        robots, "charter.robot.condition.count", ("charter.robot.condition", "low_battery")
+    )
     assert low == {"berlin": 1, None: 0}
     await client.close()
     await robots.closings()
     assert _counted(robots, "charter.connection.active") == {"berlin": 0, None: 1}
+    online = _counted(robots, "charter.robot.count", ("charter.robot.status", "online"))
+    offline = _counted(robots, "charter.robot.count", ("charter.robot.status", "offline"))
+    assert (online, offline) == ({"berlin": 0, None: 1}, {"berlin": 1, None: 0})
     closed = robots.metric("charter.connection.duration")
     assert [dict(key).get(SITE) for key in closed] == ["berlin"]
     route = "GET /api/telemetry/ws/{robot_id}"
@@ -105,10 +110,10 @@ async def test_a_renewed_token_changes_the_labels(robots: Robots) -> None:
     assert _counted(robots, "charter.connection.active") == {"berlin": 0, "paris": 1, None: 0}
 
 
-def _counted(robots: Robots, metric: str, *, low_battery: bool = False) -> dict[str | None, float]:
+def _counted(
+    robots: Robots, metric: str, of: tuple[str, str] | None = None
+) -> dict[str | None, float]:
     points: dict[frozenset[tuple[str, Any]], Any] = robots.metric(metric)
     return {
-        dict(key).get(SITE): point.value
-        for key, point in points.items()
-        if not low_battery or dict(key)["charter.robot.condition"] == "low_battery"
+        dict(key).get(SITE): point.value for key, point in points.items() if of is None or of in key
     }

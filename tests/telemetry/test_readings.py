@@ -74,6 +74,12 @@ def test_a_reading_counts_as_of_its_own_time(robot: Talking) -> None:
     assert (robot.robot.updated_at, robot.robot.arrived_at) == (NOW - 5, NOW)
 
 
+def test_the_first_reading_is_live_whatever_its_time(robot: Talking) -> None:
+    """A robot without a clock battery begins in 1970."""
+    assert robot.send(0.0) == "new"
+    assert robot.battery == 50
+
+
 def test_a_late_reading_changes_nothing(robot: Talking) -> None:
     """A reading of an hour ago leaves values and time as they are."""
     robot.send(NOW - 1, battery=80)

@@ -12,6 +12,7 @@ from litestar.exceptions import NotFoundException, ValidationException
 from charter_otel.charter import CloseReason
 from charter_otel.telemetry import BadFrame, Connection, Fleet, Frame, Ping, frames
 from charter_otel.telemetry.frames import NewToken, ReadingList
+from charter_otel.telemetry.labels import AllowedLabels
 from charter_otel.telemetry.readings import take_reading
 from charter_otel.telemetry.router import get_robot_metrics, get_robots
 from support.polling import eventually
@@ -222,6 +223,31 @@ def test_a_late_close_never_marks_a_live_robot_offline() -> None:
         robot, Frame(cpu_usage=1, memory_usage=1, network_latency_ms=1, battery_percentage=1), new
     )
     assert not math.isnan(robot.metrics()["cpu_usage"])
+
+
+def _left(**changed: Any) -> dict[str, Any]:
+    connection = {"connection_id": "ws_robot_1_1_abc", "connected_at": 1.0, "last_seen_at": 2.0}
+    left = {"disconnected_at": 2.0, "last_reason": "server_lost"}
+    return {"robot_id": "robot_1", **connection, **left, **changed}
+
+
+@pytest.mark.parametrize("wrong", [{"last_reason": "of a newer version"}, {"disconnected_at": ...}])
+def test_a_presence_that_makes_no_sense_leaves_no_robot(wrong: dict[str, Any]) -> None:
+    """It would count as online for ever."""
+    fleet = Fleet()
+    presence = {name: value for name, value in _left(**wrong).items() if value is not ...}
+    with pytest.raises((KeyError, ValueError)):
+        fleet.adopt(presence)
+    assert len(fleet) == 0
+
+
+def test_an_adopted_robot_has_the_labels_that_are_allowed() -> None:
+    """Those of another instance may be others, or too many."""
+    fleet = Fleet(labels=AllowedLabels(["site"]))
+    fleet.adopt(_left(labels={"site": "berlin", "model": "x"}))
+    [robot] = fleet
+    assert robot.labels == {"charter.robot.label.site": "berlin"}
+    assert robot.labels in fleet.labels.seen
 
 
 def _value(robots: Robots, metric: str) -> dict[tuple[Any, ...], float]:

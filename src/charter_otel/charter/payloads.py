@@ -219,14 +219,3 @@ class MetricsPublishedFields(TypedDict):
     robot_id: str
     metrics: Readings | ReadingsFields
     published_at: float
-
-
-ALL = (
-    AggregationStarted,
-    AggregationCompleted,
-    AggregationFailed,
-    ConnectionEstablished,
-    ConnectionClosed,
-    MetricsPublished,
-)
-"""The payload types, in the order of the registry."""

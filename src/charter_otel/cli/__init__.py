@@ -20,6 +20,7 @@ __all__ = ["main"]
 
 
 @click.group(
+    "charter",  # below `litestar`; alone it is called as it was started
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Settings come from the environment, as CHARTER_* and the standard OTEL_* variables.",
 )

@@ -26,10 +26,10 @@ from charter_otel.server.server import embedded, listen
 from charter_otel.service.settings import Settings
 from charter_otel.simulator import Missions, RobotBehaviour, SimulatedFleet, parse, summary
 from charter_otel.simulator.credentials import Credentials
+from charter_otel.simulator.delivery_counter import DeliveryCounter
 from charter_otel.simulator.outage import InterruptibleStream
 from charter_otel.simulator.story import LENGTH, ROBOTS, SHORTEST, Story
 from charter_otel.simulator.viewer import Viewer
-from charter_otel.simulator.witness import Witness
 
 PORT = 8000
 """Port of the service unless it is taken, as for `charter-otel serve`."""
@@ -104,7 +104,7 @@ def demonstrate(plan: DemoPlan) -> None:
 
 async def _run(plan: DemoPlan) -> summary.DemoSummary:
     with _stream(plan) as stream:
-        witness = Witness(stream) if stream else None
+        deliveries = DeliveryCounter(stream) if stream else None
         port = _free_port() if plan.port is None else plan.port
         async with embedded(plan.settings, port=port, stream=stream) as url:
             started = time.perf_counter()
@@ -133,7 +133,7 @@ async def _run(plan: DemoPlan) -> summary.DemoSummary:
             board=url,
             robots=plan.robots,
             seconds=seconds,
-            witness=witness,
+            deliveries=deliveries,
         )
 
 

@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -16,8 +17,8 @@ def prepare() -> None:
     """
     for number in (0, 1, 2):
         _open_to_nowhere(number)
-    sys.stdout = _usable(sys.stdout, 1)
-    sys.stderr = _usable(sys.stderr, 2)
+    sys.stdout = _usable(sys.stdout)
+    sys.stderr = _usable(sys.stderr)
     hang_up = getattr(signal, "SIGHUP", None)
     if hang_up is None or threading.current_thread() is not threading.main_thread():
         return
@@ -41,10 +42,11 @@ def _open_to_nowhere(number: int) -> None:
             os.close(opened)
 
 
-def _usable(stream: TextIO | None, number: int) -> TextIO:
+def _usable(stream: TextIO | None) -> TextIO:
     """Return a stream that writes any text: characters that its encoding lacks are escaped."""
     if stream is None:
-        return open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+        # Not by its number, which an import may have taken, as libffi does under Python 3.14.
+        return Path(os.devnull).open("w", encoding="utf-8", errors="backslashreplace")
     if reconfigure := getattr(stream, "reconfigure", None):
         reconfigure(errors="backslashreplace")
     return stream

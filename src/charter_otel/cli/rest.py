@@ -1,7 +1,8 @@
 """The REST API of a running service, for the commands that look at one."""
 
 import os
-from typing import Any
+from contextlib import suppress
+from typing import Any, Self
 
 import httpx
 
@@ -14,7 +15,7 @@ _WITHIN = 10.0
 
 
 class Rest:
-    """Queries a service; its errors say what to do next.
+    """Queries a service until the context ends; its errors say what to do next.
 
     Args:
         url: Address of the service.
@@ -33,21 +34,35 @@ class Rest:
                 f"{url!r} is not an address ({error}); give --url {DEFAULT_URL}"
             ) from error
 
-    def get(self, path: str, *, also: int | None = None, **query: Any) -> Any:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def get(self, path: str, *, has: str = "", also: int | None = None, **query: Any) -> Any:
         """Return the answer of a route.
 
         Args:
             path: The route.
+            has: A field of the answer, if it is an object.
             also: A status, beside 2xx, whose body is an answer as well.
             query: The query's parameters.
 
         Raises:
-            CommandFailure: The service refuses.
+            CommandFailure: The service refuses, or is another one.
             httpx.TransportError: The service does not answer.
         """
         response = self._client.get(path, params=query)
         if response.is_success or response.status_code == also:
-            return response.json()
+            with suppress(ValueError):
+                answer = response.json()
+                if not has or (isinstance(answer, dict) and has in answer):
+                    return answer
+            raise CommandFailure(
+                f"{self.url} is not charter-otel's ({path} answers something else); "
+                "give the service's address with --url"
+            )
         hint = f"; {READER_HINT}" if response.status_code in REFUSALS else ""
         raise CommandFailure(f"{self.url} refuses: {_detail(response)}{hint}")
 

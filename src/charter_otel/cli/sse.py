@@ -16,15 +16,7 @@ class Refused(Exception):  # noqa: N818 - the name says what the request was
 
 
 class EventSource:
-    """The events of one address, over as many connections as it takes.
-
-    Args:
-        client: Makes the requests.
-        path: Path of the event stream.
-        query: The query's parameters.
-        last_event_id: Begin after the event with this id.
-        on_open: Called after each connection that was made.
-    """
+    """The events of one address, over as many connections as it takes."""
 
     def __init__(
         self,
@@ -50,7 +42,8 @@ class EventSource:
             Refused: The server's answer is not an event stream.
             httpx.TransportError: There is no connection, or it was lost.
         """
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-store"}
+        # In UTF-8, as the standard has it; a dict's values would have to be ASCII.
+        headers = httpx.Headers({"Accept": "text/event-stream", "Cache-Control": "no-store"})
         if self.last_event_id is not None:
             headers["Last-Event-ID"] = self.last_event_id
         async with self._client.stream(

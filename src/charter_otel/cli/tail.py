@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from charter_otel.cli.environment import settings
+from charter_otel.cli.options import DEFAULT_URL
 
 if TYPE_CHECKING:
     from charter_otel.otel.lines.configure import LogFormat
@@ -63,6 +64,4 @@ def tail(
         )
     else:
         credentials = Credentials(checked.auth_secret, os.environ.get("CHARTER_TOKEN") or None)
-        tail_sources.follow_service(
-            url or "http://127.0.0.1:8000", types, after, credentials, write
-        )
+        tail_sources.follow_service(url or DEFAULT_URL, types, after, credentials, write)

@@ -30,8 +30,8 @@ def top(url: str, every: float, *, once: bool) -> None:
     from charter_otel.cli.rest import Rest
     from charter_otel.cli.top_loop import look_on, look_once
 
-    rest = Rest(url, settings())
-    if once or not sys.stdout.isatty():
-        look_once(rest)
-    else:
-        look_on(rest, every)
+    with Rest(url, settings()) as rest:
+        if once or not sys.stdout.isatty():
+            look_once(rest)
+        else:
+            look_on(rest, every)

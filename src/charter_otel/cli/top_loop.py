@@ -66,9 +66,9 @@ def ask(rest: Rest) -> Look:
     """
     return Look(
         url=rest.url,
-        board=rest.get("/api/board"),
-        ready=rest.get("/readyz", also=503),
-        robots=rest.get("/api/board/robots", limit=_ROWS),
+        board=rest.get("/api/board", has="fleet"),
+        ready=rest.get("/readyz", has="status", also=503),
+        robots=rest.get("/api/board/robots", has="robots", limit=_ROWS),
         events=_events(rest),
     )
 

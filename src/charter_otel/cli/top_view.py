@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, Event, EventType
-from charter_otel.cli.words import age, duration
+from charter_otel.cli.formatting import age, duration
 from charter_otel.otel.lines.console import event_text
 from charter_otel.otel.lines.values import printable
 
@@ -221,7 +221,7 @@ def _event(envelope: dict[str, Any], width: int) -> Text:
     clock = time.strftime("%H:%M:%S", time.gmtime(event.timestamp))
     trace = printable(event.meta.get("correlation_id") or "")
     text = f"{_SHORT.get(event.type, printable(event.type))}  {event_text(event)}"
-    room = width - len(clock) - 2 - len(trace) - 1
+    room = width - len(clock) - len(trace) - 2
     line = Text(no_wrap=True, overflow="ellipsis").append(f"{clock} ", "dim")
     shown = text[:room].ljust(room) if len(text) <= room else f"{text[: room - 1]}\u2026"
     line.append(shown, _tone(event))

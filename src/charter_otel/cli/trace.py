@@ -46,11 +46,11 @@ def trace(trace_id: str, url: str, form: str) -> None:
     from charter_otel.cli.trace_view import show
     from charter_otel.otel.lines.values import plain_json
 
-    rest = Rest(url, settings())
-    try:
-        answer = rest.get(f"/api/traces/{trace_id}")
-    except httpx.TransportError as error:
-        raise rest.unreachable(error) from error
+    with Rest(url, settings()) as rest:
+        try:
+            answer = rest.get(f"/api/traces/{trace_id}", has="spans")
+        except httpx.TransportError as error:
+            raise rest.unreachable(error) from error
     if form == "json":
         click.echo(plain_json(msgspec.json.encode(answer).decode()))
     else:

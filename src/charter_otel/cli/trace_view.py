@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from charter_otel.cli.words import duration
+from charter_otel.cli.formatting import duration
 from charter_otel.otel import semconv
 from charter_otel.otel.lines.values import printable
 

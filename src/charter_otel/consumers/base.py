@@ -5,12 +5,15 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Container
 from contextlib import aclosing
+from typing import TypeVar
 
 import structlog
 
-from charter_otel.aio import end, spawn
+from charter_otel.aio import describe, end, spawn
 from charter_otel.charter import Event
-from charter_otel.streams import EventStream, StreamUnavailable
+from charter_otel.streams import EventStream, Lease, StreamUnavailable
+
+Value = TypeVar("Value")
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +62,21 @@ class Consumer(ABC):
     @abstractmethod
     async def stop(self) -> None:
         """End the work that `start` began."""
+
+
+class ExclusiveConsumer(Consumer):
+    """A consumer whose group one of several instances holds."""
+
+    def __init__(self) -> None:
+        self._holds = True
+        """The value of `holds` before the first lease; a stream without leases delivers at once."""
+        self._lease: Lease | None = None
+        """The group's lease, once this process has held it; not needed without a stream."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether this instance holds the group; another one may."""
+        return self._holds if self._lease is None else self._lease.held
 
 
 class Follower(Consumer):
@@ -116,3 +134,19 @@ class Follower(Consumer):
     def _take(self, event: Event) -> None:
         self.apply(event)
         self._last = event.id
+
+
+def keep_latest(entries: dict[str, Value], name: str, value: Value, most: int) -> None:
+    """Put an entry last, as the latest, and drop the first one if there are too many."""
+    entries.pop(name, None)
+    entries[name] = value
+    if len(entries) > most:
+        del entries[next(iter(entries))]
+
+
+def unwritable(what: str, error: BaseException) -> str:
+    """Return what `Consumer.trouble` says of files that cannot be written."""
+    return (
+        f"{what} cannot be written ({describe(error)}); "
+        "free space, make it writable, or set CHARTER_STATE_DIR to a directory that is"
+    )

@@ -1,6 +1,7 @@
 """Consumers by name, for the command line and the environment."""
 
 from pathlib import Path
+from typing import Literal, get_args
 
 from charter_otel.consumers.alerts import Alerts, Pager, pagerduty
 from charter_otel.consumers.analytics import Analytics
@@ -10,8 +11,9 @@ from charter_otel.consumers.status import Status
 from charter_otel.otel import Instrumentation
 from charter_otel.thresholds import Thresholds
 
-NAMES = ("status", "analytics", "audit", "alerts")
+ConsumerName = Literal["status", "analytics", "audit", "alerts"]
 """The names of all consumers."""
+NAMES = get_args(ConsumerName)
 
 
 def make(

@@ -7,8 +7,8 @@ from typing import Literal, TypeVar
 from msgspec import Struct
 from msgspec.structs import replace
 
-from charter_otel.charter import Event, EventType
-from charter_otel.consumers.base import Follower
+from charter_otel.charter import CloseReason, Event, EventType
+from charter_otel.consumers.base import Follower, keep_latest
 
 Entry = TypeVar("Entry")
 
@@ -39,7 +39,7 @@ class RobotStatus(Struct, frozen=True):
     disconnected_at: float | None = None
     last_connection_duration: float | None = None
     """Seconds."""
-    last_reason: str | None = None
+    last_reason: CloseReason | None = None
     metrics: dict[str, float] | None = None
     """The last readings that were published."""
 
@@ -151,20 +151,12 @@ class Status(Follower):
         return self.robots.get(robot_id) or RobotStatus(robot_id, "unknown")
 
     def _keep_job(self, job: JobStatus) -> None:
-        _keep(self.jobs, job.job_id, job, self._max_jobs)
+        keep_latest(self.jobs, job.job_id, job, self._max_jobs)
 
     def _keep_robot(self, robot: RobotStatus) -> None:
-        _keep(self.robots, robot.robot_id, robot, self._max_robots)
+        keep_latest(self.robots, robot.robot_id, robot, self._max_robots)
 
 
 def latest(entries: dict[str, Entry], limit: int) -> list[Entry]:
     """Return the entries with the latest events, the latest first."""
     return list(islice(reversed(entries.values()), limit))
-
-
-def _keep(entries: dict[str, Entry], name: str, entry: Entry, most: int) -> None:
-    """Put an entry last, as the latest, and drop the first one if there are too many."""
-    entries.pop(name, None)
-    entries[name] = entry
-    if len(entries) > most:
-        del entries[next(iter(entries))]

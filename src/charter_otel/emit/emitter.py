@@ -16,6 +16,7 @@ from msgspec import UNSET, UnsetType
 
 from charter_otel.charter import Event, InvalidEvent, create, encode, type_of
 from charter_otel.charter.envelope import random_suffix
+from charter_otel.otel.context_attributes import of_payload
 from charter_otel.otel.instrumentation import SCOPE, Instrumentation
 from charter_otel.otel.lines.configure import event_lines
 from charter_otel.otel.lines.values import Envelope
@@ -182,16 +183,17 @@ class Emitter:
         return None
 
     def _to_record(self, emission: Emission) -> None:
-        emit_record(self._logger, emission.event, emission.severity, emission.timestamp_ns)
+        logger = self.instrumentation.logger
+        emit_record(logger, emission.event, emission.severity, emission.timestamp_ns)
 
     def _to_line(self, emission: Emission) -> None:
         event, encoded, level = emission.event, emission.encoded, emission.severity
-        lines = event_lines()
+        lines, labels = event_lines(), of_payload(event.payload)
         if lines is not None:
-            lines.write(event, encoded, level, emission.ids)
+            lines.write(event, encoded, level, emission.ids, labels)
         else:
             write = getattr(self._line_logger, level)
-            write(event.type, timestamp=event.timestamp, charter=Envelope(event, encoded))
+            write(event.type, timestamp=event.timestamp, charter=Envelope(event, encoded), **labels)
 
     def _to_metrics(self, emission: Emission) -> None:
         self.instrumentation.instruments.record(emission.event)
@@ -204,10 +206,6 @@ class Emitter:
         emission.stream.publish_nowait(
             emission.event, encoded=emission.encoded, traceparent=traceparent
         )
-
-    @cached_property
-    def _logger(self) -> Any:
-        return self.instrumentation.logger
 
     @cached_property
     def _line_logger(self) -> Any:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
-from litestar import Router, get, post
+from litestar import Request, Router, get, post
 from litestar.exceptions import ServiceUnavailableException, ValidationException
 from litestar.openapi.spec import OpenAPIMediaType, Operation, RequestBody, Schema
-from litestar.params import RawBody
 from litestar.status_codes import HTTP_202_ACCEPTED
 from msgspec import Meta, Struct
 
@@ -34,7 +33,7 @@ class Accepted(Struct):
     """Entries that the job will count."""
 
 
-async def add_mission_entries(body: RawBody) -> Accepted:
+async def add_mission_entries(request: Request[Any, Any, Any]) -> Accepted:
     """Add mission entries for the job: one object, or a list of them, all or none.
 
     An entry without a timestamp gets the present one. A client that got no reply may send again,
@@ -44,7 +43,7 @@ async def add_mission_entries(body: RawBody) -> Accepted:
         ValidationException: An entry is wrong; the detail names its index and field.
         ServiceUnavailableException: The store cannot be reached, or is full.
     """
-    entries = _parse(body)
+    entries = _parse(await request.body())
     now = time.time()
     for entry in entries:
         if entry.timestamp is None:

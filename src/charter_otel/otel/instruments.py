@@ -17,6 +17,7 @@ from opentelemetry.metrics import (
 from charter_otel.charter import CloseReason, Event, EventType, is_simulated
 from charter_otel.otel import semconv
 from charter_otel.otel.context_attributes import current_attributes
+from charter_otel.otel.sdk.workarounds import forget_series
 from charter_otel.otel.semconv import Metric
 
 Observed = Iterable[tuple[float, Mapping[str, str | float]]]
@@ -72,17 +73,32 @@ class Instruments:
         )
 
     def observe(
-        self, metric: Metric, reading: Reading
+        self, metric: Metric, reading: Reading, *, most: int | None = None
     ) -> ObservableCounter | ObservableUpDownCounter | ObservableGauge:
-        """Register an observable metric, read at each collection, so that it cannot drift."""
+        """Register an observable metric, read at each collection, so that it cannot drift.
+
+        Args:
+            metric: The metric.
+            reading: Returns its values.
+            most: Most series of a gauge whose series come and go. So many must fit into the SDK.
+        """
         create: Callable[..., Any] = {
             "counter": self._meter.create_observable_counter,
             "updowncounter": self._meter.create_observable_up_down_counter,
             "gauge": self._meter.create_observable_gauge,
         }[metric.instrument]
 
+        known: set[frozenset[Any]] = set()
+
         def callback(_: CallbackOptions) -> Iterable[Observation]:
-            return [Observation(value, attributes) for value, attributes in reading()]
+            observed = [Observation(value, attributes) for value, attributes in reading()]
+            if most is not None:
+                series = {frozenset((each.attributes or {}).items()) for each in observed}
+                known.update(series)
+                if len(known) > most:
+                    forget_series(instrument)
+                    known.intersection_update(series)
+            return observed
 
         instrument: ObservableCounter | ObservableUpDownCounter | ObservableGauge = create(
             metric.name, [callback], metric.unit, metric.description

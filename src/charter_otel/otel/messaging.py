@@ -4,7 +4,6 @@
 there, so that streams and OpenTelemetry stay apart.
 """
 
-import re
 import time
 from collections.abc import Sequence
 from contextvars import Token
@@ -14,15 +13,12 @@ from typing import NamedTuple
 
 from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import (
-    INVALID_SPAN_CONTEXT,
     Link,
     NonRecordingSpan,
     Span,
-    SpanContext,
     SpanKind,
     Status,
     StatusCode,
-    TraceFlags,
     set_span_in_context,
 )
 from opentelemetry.util.types import Attributes
@@ -32,14 +28,13 @@ from charter_otel.charter import Event
 from charter_otel.otel import semconv
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.instruments import Instruments
+from charter_otel.otel.trace_context import remote
 
 Batch = Sequence[tuple[Event, str | None]]
 """Events, each with its publisher's trace context."""
 
 Destination = tuple[str, str, str | None, int | None]
 """A stream: messaging system, name, and address and port of the server, if there is one."""
-
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class StreamTelemetry:
@@ -65,7 +60,9 @@ class StreamTelemetry:
             self._instruments.sent_messages.add(count, attributes)
         else:
             attributes[semconv.ERROR_TYPE] = type(error).__qualname__
-        self._instruments.operation_duration.record(seconds, attributes)
+        self._instruments.operation_duration.record(
+            seconds, attributes | {semconv.MESSAGING_OPERATION_TYPE: "send"}
+        )
 
     def dropped(self, count: int, reason: str, sink: str = "stream") -> None:
         """Count events that the stream or a subscriber's queue dropped."""
@@ -75,7 +72,7 @@ class StreamTelemetry:
         self, destination: Destination, group: str, event: Event, traceparent: str | None
     ) -> "_Processing":
         """Return the context manager for handling an event: span, duration and correlation id."""
-        subscriber, publisher = _subscriber(destination, group), _publisher(traceparent)
+        subscriber, publisher = _subscriber(destination, group), remote(traceparent)
         attributes = subscriber.span | {
             semconv.MESSAGING_MESSAGE_ID: event.id,
             semconv.CHARTER_EVENT_TYPE: event.type,
@@ -98,7 +95,7 @@ class StreamTelemetry:
         """
         subscriber = _subscriber(destination, group)
         attributes = subscriber.span | {semconv.MESSAGING_BATCH_MESSAGE_COUNT: len(batch)}
-        publishers = [(event, _publisher(traceparent)) for event, traceparent in batch]
+        publishers = [(event, remote(traceparent)) for event, traceparent in batch]
         links = [
             Link(publisher, {semconv.MESSAGING_MESSAGE_ID: event.id})
             for event, publisher in publishers
@@ -147,7 +144,7 @@ def _operation(name: str, destination: Destination) -> dict[str, str | int]:
     """Return the attributes of an operation; a stream in the process has no server."""
     system, stream, address, port = destination
     attributes: dict[str, str | int] = {
-        semconv.MESSAGING_SYSTEM: system,
+        semconv.MESSAGING_SYSTEM_NAME: system,
         semconv.MESSAGING_OPERATION_NAME: name,
         semconv.MESSAGING_DESTINATION_NAME: stream,
     }
@@ -223,15 +220,3 @@ class _Processing:
             instruments.critical_time.record(
                 max(0.0, now - emitted), self._subscriber.critical_time
             )
-
-
-def _publisher(traceparent: str | None) -> SpanContext:
-    found = _TRACEPARENT.fullmatch(traceparent or "")
-    if found is None:
-        return INVALID_SPAN_CONTEXT
-    return SpanContext(
-        trace_id=int(found[1], 16),
-        span_id=int(found[2], 16),
-        is_remote=True,
-        trace_flags=TraceFlags(int(found[3], 16)),
-    )

@@ -9,7 +9,8 @@ from opentelemetry._logs import Logger, SeverityNumber
 
 from charter_otel.charter import CATALOG, EXPECTED_CLOSE_REASONS, Entry, Event
 from charter_otel.otel import semconv
-from charter_otel.otel.context_attributes import current_attributes
+from charter_otel.otel.context_attributes import of_payload
+from charter_otel.otel.sdk import plain_attributes
 from charter_otel.otel.sdk.workarounds import EventRecord
 
 _EXPECTED = frozenset({None, *EXPECTED_CLOSE_REASONS})
@@ -44,8 +45,7 @@ def attributes(event: Event) -> dict[str, Any]:
     if correlation_id := event.meta["correlation_id"]:
         flat[semconv.CHARTER_EVENT_CORRELATION_ID] = correlation_id
     payload = event.payload
-    if "robot_id" in payload:
-        flat.update(current_attributes())
+    flat.update(of_payload(payload))
     declared = _FIELDS.get(event.type)
     if declared is None:
         flat.update(_own(CATALOG[event.type], payload))
@@ -94,12 +94,11 @@ def emit_record(logger: Logger, event: Event, severity_text: str, timestamp_ns: 
     """
     number = _SEVERITY_NUMBERS[severity_text]
     if logger.enabled(severity_number=number, event_name=event.type):
-        logger.emit(
-            EventRecord(
-                timestamp=timestamp_ns,
-                observed_timestamp=timestamp_ns,
-                severity_number=number,
-                event_name=event.type,
-                attributes=attributes(event),
-            )
+        record = EventRecord(
+            timestamp=timestamp_ns,
+            observed_timestamp=timestamp_ns,
+            severity_number=number,
+            event_name=event.type,
+            attributes=attributes(event),
         )
+        plain_attributes.emit(logger, record)

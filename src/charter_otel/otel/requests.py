@@ -25,11 +25,7 @@ _PORTS = {"http": 80, "ws": 80, "https": 443, "wss": 443}
 
 
 def of_request(scope: Any) -> dict[str, str | int]:
-    """Return path, query, server and protocol of an HTTP request or a WebSocket's handshake.
-
-    Args:
-        scope: The ASGI scope.
-    """
+    """Return path, query, server and protocol of an HTTP request or a WebSocket's handshake."""
     own: dict[str, str | int] = {semconv.URL_PATH: scope["path"][:_LONGEST], **_server(scope)}
     if query := scope.get("query_string"):
         own[semconv.URL_QUERY] = redacted(query)

@@ -5,7 +5,7 @@ Generated from registry/charter.yaml by `make generate`; do not edit.
 
 from typing import Literal, NamedTuple
 
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"
 """Version of the semantic conventions that the names follow."""
 
 # -- attributes
@@ -104,7 +104,7 @@ MESSAGING_MESSAGE_CONVERSATION_ID = "messaging.message.conversation_id"
 MESSAGING_MESSAGE_ID = "messaging.message.id"
 MESSAGING_OPERATION_NAME = "messaging.operation.name"
 MESSAGING_OPERATION_TYPE = "messaging.operation.type"
-MESSAGING_SYSTEM = "messaging.system"
+MESSAGING_SYSTEM_NAME = "messaging.system.name"
 NETWORK_PROTOCOL_VERSION = "network.protocol.version"
 SERVER_ADDRESS = "server.address"
 SERVER_PORT = "server.port"
@@ -152,20 +152,14 @@ CHARTER_EVENT_DROPPED = Metric(
     "counter",
     "{event}",
     "Charter events that did not reach a sink.",
-    attributes=(
-        CHARTER_SINK,
-        CHARTER_DROP_REASON,
-    ),
+    attributes=(CHARTER_SINK, CHARTER_DROP_REASON),
 )
 CHARTER_JOB_RUN_DURATION = Metric(
     "charter.job.run.duration",
     "histogram",
     "s",
     "Duration of the runs of a job.",
-    attributes=(
-        CHARTER_JOB_ID,
-        ERROR_TYPE,
-    ),
+    attributes=(CHARTER_JOB_ID, ERROR_TYPE),
     boundaries=(0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60),
 )
 CHARTER_JOB_RUN_ACTIVE = Metric(
@@ -181,10 +175,7 @@ CHARTER_JOB_RUN_SKIPPED = Metric(
     "counter",
     "{run}",
     "Slots of a job's schedule that passed without a run on this instance.",
-    attributes=(
-        CHARTER_JOB_ID,
-        CHARTER_JOB_SKIP_REASON,
-    ),
+    attributes=(CHARTER_JOB_ID, CHARTER_JOB_SKIP_REASON),
 )
 CHARTER_JOB_LAST_SUCCESS = Metric(
     "charter.job.last_success",
@@ -221,11 +212,7 @@ CHARTER_CONNECTION_DURATION = Metric(
     "histogram",
     "s",
     "Duration of WebSocket connections, recorded at their end.",
-    attributes=(
-        CHARTER_CONNECTION_CLOSE_REASON,
-        CHARTER_ROBOT_LABEL,
-        CHARTER_ROBOT_SIMULATED,
-    ),
+    attributes=(CHARTER_CONNECTION_CLOSE_REASON, CHARTER_ROBOT_LABEL, CHARTER_ROBOT_SIMULATED),
     boundaries=(1, 5, 15, 30, 60, 300, 900, 1800, 3600, 14400, 43200, 86400),
 )
 CHARTER_HANDSHAKE_DURATION = Metric(
@@ -273,10 +260,7 @@ CHARTER_ROBOT_COUNT = Metric(
     "updowncounter",
     "{robot}",
     "Robots that this instance knows, by presence.",
-    attributes=(
-        CHARTER_ROBOT_STATUS,
-        CHARTER_ROBOT_LABEL,
-    ),
+    attributes=(CHARTER_ROBOT_STATUS, CHARTER_ROBOT_LABEL),
     observable=True,
 )
 CHARTER_ROBOT_CONDITION_COUNT = Metric(
@@ -284,10 +268,7 @@ CHARTER_ROBOT_CONDITION_COUNT = Metric(
     "updowncounter",
     "{robot}",
     "Robots of this instance in each condition; exact, whatever their number.",
-    attributes=(
-        CHARTER_ROBOT_CONDITION,
-        CHARTER_ROBOT_LABEL,
-    ),
+    attributes=(CHARTER_ROBOT_CONDITION, CHARTER_ROBOT_LABEL),
     observable=True,
 )
 CHARTER_ROBOT_OMITTED = Metric(
@@ -303,10 +284,7 @@ CHARTER_ROBOT_ONLINE = Metric(
     "gauge",
     "{robot}",
     "1 while the robot holds a connection, 0 while it does not.",
-    attributes=(
-        CHARTER_ROBOT_ID,
-        CHARTER_ROBOT_SIMULATED,
-    ),
+    attributes=(CHARTER_ROBOT_ID, CHARTER_ROBOT_SIMULATED),
     observable=True,
 )
 CHARTER_ROBOT_CPU_UTILIZATION = Metric(
@@ -314,10 +292,7 @@ CHARTER_ROBOT_CPU_UTILIZATION = Metric(
     "gauge",
     "1",
     "CPU usage of the robot, 0 to 1.",
-    attributes=(
-        CHARTER_ROBOT_ID,
-        CHARTER_ROBOT_SIMULATED,
-    ),
+    attributes=(CHARTER_ROBOT_ID, CHARTER_ROBOT_SIMULATED),
     observable=True,
 )
 CHARTER_ROBOT_MEMORY_UTILIZATION = Metric(
@@ -325,10 +300,7 @@ CHARTER_ROBOT_MEMORY_UTILIZATION = Metric(
     "gauge",
     "1",
     "Memory usage of the robot, 0 to 1.",
-    attributes=(
-        CHARTER_ROBOT_ID,
-        CHARTER_ROBOT_SIMULATED,
-    ),
+    attributes=(CHARTER_ROBOT_ID, CHARTER_ROBOT_SIMULATED),
     observable=True,
 )
 CHARTER_ROBOT_BATTERY_CHARGE = Metric(
@@ -336,10 +308,7 @@ CHARTER_ROBOT_BATTERY_CHARGE = Metric(
     "gauge",
     "1",
     "Charge of the robot's battery, 0 to 1.",
-    attributes=(
-        CHARTER_ROBOT_ID,
-        CHARTER_ROBOT_SIMULATED,
-    ),
+    attributes=(CHARTER_ROBOT_ID, CHARTER_ROBOT_SIMULATED),
     observable=True,
 )
 CHARTER_ROBOT_NETWORK_LATENCY = Metric(
@@ -347,10 +316,7 @@ CHARTER_ROBOT_NETWORK_LATENCY = Metric(
     "gauge",
     "s",
     "Network latency that the robot measures.",
-    attributes=(
-        CHARTER_ROBOT_ID,
-        CHARTER_ROBOT_SIMULATED,
-    ),
+    attributes=(CHARTER_ROBOT_ID, CHARTER_ROBOT_SIMULATED),
     observable=True,
 )
 CHARTER_STREAM_CONNECTED = Metric(
@@ -358,7 +324,7 @@ CHARTER_STREAM_CONNECTED = Metric(
     "gauge",
     "{stream}",
     "1 while the event stream is reachable, 0 while it is not.",
-    attributes=(MESSAGING_SYSTEM,),
+    attributes=(MESSAGING_SYSTEM_NAME,),
     observable=True,
 )
 CHARTER_STREAM_RESTARTED = Metric(
@@ -366,7 +332,7 @@ CHARTER_STREAM_RESTARTED = Metric(
     "counter",
     "{restart}",
     "Times that the event stream began anew; what a subscriber had not handled is lost with it.",
-    attributes=(MESSAGING_SYSTEM,),
+    attributes=(MESSAGING_SYSTEM_NAME,),
     observable=True,
 )
 CHARTER_ENTRY_UNREADABLE = Metric(
@@ -382,7 +348,7 @@ CHARTER_STREAM_QUEUE_SIZE = Metric(
     "updowncounter",
     "{event}",
     "Events waiting in memory to be published.",
-    attributes=(MESSAGING_SYSTEM,),
+    attributes=(MESSAGING_SYSTEM_NAME,),
     observable=True,
 )
 CHARTER_STREAM_QUEUE_CAPACITY = Metric(
@@ -390,7 +356,7 @@ CHARTER_STREAM_QUEUE_CAPACITY = Metric(
     "updowncounter",
     "{event}",
     "Events that the publishing queue holds at most.",
-    attributes=(MESSAGING_SYSTEM,),
+    attributes=(MESSAGING_SYSTEM_NAME,),
     observable=True,
 )
 CHARTER_STREAM_SPOOL_SIZE = Metric(
@@ -398,7 +364,7 @@ CHARTER_STREAM_SPOOL_SIZE = Metric(
     "updowncounter",
     "{event}",
     "Events waiting on disk to be published.",
-    attributes=(MESSAGING_SYSTEM,),
+    attributes=(MESSAGING_SYSTEM_NAME,),
     observable=True,
 )
 CHARTER_STREAM_SPOOL_RECOVERED = Metric(
@@ -406,7 +372,7 @@ CHARTER_STREAM_SPOOL_RECOVERED = Metric(
     "counter",
     "{event}",
     "Events of earlier processes that were found on disk.",
-    attributes=(MESSAGING_SYSTEM,),
+    attributes=(MESSAGING_SYSTEM_NAME,),
     observable=True,
 )
 CHARTER_STREAM_SPOOL_REPLAYED = Metric(
@@ -414,7 +380,7 @@ CHARTER_STREAM_SPOOL_REPLAYED = Metric(
     "counter",
     "{event}",
     "Events that were published from disk.",
-    attributes=(MESSAGING_SYSTEM,),
+    attributes=(MESSAGING_SYSTEM_NAME,),
     observable=True,
 )
 CHARTER_STREAM_ACCEPTED = Metric(
@@ -422,7 +388,7 @@ CHARTER_STREAM_ACCEPTED = Metric(
     "counter",
     "{event}",
     "Events that were handed to the event stream.",
-    attributes=(MESSAGING_SYSTEM,),
+    attributes=(MESSAGING_SYSTEM_NAME,),
     observable=True,
 )
 CHARTER_SUBSCRIBER_LAG = Metric(
@@ -430,6 +396,14 @@ CHARTER_SUBSCRIBER_LAG = Metric(
     "updowncounter",
     "{event}",
     "Events that a subscriber has not acknowledged yet.",
+    attributes=(MESSAGING_CONSUMER_GROUP_NAME,),
+    observable=True,
+)
+CHARTER_SUBSCRIBER_AGE = Metric(
+    "charter.subscriber.age",
+    "gauge",
+    "s",
+    "Age of the oldest event that a subscriber has not acknowledged yet; 0 if there is none.",
     attributes=(MESSAGING_CONSUMER_GROUP_NAME,),
     observable=True,
 )
@@ -488,13 +462,7 @@ HTTP_SERVER_REQUEST_DURATION = Metric(
     "histogram",
     "s",
     "Duration of HTTP server requests.",
-    attributes=(
-        HTTP_REQUEST_METHOD,
-        HTTP_RESPONSE_STATUS_CODE,
-        HTTP_ROUTE,
-        URL_SCHEME,
-        ERROR_TYPE,
-    ),
+    attributes=(HTTP_REQUEST_METHOD, HTTP_RESPONSE_STATUS_CODE, HTTP_ROUTE, URL_SCHEME, ERROR_TYPE),
     boundaries=(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10),
 )
 MESSAGING_CLIENT_OPERATION_DURATION = Metric(
@@ -503,8 +471,9 @@ MESSAGING_CLIENT_OPERATION_DURATION = Metric(
     "s",
     "Duration of the operations on the event stream.",
     attributes=(
-        MESSAGING_SYSTEM,
+        MESSAGING_SYSTEM_NAME,
         MESSAGING_OPERATION_NAME,
+        MESSAGING_OPERATION_TYPE,
         MESSAGING_DESTINATION_NAME,
         SERVER_ADDRESS,
         SERVER_PORT,
@@ -518,7 +487,7 @@ MESSAGING_CLIENT_SENT_MESSAGES = Metric(
     "{message}",
     "Events that the stream has taken.",
     attributes=(
-        MESSAGING_SYSTEM,
+        MESSAGING_SYSTEM_NAME,
         MESSAGING_OPERATION_NAME,
         MESSAGING_DESTINATION_NAME,
         SERVER_ADDRESS,
@@ -531,7 +500,7 @@ MESSAGING_PROCESS_DURATION = Metric(
     "s",
     "Duration of handling an event, or a batch at once.",
     attributes=(
-        MESSAGING_SYSTEM,
+        MESSAGING_SYSTEM_NAME,
         MESSAGING_OPERATION_NAME,
         MESSAGING_DESTINATION_NAME,
         SERVER_ADDRESS,
@@ -566,56 +535,7 @@ PROCESS_UNIX_FILE_DESCRIPTOR_COUNT = Metric(
     observable=True,
 )
 
-METRICS: tuple[Metric, ...] = (
-    CHARTER_EVENT_EMITTED,
-    CHARTER_EVENT_DROPPED,
-    CHARTER_JOB_RUN_DURATION,
-    CHARTER_JOB_RUN_ACTIVE,
-    CHARTER_JOB_RUN_SKIPPED,
-    CHARTER_JOB_LAST_SUCCESS,
-    CHARTER_MISSION_ENTRIES,
-    CHARTER_MISSION_REJECTED,
-    CHARTER_CONNECTION_ACTIVE,
-    CHARTER_CONNECTION_DURATION,
-    CHARTER_HANDSHAKE_DURATION,
-    CHARTER_CONNECTION_REFUSED,
-    CHARTER_FRAME_RECEIVED,
-    CHARTER_READING_RECEIVED,
-    CHARTER_READING_AGE,
-    CHARTER_ROBOT_COUNT,
-    CHARTER_ROBOT_CONDITION_COUNT,
-    CHARTER_ROBOT_OMITTED,
-    CHARTER_ROBOT_ONLINE,
-    CHARTER_ROBOT_CPU_UTILIZATION,
-    CHARTER_ROBOT_MEMORY_UTILIZATION,
-    CHARTER_ROBOT_BATTERY_CHARGE,
-    CHARTER_ROBOT_NETWORK_LATENCY,
-    CHARTER_STREAM_CONNECTED,
-    CHARTER_STREAM_RESTARTED,
-    CHARTER_ENTRY_UNREADABLE,
-    CHARTER_STREAM_QUEUE_SIZE,
-    CHARTER_STREAM_QUEUE_CAPACITY,
-    CHARTER_STREAM_SPOOL_SIZE,
-    CHARTER_STREAM_SPOOL_RECOVERED,
-    CHARTER_STREAM_SPOOL_REPLAYED,
-    CHARTER_STREAM_ACCEPTED,
-    CHARTER_SUBSCRIBER_LAG,
-    CHARTER_SUBSCRIBER_CRITICAL_TIME,
-    CHARTER_SUBSCRIBER_REDELIVERED,
-    CHARTER_SUBSCRIBER_DEAD_LETTERED,
-    CHARTER_LOG_DROPPED,
-    CHARTER_SERVICE_HEARTBEAT,
-    CHARTER_SERVICE_HEARTBEAT_INTERVAL,
-    CHARTER_SERVICE_LOOP_LAG,
-    HTTP_SERVER_REQUEST_DURATION,
-    MESSAGING_CLIENT_OPERATION_DURATION,
-    MESSAGING_CLIENT_SENT_MESSAGES,
-    MESSAGING_PROCESS_DURATION,
-    PROCESS_UPTIME,
-    PROCESS_CPU_TIME,
-    PROCESS_MEMORY_USAGE,
-    PROCESS_UNIX_FILE_DESCRIPTOR_COUNT,
-)
+METRICS = tuple(each for each in [*globals().values()] if isinstance(each, Metric))
 """All metrics, in the order of the registry."""
 
 # -- events

@@ -6,6 +6,8 @@ from opentelemetry.attributes import BoundedAttributes
 from opentelemetry.sdk._logs import LogRecordProcessor, ReadWriteLogRecord
 from opentelemetry.trace import get_current_span
 
+from charter_otel.otel.sdk import plain_attributes
+
 _log = logging.getLogger(__name__)
 
 
@@ -53,4 +55,4 @@ class EventToSpanEventBridge(LogRecordProcessor):
         attributes = record.attributes
         if isinstance(attributes, BoundedAttributes):
             attributes = attributes.copy()  # a dict, which the span reads much faster
-        span.add_event(record.event_name, attributes, timestamp)
+        plain_attributes.add_event(span, record.event_name, attributes, timestamp)

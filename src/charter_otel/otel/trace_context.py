@@ -1,8 +1,11 @@
 """Trace ids as the texts that events, streams and log lines carry."""
 
+import re
 from typing import NamedTuple
 
-from opentelemetry.trace import SpanContext, get_current_span
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags, get_current_span
+
+_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
 
 
 class TraceIds(NamedTuple):
@@ -39,6 +42,15 @@ def traceparent(context: SpanContext) -> str | None:
     """Return the W3C ``traceparent``, or None if there is no valid trace."""
     ids = trace_ids(context)
     return ids.traceparent if ids else None
+
+
+def remote(traceparent: str | None) -> SpanContext:
+    """Return the context of a W3C ``traceparent``; without one, or a wrong one, an invalid one."""
+    found = _TRACEPARENT.fullmatch(traceparent or "")
+    if found is None:
+        return INVALID_SPAN_CONTEXT
+    trace_id, span_id, flags = (int(part, 16) for part in found.groups())
+    return SpanContext(trace_id, span_id, is_remote=True, trace_flags=TraceFlags(flags))
 
 
 def current() -> SpanContext:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoPermissionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 REPLY_LOST = (RedisConnectionError, RedisTimeoutError)
@@ -28,6 +29,12 @@ async def ping(client: Redis) -> None:
 async def newest(client: Redis, key: str, count: int, *, end: bytes = b"+") -> list[RawEntry]:
     """Return the latest entries up to ``end``, newest first."""
     return cast("list[RawEntry]", await client.xrevrange(key, end, count=count))
+
+
+async def last_id(client: Redis, key: str) -> bytes:
+    """Return the id of the latest entry; every entry of an empty stream comes after it."""
+    latest = await newest(client, key, 1)
+    return latest[0][0] if latest else b"0-0"
 
 
 async def oldest(client: Redis, key: str, count: int, *, start: str) -> list[RawEntry]:
@@ -64,6 +71,15 @@ async def groups(client: Redis, key: str) -> list[dict[str, Any]]:
     """Return what the server knows about a stream's groups."""
     found: list[dict[str, Any]] = await client.xinfo_groups(key)
     return found
+
+
+async def last_delivered(client: Redis, key: str, group: str) -> bytes | None:
+    """Return the last entry that was given to a group; None if this user may not ask."""
+    try:
+        found = await groups(client, key)
+    except NoPermissionError:
+        return None
+    return next((g["last-delivered-id"] for g in found if g["name"] == group.encode()), None)
 
 
 async def place_of(client: Redis, key: str, event_id: str) -> bytes | None:

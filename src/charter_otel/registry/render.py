@@ -22,8 +22,6 @@ def payloads(registry: Registry) -> str:
     ]
     for event in registry.events:
         parts.extend(_structs(registry, event))
-    names = ", ".join(event.hints["payload"] for event in registry.events)
-    parts.append(f"ALL = ({names})\n" + '"""The payload types, in the order of the registry."""')
     return "\n\n".join(parts) + "\n"
 
 
@@ -130,7 +128,6 @@ def semconv(registry: Registry) -> str:
         if span.name.startswith("charter.")
     )
     metrics = "\n".join(_metric(metric) for metric in registry.metrics)
-    names = ", ".join(f"{metric.constant}" for metric in registry.metrics)
     events = "\n".join(_event_attributes(event) for event in registry.events)
     return f'''"""Names that OpenTelemetry sees: attributes, spans, metrics, and the events' fields.
 
@@ -139,7 +136,7 @@ def semconv(registry: Registry) -> str:
 
 from typing import Literal, NamedTuple
 
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.44.0"
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.45.0"
 """Version of the semantic conventions that the names follow."""
 
 # -- attributes
@@ -167,7 +164,7 @@ class Metric(NamedTuple):
 
 {metrics}
 
-METRICS: tuple[Metric, ...] = ({names})
+METRICS = tuple(each for each in [*globals().values()] if isinstance(each, Metric))
 """All metrics, in the order of the registry."""
 
 # -- events
@@ -317,12 +314,11 @@ def _attribute_constant(attribute: Attribute) -> str:
 
 
 def _metric(metric: MetricDefinition) -> str:
-    attributes = ", ".join(
-        reference.key.upper().replace(".", "_") for reference in metric.attributes
-    )
+    attributes = [reference.key.upper().replace(".", "_") for reference in metric.attributes]
     arguments = [repr(metric.name), repr(metric.instrument), repr(metric.unit), repr(metric.brief)]
     if attributes:
-        arguments.append(f"attributes=({attributes},)")
+        # A comma behind the last of several would put each on a line of its own.
+        arguments.append(f"attributes=({', '.join(attributes)}{',' * (len(attributes) == 1)})")
     if metric.hints.get("observable"):
         arguments.append("observable=True")
     if boundaries := metric.hints.get("boundaries"):

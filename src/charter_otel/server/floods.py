@@ -8,6 +8,8 @@ PIECES_PER_SECOND = 1_000
 """Pings, pongs and fragments that a robot may send in a second; a busy one needs a few."""
 LATE_BYTES = 16_777_216
 """Bytes that a peer may send between our closing message and its own: data in transit."""
+LATE_FRAMES = 10_000
+"""Frames among these that are looked at for the peer's close: some milliseconds."""
 
 SLICE = 4_096
 """Bytes of requests that are parsed between two checks of the result."""

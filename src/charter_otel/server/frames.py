@@ -10,6 +10,8 @@ import struct
 from collections.abc import Callable
 from typing import NamedTuple
 
+from charter_otel.server.floods import LATE_FRAMES
+
 try:
     from websockets.speedups import apply_mask
 except ImportError:  # where websockets is installed without a wheel
@@ -206,37 +208,40 @@ class FrameReader:
 class LateFrames:
     """Looks for the client's close frame in the bytes after ours, and ignores all others.
 
+    After `LATE_FRAMES` it looks no further: then the client floods, or closes without a word.
+
     Args:
         rest: Bytes that came before and were not parsed.
     """
 
-    __slots__ = ("_rest", "_skip")
+    __slots__ = ("_left", "_rest", "_skip")
 
     def __init__(self, rest: bytes = b"") -> None:
+        self._left = LATE_FRAMES
         self._rest = rest
         self._skip = 0
         """Bytes of a payload that are still to come."""
 
     def has_close(self, data: bytes) -> bool:
         """Return whether the close frame has come."""
+        if not self._left:
+            return False
         data = self._rest + data
-        while True:
-            skipped = min(self._skip, len(data))
-            self._skip -= skipped
-            data = data[skipped:]
-            if len(data) < 2 or self._skip:  # noqa: PLR2004 - opcode and length
-                break
-            if data[0] & _OPCODE == CLOSE:
+        at, end = self._skip, len(data)
+        while at + 2 <= end and self._left:  # opcode and length
+            if data[at] & _OPCODE == CLOSE:
                 return True
-            length, header = data[1] & _LENGTH, _HEADER
+            length, header = data[at + 1] & _LENGTH, _HEADER
             if length > _MAX_CONTROL:
                 extended = 2 if length == _SHORT else 8
                 header += extended
-                if len(data) < header:
+                if end - at < header:
                     break
-                length = int.from_bytes(data[2 : 2 + extended], "big")
-            self._skip = header + length
-        self._rest = data
+                length = int.from_bytes(data[at + 2 : at + 2 + extended], "big")
+            at += header + length
+            self._left -= 1
+        self._rest = data[at:] if self._left else b""
+        self._skip = max(0, at - end)
         return False
 
 

@@ -6,7 +6,7 @@ import hashlib
 import re
 from typing import NamedTuple
 
-from charter_otel.server.patience import MAX_HEADER_BYTES
+from charter_otel.server.timeouts import MAX_HEADER_BYTES
 from charter_otel.telemetry.admission import HandshakeRefusal
 
 VERSION = b"13"

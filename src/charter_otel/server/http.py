@@ -11,13 +11,13 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from charter_otel.server import patience
+from charter_otel.server import timeouts
 from charter_otel.server.floods import CHUNK_BYTES, FREE_CHUNKS, SLICE, UNWANTED_BYTES
 from charter_otel.server.handshake import Handshake, is_upgrade
-from charter_otel.server.lingering import LastWord
-from charter_otel.server.patience import MAX_HEADER_BYTES
+from charter_otel.server.lingering_close import LingeringClose
 from charter_otel.server.responses import response
-from charter_otel.telemetry.lobby import Seat
+from charter_otel.server.timeouts import MAX_HEADER_BYTES
+from charter_otel.telemetry.pending_handshakes import PendingHandshake
 
 _LINE = len(b"  HTTP/1.1\r\n\r\n")
 """Bytes of a head beside method, target and headers."""
@@ -45,12 +45,12 @@ class RequestRefused(Exception):  # noqa: N818 - it says what became of the requ
         self.status = status
 
 
-class HTTPProtocol(LastWord, HttpToolsProtocol):
+class HTTPProtocol(LingeringClose, HttpToolsProtocol):
     """One client's connection: one request after the other, until it asks for a WebSocket."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self.seat = Seat()
+        self.pending_handshake = PendingHandshake()
         self._phase = Phase.IDLE
         self._late: asyncio.TimerHandle | None = None
         self._ended = False
@@ -74,7 +74,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop waiting."""
         self._stop()
-        self.seat.leave()
+        self.pending_handshake.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -206,7 +206,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
         handshake = Handshake(self.scope["method"].encode(), self.url, self.headers)
         protocol: Any = self.ws_protocol_class
         robot = protocol(self.config, self.server_state, self.app_state)
-        robot.seat = self.seat
+        robot.pending_handshake = self.pending_handshake
         robot.open(self.transport, handshake, rest)
 
     # The end of a request, and of the connection
@@ -214,7 +214,7 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Watch whether the peer reads the response, and read the next requests."""
         super().on_response_complete()
-        self._watch(patience.READ_WITHIN)
+        self._watch(timeouts.READ_WITHIN)
         if self._pending and not self.pipeline and not self.transport.is_closing():
             self.loop.call_soon(self.data_received, b"")
 
@@ -245,5 +245,5 @@ class HTTPProtocol(LastWord, HttpToolsProtocol):
             self._late.cancel()
             self._late = None
         if phase is not Phase.IDLE:
-            within = patience.HEADERS_WITHIN if phase is Phase.HEAD else patience.BODY_WITHIN
+            within = timeouts.HEADERS_WITHIN if phase is Phase.HEAD else timeouts.BODY_WITHIN
             self._late = self.loop.call_later(within, self.transport.abort)

@@ -15,7 +15,7 @@ import uvicorn
 from charter_otel.aio import until_first
 from charter_otel.failures import CommandFailure, Refusal
 from charter_otel.open_files import raise_open_file_limit
-from charter_otel.server.front import front_protocol
+from charter_otel.server.dispatch import dispatching_protocol
 from charter_otel.server.gc_tuning import settle
 from charter_otel.server.websocket import websocket_protocol
 from charter_otel.service.app import create_app
@@ -47,8 +47,8 @@ class Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and tune the process, which from then on only serves."""
-        front: Any = self.config.http_protocol_class
-        front.tls, self.config.ssl = self.config.ssl, None
+        first: Any = self.config.http_protocol_class
+        first.tls, self.config.ssl = self.config.ssl, None
         await super().startup(sockets)
         settle()
 
@@ -103,10 +103,6 @@ class EmbeddedServer(Server):
 
 def run(settings: Settings, options: Options) -> None:
     """Run the service until a signal ends it.
-
-    Args:
-        settings: The service's settings.
-        options: How it is served.
 
     Raises:
         CommandFailure: The address is taken, or the service did not start.
@@ -176,7 +172,7 @@ def configure(app: Any, settings: Settings, options: Options | None = None) -> u
     return uvicorn.Config(
         app,
         loop="uvloop",
-        http=front_protocol(),
+        http=dispatching_protocol(),
         ws=websocket_protocol(),
         ws_max_size=settings.max_frame_bytes,
         timeout_keep_alive=options.keep_alive,

@@ -38,11 +38,6 @@ _INSTANCE_ID = re.compile(r"service\.instance\.id=[^,]*")
 def run_workers(settings: Settings, options: Options, count: int) -> None:
     """Run workers until a signal ends them.
 
-    Args:
-        settings: The service's settings.
-        options: How the service is served.
-        count: How many workers.
-
     Raises:
         CommandFailure: The address is taken, or a worker did not start.
         Refusal: A variable or a certificate is wrong, or the workers would share nothing.

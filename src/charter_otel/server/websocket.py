@@ -30,14 +30,7 @@ log = structlog.get_logger(__name__)
 
 
 class WebSocketProtocol(FrameProtocol):
-    """One client's WebSocket, as the application sees it.
-
-    Args:
-        config: uvicorn's options.
-        server_state: Connections and tasks of the server.
-        app_state: The application's lifespan state.
-        loop: The event loop; the running one by default.
-    """
+    """One client's WebSocket, as the application sees it."""
 
     keepalive: Keepalive
     """Set by `websocket_protocol`, one for all connections of a server."""
@@ -136,7 +129,7 @@ class WebSocketProtocol(FrameProtocol):
             headers.append((b"sec-websocket-protocol", subprotocol.encode("latin-1")))
         self.transport.write(response(101, headers))
         self._state = WireState.OPEN
-        self.seat.leave(accepted=True)
+        self.pending_handshake.leave(accepted=True)
         self.keepalive.add(self)
         if self._early:
             early, self._early = self._early, b""

@@ -12,13 +12,13 @@ from uvicorn.server import ServerState
 
 from charter_otel.aio import Allowance
 from charter_otel.charter import CloseReason
-from charter_otel.server import frames, patience
+from charter_otel.server import frames, timeouts
 from charter_otel.server.floods import PIECES_PER_SECOND
 from charter_otel.server.frames import FrameError, FrameReader, LateFrames
-from charter_otel.server.lingering import LastWord
+from charter_otel.server.lingering_close import LingeringClose
 from charter_otel.server.responses import response
 from charter_otel.telemetry.closing import CLOSED_BY, CODES, ROBOT, SERVICE
-from charter_otel.telemetry.lobby import Seat
+from charter_otel.telemetry.pending_handshakes import PendingHandshake
 
 MAX_EARLY_BYTES = 65_536
 """Bytes that a client may send before it is accepted."""
@@ -38,14 +38,8 @@ class WireState(Enum):
     CLOSED = 5
 
 
-class FrameProtocol(LastWord):
-    """The part of a WebSocket that is independent of ASGI.
-
-    Args:
-        config: uvicorn's options.
-        server_state: Connections and tasks of the server.
-        loop: The event loop; the running one by default.
-    """
+class FrameProtocol(LingeringClose):
+    """The part of a WebSocket that is independent of ASGI."""
 
     def __init__(
         self,
@@ -54,7 +48,7 @@ class FrameProtocol(LastWord):
         loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         self.loop = loop or asyncio.get_running_loop()
-        self.seat = Seat()
+        self.pending_handshake = PendingHandshake()
         self._config = config
         self._server = server_state
         self._state = WireState.HANDSHAKE
@@ -111,7 +105,7 @@ class FrameProtocol(LastWord):
         self._state = WireState.CLOSED
         self._reader.stopped = True
         self.transport.close()
-        self._watch(patience.LINGER)
+        self._watch(timeouts.LINGER)
 
     def _spend(self) -> bool:
         """Charge a ping, a pong or a fragment to the allowance, and end a flood of them."""
@@ -145,7 +139,7 @@ class FrameProtocol(LastWord):
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the application, unless it has been notified."""
         super().connection_lost(exc)
-        self.seat.leave()
+        self.pending_handshake.leave()
         self._report_disconnect({"code": 1006})
         self._state = WireState.CLOSED
         # It refers back to us: a cycle that only the garbage collector could free.

@@ -36,12 +36,7 @@ Work = Callable[[int, Connection], None]
 
 
 class Worker:
-    """One worker's process, and the next one in its place.
-
-    Args:
-        number: Its number, from 1.
-        work: The task of its processes.
-    """
+    """One worker's process, and the next one in its place."""
 
     def __init__(self, number: int, work: Work) -> None:
         self.number = number
@@ -97,12 +92,7 @@ class Worker:
 
 
 class Supervisor:
-    """Starts the workers, puts a new one in the place of one that dies, and ends them all.
-
-    Args:
-        count: Number of workers.
-        work: The task of each.
-    """
+    """Starts the workers, puts a new one in the place of one that dies, and ends them all."""
 
     def __init__(self, count: int, work: Work) -> None:
         self._workers = [Worker(number, work) for number in range(1, count + 1)]

@@ -1,1 +1,1 @@
-"""The composition root: the only package that imports all others."""
+"""The composition root: makes one service of the packages below it in the source map."""

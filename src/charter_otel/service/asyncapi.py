@@ -249,7 +249,7 @@ def _frame_schemas() -> Document:
     kinds = [Frame, Ping, NewToken]
     _, schemas = msgspec.json.schema_components(kinds, ref_template=_SCHEMAS)
     count = {"type": "integer", "minimum": 0}
-    ack = _object(type={"const": "ack"}, n={"type": "integer", "minimum": 0})
+    ack = _object(type={"const": "ack"}, n=count)
     ack["properties"] |= {
         "new": count | {"description": "Of a list: readings that are newer than all before."},
         "late": count | {"description": "Of a list: readings that changed nothing live."},

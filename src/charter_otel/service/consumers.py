@@ -62,11 +62,7 @@ class RobotStatistics(Struct):
 
 
 def consumers_router(consumers: Sequence[Consumer]) -> Router:
-    """Make the routes under ``/api/consumers``.
-
-    Args:
-        consumers: The consumers that run in the service.
-    """
+    """Make the routes under ``/api/consumers``."""
 
     @get(
         "/status",

@@ -1,4 +1,4 @@
-"""Support for a program's own app: its context, its warnings, and the paths that it keeps."""
+"""Support for a program's own app: its context, its warnings, and what stays as it is."""
 
 import ipaddress
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 class AppContext:
-    """Middleware that binds the module-level functions to the app that handles the request.
-
-    Args:
-        get_scope: Returns the app's own scope, or None if it uses the process's values.
-        is_open: Whether robots and readers need no token.
-    """
+    """Middleware that binds the module-level functions to the app that handles the request."""
 
     def __init__(self, get_scope: Callable[[], seams.Scope | None], *, is_open: bool) -> None:
         self._get_scope = get_scope
@@ -69,12 +64,7 @@ def is_far(client: Any) -> bool:
 
 
 def taken_paths(handlers: Sequence[Any], prefix: str = "") -> Iterator[str]:
-    """Yield the paths of a program's handlers, those of its routers and controllers included.
-
-    Args:
-        handlers: The handlers that the program passed to its app.
-        prefix: The common prefix of their paths.
-    """
+    """Yield the paths of a program's handlers, those of its routers and controllers included."""
     for handler in handlers:
         if isinstance(handler, Router):
             yield from taken_paths(handlers_of(handler), prefix + handler.path)

@@ -143,7 +143,7 @@ def events_router(
         )
         # Taken at the moment of the check, and freed when the response ends or is collected.
         followers.add(response)
-        response.on_end = lambda: followers.discard(response)
+        response.on_end = followers.discard
         return response
 
     handlers = with_methods([get_events, follow_events])

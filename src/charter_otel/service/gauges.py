@@ -33,7 +33,7 @@ def observe_stream(
 
     def connected() -> Observed:
         if running():
-            yield int(stream.statistics().connected), {semconv.MESSAGING_SYSTEM: stream.system}
+            yield int(stream.statistics().connected), {semconv.MESSAGING_SYSTEM_NAME: stream.system}
 
     instruments.observe(semconv.CHARTER_STREAM_CONNECTED, connected)
     for metric, value in _STREAM:
@@ -43,7 +43,12 @@ def observe_stream(
         for subscriber in stream.statistics().subscribers:
             yield subscriber.lag, {semconv.MESSAGING_CONSUMER_GROUP_NAME: subscriber.group}
 
+    def age() -> Observed:
+        for subscriber in stream.statistics().subscribers:
+            yield subscriber.age, {semconv.MESSAGING_CONSUMER_GROUP_NAME: subscriber.group}
+
     instruments.observe(semconv.CHARTER_SUBSCRIBER_LAG, lag)
+    instruments.observe(semconv.CHARTER_SUBSCRIBER_AGE, age)
 
 
 def observe_lines(instruments: Instruments, writer: LineWriter) -> None:
@@ -56,5 +61,5 @@ def observe_lines(instruments: Instruments, writer: LineWriter) -> None:
 
 
 def _of_stream(stream: EventStream, value: Callable[[Statistics], float]) -> Callable[[], Observed]:
-    attributes = {semconv.MESSAGING_SYSTEM: stream.system}
+    attributes = {semconv.MESSAGING_SYSTEM_NAME: stream.system}
     return lambda: [(value(stream.statistics()), attributes)]

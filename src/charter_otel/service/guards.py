@@ -4,7 +4,7 @@ The guards are coroutine functions because Litestar runs all others in a thread,
 """
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from litestar import Router
@@ -14,43 +14,40 @@ from litestar.enums import ScopeType
 from litestar.exceptions import NotAuthorizedException, PermissionDeniedException
 from litestar.handlers import HTTPRouteHandler
 from litestar.handlers.base import BaseRouteHandler
-from litestar.types import Guard
 from litestar.types import Scope as ASGIScope
 
 from charter_otel.methods import handlers_of
-from charter_otel.telemetry.origins import REBOUND, is_foreign, is_rebound
+from charter_otel.telemetry.origins import CAUSES_EVENT, REBOUND, is_foreign, is_rebound
 from charter_otel.tokens import OPEN, InvalidToken, Scope, Token, verify
 
 AnyConnection = ASGIConnection[Any, Any, Any, Any]
+Guard = Callable[[AnyConnection, BaseRouteHandler], Awaitable[None]]
 
 _SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
-_EXPIRES_AT = "charter_otel.expires_at"
+_VERIFIED = "charter_otel.verified"
 _CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+def request_guard(secrets: Sequence[str]) -> Guard:
+    """Return the guard of all requests: for a token, or against other names where there is none."""
+    return scope_guard(secrets) if secrets else loopback_guard
 
 
 def scope_guard(secrets: Sequence[str]) -> Guard:
     """Return a guard that requires the scope ``read`` to read and ``write`` to write.
 
-    WebSockets pass: their tokens are checked at the handshake, against the robot.
-
-    Args:
-        secrets: The secrets with which tokens may be signed.
+    WebSockets pass: the robots' tokens are checked at the handshake, against the robot.
     """
 
     async def guard(connection: AnyConnection, handler: BaseRouteHandler) -> None:
-        if connection.scope["type"] != ScopeType.HTTP or handler.opt.get(OPEN):
-            return
-        needed: Scope = "read" if _only_reads(connection) else "write"
-        token = _token(secrets, connection.headers.get("authorization", ""))
-        if needed not in token.scopes:
-            raise PermissionDeniedException(detail=f"The token lacks the scope {needed!r}.")
-        connection.scope["state"][_EXPIRES_AT] = token.expires_at
+        if connection.scope["type"] == ScopeType.HTTP and not handler.opt.get(OPEN):
+            _check_scope(secrets, connection.scope)
 
     return guard
 
 
 def origin_guard(allowed: Collection[str]) -> Guard:
-    """Return a guard for routes that write; it refuses pages of other origins.
+    """Return a guard for routes that write or cause an event; it refuses pages of other origins.
 
     Without a secret the service listens on loopback, where any page in a browser of that machine
     can send requests; the browser already keeps them from reading the answers.
@@ -61,7 +58,8 @@ def origin_guard(allowed: Collection[str]) -> Guard:
 
     async def guard(connection: AnyConnection, _: BaseRouteHandler) -> None:
         if is_foreign(connection.headers, allowed):
-            raise PermissionDeniedException(detail="Pages of another origin may not write.")
+            detail = "Pages of another origin may neither write nor cause an event."
+            raise PermissionDeniedException(detail=detail)
 
     return guard
 
@@ -73,22 +71,29 @@ async def loopback_guard(connection: AnyConnection, _: BaseRouteHandler) -> None
         raise PermissionDeniedException(detail=REBOUND)
 
 
-def guard_writes(router: Router, guard: Guard) -> Router:
-    """Attach the guard to the routes that write, and return the router.
+def guarded(router: Router, requests: Guard, writes: Guard) -> Router:
+    """Attach guards to the router's HTTP routes, and return it.
 
-    Litestar copies the handler for each call of a guard; routes that only read save that time.
+    A robot's handshake has the same checks in `charter_otel.telemetry.admission`, which answers,
+    counts and logs a refusal. Litestar copies the handler for each call of a guard.
+
+    Args:
+        router: The router.
+        requests: The guard of all requests.
+        writes: The guard of routes that write or cause an event.
     """
     for handler in handlers_of(router):
-        if isinstance(handler, HTTPRouteHandler) and not handler.http_methods <= _SAFE_METHODS:
-            handler.guards = (*(handler.guards or ()), guard)
+        if isinstance(handler, HTTPRouteHandler):
+            harmless = handler.http_methods <= _SAFE_METHODS and CAUSES_EVENT not in handler.opt
+            more = () if harmless else (writes,)
+            handler.guards = (requests, *(handler.guards or ()), *more)
     return router
 
 
 def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool:
     """Return whether a request to an open route has the scope; without a secret, each one has."""
     try:
-        header = connection.headers.get("authorization", "")
-        return not secrets or scope in _token(secrets, header).scopes
+        return not secrets or scope in _token(secrets, connection.scope).scopes
     except NotAuthorizedException:
         return False
 
@@ -96,7 +101,7 @@ def may(scope: Scope, secrets: Sequence[str], connection: AnyConnection) -> bool
 def trusts(secrets: Sequence[str], allowed: Collection[str]) -> Callable[[ASGIScope], bool]:
     """Return a function of the ASGI scope: whether a request may write into the trace it names.
 
-    One without a valid token, or from a page that may not write, gets a trace of its own.
+    One that the guards refuse, or from a page that may not write, gets a trace of its own.
 
     Args:
         secrets: The secrets with which tokens may be signed; without any, no token is needed.
@@ -111,28 +116,45 @@ def trusts(secrets: Sequence[str], allowed: Collection[str]) -> Callable[[ASGISc
             server = scope.get("server") or ("", None)
             return not is_rebound(server[0] or "", headers.get("host"))
         try:
-            return bool(_token(secrets, headers.get("authorization", "")))
-        except NotAuthorizedException:
+            _check_scope(secrets, scope)
+        except (NotAuthorizedException, PermissionDeniedException):
             return False
+        return True
 
     return trusted
 
 
 def seconds_left(connection: AnyConnection) -> float | None:
     """Return the seconds until the request's token expires; None if it needed none."""
-    expires_at: float | None = connection.scope["state"].get(_EXPIRES_AT)
-    return None if expires_at is None else expires_at - time.time()
+    _, token = connection.scope["state"].get(_VERIFIED, (None, None))
+    return token.expires_at - time.time() if isinstance(token, Token) else None
 
 
-def _only_reads(connection: AnyConnection) -> bool:
-    return connection.scope.get("method") in _SAFE_METHODS
+def _check_scope(secrets: Sequence[str], scope: ASGIScope) -> None:
+    needed: Scope = "read" if scope.get("method") in _SAFE_METHODS else "write"
+    if needed not in _token(secrets, scope).scopes:
+        raise PermissionDeniedException(detail=f"The token lacks the scope {needed!r}.")
 
 
-def _token(secrets: Sequence[str], header: str) -> Token:
+def _token(secrets: Sequence[str], scope: ASGIScope) -> Token:
+    """Return the request's token; it is verified once, whoever asks."""
+    by, found = scope["state"].get(_VERIFIED, (None, ""))
+    # An app around this one may have verified it with other secrets.
+    if by != secrets:
+        found = _verified(secrets, Headers.from_scope(scope).get("authorization", ""))
+        scope["state"][_VERIFIED] = (secrets, found)
+    if isinstance(found, str):
+        raise NotAuthorizedException(detail=found, headers=_CHALLENGE)
+    token: Token = found
+    return token
+
+
+def _verified(secrets: Sequence[str], header: str) -> Token | str:
+    """Return the token that a header presents, or why it is refused."""
     scheme, _, token = header.partition(" ")
     if scheme.lower() != "bearer" or not token:
-        raise NotAuthorizedException(detail="Present a bearer token.", headers=_CHALLENGE)
+        return "Present a bearer token."
     try:
         return verify(secrets, token.strip())
     except InvalidToken as error:
-        raise NotAuthorizedException(detail=f"{error}.".capitalize(), headers=_CHALLENGE) from error
+        return f"{error}.".capitalize()

@@ -134,9 +134,7 @@ def consumer_check(consumer: Consumer) -> Callable[[], Dependency]:
 
     def check() -> Dependency:
         details = {"since": _moment(consumer.since or begun), "holder": consumer.holds}
-        if consumer.trouble is None:
-            return Dependency("ready", details)
-        return Dependency("degraded", {**details, "error": consumer.trouble})
+        return _dependency(details, consumer.trouble)
 
     return check
 
@@ -146,10 +144,7 @@ def collector_check() -> Dependency | None:
     state = LINK.state
     if state is None:
         return None
-    details = {"since": _moment(state.since)}
-    if state.error is None:
-        return Dependency("ready", details)
-    return Dependency("degraded", {**details, "error": state.error})
+    return _dependency({"since": _moment(state.since)}, state.error)
 
 
 def event_stream_check(
@@ -163,28 +158,27 @@ def event_stream_check(
             return Dependency("ready", {"system": "none"})
         statistics = stream.statistics()
         losses = _losses(statistics)
-        return Dependency(
-            "ready" if statistics.connected and not losses else "degraded",
-            {
-                "system": statistics.system,
-                "since": _moment(statistics.since),
-                **({"error": error} if (error := statistics.error or losses) else {}),
-                "connected": statistics.connected,
-                "queued": statistics.queued,
-                "capacity": statistics.capacity,
-                "spooled": statistics.spooled,
-                "accepted": statistics.accepted,
-                "recovered": statistics.recovered,
-                "published": statistics.published,
-                "replayed": statistics.replayed,
-                "dropped": statistics.dropped,
-                "restarted": statistics.restarted,
-                "restarted_at": _moment(statistics.restarted_at),
-                "trimmed": sum(each.trimmed for each in statistics.subscribers),
-            },
-        )
+        error = statistics.error or losses
+        details = {
+            **{n: value for n, value in statistics._asdict().items() if n not in _NOT_AS_IT_IS},
+            "since": _moment(statistics.since),
+            "restarted_at": _moment(statistics.restarted_at),
+            "trimmed": sum(each.trimmed for each in statistics.subscribers),
+            **({"error": error} if error else {}),
+        }
+        return Dependency("ready" if statistics.connected and not losses else "degraded", details)
 
     return check
+
+
+_NOT_AS_IT_IS = frozenset({"error", "restarted_at", "since", "subscribers"})
+"""Statistics of the stream that readiness shows in another form."""
+
+
+def _dependency(details: Mapping[str, Any], error: str | None) -> Dependency:
+    if error is None:
+        return Dependency("ready", details)
+    return Dependency("degraded", {**details, "error": error})
 
 
 def _losses(statistics: Statistics) -> str | None:

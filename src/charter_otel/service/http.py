@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Iterable
 from typing import Any, NamedTuple
 
 from litestar.enums import ScopeType
+from litestar.handlers.base import BaseRouteHandler
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from opentelemetry import trace
 from opentelemetry.context import attach, detach
@@ -47,9 +48,6 @@ class RequestTelemetry:
 
     A request without a route never reaches a middleware: `after_exception`, installed as the
     application's hook, handles those.
-
-    Args:
-        instrumentation: Makes the spans and takes the measurements.
     """
 
     def __init__(self, instrumentation: Instrumentation) -> None:
@@ -256,9 +254,11 @@ def trace_id(scope: Scope) -> str | None:
 
 
 def _is_trusted(scope: Scope) -> bool:
-    """Return whether the request will pass its guards, as far as that is known before they run."""
-    handler = scope.get("route_handler")
-    trusts = handler.opt.get(TRUSTS) if handler is not None else None
+    """Return whether the request will pass its guards; one without a route reaches none."""
+    handler: BaseRouteHandler | None = scope.get("route_handler")
+    if handler is None:
+        return False
+    trusts = handler.opt.get(TRUSTS)
     return trusts is None or trusts(scope)
 
 

@@ -109,12 +109,7 @@ class _Components(Components):
 
 
 def document(router: Router, *, is_open: bool = False) -> Router:
-    """Describe each route's purpose, credentials and answers; return the router.
-
-    Args:
-        router: The routes.
-        is_open: Whether the routes need no token.
-    """
+    """Describe each route's purpose, credentials and answers; return the router."""
     for handler in handlers_of(router):
         if not isinstance(handler, HTTPRouteHandler):
             continue
@@ -123,7 +118,7 @@ def document(router: Router, *, is_open: bool = False) -> Router:
         is_found = any("{" in path for path in handler.paths)
         statuses = (*_PROBLEMS, HTTP_404_NOT_FOUND) if is_found else _PROBLEMS
         scope = "read" if handler.http_methods <= {"GET", "HEAD"} else "write"
-        handler.security = [{TOKEN: [scope]}, *([{}] if is_open else [])]
+        handler.security = ({TOKEN: [scope]}, *([{}] if is_open else []))
         handler.responses = {**problem_responses(*statuses), **(handler.responses or {})}
     return router
 

@@ -27,11 +27,10 @@ from charter_otel.service.cors import CrossOrigin
 from charter_otel.service.embedding import AppContext, allow_methods_only, taken_paths
 from charter_otel.service.events import events_router
 from charter_otel.service.guards import (
-    guard_writes,
-    loopback_guard,
+    guarded,
     may,
     origin_guard,
-    scope_guard,
+    request_guard,
     trusts,
 )
 from charter_otel.service.health import (
@@ -74,10 +73,10 @@ class CharterPlugin(InitPlugin, CLIPlugin):
     `emit` then reaches the app's event stream, and handlers may ask for the dependencies
     ``emitter``, ``event_stream``, ``presence`` and ``job_board``.
 
-    The program's own set-up stays as it is: an OpenTelemetry SDK, a structlog configuration,
-    exception handlers, an OpenAPI configuration, a handler at ``/healthz`` or ``/``. Add
-    `EventToSpanEventBridge` to a logger provider of your own for the span events. Apps with the
-    plugin in one process share nothing.
+    The program's own set-up stays as it is: an OpenTelemetry SDK, a configuration of structlog or
+    of the standard library's logging, exception handlers, an OpenAPI configuration, a handler at
+    ``/healthz`` or ``/``. Add `EventToSpanEventBridge` to a logger provider of your own for the
+    span events. Apps with the plugin in one process share nothing.
 
     Args:
         settings: The settings; by default those of the environment.
@@ -130,6 +129,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add everything to the application's configuration."""
         runtime = self.runtime
+        runtime.logging_config = getattr(app_config, "logging_config", None)
         taken = frozenset(taken_paths(app_config.route_handlers))
         context = AppContext(lambda: runtime.scope, is_open=not self.settings.secrets)
         requests = RequestTelemetry(runtime.instrumentation)
@@ -152,13 +152,9 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         return app_config
 
     def on_cli_init(self, cli: Any) -> None:
-        """Add `litestar charter …`, the commands with the app's own event types.
-
-        Args:
-            cli: Litestar's group of commands.
-        """
+        """Add `litestar charter …`, the commands with the app's own event types."""
         # Only Litestar's command line needs ours, which is a layer above the service.
-        cli.add_command(import_module("charter_otel.cli").main, "charter")
+        cli.add_command(import_module("charter_otel.cli").main)
 
     def _cross_origin(self, app_config: AppConfig) -> list[Middleware]:
         """Return the middleware for cross-origin requests, unless the app has its own."""
@@ -200,15 +196,14 @@ class CharterPlugin(InitPlugin, CLIPlugin):
         chosen = [
             router for name, make in routers.items() if name in self.routes for router in make()
         ]
-        own_pages = origin_guard(self.settings.allowed_origins)
+        secrets, origins = self.settings.secrets, self.settings.allowed_origins
+        guards = request_guard(secrets), origin_guard(origins)
         return Router(
             "/",
             route_handlers=[
-                document(guard_writes(router, own_pages), is_open=not self.settings.secrets)
-                for router in chosen
+                document(guarded(router, *guards), is_open=not secrets) for router in chosen
             ],
-            guards=self.read_guards(),
-            opt={TRUSTS: trusts(self.settings.secrets, self.settings.allowed_origins)},
+            opt={TRUSTS: trusts(secrets, origins)},
             request_max_body_size=MAX_BODY_BYTES,
         )
 
@@ -226,8 +221,7 @@ class CharterPlugin(InitPlugin, CLIPlugin):
 
     def read_guards(self) -> list[Guard]:
         """Return the guards of a route that only reads, for routes of your own."""
-        secrets = self.settings.secrets
-        return [scope_guard(secrets) if secrets else loopback_guard]
+        return [request_guard(self.settings.secrets)]
 
     def _health(self, paths: Sequence[str]) -> Router:
         runtime = self.runtime

@@ -19,8 +19,8 @@ from charter_otel.otel.sdk.providers import name_of_service
 from charter_otel.otel.sdk.recent_spans import RecentSpans
 from charter_otel.seams import Hold, Scope, claim
 from charter_otel.service.backend import parse
-from charter_otel.service.gauges import observe_lines, observe_stream
-from charter_otel.service.parts import (
+from charter_otel.service.factory import (
+    has_own_logging,
     is_an_error,
     log_weaknesses,
     make_consumers,
@@ -28,9 +28,10 @@ from charter_otel.service.parts import (
     sdk_is_set_up,
     with_unique_names,
 )
+from charter_otel.service.gauges import observe_lines, observe_stream
+from charter_otel.service.process_metrics import ProcessMetrics
 from charter_otel.service.settings import Settings
 from charter_otel.service.shutdown import ShutdownSignal, on_signals
-from charter_otel.service.vitals import Vitals
 from charter_otel.streams import EventStream
 from charter_otel.telemetry import Sweeper
 from charter_otel.telemetry import gauges as telemetry_gauges
@@ -50,16 +51,7 @@ class Runtime:
     """The service behind the routes.
 
     It uses a global OpenTelemetry SDK and a structlog configuration that the program has set up,
-    and builds those that are missing.
-
-    Args:
-        settings: The settings.
-        stream: An event stream of the caller's, instead of the one that the settings name.
-        consumers: Consumers beside those that the settings name.
-        jobs: Jobs beside the mission job.
-        mission_job: Whether the mission job runs.
-        sinks: Sinks of the emitter, beside the five built-in ones.
-        emitter: An emitter of the caller's, with its instrumentation; it takes no ``sinks``.
+    and builds those that are missing. The arguments are those of `CharterPlugin`.
 
     Raises:
         SettingError: A consumer lacks a setting.
@@ -88,8 +80,9 @@ class Runtime:
         self.backend = parse(settings.event_stream, settings.stream_partitions)
         self.stream = stream
         self.stopping = ShutdownSignal()
-        self.vitals = Vitals()
+        self.process_metrics = ProcessMetrics()
         self.running = False
+        self.logging_config: object = None  # of the app
         self.recent_spans = RecentSpans(kept) if (kept := settings.recent_spans) else None
         self._claimed: Hold | None = None
         self._given_stream = stream
@@ -173,6 +166,7 @@ class Runtime:
                 service_name=name_of_service(),
                 log_format=self.settings.log_format,
                 level=self.settings.log_level,
+                standard_library=not has_own_logging(self.logging_config),
             )
         else:
             self._writer = configured_writer()
@@ -198,12 +192,12 @@ class Runtime:
         set_emitter(self.emitter)
         if self._writer:
             observe_lines(self.instrumentation.instruments, self._writer)
-        self.vitals.observe(self.instrumentation.instruments)
-        self.vitals.start()
+        self.process_metrics.observe(self.instrumentation.instruments)
+        self.process_metrics.start()
         try:
             yield
         finally:
-            await self.vitals.stop()
+            await self.process_metrics.stop()
             set_emitter(previous)
             if providers and not await providers.shutdown(SHUT_DOWN_TELEMETRY_WITHIN):
                 log.warning("telemetry was not flushed in time; the Collector does not answer")

@@ -10,10 +10,11 @@ import msgspec
 from msgspec import Meta
 from platformdirs import user_state_path
 
+from charter_otel.consumers.factory import NAMES, ConsumerName
 from charter_otel.redis.address import without_secrets
 from charter_otel.redis.slots import MOST_PARTITIONS
 from charter_otel.service.backend import parse
-from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND
+from charter_otel.telemetry.gateway import MAX_HANDSHAKES_PER_SECOND, Gateway, Limits
 from charter_otel.telemetry.labels import NAME
 from charter_otel.telemetry.origins import is_origin
 from charter_otel.thresholds import VARIABLE, Thresholds, from_environment
@@ -36,7 +37,7 @@ _RIGHT = {
     "allowed_origins": "origins separated by commas, e.g. https://fleet.example",
     "pagerduty_url": "an address that starts with https://",
     "grafana_url": "an address that starts with https:// or http://",
-    "consumers": "names separated by commas: status, analytics, audit, alerts",
+    "consumers": f"names separated by commas: {', '.join(NAMES)}",
 }
 
 
@@ -53,17 +54,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Parts of the event stream in Redis, each in a slot of its own; the same in all instances."""
     aggregation_interval: Annotated[float, Meta(gt=0, le=86_400)] = 30.0
     """Seconds between two runs of the aggregation job."""
-    metrics_published: bool = True
+    metrics_published: bool = Gateway.metrics_published
     """Whether reading a robot's metrics emits ``telemetry.metrics_published``."""
-    heartbeat_timeout: Annotated[float, Meta(gt=0, le=86_400)] = 60.0
+    heartbeat_timeout: Annotated[float, Meta(gt=0, le=86_400)] = Limits.heartbeat_timeout
     """Seconds without any frame after which a connection is closed."""
-    max_frame_bytes: Annotated[int, Meta(ge=64, le=16_777_216)] = 65_536
+    max_frame_bytes: Annotated[int, Meta(ge=64, le=16_777_216)] = Limits.max_frame_bytes
     """Most bytes of a robot's frame."""
-    max_frames_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    max_frames_per_second: Annotated[int, Meta(ge=1, le=1_000_000)] = Limits.max_frames_per_second
     """Most frames that a robot sends in a second."""
-    max_readings_per_second: Annotated[int, Meta(ge=1_000, le=1_000_000)] = 30_000
+    max_readings_per_second: Annotated[int, Meta(ge=1_000, le=1_000_000)] = (
+        Limits.max_readings_per_second
+    )
     """Most readings that a robot sends in lists in a second."""
-    max_connections: Annotated[int, Meta(ge=1, le=10_000_000)] = 20_000
+    max_connections: Annotated[int, Meta(ge=1, le=10_000_000)] = Limits.max_connections
     """Most connections that the instance holds."""
     drain_seconds: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
     """Seconds over which robots are released when the service is asked to stop."""
@@ -83,7 +86,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The former secret, still accepted while robots get tokens signed with the new one."""
     thresholds: Thresholds = Thresholds()
     """Thresholds of the conditions, e.g. ``battery_low=15,battery_recovered=20``."""
-    consumers: tuple[Literal["status", "analytics", "audit", "alerts"], ...] = ()
+    consumers: tuple[ConsumerName, ...] = ()
     """Consumers that run in the service, separated by commas."""
     pagerduty_routing_key: str | None = None
     """Integration key for the consumer *alerts*."""

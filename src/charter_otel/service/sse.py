@@ -46,8 +46,6 @@ class FollowResponse(ASGIResponse):
         ValueError: ``after`` is not an event id.
     """
 
-    _should_set_content_length = False
-
     def __init__(
         self,
         stream: EventStream,
@@ -65,8 +63,9 @@ class FollowResponse(ASGIResponse):
             is_head_response=is_head,
         )
         self.headers.setdefault("content-type", f"{MEDIA_TYPE}; charset={self.encoding}")
-        self.on_end: Callable[[], object] = lambda: None
-        """Called when the last event has been sent."""
+        self.headers.pop("content-length", None)
+        self.on_end: Callable[[FollowResponse], object] = lambda _: None
+        """Called with the response when the last event has been sent."""
         self._stream = stream
         self._stopping = stopping
         self._heartbeat = heartbeat
@@ -88,7 +87,7 @@ class FollowResponse(ASGIResponse):
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self.on_end()
+            self.on_end(self)
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)

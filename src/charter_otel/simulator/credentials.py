@@ -1,6 +1,6 @@
 """The credentials that the commands present to a service that requires tokens."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 
 import httpx
@@ -41,31 +41,25 @@ class Credentials:
 
     def of_client(self, *scopes: Scope) -> httpx.Auth | None:
         """Return an auth flow that signs each request, so that a client's token never expires."""
-        if self.token is not None:
-            return _Presented(self.token)
-        return None if self.secret is None else _SignedRequests(self.secret, scopes)
+        token, secret = self.token, self.secret
+        if token is not None:
+            return _TokenAuth(lambda: token)
+        if secret is not None:
+            return _TokenAuth(lambda: _signed(secret, scopes))
+        return None
 
 
-class _Presented(httpx.Auth):
-    def __init__(self, token: str) -> None:
-        self._token = token
+class _TokenAuth(httpx.Auth):
+    def __init__(self, get_token: Callable[[], str]) -> None:
+        self._get_token = get_token
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers.update(_header(self._token))
+        request.headers.update(_header(self._get_token()))
         yield request
 
 
-class _SignedRequests(httpx.Auth):
-    def __init__(self, secret: str, scopes: tuple[Scope, ...]) -> None:
-        self._secret = secret
-        self._scopes = scopes
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        token = sign(
-            self._secret, "charter-otel-cli", scopes=self._scopes, lifetime=_REQUEST_LIFETIME
-        )
-        request.headers.update(_header(token))
-        yield request
+def _signed(secret: str, scopes: tuple[Scope, ...]) -> str:
+    return sign(secret, "charter-otel-cli", scopes=scopes, lifetime=_REQUEST_LIFETIME)
 
 
 def _header(token: str) -> dict[str, str]:

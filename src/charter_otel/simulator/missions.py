@@ -17,14 +17,7 @@ _POSTS_PER_SECOND = 5.0
 
 
 class Missions:
-    """Posts mission entries at a steady rate.
-
-    Args:
-        client: A client whose base address is the service's.
-        robot_ids: Robots that carry out the missions.
-        per_second: Entries a second.
-        stats: Counts the entries.
-    """
+    """Posts mission entries at a steady rate."""
 
     def __init__(
         self,

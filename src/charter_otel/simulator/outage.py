@@ -10,7 +10,7 @@ import structlog
 
 from charter_otel.aio import end, spawn
 from charter_otel.charter import Event, decode, encode
-from charter_otel.charter.ids import milliseconds
+from charter_otel.charter.ids import MINUTE, milliseconds
 from charter_otel.streams.memory import MemoryStream
 from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
@@ -21,7 +21,6 @@ REASON = "taken away by the demo's story"
 """Reason of the outage, as `/readyz` shows it."""
 
 _DRAIN_WITHIN = 2.0
-_MINUTE = 60_000
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +64,7 @@ class InterruptibleStream(MemoryStream):
         if self._reachable.is_set() and not len(self._outbox):
             return super().publish_nowait(event, encoded=encoded, traceparent=traceparent)
         data = encode(event) if encoded is None else encoded
-        minute = milliseconds(event.id) // _MINUTE
+        minute = milliseconds(event.id) // MINUTE
         return self._bridge.run(self._wait, PendingEvent(event.id, minute, data, traceparent))
 
     async def start(self) -> None:

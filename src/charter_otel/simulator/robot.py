@@ -21,16 +21,7 @@ _CONNECT_WITHIN = 10.0
 
 
 class SimulatedRobot:
-    """A simulated robot.
-
-    Args:
-        robot_id: Its id, and the seed of its readings.
-        address: Address to which it connects.
-        behaviour: Its behaviour.
-        stats: Counts its work and its errors.
-        credentials: Credentials that it presents.
-        tls: How it checks the service's certificate; by the system's authorities, unless given.
-    """
+    """A simulated robot; its id is the seed of its readings."""
 
     def __init__(
         self,

@@ -48,13 +48,8 @@ class SimulatedSession:
     """A connection that sends readings and matches the answers with the frames sent.
 
     The service answers in order: each reading with an acknowledgement if the robot asked for
-    it, each ping with a pong, each bad frame with an error.
-
-    Args:
-        connection: The open connection.
-        read: Returns the readings after a number of seconds.
-        behaviour: The behaviour of the robot.
-        stats: Counts frames, answers and errors.
+    it, each ping with a pong, each bad frame with an error. ``read`` returns the readings after a
+    number of seconds.
     """
 
     def __init__(

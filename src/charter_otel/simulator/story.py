@@ -122,7 +122,7 @@ class Story:
     async def _robot_is_taken_over(self, stop: asyncio.Event) -> None:
         robot, stay = self._fleet.robot(2), 0.08 * self._length
         self._report(f"Another {robot.robot_id} connects: the newest wins, the old is superseded.")
-        robot.expect_end(stay + 0.02 * self._length)
+        robot.expect_end(stay + 0.04 * self._length)
         behaviour = RobotBehaviour(reconnect=False, leaves_after=stay, simulated=False)
         await self._fleet.impostor(2, behaviour).live(stop)
         if not stop.is_set():
@@ -151,11 +151,7 @@ class Story:
 
 
 class UnreadableMissions(MissionStore):
-    """A store that takes entries but refuses reads.
-
-    Args:
-        store: The store behind, which gets the entries meanwhile.
-    """
+    """A store that takes entries but refuses reads."""
 
     def __init__(self, store: MissionStore) -> None:
         self._store = store

@@ -15,7 +15,7 @@ from rich.table import Table
 from charter_otel.charter import CATALOG, EventType
 from charter_otel.emit import EmitStatistics
 from charter_otel.simulator import FleetStats
-from charter_otel.simulator.witness import Witness
+from charter_otel.simulator.delivery_counter import DeliveryCounter
 
 
 def command() -> str:
@@ -77,9 +77,9 @@ def summarize(
     board: str,
     robots: int,
     seconds: float,
-    witness: Witness | None,
+    deliveries: DeliveryCounter | None,
 ) -> DemoSummary:
-    """Return the summary of the counts of fleet, emitter and witness."""
+    """Return the summary of the counts of fleet, emitter and deliveries."""
     emitted = statistics.emitted
     return DemoSummary(
         seconds=round(seconds, 3),
@@ -97,8 +97,8 @@ def summarize(
         emission_p99_us=round(statistics.p99 * 1e6, 1),
         errors={**stats.errors, **{f"sink {s}": n for s, n in statistics.failed.items()}},
         first_error=stats.first_error,
-        events_replayed=witness.replayed if witness else None,
-        events_lost=sum(emitted.values()) - witness.seen if witness else None,
+        events_replayed=deliveries.replayed if deliveries else None,
+        events_lost=sum(emitted.values()) - deliveries.seen if deliveries else None,
         board=board,
     )
 

@@ -10,13 +10,7 @@ from charter_otel.simulator import SimulatedFleet
 
 
 class Viewer:
-    """Reads the metrics of one robot after the other.
-
-    Args:
-        client: A client whose base address is the service's.
-        fleet: The fleet whose robots are read.
-        every: Seconds between two reads.
-    """
+    """Reads the metrics of one robot after the other, ``every`` so many seconds."""
 
     def __init__(self, client: httpx.AsyncClient, fleet: SimulatedFleet, *, every: float) -> None:
         self._client = client

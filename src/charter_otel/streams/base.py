@@ -34,7 +34,7 @@ class EventStream(ABC):
     """
 
     system: str
-    """``messaging.system`` of the semantic conventions."""
+    """``messaging.system.name`` of the semantic conventions."""
 
     def __init__(self, *, observer: Observer | None = None) -> None:
         self.observer: Observer = observer or SilentObserver()

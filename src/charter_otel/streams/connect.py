@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, overload
 
 from charter_otel.redis.address import EXAMPLES, SCHEMES
 from charter_otel.streams.base import EventStream
@@ -44,6 +44,17 @@ def register_scheme(scheme: str, make: MakeStream) -> None:
     _makers[scheme] = make
 
 
+@overload
+def connect(url: Literal["memory://"], *, observer: Observer | None = None) -> MemoryStream: ...
+@overload
+def connect(
+    url: str,
+    *,
+    observer: Observer | None = None,
+    spool: Path | None = None,
+    partitions: int = 1,
+    lease: float = LEASE,
+) -> EventStream | None: ...
 def connect(
     url: str,
     *,

@@ -11,6 +11,7 @@ import structlog
 from charter_otel.aio import Backoff, describe
 from charter_otel.charter import Event
 from charter_otel.streams.types import (
+    Backlog,
     BatchHandler,
     Destination,
     LeaseLost,
@@ -125,11 +126,6 @@ class Delivery:
     ) -> bool:
         """Deliver events as one batch, again for as long as the handler asks to wait.
 
-        Args:
-            handler: The subscription's batch handler.
-            batch: The events, each with its publisher's trace context.
-            ledger: Where the stream records their common outcome.
-
         Returns:
             Whether the handler took them; otherwise settle each alone.
 
@@ -232,17 +228,18 @@ class Delivery:
         if self._lease is not None and not self._lease.held:
             raise LeaseLost
 
-    def statistics(self, lag: int) -> SubscriberStatistics:
-        """Return the statistics; ``lag`` is the number of events not acknowledged yet."""
+    def statistics(self, backlog: Backlog) -> SubscriberStatistics:
+        """Return the statistics, with the events not acknowledged yet."""
         return SubscriberStatistics(
             group=self._group,
             delivered=self._delivered,
             redelivered=self._redelivered,
             dead_lettered=self._dead_lettered,
-            lag=lag,
+            lag=backlog.events,
             waiting=self._waiting,
             holder=self._lease is None or self._lease.held,
             trimmed=self._trimmed,
+            age=backlog.age,
         )
 
     def _processing(self, event: Event, traceparent: str | None) -> AbstractContextManager[None]:

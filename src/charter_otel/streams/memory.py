@@ -14,6 +14,7 @@ from charter_otel.streams.bridge import EventLoopBridge
 from charter_otel.streams.delivery import MAX_DELIVERIES, REDELIVERY_DELAY, Delivery
 from charter_otel.streams.history import CAPACITY, History
 from charter_otel.streams.types import (
+    Backlog,
     Destination,
     Observer,
     Statistics,
@@ -205,11 +206,7 @@ class SubscriberQueue:
     """One subscriber's queue, and the task that empties it."""
 
     def __init__(
-        self,
-        subscription: Subscription,
-        delivery: Delivery,
-        dead: deque[DeadLetter],
-        capacity: int,
+        self, subscription: Subscription, delivery: Delivery, dead: deque[DeadLetter], capacity: int
     ) -> None:
         self._subscription = subscription
         self._delivery = delivery
@@ -252,7 +249,10 @@ class SubscriberQueue:
 
     def statistics(self) -> SubscriberStatistics:
         """Return the subscriber's statistics."""
-        return self._delivery.statistics(len(self._waiting) + (self._current is not None))
+        # Copied in one step: a thread that exports metrics asks while the loop delivers.
+        queued = [*([self._current] if self._current else ()), *self._waiting]
+        age = time.time() - milliseconds(queued[0].event.id) / 1000 if queued else 0.0
+        return self._delivery.statistics(Backlog(len(queued), max(0.0, age)))
 
     async def _empty(self, until: float) -> None:
         while self._waiting and (left := until - time.monotonic()) > 0:

@@ -50,6 +50,8 @@ class Lease:
 
     epoch = 0
     """The fencing epoch; grows from holder to holder."""
+    age = 0.0
+    """Seconds since the state that was loaded had been left, by a clock that all holders share."""
 
     def __init__(self, take_over: "TakeOver") -> None:
         self._take_over = take_over
@@ -98,6 +100,14 @@ class Subscription(NamedTuple):
     """If set, only its holder handles the group's events."""
 
 
+class Backlog(NamedTuple):
+    """The events that a subscriber has not acknowledged yet."""
+
+    events: int = 0
+    age: float = 0.0
+    """Seconds since the oldest of them came."""
+
+
 class SubscriberStatistics(NamedTuple):
     """The state of a subscriber at this moment."""
 
@@ -116,6 +126,8 @@ class SubscriberStatistics(NamedTuple):
     """Whether this process handles the group's events: another one may hold the lease."""
     trimmed: int = 0
     """Events that left the stream before the subscriber had them, since start."""
+    age: float = 0.0
+    """Seconds since the oldest event came that is not acknowledged yet; 0 if there is none."""
 
 
 class Statistics(NamedTuple):
@@ -126,7 +138,7 @@ class Statistics(NamedTuple):
     """
 
     system: str
-    """``memory`` or ``redis``, the ``messaging.system`` of the metrics."""
+    """``memory`` or ``redis``, the ``messaging.system.name`` of the metrics."""
     connected: bool
     """Whether the stream is reachable."""
     published: int

@@ -13,7 +13,7 @@ from charter_otel.telemetry.extension import REFUSAL
 from charter_otel.telemetry.gateway import Gateway
 from charter_otel.telemetry.labels import NO_LABELS, Labels
 from charter_otel.telemetry.origins import REBOUND, is_foreign, is_rebound
-from charter_otel.telemetry.returning import seconds_to_return
+from charter_otel.telemetry.retry_after import seconds_to_return
 from charter_otel.tokens import InvalidToken, Token, verify
 
 BEARER_SUBPROTOCOL = "bearer."

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from charter_otel.charter import EXPECTED_CLOSE_REASONS, CloseReason
-from charter_otel.telemetry.returning import seconds_to_return
+from charter_otel.telemetry.retry_after import seconds_to_return
 
 CODES: dict[CloseReason, int] = {
     CloseReason.HEARTBEAT_TIMEOUT: 4408,

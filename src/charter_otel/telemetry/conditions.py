@@ -22,10 +22,6 @@ class Conditions:
 
     A low battery and a high CPU usage open at one limit and resolve at another. So a wavering
     reading does not make them come and go.
-
-    Args:
-        fleet: The robots.
-        clock: Returns seconds of a monotonic clock.
     """
 
     def __init__(self, fleet: Fleet, clock: Callable[[], float] = time.monotonic) -> None:
@@ -72,11 +68,12 @@ class Conditions:
                 low.append((battery, robot))
             if cpu > (limits.cpu_recovered if name in was_high else limits.cpu_high):
                 high.append((-cpu, robot))
-        # An instance that stops releases its robots to others: they are not offline.
+        # An instance that stops releases its robots to others: they are not offline, but those are
+        # that another instance has waited for in vain.
         gone = {
             robot.robot_id: robot
             for robot in self._fleet.gone()
-            if robot.last_reason != CloseReason.SERVER_SHUTDOWN
+            if robot.adopted or robot.last_reason != CloseReason.SERVER_SHUTDOWN
         }
         return {
             "low_battery": _sorted(low),
@@ -95,4 +92,6 @@ def _sorted(robots: list[tuple[float, Robot]]) -> dict[str, Robot]:
 
 
 def _is_lost(robot: Robot) -> bool:
-    return robot.last_reason not in EXPECTED_CLOSE_REASONS and not robot.simulated
+    """Return whether nobody meant an offline robot to be: a stop releases it to come back."""
+    meant = EXPECTED_CLOSE_REASONS - {CloseReason.SERVER_SHUTDOWN}
+    return robot.last_reason not in meant and not robot.simulated

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from charter_otel.charter import CloseReason, is_simulated
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.frames import Frame
-from charter_otel.telemetry.labels import NO_LABELS, Labels, short
+from charter_otel.telemetry.labels import NO_LABELS, AllowedLabels, Labels, short
 from charter_otel.thresholds import Flaps, Thresholds
 
 KNOWN_ROBOTS = 100_000
@@ -37,6 +37,7 @@ class Robot:
     """A robot as this instance knows it."""
 
     __slots__ = (
+        "adopted",
         "arrived_at",
         "clock_is_behind",
         "connected_at",
@@ -66,6 +67,8 @@ class Robot:
         """The robot's recent departures; None if it never left."""
         self.labels: Labels = NO_LABELS
         """The labels of its last connection."""
+        self.adopted = False
+        """Whether it left at another instance, which is gone, and is offline since."""
         self.reading: Frame | None = None
         """The newest reading."""
         self.reading_from: str | None = None
@@ -127,9 +130,16 @@ class Fleet:
     Args:
         capacity: The greatest number that it remembers.
         thresholds: The limits of the conditions of robots.
+        labels: The labels that adopted robots may have.
     """
 
-    def __init__(self, capacity: int = KNOWN_ROBOTS, thresholds: Thresholds | None = None) -> None:
+    def __init__(
+        self,
+        capacity: int = KNOWN_ROBOTS,
+        thresholds: Thresholds | None = None,
+        labels: AllowedLabels | None = None,
+    ) -> None:
+        self.labels = labels or AllowedLabels()
         self.thresholds = thresholds or Thresholds()
         self._robots: dict[str, Robot] = {}
         self._offline: dict[str, None] = {}
@@ -166,6 +176,7 @@ class Fleet:
             self._make_room()
             robot = self._robots[connection.robot_id] = Robot(connection.robot_id)
         self._offline.pop(robot.robot_id, None)
+        robot.adopted = False
         robot.connection = connection
         robot.connection_id = connection.id
         robot.connected_at = connection.connected_at
@@ -188,6 +199,29 @@ class Fleet:
         robot.seen_at = connection.last_seen_at
         robot.disconnected_at = at
         robot.last_reason = reason
+        self._offline[robot.robot_id] = None
+
+    def adopt(self, presence: dict[str, Any]) -> None:
+        """Record a robot that left at an instance which is gone, unless it is online here.
+
+        Raises:
+            KeyError, ValueError: The presence makes no sense here; nothing is recorded.
+        """
+        reason, at = CloseReason(presence["last_reason"]), presence["disconnected_at"]
+        labels = self.labels.choose(presence.get("labels") or {})
+        robot = self._robots.get(presence["robot_id"])
+        if robot is None:
+            self._make_room()
+            robot = self._robots[presence["robot_id"]] = Robot(presence["robot_id"])
+        elif robot.online:
+            return
+        robot.adopted = True
+        robot.connection_id = presence["connection_id"]
+        robot.connected_at = presence["connected_at"]
+        robot.seen_at = presence["last_seen_at"]
+        robot.disconnected_at = at
+        robot.last_reason = reason
+        robot.labels = labels
         self._offline[robot.robot_id] = None
 
     def forget(self, connection: Connection) -> None:

@@ -7,7 +7,7 @@ from charter_otel.telemetry.connections import Connections
 from charter_otel.telemetry.fleet import Fleet
 from charter_otel.telemetry.handshakes import HandshakeRate
 from charter_otel.telemetry.labels import AllowedLabels
-from charter_otel.telemetry.returning import Herd
+from charter_otel.telemetry.retry_after import Herd
 
 MAX_HANDSHAKES_PER_SECOND = 2_000
 """About the capacity of one core, so that a fleet behind one address may come back all at once."""

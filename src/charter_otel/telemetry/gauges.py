@@ -56,9 +56,9 @@ def observe(instruments: Instruments, gateway: Gateway) -> None:
     instruments.observe(semconv.CHARTER_ROBOT_COUNT, robots)
     instruments.observe(semconv.CHARTER_ROBOT_CONDITION_COUNT, counts)
     instruments.observe(semconv.CHARTER_ROBOT_OMITTED, omitted)
-    instruments.observe(semconv.CHARTER_ROBOT_ONLINE, online)
+    instruments.observe(semconv.CHARTER_ROBOT_ONLINE, online, most=ROBOT_SERIES)
     for metric, condition, value in _READINGS:
-        instruments.observe(metric, _reading(conditions, condition, value))
+        instruments.observe(metric, _reading(conditions, condition, value), most=ROBOT_SERIES)
 
 
 def _observe_traffic(instruments: Instruments, gateway: Gateway) -> None:

@@ -32,9 +32,6 @@ class AllowedLabels:
 
     Other labels of a robot are ignored. The values are kept as long as the instance lives,
     so that a robot's labels never change their meaning.
-
-    Args:
-        names: The labels' names.
     """
 
     def __init__(self, names: Sequence[str] = ()) -> None:

@@ -1,10 +1,13 @@
-"""Origins of web pages that may use the service: only browsers send an origin."""
+"""Origins of web pages that may use the service: only browsers say where a request is from."""
 
 import re
 from collections.abc import Collection, Mapping
 from functools import lru_cache
 from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+CAUSES_EVENT = "charter_otel_causes_event"
+"""Option of a route handler that only reads, and yet an event follows."""
 
 ADDRESSES = 64
 """Most pairs of address and name whose verdict is kept: every handshake asks, twice."""
@@ -19,12 +22,16 @@ REBOUND = (
 def is_foreign(headers: Mapping[str, str], allowed: Collection[str]) -> bool:
     """Return whether the request is from a page of neither the service's nor an allowed origin.
 
+    A page that only fetches a picture sends no origin, but the browser says where it is from.
+
     Args:
         headers: The request's, with lower-case names.
         allowed: Origins as a browser writes them, e.g. ``https://fleet.example``.
     """
     origin = headers.get("origin")
-    if not origin or origin in allowed:
+    if not origin:
+        return headers.get("sec-fetch-site") in {"cross-site", "same-site"}
+    if origin in allowed:
         return False
     try:
         return urlsplit(origin).netloc != headers.get("host")

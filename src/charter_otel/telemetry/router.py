@@ -18,11 +18,12 @@ from charter_otel.otel import Instrumentation, semconv
 from charter_otel.seams import Seam
 from charter_otel.telemetry import admission, spans
 from charter_otel.telemetry.admission import HandshakeRefusal
-from charter_otel.telemetry.answers import Info, RobotId, RobotMetrics, RobotPresence
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import Robot
 from charter_otel.telemetry.gateway import Gateway
+from charter_otel.telemetry.origins import CAUSES_EVENT
 from charter_otel.telemetry.refusal import refuse, refuse_plain_http
+from charter_otel.telemetry.responses import Info, RobotId, RobotMetrics, RobotPresence
 from charter_otel.telemetry.session import Session, Socket
 from charter_otel.tokens import OPEN
 
@@ -141,7 +142,11 @@ def telemetry_router() -> Router:
         tags=["telemetry"],
         route_handlers=with_methods(
             [
-                get("/robots/{robot_id:str}/metrics", summary="Last readings")(get_robot_metrics),
+                get(
+                    "/robots/{robot_id:str}/metrics",
+                    summary="Last readings",
+                    opt={CAUSES_EVENT: True},
+                )(get_robot_metrics),
                 get("/robots", summary="Presence")(get_robots),
                 get("/info", summary="Name, version, features")(get_info),
                 websocket("/ws/{robot_id:str}")(telemetry_websocket),

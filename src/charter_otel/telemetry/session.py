@@ -29,15 +29,7 @@ Socket = WebSocket[Any, Any, Any]
 
 
 class Session:
-    """Receives a robot's frames.
-
-    Args:
-        socket: The accepted WebSocket.
-        connection: Its entry among the open connections.
-        robot: The robot whose readings come.
-        gateway: Limits, counts, and the secrets of tokens.
-        acknowledge: Whether the robot asks for acknowledgements.
-    """
+    """Receives a robot's frames."""
 
     __slots__ = (
         "_acknowledge",

@@ -12,10 +12,8 @@ from opentelemetry.trace import (
     SpanContext,
     StatusCode,
     Tracer,
-    get_current_span,
     set_span_in_context,
 )
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from charter_otel.charter import CloseReason
 from charter_otel.otel import semconv
@@ -24,8 +22,6 @@ from charter_otel.otel.propagation import origin, parent_of_request
 from charter_otel.otel.requests import of_request
 from charter_otel.telemetry.closing import is_expected
 from charter_otel.telemetry.connections import Connection
-
-_TRACE_CONTEXT = TraceContextTextMapPropagator()
 
 Attributes = dict[str, str | int | float]
 
@@ -119,13 +115,6 @@ def connection_span(tracer: Tracer, connection: Connection, reason: CloseReason)
             yield duration
     finally:
         span.end(connection.opened_ns + int(duration * 1e9))
-
-
-def remote(traceparent: str | None) -> SpanContext:
-    """Read a handshake's ``traceparent``; without one the context is invalid."""
-    carrier = {"traceparent": traceparent} if traceparent else {}
-    context = _TRACE_CONTEXT.extract(carrier, context=Context())
-    return get_current_span(context).get_span_context()
 
 
 def inside(handshake: SpanContext) -> Context:

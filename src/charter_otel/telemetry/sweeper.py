@@ -18,10 +18,6 @@ class Sweeper:
     """Looks at every connection about once a second.
 
     A timeout for each receive would cost each frame; a stamp and one sweep cost next to nothing.
-
-    Args:
-        gateway: The gateway whose connections it looks at.
-        instrumentation: The target of the checkpoints of long connections.
     """
 
     def __init__(self, gateway: Gateway, instrumentation: Instrumentation | None = None) -> None:

@@ -10,6 +10,8 @@ from litestar.params import FromPath
 from litestar.plugins import PluginProtocol
 from msgspec import Meta
 
+from support.apps import make_app
+
 Percent = Annotated[float, Meta(ge=0, le=100)]
 
 
@@ -68,9 +70,8 @@ async def healthz() -> dict[str, str]:
 
 def application(*plugins: PluginProtocol) -> Litestar:
     """Return the application."""
-    return Litestar(
+    return make_app(
         [hold, get_metrics, healthz],
         plugins=list(plugins),
         openapi_config=None,
-        logging_config=None,
     )

@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind, use_span
 
 from benchmarks.references import app
 from benchmarks.references.calls import Calls
+from support.apps import make_app
 
 _BOUNDARIES = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10)
 
@@ -67,9 +68,8 @@ def application() -> Litestar:
 
         return middleware
 
-    return Litestar(
+    return make_app(
         [app.hold, get_metrics, app.healthz],
         middleware=[observed],
         openapi_config=None,
-        logging_config=None,
     )

@@ -1,6 +1,19 @@
 """The rows of the table, by theme; importing them registers them."""
 
-from benchmarks.rows import emit, frames, handshakes, job, lag, outage, redis, rest, soak, start
+from benchmarks.rows import (
+    emit,
+    frames,
+    handshakes,
+    job,
+    lag,
+    outage,
+    redis,
+    rest,
+    soak,
+    start,
+    storm,
+    workers,
+)
 
 __all__ = [
     "emit",
@@ -13,6 +26,8 @@ __all__ = [
     "rest",
     "soak",
     "start",
+    "storm",
+    "workers",
 ]
 
 ORDER = (
@@ -25,6 +40,8 @@ ORDER = (
     "handshakes",
     "bursts",
     "memory",
+    "workers",
+    "storm",
     "lag",
     "job",
     "backlog",

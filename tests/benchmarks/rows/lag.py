@@ -23,4 +23,4 @@ def lag(bench: Bench) -> Iterator[Row]:
         lambda: float(ours("p99", _RATE, seconds)),
         bench.rounds,
     )
-    yield Row("event-loop lag p99", "the loop alone", "ms", rounds, more_at_most(2))
+    yield Row("event-loop lag p99", "the loop alone", "ms", rounds, more_at_most(1))

@@ -19,7 +19,7 @@ def get(bench: Bench) -> Iterator[Row]:
     yield from compare(bench, "bare Litestar", bare, ours, at_least(0.65, so_far=0.24))
     traced = bench.stack.enter_context(servers.traced(variables))
     yield from compare(
-        bench, "Litestar's plugin, no event", traced, ours, at_least(1.5, so_far=0.8)
+        bench, "Litestar's plugin, no event", traced, ours, at_least(1.3, so_far=0.8)
     )
     # What the first row could reach, were there nothing but the SDK.
     called = bench.stack.enter_context(servers.called(variables))

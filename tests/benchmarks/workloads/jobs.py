@@ -155,7 +155,6 @@ async def job(url: str | None = None) -> AsyncIterator[Job]:
         providers = build()
         set_emitter(Emitter(providers.instrumentation()))
         stream = connect("memory://")
-        assert stream
         await stream.start()
         jobs.set_event_stream(stream)
 

@@ -196,7 +196,7 @@ class Traced(Plain):
                     Context(),
                     SpanKind.CONSUMER,
                     {
-                        "messaging.system": "redis",
+                        "messaging.system.name": "redis",
                         "messaging.operation.name": "process",
                         "messaging.operation.type": "process",
                         "messaging.destination.name": "events",
@@ -213,7 +213,7 @@ class Traced(Plain):
                 await self._handle(event)
             group = {"messaging.consumer.group.name": "bench"}
             common = {
-                "messaging.system": "redis",
+                "messaging.system.name": "redis",
                 "messaging.operation.name": "process",
                 "messaging.destination.name": "events",
                 **_SERVER,

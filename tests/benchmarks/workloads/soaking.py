@@ -1,6 +1,7 @@
 """The service in a process of its own that watches its own loop, and the fleet that it has."""
 
 import asyncio
+import gc
 import os
 import time
 from collections.abc import AsyncIterator
@@ -27,6 +28,8 @@ class State(NamedTuple):
     mib: float
     lag_p99: float
     """Milliseconds, since the last look."""
+    pause: float
+    """Milliseconds of CPU of the longest run of the garbage collector, since the last look."""
 
 
 class Idle:
@@ -49,14 +52,25 @@ class Soaked(Idle):
     def __init__(self, address: str) -> None:
         super().__init__()
         self._address = address
+        self._collecting = self._pause = 0.0
+        gc.callbacks.append(self._time)
 
     async def address(self) -> str:
         """Return ``host:port``."""
         return self._address.removeprefix("http://")
 
     async def look(self) -> State:
-        """Return memory and lag, and begin to watch anew."""
-        return State(machine.private_bytes(os.getpid()) / 2**20, await self.lag_p99())
+        """Return memory, lag and pause, and begin to watch anew."""
+        pause, self._pause = self._pause * 1e3, 0.0
+        return State(machine.private_bytes(os.getpid()) / 2**20, await self.lag_p99(), pause)
+
+    def _time(self, phase: str, _: dict[str, int]) -> None:
+        """Time a run of the garbage collector; Redis and the idle loop share its core."""
+        now = time.thread_time()
+        if phase == "start":
+            self._collecting = now
+        else:
+            self._pause = max(self._pause, now - self._collecting)
 
 
 class Fleet(Load):

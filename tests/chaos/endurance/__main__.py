@@ -1,8 +1,8 @@
 """`make endurance`: what takes long, as lines; ROWS=churn,held for some.
 
 CHURN_CONNECTIONS come and go in CHURN_SECONDS, by default 100,000 in an hour. HELD_CONNECTIONS are
-held for HELD_SECONDS, by default 20,000 for two minutes. HALF_OPEN_CONNECTIONS, by default 200, are
-cut off by their network; that needs root.
+held for HELD_SECONDS, by default 20,000 for two minutes, by HELD_WORKERS, by default two.
+HALF_OPEN_CONNECTIONS, by default 200, are cut off by their network; that needs root.
 """
 
 import asyncio

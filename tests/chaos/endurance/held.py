@@ -17,8 +17,8 @@ from support.polling import wait_until
 from support.redis import RedisServer
 from support.service import ServiceProcess, service
 
-WORKERS = 2
-"""Two, as are the clients: a process may have fewer than 20,000 files here."""
+CLIENTS = 2
+"""A process has only so many files; so there are two workers, too, unless it is said otherwise."""
 
 
 async def held() -> list[str]:
@@ -29,16 +29,17 @@ async def held() -> list[str]:
 def _held() -> list[str]:
     count = int(os.environ.get("HELD_CONNECTIONS", "20000"))
     seconds = float(os.environ.get("HELD_SECONDS", "120"))
+    many = os.environ.get("HELD_WORKERS", "2")
     with TemporaryDirectory(prefix="charter") as directory, ExitStack() as stack:
         server = RedisServer(Path(directory))
         stack.callback(server.stop)
         server.start()
         variables = {"CHARTER_EVENT_STREAM": server.url, "CHARTER_HEARTBEAT_TIMEOUT": "3600"}
-        running = stack.enter_context(service("--workers", str(WORKERS), **variables))
-        workers = children(running.process.pid)
+        running = stack.enter_context(service("--workers", many, **variables))
+        workers = children(running.process.pid) or [running.process.pid]
         before = sum(map(resident, workers))
         begun = time.monotonic()
-        clients = [_client(running, number, count // WORKERS) for number in range(WORKERS)]
+        clients = [_client(running, number, count // CLIENTS) for number in range(CLIENTS)]
         for client in clients:
             stack.callback(client.kill)
         connected = sum(_heard(client.stdout, "held") for client in clients)

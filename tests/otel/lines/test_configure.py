@@ -371,6 +371,12 @@ class TestConsole:
         told = " ".join(row[13:] for row in (first, *others))
         assert re.sub(" +", " ", told) == f"warn {said} where=on the way to the charging station"
 
+    def test_a_value_that_fits_into_no_row_begins_in_the_first(self, console: Written) -> None:
+        """Only a value that fits into one, behind the indentation, is kept together."""
+        for words, row in ((7, 0), (6, 1)):
+            structlog.get_logger("fleet").info("robot moved", where=" ".join(["abcdefghi"] * words))
+            assert "where=abcdefghi" in self.text(console).split("\n")[row]
+
     @pytest.mark.parametrize(
         ("event_type", "told"),
         [

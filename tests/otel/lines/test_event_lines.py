@@ -10,12 +10,14 @@ import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from structlog.testing import CapturingLogger
 from structlog.typing import EventDict, WrappedLogger
 
 from charter_otel import emit
 from charter_otel.charter import Event, create, encode
+from charter_otel.otel.context_attributes import with_attributes
 from charter_otel.otel.instrumentation import SCOPE
 from charter_otel.otel.lines.configure import configure_logs, event_lines
 from charter_otel.otel.lines.values import Envelope, timestamp
@@ -26,6 +28,7 @@ from support.events import PAYLOADS, correlation_ids, timestamps_ns, typed_paylo
 from support.written import Written
 
 STARTED = "metrics.aggregation_started"
+CLOSED = "telemetry.connection_closed"
 FAILED = "metrics.aggregation_failed"
 HOSTILE = '\u0085\u2028\u2029\r\n"\\'
 
@@ -39,14 +42,14 @@ def written(service_name: str = "fleet", level: str = "DEBUG") -> Iterator[Writt
         yield writer
 
 
-def write_both_ways(event: Event) -> None:
+def write_both_ways(event: Event, **labels: str) -> None:
     """Write the event's line by the short way, and then by structlog's."""
     encoded, level = encode(event), severity(event)
     lines = event_lines()
     assert lines
-    lines.write(event, encoded, level, trace_ids(current()))
+    lines.write(event, encoded, level, trace_ids(current()), labels)
     write = getattr(structlog.get_logger(SCOPE), level)
-    write(event.type, timestamp=event.timestamp, charter=Envelope(event, encoded))
+    write(event.type, timestamp=event.timestamp, charter=Envelope(event, encoded), **labels)
 
 
 class TestSameBytes:
@@ -61,6 +64,14 @@ class TestSameBytes:
             write_both_ways(create(*typed, correlation_id=correlation_id, timestamp_ns=now))
         short, structlog_s = writer.lines
         assert short == structlog_s
+
+    def test_with_labels(self) -> None:
+        """They come last; their text cannot end the line either."""
+        with written() as writer:
+            write_both_ways(create(FAILED, PAYLOADS[FAILED]), site=HOSTILE, firmware="é")
+        short, structlog_s = writer.lines
+        assert short == structlog_s
+        assert len(short.decode().splitlines()) == 1
 
     @given(
         st.integers(0, 2**128 - 1), st.integers(0, 2**64 - 1), st.sampled_from([0, 1, 2, 3, 255])
@@ -82,6 +93,17 @@ class TestSameBytes:
         short, structlog_s = writer.lines
         assert short == structlog_s
         assert len(short.decode().splitlines()) == 1
+
+
+def test_the_labels_of_a_robot_are_in_the_lines_of_its_events(charter_capture: Capture) -> None:
+    """As on its log records; an event of no robot has none."""
+    label = {"charter.robot.label.site": "berlin"}
+    token = attach(with_attributes(Context(), label))
+    emit(CLOSED, PAYLOADS[CLOSED])
+    emit(STARTED, PAYLOADS[STARTED])
+    detach(token)
+    lines = [line for line in charter_capture.lines if "charter" in line]
+    assert [line.get("charter.robot.label.site") for line in lines] == ["berlin", None]
 
 
 @given(timestamps_ns)

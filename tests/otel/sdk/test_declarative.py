@@ -65,13 +65,42 @@ asyncio.run(providers.shutdown(20))
 """
 
 
-def run(configuration: str, directory: Path, **variables: str) -> list[str]:
-    """Emit an event in a program with the file; return its name and the event's trace id."""
+PROGRAM_WITH_ITS_OWN = """
+import asyncio
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from charter_otel.emit import Emitter
+from charter_otel.otel import build
+
+records, spans, reader = InMemoryLogRecordExporter(), InMemorySpanExporter(), InMemoryMetricReader()
+providers = build(
+    span_processors=[SimpleSpanProcessor(spans)],
+    metric_readers=[reader],
+    log_processors=[SimpleLogRecordProcessor(records)],
+)
+instrumentation = providers.instrumentation()
+with instrumentation.tracer.start_as_current_span("work"):
+    Emitter(instrumentation).emit(
+        "metrics.aggregation_started", {"job_id": "nightly", "started_at": 1.5}
+    )
+providers.meter_provider.get_meter("work").create_counter("work.done").add(1)
+[resource] = reader.get_metrics_data().resource_metrics
+names = [metric.name for scope in resource.scope_metrics for metric in scope.metrics]
+[record], [span] = records.get_finished_logs(), spans.get_finished_spans()
+print(record.log_record.event_name, span.name, "work.done" in names)
+asyncio.run(providers.shutdown(20))
+"""
+
+
+def run(configuration: str, directory: Path, program: str = PROGRAM, **variables: str) -> list[str]:
+    """Emit an event in a program with the file; return the words of the last line it prints."""
     file = directory / "otel.yaml"
     file.write_text(configuration, encoding="utf-8")
     kept = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
     ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", program],
         env={**kept, "OTEL_CONFIG_FILE": str(file), **variables},
         capture_output=True,
         text=True,
@@ -118,6 +147,16 @@ def test_without_the_bridge_there_are_no_span_events(receiver: Received, tmp_pat
     run(EXPORTING.replace("URL", receiver.url), tmp_path)
     [record], [span] = receiver.log_records, receiver.spans
     assert (record.event_name, len(span.events)) == ("metrics.aggregation_started", 0)
+
+
+@pytest.mark.parametrize(("configuration", "exported"), [(EXPORTING, 1), (HEAD, 0)])
+def test_a_program_s_own_processors_and_readers_get_everything(
+    receiver: Received, tmp_path: Path, configuration: str, exported: int
+) -> None:
+    """Beside those of the file, or without them where the file leaves the signals out."""
+    told = run(configuration.replace("URL", receiver.url), tmp_path, PROGRAM_WITH_ITS_OWN)
+    assert told == ["metrics.aggregation_started", "work", "True"]
+    assert (len(receiver.log_records), len(receiver.spans)) == (exported, exported)
 
 
 @pytest.mark.parametrize("rest", ["", "disabled: true\n"])

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, NoOpHistogram, Observation
+from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -78,12 +79,23 @@ class TestWithoutVariables:
             assert span.is_recording()
         assert await providers.shutdown()
 
-    @pytest.mark.parametrize(("ratio", "recorded"), [("0", False), ("1", True)])
-    async def test_no_flag_of_a_caller_exceeds_the_ratio(
-        self, ratio: str, *, recorded: bool, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize(
+        ("sampler", "ratio", "recorded"),
+        [
+            ("always_off", "", False),
+            ("traceidratio", "0", False),
+            ("traceidratio", "1", True),
+            ("parentbased_always_off", "", False),
+            ("parentbased_always_on", "", True),
+            ("parentbased_traceidratio", "0", False),
+            ("parentbased_traceidratio", "1", True),
+        ],
+    )
+    async def test_no_flag_of_a_caller_exceeds_the_sampler(
+        self, sampler: str, ratio: str, *, recorded: bool, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A caller that sets the flag is sampled as often as all others."""
-        monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")
+        monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
         monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", ratio)
         monkeypatch.setenv("OTEL_TRACES_EXPORTER", "none")
         spans = InMemorySpanExporter()
@@ -96,12 +108,18 @@ class TestWithoutVariables:
         assert await providers.shutdown()
 
     async def test_processors_of_the_caller(self) -> None:
-        """A caller's span processor gets spans, and the events on them, without any variable."""
+        """A caller's processors get records and spans, with events on them, without a variable."""
         spans = InMemorySpanExporter()
-        providers = build(span_processors=[SimpleSpanProcessor(spans)])
+        records = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
+        providers = build(
+            span_processors=[SimpleSpanProcessor(spans)],
+            log_processors=[SimpleLogRecordProcessor(records)],
+        )
         emit_all(providers)
         [span] = spans.get_finished_spans()
         assert [event.name for event in span.events] == list(PAYLOADS)
+        emitted = [record.log_record.event_name for record in records.get_finished_logs()]
+        assert emitted == list(PAYLOADS)
         assert await providers.shutdown()
 
 
@@ -123,24 +141,31 @@ class TestResource:
         assert attributes["telemetry.sdk.language"] == "python"
 
     @pytest.mark.parametrize(
-        ("variables", "name"),
+        ("given", "name"),
         [
-            ({"OTEL_SERVICE_NAME": "east"}, "east"),
-            ({"OTEL_RESOURCE_ATTRIBUTES": "service.name=west,a=b"}, "west"),
-            (
-                {"OTEL_SERVICE_NAME": "east", "OTEL_RESOURCE_ATTRIBUTES": "service.name=west"},
-                "east",
-            ),
-            ({"OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test"}, "fleet"),
+            ("service.name=west,a=b", "west"),
+            (" service.name = west%20end ", "west end"),
+            ("deployment.environment.name=test", "fleet"),
+            ("my.service.name=other,my.host.name=other", "fleet"),
+            ("service.name=", "fleet"),
         ],
     )
-    def test_variables_win(
-        self, variables: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch
+    def test_resource_attributes_are_read_as_the_sdk_does(
+        self, given: str, name: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The environment names the service, `OTEL_SERVICE_NAME` before the resource attributes."""
-        for variable, value in variables.items():
-            monkeypatch.setenv(variable, value)
-        assert self.attributes()["service.name"] == name
+        """Spaces around a name do not count, nor does a name at the end of another."""
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", given)
+        attributes = self.attributes()
+        assert (attributes["service.name"], attributes["host.name"]) == (name, socket.gethostname())
+
+    def test_the_environment_wins(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Its attributes go before ours, and `OTEL_SERVICE_NAME` before those."""
+        given = "service.name=west, service.version=canary , host.name=pod-1"
+        monkeypatch.setenv("OTEL_RESOURCE_ATTRIBUTES", given)
+        monkeypatch.setenv("OTEL_SERVICE_NAME", "east")
+        attributes = self.attributes()
+        assert attributes["service.name"] == "east"
+        assert (attributes["service.version"], attributes["host.name"]) == ("canary", "pod-1")
 
     def test_equals_and_hashes_as_the_sdks_own(self) -> None:
         """Exporters group by resource, so one that knows its hash must not stand apart."""
@@ -173,7 +198,7 @@ class TestExport:
         assert {record.trace_id for record in records} == {span.trace_id}
         assert all(record.body.WhichOneof("value") is None for record in records)
         assert scope_spans.scope.name == "charter_otel"
-        assert scope_spans.schema_url == "https://opentelemetry.io/schemas/1.44.0"
+        assert scope_spans.schema_url == "https://opentelemetry.io/schemas/1.45.0"
         assert received.metrics.keys() >= {
             "charter.event.emitted",
             "otel.sdk.exporter.log.exported",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from charter_otel.service.board.fleet import FRESH_FOR, FleetCounts, FleetView, Listing
+from charter_otel.service.board.fleet import FleetCounts, FleetView, Listing
 
 
 def presence(robot_id: str, **known: Any) -> dict[str, Any]:
@@ -96,7 +96,7 @@ async def test_listing_takes_a_small_part_of_the_time_at_most() -> None:
     robots = SlowRobots()
     view = FleetView(lambda: robots, dict, clock=lambda: robots.now)
     first = await view.listing()
-    robots.now += FRESH_FOR
+    robots.now += 0.5
     assert await view.listing() is first
     robots.now += 40
     assert await view.listing() is not first

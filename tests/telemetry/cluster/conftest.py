@@ -1,7 +1,6 @@
 """Instances on a Redis of their own."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -13,12 +12,9 @@ Pair = tuple[ServiceProcess, ServiceProcess]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[RedisServer]:
-    """Yield a Redis that a test may kill and pause."""
-    server = RedisServer(tmp_path)
-    server.start()
-    yield server
-    server.stop()
+def server(mortal_redis: RedisServer) -> RedisServer:
+    """Return a Redis that a test may kill and pause."""
+    return mortal_redis
 
 
 @pytest.fixture

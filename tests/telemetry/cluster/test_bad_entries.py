@@ -9,12 +9,14 @@ from redis.asyncio import Redis
 from charter_otel.metrics.missions import RedisMissions
 from charter_otel.redis.address import parse_address
 from charter_otel.redis.bad_entries import UNREADABLE
+from charter_otel.telemetry.cluster.adoption import Adoption
 from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.reaper import Reaper
 from charter_otel.telemetry.cluster.register import Details, entry
 from charter_otel.telemetry.cluster.shared_state import SharedState
 from charter_otel.telemetry.connections import Connection
+from charter_otel.telemetry.fleet import Fleet
 from charter_otel.testing import Capture
 from support.redis import RedisServer
 
@@ -59,7 +61,9 @@ async def test_the_reaper_goes_on(redis_server: RedisServer) -> None:
     register |= {"ws_r1_1": entry("gone", Details("r1", 1.0)), b"\xff": b"\xff"}
     async with Redis.from_url(redis_server.url) as client, asyncio.timeout(10):
         member = Membership(client, layout, 0.2)
-        reaper = Reaper(client, layout, member, SharedState(client, layout), close)
+        adoption = Adoption(client, layout, member, Fleet())
+        state = SharedState(client, layout)
+        reaper = Reaper(client, layout, member, state, close, adoption=adoption)
         await client.hset(layout.open, mapping=register)
         await client.hset(layout.owners, mapping={"r2": "1 nonsense gone c", "r3": b"\xff"})
         await member.renew()

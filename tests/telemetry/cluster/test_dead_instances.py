@@ -7,7 +7,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from support.instances import closed, established, instances, reaped, stored_events
+from support.instances import beaten, closed, established, instances, reaped, stored_events
 from support.polling import eventually
 from support.redis import RedisServer
 from support.robots import READING
@@ -25,7 +25,7 @@ async def test_a_survivor_closes_what_a_killed_instance_held(
     for number in range(3):
         await _robot(pair[0], f"robot_{number}")
     await eventually(lambda: established(server).total() == 3, "all are in the stream")
-    await asyncio.sleep(0.5)
+    await beaten(server)
     killed = time.time()
     pair[0].process.kill()
     await eventually(lambda: closed(server) == established(server), "each is closed once")
@@ -36,7 +36,8 @@ async def test_a_survivor_closes_what_a_killed_instance_held(
         opened = by_id[event["payload"]["connection_id"]]
         lasted = event["payload"]["disconnected_at"] - opened["payload"]["connected_at"]
         assert event["payload"]["reason"] == "server_lost"
-        assert event["payload"]["duration_seconds"] == pytest.approx(lasted, abs=0.01)
+        # The one is by Redis's clock, which is read within the time that an answer takes.
+        assert event["payload"]["duration_seconds"] == pytest.approx(lasted, abs=0.2)
         assert lasted > 0
         assert event["payload"]["disconnected_at"] <= killed
         assert event["meta"]["correlation_id"] == opened["meta"]["correlation_id"] == TRACE
@@ -61,7 +62,7 @@ async def test_an_instance_that_slept_gives_up_what_was_declared_lost(
     """It closes the connections without a second event, and takes robots again at once."""
     robot = await _robot(pair[0], "robot_001")
     await eventually(lambda: established(server).total() == 1, "it is in the stream")
-    await asyncio.sleep(0.3)
+    await beaten(server)
     pair[0].pause()
     await eventually(lambda: closed(server).total() == 1, "the survivor closes it")
     pair[0].resume()

@@ -45,6 +45,15 @@ async def test_an_instance_joins_once_and_renews_then(members: Members) -> None:
     assert one.valid
 
 
+@pytest.mark.parametrize("renewed", [False, True])
+async def test_the_common_clock_is_that_of_redis(members: Members, *, renewed: bool) -> None:
+    """Both are this machine's here; before the first answer its own clock serves."""
+    one, _ = members
+    if renewed:
+        await one.renew()
+    assert one.on_common_clock(time.monotonic()) == pytest.approx(time.time(), abs=2)
+
+
 async def test_after_a_failover_or_a_restart_an_instance_joins_again(
     server: RedisServer, alone: Membership
 ) -> None:

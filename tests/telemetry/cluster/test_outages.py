@@ -1,6 +1,5 @@
 """Without Redis each instance knows its own robots; afterwards everybody knows everything again."""
 
-import asyncio
 import signal
 from pathlib import Path
 from typing import Any
@@ -97,6 +96,10 @@ def _known(instance: ServiceProcess) -> dict[str, str]:
     return {r["robot_id"]: r["status"] for r in instance.get("/api/telemetry/robots")}
 
 
+def _on_disk(instance: ServiceProcess) -> int:
+    return int(instance.get("/readyz")["dependencies"]["event_stream"]["spooled"])
+
+
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 async def test_connections_closed_in_the_spool_are_not_closed_a_second_time(
     server: RedisServer, tmp_path: Path, end: signal.Signals
@@ -113,7 +116,7 @@ async def test_connections_closed_in_the_spool_are_not_closed_a_second_time(
         await before.close()
         await within.close()
         await eventually(lambda: len(first.events(CLOSED)) == 2, "two are closed")
-        await asyncio.sleep(0.5)
+        await eventually(lambda: _on_disk(first) >= 4, "what waits is on disk")
         first.stop(end)
         left.transport.abort()
     server.start()

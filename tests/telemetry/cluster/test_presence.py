@@ -58,6 +58,10 @@ def _reading(instance: ServiceProcess) -> Any:
         return None
 
 
+def _shared(server: RedisServer, status: str) -> int:
+    return str(server.command("HVALS", "{charter}:presence")).count(f'"{status}"')
+
+
 async def test_a_robot_that_left_here_and_is_elsewhere_is_offline_nowhere(
     server: RedisServer,
 ) -> None:
@@ -78,12 +82,12 @@ async def test_a_robot_that_left_here_and_is_elsewhere_is_offline_nowhere(
         connections[0].add(connection)
         fleets[0].connected(connection)
         both[0].opened(connection)
-    await asyncio.sleep(0.5)
+    await eventually(lambda: _shared(server, "online") == 2, "known everywhere")
     for connection in (at_first, stays):
         connections[0].remove(connection)
         fleets[0].disconnected(connection, CloseReason.CLIENT_DISCONNECT, time.time())
         both[0].closed(connection)
-    await asyncio.sleep(1.0)
+    await eventually(lambda: _shared(server, "offline") == 2, "known to have left")
     assert fleets[0].offline == 2
     then = Connection("robot_moves")
     connections[1].add(then)

@@ -15,6 +15,7 @@ from redis.asyncio import Redis
 
 from charter_otel.redis.address import parse_address
 from charter_otel.redis.errors import FAILURES
+from charter_otel.telemetry.cluster.adoption import Adoption
 from charter_otel.telemetry.cluster.claims import Claims
 from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
@@ -41,7 +42,9 @@ class Instance:
         self.claims = Claims()
         self.takeover = Takeover(self.client, ClusterKeys(), self.claims, Fleet())
         self.state = SharedState(self.client, ClusterKeys())
-        self.reaper = Reaper(self.client, ClusterKeys(), self.member, self.state, self._close)
+        adoption = Adoption(self.client, ClusterKeys(), self.member, Fleet())
+        parts = self.client, ClusterKeys(), self.member, self.state, self._close
+        self.reaper = Reaper(*parts, adoption=adoption)
 
     async def hold(self, robot_id: str, *, since: float = 0.0, apart: float = 0.0) -> Connection:
         """Connect a robot for so many seconds, by a wall clock that is set apart."""
@@ -106,6 +109,25 @@ async def test_each_connection_is_closed_by_one_survivor(three: Three) -> None:
     closed = [connection.id for connection in one.closed + two.closed]
     assert sorted(closed) == sorted(connection.id for connection in held)
     assert {connection.frames for connection in one.closed + two.closed} == {7}
+
+
+async def test_one_look_finds_the_orphans_among_thousands(three: Three) -> None:
+    """However many connections of living instances are registered beside them."""
+    one, two, dead = three
+    for number in range(20):
+        await dead.hold(f"robot_{number}")
+    value = entry(two.member.id, Details("robot", time.time()))
+    living: Any = {f"ws_robot_{number}": value for number in range(4_000)}
+    written: Any = one.client.hset(ClusterKeys().open, mapping=living)
+    await written
+    await _declare_lost(one, two)
+    assert await one.reaper.reap() == 20
+
+
+async def test_the_turn_is_kept_from_look_to_look(three: Three) -> None:
+    """Another instance would have to wait anew for owners that it does not know."""
+    one, _, _ = three
+    assert [await one.reaper._is_my_turn() for _ in range(3)] == [True, True, True]
 
 
 async def test_the_clock_of_a_dead_instance_decides_no_duration(three: Three) -> None:

@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
+from functools import partial
+from http import HTTPStatus
+from urllib.error import HTTPError
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake
 
 from support.instances import closed, established, stored_events, variables
-from support.polling import eventually
+from support.polling import eventually, wait_until
 from support.redis import RedisServer
 from support.robots import READING
 from support.service import ServiceProcess, service
@@ -75,13 +78,23 @@ async def test_a_rolling_restart_loses_nothing_that_was_acknowledged(server: Red
             await asyncio.wait_for(asyncio.gather(*living), 20)
         for robot in robots:
             for instance in instances:
-                path = f"/api/telemetry/robots/{robot.robot_id}/metrics"
-                shown = await asyncio.to_thread(instance.get, path)
-                assert shown["updated_at"] >= robot.acknowledged, robot
+                known = partial(_knows, instance, robot)
+                await asyncio.to_thread(wait_until, known, f"{robot} is known")
         await eventually(lambda: closed(server) == established(server), "each is closed once")
     closings = stored_events(server, "telemetry.connection_closed")
     reasons = {event["payload"]["reason"] for event in closings}
     assert reasons <= {"server_shutdown", "client_disconnect", "superseded"}
+
+
+def _knows(instance: ServiceProcess, robot: Robot) -> bool:
+    """Return whether an instance shows a robot's last acknowledged reading, or a newer one."""
+    try:
+        shown = instance.get(f"/api/telemetry/robots/{robot.robot_id}/metrics")
+    except HTTPError as error:
+        if error.code != HTTPStatus.NOT_FOUND:
+            raise
+        return False
+    return bool(shown["updated_at"] >= robot.acknowledged)
 
 
 async def _replace(

@@ -44,7 +44,7 @@ async def test_a_late_close_never_marks_a_live_robot_offline(
     pair[0].pause()
     new = await _robot(pair[1])
     old.transport.abort()
-    await asyncio.sleep(0.3)
+    await eventually(lambda: established(server).total() == 2, "it is in the stream")
     pair[0].resume()
     await eventually(lambda: closed(server).total() == 1, "the old one's event")
     await reaped(server)
@@ -59,10 +59,10 @@ async def test_with_redis_away_a_robot_is_accepted_and_claimed_later(
     """Robots that come while Redis is down are served; afterwards the newest connection wins."""
     server.kill()
     old = await _robot(pair[0])
-    await asyncio.sleep(0.2)
+    await eventually(lambda: _statuses(pair[0]) == ["online"], "it is served")
     new = await _robot(pair[1])
     await new.send(READING)
-    assert [robot["status"] for robot in pair[1].get("/api/telemetry/robots")] == ["online"]
+    assert _statuses(pair[1]) == ["online"]
     server.start()
     assert await _close_code(old) == 4409
     await eventually(lambda: established(server).total() == 2, "both were established")
@@ -74,6 +74,10 @@ async def test_with_redis_away_a_robot_is_accepted_and_claimed_later(
 async def _robot(instance: ServiceProcess) -> ClientConnection:
     url = f"{instance.websocket}/api/telemetry/ws/robot_001"
     return await connect(url, ping_interval=None, close_timeout=0.5)
+
+
+def _statuses(instance: ServiceProcess) -> list[str]:
+    return [robot["status"] for robot in instance.get("/api/telemetry/robots")]
 
 
 def _online(pair: Pair) -> bool:

@@ -10,14 +10,14 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from charter_otel.aio import describe, end, spawn
+from charter_otel.aio import Backoff, describe, end, spawn
 from charter_otel.charter import Event, EventType
-from charter_otel.consumers.alerts import book
-from charter_otel.consumers.alerts.book import BookState
+from charter_otel.consumers.alerts import page_queue
 from charter_otel.consumers.alerts.incidents import Incidents
 from charter_otel.consumers.alerts.page import Page
+from charter_otel.consumers.alerts.page_queue import PagerState
 from charter_otel.consumers.alerts.pager import Pager
-from charter_otel.consumers.base import Consumer
+from charter_otel.consumers.base import ExclusiveConsumer, unwritable
 from charter_otel.redis.errors import FAILURES
 from charter_otel.streams import EventStream, Lease, LeaseLost
 from charter_otel.thresholds import Thresholds
@@ -27,11 +27,13 @@ TICK = 1.0
 """Seconds between two checks of pages that are held back, and of unsaved state."""
 REMEMBER_EVERY = 5.0
 """Seconds between two saves of what only judges what comes."""
+LONGEST_PAUSE = 10.0
+"""Seconds until a state that could not be saved is saved again, at most; a change is at once."""
 
 log = structlog.get_logger(__name__)
 
 
-class Alerts(Consumer):
+class Alerts(ExclusiveConsumer):
     """Pages on failed jobs, lost robots, fleet-wide losses and readings beyond the thresholds.
 
     One of several instances does so. An event counts as handled when its pages are saved: in a
@@ -58,25 +60,27 @@ class Alerts(Consumer):
         thresholds: Thresholds | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        super().__init__()
         self.pager = pager
         pager.may_send = lambda: self.holds
         self._path = state
         self._incidents = Incidents(thresholds)
         self._clock = clock
-        self._holds = True
-        """The value of `holds` before the first lease; a stream without leases delivers at once."""
-        self._lease: Lease | None = None
-        """The group's lease, once this process has held it; not needed without a stream."""
         self._epoch = 0
         """The epoch of the lease under which the state was saved last."""
         self._number = 0
         """Grows with each saved state."""
-        self._unsaved: bytes | None = None
-        """A state that could not be saved in Redis yet."""
+        self._unsaved = False
+        """Whether the newest state could not be saved in Redis yet."""
+        self._unwritten: str | None = None
+        """Why the state could not be written to the file."""
         self._seen = (0, 0)
         """Numbers of pages sent and given up when the state was last saved."""
         self._remembered = (0, -math.inf)
         """Events that were learned from when the memory was last saved, and when that was."""
+        self._backoff = Backoff(2 * TICK, LONGEST_PAUSE)
+        self._again = -math.inf
+        """When a state that could not be saved is due."""
         self._saving = asyncio.Lock()
         self._ticking: asyncio.Task[None] | None = None
         self._restore(self._read())
@@ -85,11 +89,6 @@ class Alerts(Consumer):
     def open_keys(self) -> frozenset[str]:
         """Keys of the incidents that are open."""
         return self._incidents.open_keys
-
-    @property
-    def holds(self) -> bool:
-        """Whether this instance holds the group; another one may."""
-        return self._holds if self._lease is None else self._lease.held
 
     def attach(self, stream: EventStream) -> None:
         """Subscribe to all types but the start of a job."""
@@ -125,11 +124,12 @@ class Alerts(Consumer):
             before = self._incidents.changes
             self._page(self._incidents.due(self._clock()))
             sent = self.pager.sent, self.pager.dropped
-            changed = self._incidents.changes != before or sent != self._seen or self._unsaved
-            if changed or self._has_learned():
+            changed = self._incidents.changes != before or sent != self._seen
+            failed = self._unsaved or self._unwritten is not None
+            if changed or self._has_learned() or (failed and self._clock() >= self._again):
                 self._seen = sent
                 await self._save()
-        self.trouble = self.pager.trouble
+        self.trouble = (self.pager.trouble or self._unwritten) if self.holds else None
         self.pager.wake()
 
     def _has_learned(self) -> bool:
@@ -154,10 +154,12 @@ class Alerts(Consumer):
         """Go on with the last holder's state, unless this process has a newer one."""
         left = await lease.load()
         try:
-            state = book.decode(left) if left else BookState()
+            state = page_queue.decode(left) if left else PagerState()
         except (msgspec.DecodeError, UnicodeError) as error:
             log.warning("the state of the last pager is unreadable", error=describe(error))
-            state = BookState()
+            state = PagerState()
+        # Not by the clock of the last holder's machine.
+        state.memory.at = time.time() - lease.age
         mine = self._state()
         newest = max(state, mine, key=lambda each: (each.epoch, each.number))
         self._restore(newest)
@@ -165,13 +167,13 @@ class Alerts(Consumer):
         if newest.open or newest.waiting:
             log.info("incidents taken over", open=len(newest.open), waiting=len(newest.waiting))
 
-    def _restore(self, state: BookState) -> None:
+    def _restore(self, state: PagerState) -> None:
         self._number, self._epoch = state.number, state.epoch
         self._incidents.restore(state.open, state.held, state.memory, self._clock())
-        self.pager.book.restore(state)
+        self.pager.queue.restore(state)
 
-    def _state(self) -> BookState:
-        state = self.pager.book.state(self._incidents.open_keys, self._incidents.held)
+    def _state(self) -> PagerState:
+        state = self.pager.queue.state(self._incidents.open_keys, self._incidents.held)
         state.epoch, state.number = self._epoch, self._number
         state.memory = self._incidents.memory(self._clock())
         return state
@@ -185,28 +187,42 @@ class Alerts(Consumer):
         async with self._saving:
             self._number += 1
             self._epoch = self._lease.epoch if self._lease is not None else self._epoch
-            data = book.encode(self._state())
+            data = page_queue.encode(self._state())
             if self._path is not None:
-                try:
-                    await asyncio.to_thread(_write, self._path, data)
-                except OSError as error:
-                    log.warning("open incidents could not be written down", error=describe(error))
-            self._unsaved = data
+                await self._write_down(self._path, data)
             if self._lease is not None:
-                try:
-                    await self._lease.save(data)
-                except FAILURES as error:
-                    log.debug("open incidents will be handed over later", error=describe(error))
-                    return
-            self._unsaved = None
+                await self._hand_over(self._lease, data)
+            if self._unsaved or self._unwritten is not None:
+                self._again = self._clock() + self._backoff.next()
+            else:
+                self._backoff.reset()
 
-    def _read(self) -> BookState:
-        if self._path is None:
-            return BookState()
+    async def _hand_over(self, lease: Lease, data: bytes) -> None:
+        self._unsaved = True
         try:
-            return book.decode(self._path.read_bytes())
+            await lease.save(data)
+        except FAILURES as error:
+            log.debug("open incidents will be handed over later", error=describe(error))
+        else:
+            self._unsaved = False
+
+    async def _write_down(self, path: Path, data: bytes) -> None:
+        try:
+            await asyncio.to_thread(_write, path, data)
+        except OSError as error:
+            if self._unwritten is None:
+                log.warning("open incidents could not be written down", error=describe(error))
+            self._unwritten = unwritable(f"open incidents in {path}", error)
+        else:
+            self._unwritten = None
+
+    def _read(self) -> PagerState:
+        if self._path is None:
+            return PagerState()
+        try:
+            return page_queue.decode(self._path.read_bytes())
         except FileNotFoundError:
-            return BookState()
+            return PagerState()
         except (OSError, msgspec.DecodeError, UnicodeError) as error:
             kept = self._path.with_name(f"{self._path.name}.damaged-{time.time_ns() // 1_000_000}")
             with contextlib.suppress(OSError):
@@ -217,7 +233,7 @@ class Alerts(Consumer):
                 path=str(kept),
                 error=describe(error),
             )
-            return BookState()
+            return PagerState()
 
 
 def _write(path: Path, data: bytes) -> None:

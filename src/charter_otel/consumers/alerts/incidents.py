@@ -26,11 +26,7 @@ HOLD = 5.0
 
 
 class Incidents:
-    """Turns events into pages: one incident per job and per robot, escalated, and resolved.
-
-    Args:
-        thresholds: The limits at which an incident opens and resolves.
-    """
+    """Turns events into pages: one incident per job and per robot, escalated, and resolved."""
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         self.thresholds = thresholds or Thresholds()
@@ -38,6 +34,8 @@ class Incidents:
         """Grows whenever the state that has to outlive the process changes."""
         self.learned = 0  # grows with each event that changes the memory
         self._open: set[str] = set()
+        self._flapping_keys: dict[str, str] = {}
+        """The key of each robot that flaps, computed once."""
         self._failures = Failures(self.thresholds)
         self._losses = Losses(self.thresholds)
         self._held: dict[str, tuple[float, Page]] = {}
@@ -92,9 +90,8 @@ class Incidents:
 
     def due(self, now: float) -> list[Page]:
         """Return held pages that waited long enough, and resolves that are due by time alone."""
-        due = [key for key, (since, _) in self._held.items() if now - since >= HOLD]
         pages: list[Page] = []
-        for key in due:
+        for key in [key for key, (since, _) in self._held.items() if now - since >= HOLD]:
             pages += self._robot_due(self._held.pop(key)[1], now)
             self.changes += 1
         if FLEET in self._open and self._losses.is_calm(now):
@@ -226,9 +223,11 @@ class Incidents:
     def _steady(self, now: float) -> list[Page]:
         """Resolve the incidents of robots that do not flap any more."""
         flapping = self._losses.flapping(now)
-        keys = {key_of("robot", robot_id, "flapping") for robot_id in flapping}
-        if flapping:
-            keys.add(FLAPPING)
+        known = self._flapping_keys
+        self._flapping_keys = {
+            robot: known.get(robot) or key_of("robot", robot, "flapping") for robot in flapping
+        }
+        keys = {*self._flapping_keys.values(), *([FLAPPING] if flapping else [])}
         open_ = {key for key in self._open if key == FLAPPING or _is_flapping(key)}
         ended = sorted(open_ - keys)
         return [page for key in ended for page in self._resolve(key)]

@@ -1,11 +1,11 @@
 """Lost robots: single ones, flapping ones, or many at once for one cause."""
 
-from typing import TypeVar
+import math
+from collections.abc import Collection
 
 from charter_otel.consumers.alerts.memory import MOST_HANDED_ON, Memory
+from charter_otel.consumers.base import keep_latest
 from charter_otel.thresholds import Flaps, Thresholds
-
-_Value = TypeVar("_Value")
 
 MOST_ROBOTS = 100_000
 """Most robots that are remembered of each kind; beyond it, the first one is forgotten."""
@@ -18,9 +18,6 @@ class Losses:
     """Counts the robots that a fleet loses, so that many losses for one cause are one page.
 
     All times are seconds of one monotonic clock.
-
-    Args:
-        thresholds: The limits from which losses are fleet-wide, and a robot flaps.
     """
 
     def __init__(self, thresholds: Thresholds) -> None:
@@ -32,13 +29,14 @@ class Losses:
         self._online: dict[str, None] = {}
         self._flaps: dict[str, Flaps] = {}
         self._flapping: dict[str, Flaps] = {}
+        self._next_steady = -math.inf
+        """When the first of them can be steady again."""
         self._calm_since: float | None = None
         self._connected = 0
         """Robots that the last holder knew to be connected; their names are not handed on."""
 
     def remember(self, memory: Memory, now: float) -> None:
         """Add the losses that the next holder needs."""
-        self._forget(now)
         memory.connected = max(self._connected, len(self._online))
         memory.missing = list(self._missing)[-MOST_HANDED_ON:]
         memory.recent = {r: now - at for r, at in list(self._recent.items())[-MOST_HANDED_ON:]}
@@ -58,11 +56,12 @@ class Losses:
             flaps = self._flaps[robot_id] = Flaps(self._thresholds.flap_half_life)
             flaps.resume(penalty, then, flapping=robot_id in memory.flapping)
         self._flapping = {r: self._flaps[r] for r in memory.flapping if r in self._flaps}
+        self._next_steady = -math.inf
 
     def back(self, robot_id: str) -> None:
         """Record that a robot is connected."""
         self._missing.pop(robot_id, None)
-        _keep(self._online, robot_id, None)
+        keep_latest(self._online, robot_id, None, MOST_ROBOTS)
 
     def left(self, robot_id: str) -> None:
         """Record that a robot's connection ended."""
@@ -71,8 +70,8 @@ class Losses:
     def lost(self, robot_id: str, now: float) -> None:
         """Record that a robot's connection ended unexpectedly."""
         self.left(robot_id)
-        _keep(self._missing, robot_id, None)
-        _keep(self._recent, robot_id, now)
+        keep_latest(self._missing, robot_id, None, MOST_ROBOTS)
+        keep_latest(self._recent, robot_id, now, MOST_ROBOTS)
 
     def at_once(self, now: float) -> int:
         """Return how many robots were lost within the window and are not back."""
@@ -101,20 +100,21 @@ class Losses:
     def flaps(self, robot_id: str, now: float) -> bool:
         """Count a robot's disconnect, and return whether the robot flaps now."""
         flaps = self._flaps.get(robot_id) or Flaps(self._thresholds.flap_half_life)
-        _keep(self._flaps, robot_id, flaps)
+        keep_latest(self._flaps, robot_id, flaps, MOST_ROBOTS)
         flaps.add(now)
         if flaps.judge(now, self._thresholds):
-            _keep(self._flapping, robot_id, flaps)
+            keep_latest(self._flapping, robot_id, flaps, MOST_ROBOTS)
+            self._next_steady = min(self._next_steady, flaps.steady_at(self._thresholds))
         return flaps.flapping
 
-    def flapping(self, now: float) -> frozenset[str]:
+    def flapping(self, now: float) -> Collection[str]:
         """Return the robots that flap."""
-        steady = [
-            r for r, flaps in self._flapping.items() if not flaps.judge(now, self._thresholds)
-        ]
-        for robot_id in steady:
-            del self._flapping[robot_id]
-        return frozenset(self._flapping)
+        if now >= self._next_steady:
+            limits = self._thresholds
+            self._flapping = {r: f for r, f in self._flapping.items() if f.judge(now, limits)}
+            steady = (flaps.steady_at(limits) for flaps in self._flapping.values())
+            self._next_steady = min(steady, default=math.inf)
+        return self._flapping.keys()
 
     def _forget(self, now: float) -> None:
         since = now - self._thresholds.fleet_window
@@ -123,10 +123,3 @@ class Losses:
             if lost > since:
                 break
             del self._recent[robot_id]
-
-
-def _keep(known: dict[str, _Value], name: str, value: _Value) -> None:
-    known.pop(name, None)
-    known[name] = value
-    if len(known) > MOST_ROBOTS:
-        del known[next(iter(known))]

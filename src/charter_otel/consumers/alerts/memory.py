@@ -15,7 +15,7 @@ class Memory(Struct):
     """Recent losses, penalties and failures; ages are seconds before `at`."""
 
     at: float = field(default_factory=time.time)
-    """Wall clock, which also holds after a restart; clocks that differ cost their difference."""
+    """This machine's wall clock, which also holds after a restart."""
     connected: int = 0
     missing: list[str] = []
     """Robots that are lost and not back."""
@@ -30,7 +30,7 @@ class Memory(Struct):
     """Ages of the pages for lost robots, by incident."""
 
     def elapsed(self) -> float:
-        """Return the seconds since it was written, as far as two clocks agree."""
+        """Return the seconds since it was written, unless the clock was set back meanwhile."""
         return max(0.0, time.time() - self.at)
 
 

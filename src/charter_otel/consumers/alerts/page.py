@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Literal
+from typing import Any, Literal
 
 from msgspec import Struct, field
 
@@ -26,7 +26,7 @@ class Page(Struct, frozen=True, kw_only=True):
     source: str = "charter-otel"
     runbook: str = ""
     """The runbook's name, for the page's link."""
-    details: Mapping[str, str | float | None] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
     correlation_id: str | None = None
     """Trace id, for the page's link."""
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import structlog
 
 from charter_otel.aio import Backoff, describe, end, spawn
-from charter_otel.consumers.alerts.book import Book
 from charter_otel.consumers.alerts.page import Page
+from charter_otel.consumers.alerts.page_queue import PageQueue
 from charter_otel.otel import Instrumentation
 from charter_otel.streams.spool.worker import DiskThread
 
@@ -27,14 +27,14 @@ class PageRefused(Exception):  # noqa: N818 - the name says what has happened
 
 
 class Pager:
-    """Sends the waiting pages of a book until PagerDuty has all of them.
+    """Sends the waiting pages of a queue until PagerDuty has all of them.
 
     A page that is not taken lets the others go first. While none is taken, the back-off grows. A
     page that is refused for good is given up at once.
 
     Args:
         send: Sends one page.
-        book: The waiting pages.
+        queue: The waiting pages.
         pause: Seconds before the first retry.
         may_send: Whether this process is the one that pages.
         instrumentation: Where pages that are given up are counted.
@@ -43,13 +43,13 @@ class Pager:
     def __init__(
         self,
         send: Sender,
-        book: Book | None = None,
+        queue: PageQueue | None = None,
         *,
         pause: float = PAUSE,
         may_send: Callable[[], bool] = lambda: True,
         instrumentation: Instrumentation | None = None,
     ) -> None:
-        self.book = Book() if book is None else book
+        self.queue = PageQueue() if queue is None else queue
         self.may_send = may_send
         self.sent = 0
         """Pages that PagerDuty took."""
@@ -72,7 +72,7 @@ class Pager:
         """Why pages wait, or None."""
         if self._error is None:
             return None
-        return f"PagerDuty takes no pages ({self._error}); {len(self.book)} wait for it"
+        return f"PagerDuty takes no pages ({self._error}); {len(self.queue)} wait for it"
 
     def start(self) -> None:
         """Begin to send."""
@@ -82,12 +82,12 @@ class Pager:
         self.wake()
 
     async def stop(self, deadline: float = 3.0) -> None:
-        """Send the waiting pages, within ``deadline`` seconds; the rest stays in the book."""
+        """Send the waiting pages, within ``deadline`` seconds; the rest stays in the queue."""
         task, self._task = self._task, None
         if task is None:
             return
         until = time.monotonic() + deadline
-        while len(self.book) and self._error is None and self.may_send():
+        while len(self.queue) and self._error is None and self.may_send():
             if time.monotonic() >= until:
                 break
             await asyncio.sleep(0.02)
@@ -97,7 +97,7 @@ class Pager:
 
     def page(self, page: Page) -> None:
         """Queue a page; never wait."""
-        lost = self.book.add(page)
+        lost = self.queue.add(page)
         if lost is not None:
             self._give_up(lost, "queue_full", "too many pages wait")
         self.wake()
@@ -108,7 +108,7 @@ class Pager:
 
     async def _run(self, worker: DiskThread) -> None:
         while True:
-            page = self.book.next() if self.may_send() else None
+            page = self.queue.next() if self.may_send() else None
             if page is None:
                 self._woken.clear()
                 await self._woken.wait()
@@ -120,15 +120,15 @@ class Pager:
         try:
             await worker.call(lambda: self._send(page))
         except PageRefused as refused:
-            self.book.refused(page)
+            self.queue.refused(page)
             self._give_up(page, "refused", str(refused))
         except Exception as error:  # noqa: BLE001 - whatever it is, the page was not taken
-            self.book.failed(page)
+            self.queue.failed(page)
             self._failed(error)
             return False
         else:
             self.sent += 1
-            self.book.taken(page)
+            self.queue.taken(page)
         self._works()
         return True
 
@@ -143,7 +143,7 @@ class Pager:
         if self._error is not None:
             self._error = None
             seconds = round(time.monotonic() - self._since, 3)
-            log.info("PagerDuty takes pages again", seconds=seconds, waiting=len(self.book))
+            log.info("PagerDuty takes pages again", seconds=seconds, waiting=len(self.queue))
 
     def _give_up(self, page: Page, reason: str, error: str) -> None:
         self.dropped += 1

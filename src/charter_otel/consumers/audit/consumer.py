@@ -14,7 +14,7 @@ from charter_otel.aio import describe, end, spawn
 from charter_otel.charter import Event, encode
 from charter_otel.consumers.audit.log import MAX_BYTES, AuditLog, Head
 from charter_otel.consumers.audit.segments import AuditLogError
-from charter_otel.consumers.base import Consumer
+from charter_otel.consumers.base import ExclusiveConsumer, unwritable
 from charter_otel.otel import Instrumentation
 from charter_otel.redis.errors import FAILURES
 from charter_otel.streams import EventStream, Lease, NotNow
@@ -32,7 +32,7 @@ _FAILURES = (OSError, AuditLogError, sqlite3.Error)
 log = structlog.get_logger(__name__)
 
 
-class Audit(Consumer):
+class Audit(ExclusiveConsumer):
     """Writes every event into the audit log, once; one of several instances does so.
 
     The handler returns when the disk has the rows, and only then does the stream count the events
@@ -57,21 +57,13 @@ class Audit(Consumer):
         max_bytes: int = MAX_BYTES,
         instrumentation: Instrumentation | None = None,
     ) -> None:
+        super().__init__()
         self.log = AuditLog(directory, max_bytes=max_bytes, anchor=self._log_head)
         self._instrumentation = instrumentation or Instrumentation()
         self._types = types
         self._writing = asyncio.Lock()
         """Held around each call of the log, whose methods block and are not thread-safe."""
-        self._holds = True
-        """The value of `holds` before the first lease; a stream without leases delivers at once."""
-        self._lease: Lease | None = None
-        """The group's lease, once this process has held it."""
         self._task: asyncio.Task[None] | None = None
-
-    @property
-    def holds(self) -> bool:
-        """Whether this instance holds the group; another one may."""
-        return self._holds if self._lease is None else self._lease.held
 
     def attach(self, stream: EventStream) -> None:
         """Subscribe, from the earliest event that the stream holds."""
@@ -176,7 +168,4 @@ class Audit(Consumer):
 def _explain(error: BaseException, directory: Path) -> str:
     if isinstance(error, AuditLogError):
         return str(error)
-    return (
-        f"the audit log in {directory} cannot be written ({describe(error)}); "
-        "free space, make it writable, or set CHARTER_STATE_DIR to a directory that is"
-    )
+    return unwritable(f"the audit log in {directory}", error)

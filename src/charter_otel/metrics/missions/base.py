@@ -60,10 +60,6 @@ class MissionStore(ABC):
     async def commit(self, batch: Batch, added: Aggregates) -> bool:
         """Move the cursor behind the batch and add to the aggregates, in one step.
 
-        Args:
-            batch: The batch that `read` returned.
-            added: The aggregates of the batch.
-
         Returns:
             False if another run has moved the cursor since; then nothing is changed.
         """

@@ -42,6 +42,7 @@ def configure_logs(
     log_format: LogFormat | None = None,
     level: str = "INFO",
     writer: LineWriter | None = None,
+    standard_library: bool = True,
 ) -> LineWriter:
     """Send structlog's and the standard library's lines through one renderer to stdout.
 
@@ -50,6 +51,7 @@ def configure_logs(
         log_format: JSON lines or the console form; by default, the console form on a terminal.
         level: The lowest level that is written.
         writer: Where the lines go.
+        standard_library: False leaves the standard library's handlers and levels as they are.
 
     Returns:
         The writer; flush it before the process ends.
@@ -74,7 +76,8 @@ def configure_logs(
     if log_format == "json":
         factory.event_lines = EventLines(service_name, lowest, writer)
         factory.configuration = _configuration()
-    _configure_standard_library(writer, level, shared)
+    if standard_library:
+        _configure_standard_library(writer, level, shared)
     return writer
 
 

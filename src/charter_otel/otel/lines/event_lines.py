@@ -5,6 +5,7 @@ the line: the user's own processors, fields bound to the context, the console fo
 """
 
 import logging
+from collections.abc import Mapping
 
 import msgspec
 
@@ -13,6 +14,8 @@ from charter_otel.otel.instrumentation import SCOPE
 from charter_otel.otel.lines.values import as_text, one_line, timestamp
 from charter_otel.otel.lines.writer import LineWriter
 from charter_otel.otel.trace_context import TraceIds
+
+NO_LABELS: Mapping[str, str] = {}
 
 _LEVELS = {
     "info": ("info", logging.INFO),
@@ -39,7 +42,14 @@ class EventLines:
         self._heads: dict[tuple[str, str], str] = {}
         """Type and severity → the text between time and ids."""
 
-    def write(self, event: Event, encoded: bytes, severity: str, ids: TraceIds | None) -> None:
+    def write(
+        self,
+        event: Event,
+        encoded: bytes,
+        severity: str,
+        ids: TraceIds | None,
+        labels: Mapping[str, str] = NO_LABELS,
+    ) -> None:
         """Write the event's line, if its level is written.
 
         Args:
@@ -47,6 +57,7 @@ class EventLines:
             encoded: Its JSON.
             severity: ``info``, ``warn`` or ``error``.
             ids: The current span's ids.
+            labels: The robot's labels, by the names of their attributes.
         """
         level = self._levels.get(severity)
         if level is None:
@@ -62,7 +73,8 @@ class EventLines:
             else ""
         )
         line = f'{{"timestamp":"{timestamp(event.timestamp)}",{head},{trace}"charter":'
-        self._writer.write(line.encode() + one_line(encoded) + b"}\n")
+        end = b"," + one_line(msgspec.json.encode({**labels}))[1:] if labels else b"}"
+        self._writer.write(line.encode() + one_line(encoded) + end + b"\n")
 
 
 def _head(event_type: str, level: str, service_name: str) -> str:

@@ -22,6 +22,8 @@ _OF_AN_OUTAGE = re.compile(
     r"|timeout was exceeded|exception while exporting",
     re.IGNORECASE,
 )
+_QUIET = 60.0
+"""Seconds after which a failure of a signal that has sent nothing since is history."""
 _NO_NEWS = re.compile(r"due to timeout|queue full|aborting retry|already shutdown", re.IGNORECASE)
 
 log = structlog.get_logger(__name__)
@@ -49,8 +51,10 @@ class CollectorLink(logging.Filter):
         """True while the providers of this process export to a Collector."""
         self._lock = threading.Lock()
         self._watches = False
-        self._failing: set[str] = set()
-        """Signals whose last export failed."""
+        self._failing: dict[str, float] = {}
+        """Signals whose last export failed, and when it did."""
+        self._forgotten: set[str] = set()
+        """Signals whose failure was forgotten, and that have exported nothing since."""
         self._since = time.monotonic()
         """Time of the first failed export, or of the end of the last failure."""
         self._dropped = 0
@@ -99,21 +103,24 @@ class CollectorLink(logging.Filter):
         self._dropped += count
 
     def _ended(self, signal: str, batch: Any, *, worked: bool) -> None:
+        now = time.monotonic()
         with self._lock:
             failed_before = bool(self._failing)
             if not worked:
                 if not failed_before:
-                    self._since = time.monotonic()
-                self._failing.add(signal)
+                    self._since = now
+                self._failing[signal] = now
                 # Metrics are sums: the next export includes what this one lost.
                 self._dropped += len(batch) if signal != "metrics" else 0
-            elif failed_before:
-                self._failing.discard(signal)
+            else:
+                self._failing.pop(signal, None)
+                self._forgotten.discard(signal)
+                self._forget(now)
             failing = bool(self._failing)
-            seconds = round(time.monotonic() - self._since, 3)
+            seconds = round(now - self._since, 3)
             dropped = self._dropped
             if failed_before and not failing:
-                self._since = time.monotonic()
+                self._since = now
             if not failing:
                 self._dropped = 0
         if failing and not failed_before:
@@ -124,6 +131,17 @@ class CollectorLink(logging.Filter):
             )
         elif failed_before and not failing:
             log.info("the Collector takes telemetry again", seconds=seconds, dropped=dropped)
+
+    def _forget(self, now: float) -> None:
+        """Forget the failures of signals that are idle, as another one has been exported.
+
+        An idle instance has no span to export for hours, while its metrics arrive. A signal that
+        fails again after that is in trouble by itself, and stays so until it is exported.
+        """
+        for signal, failed in list(self._failing.items()):
+            if now - failed >= _QUIET and signal not in self._forgotten:
+                del self._failing[signal]
+                self._forgotten.add(signal)
 
 
 LINK = CollectorLink()

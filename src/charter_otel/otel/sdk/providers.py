@@ -19,7 +19,7 @@ from opentelemetry.sdk.metrics import (
 )
 from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.sampling import (
     ALWAYS_OFF,
@@ -28,12 +28,12 @@ from opentelemetry.sdk.trace.sampling import (
     Sampler,
     TraceIdRatioBased,
 )
-from opentelemetry.util.types import AttributeValue
 
 from charter_otel.otel.instrumentation import Instrumentation
 from charter_otel.otel.sdk import declarative, exporters
 from charter_otel.otel.sdk.batching import BatchRecords, BatchSpans
 from charter_otel.otel.sdk.collector_link import LINK
+from charter_otel.otel.sdk.tallies import TallyingMeterProvider
 from charter_otel.otel.sdk.variables import check, unused
 from charter_otel.otel.sdk.workarounds import HashedResource, UnreadMeterProvider, no_exemplars
 from charter_otel.otel.span_events import EventToSpanEventBridge
@@ -152,8 +152,8 @@ def _of_file(
         meters = (MeterProvider if metric_readers else UnreadMeterProvider)(shutdown_on_exit=False)
     if not isinstance(tracers, TracerProvider):
         # Events have trace ids all the same.
-        sampler = ALWAYS_ON if span_processors else ALWAYS_OFF
-        tracers = TracerProvider(sampler=ParentBased(sampler), shutdown_on_exit=False)
+        sampler = _bounded(ALWAYS_ON if span_processors else ALWAYS_OFF)
+        tracers = TracerProvider(sampler=sampler, shutdown_on_exit=False)
     if not isinstance(loggers, LoggerProvider):
         loggers = LoggerProvider(shutdown_on_exit=False)
     for span_processor in span_processors:
@@ -171,15 +171,14 @@ def _spans_wanted(processors: Sequence[SpanProcessor]) -> bool:
 
 def make_resource(service_name: str = SERVICE_NAME, service_version: str | None = None) -> Resource:
     """Return the service's OpenTelemetry resource; the environment takes precedence."""
-    attributes: dict[str, AttributeValue] = {}
-    if not _named_by_environment():
-        attributes["service.name"] = service_name
-    if service_version:
-        attributes["service.version"] = service_version
-    if "host.name=" not in os.environ.get("OTEL_RESOURCE_ATTRIBUTES", ""):
+    ours = {
+        "service.name": service_name,
+        "service.version": service_version,
         # An instance's id is random: this names its machine or pod.
-        attributes["host.name"] = socket.gethostname()
-    created = Resource.create(attributes)
+        "host.name": socket.gethostname(),
+    }
+    given = OTELResourceDetector().detect().attributes
+    created = Resource.create({k: v for k, v in ours.items() if v and not given.get(k)})
     return HashedResource(created.attributes, created.schema_url)
 
 
@@ -188,18 +187,16 @@ def name_of_service() -> str:
     return declarative.service_name() or str(make_resource().attributes["service.name"])
 
 
-def _named_by_environment() -> bool:
-    attributes = os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
-    return bool(os.environ.get("OTEL_SERVICE_NAME")) or "service.name=" in attributes
-
-
 def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> MeterProvider:
     exporter = exporters.metric_exporter()
     if exporter is not None:
         readers = [*readers, PeriodicExportingMetricReader(exporter)]
     if not readers:
         return UnreadMeterProvider(resource=resource, shutdown_on_exit=False)
-    return MeterProvider(
+    # Of observable counters "lowmemory" asks for another temporality than of counters.
+    temporality = os.environ.get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "")
+    provider = MeterProvider if temporality.lower() == "lowmemory" else TallyingMeterProvider
+    return provider(
         metric_readers=readers,
         resource=resource,
         shutdown_on_exit=False,
@@ -211,10 +208,7 @@ def _meter_provider(resource: Resource, readers: Sequence[MetricReader]) -> Mete
                 instrument_type=Histogram,
                 aggregation=ExplicitBucketHistogramAggregation(SDK_SECONDS),
             ),
-            *[
-                View(instrument_type=kind, exemplar_reservoir_factory=no_exemplars)
-                for kind in _SUMS
-            ],
+            *(View(instrument_type=s, exemplar_reservoir_factory=no_exemplars) for s in _SUMS),
         ],
     )
 
@@ -239,15 +233,20 @@ def _tracer_provider(
 def _sampler(somebody_looks: bool) -> Sampler | None:
     """Return None for the standard variables' choice; record nothing without a consumer.
 
-    The flag of a caller's ``traceparent`` does not exceed a ratio, as it does in the SDK.
+    The flag of a caller's ``traceparent`` does not exceed that choice, as it does in the SDK.
     """
     named = os.environ.get("OTEL_TRACES_SAMPLER", "").strip().lower()
+    if named == "parentbased_always_off" or not (somebody_looks or named):
+        return _bounded(ALWAYS_OFF)
     if named == "parentbased_traceidratio":
-        ratio = TraceIdRatioBased(float(os.environ.get("OTEL_TRACES_SAMPLER_ARG") or 1.0))
-        return ParentBased(ratio, remote_parent_sampled=ratio)
-    if somebody_looks or named:
-        return None
-    return ParentBased(ALWAYS_OFF, remote_parent_sampled=ALWAYS_OFF)
+        ratio = os.environ.get("OTEL_TRACES_SAMPLER_ARG") or 1.0
+        return _bounded(TraceIdRatioBased(float(ratio)))
+    return None
+
+
+def _bounded(root: Sampler) -> Sampler:
+    """Return the parent-based sampler that samples no caller's trace that it would not begin."""
+    return ParentBased(root, remote_parent_sampled=root)
 
 
 def _logger_provider(

@@ -43,10 +43,6 @@ def _are_pairs(text: str) -> bool:
     return bool(pairs) and all(pair.partition("=")[0].strip() and "=" in pair for pair in pairs)
 
 
-def _never(_: str) -> bool:
-    return False
-
-
 def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdigit() and int(text) > 0
 
@@ -183,7 +179,7 @@ RULES = (
     ),
     Rule(
         ("OTEL_EXPERIMENTAL_CONFIG_FILE",),
-        _never,
+        lambda _: False,
         "OTEL_CONFIG_FILE, as the variable is called since it is stable",
     ),
     Rule(
@@ -205,11 +201,7 @@ RULES = (
         _is_whole,
         "a whole number above 0",
     ),
-    Rule(
-        ("OTEL_TRACES_SAMPLER",),
-        lambda text: text.lower() in _SAMPLERS,
-        f"{', '.join(_SAMPLERS[:-1])} or {_SAMPLERS[-1]}",
-    ),
+    _one_of("OTEL_TRACES_SAMPLER", *_SAMPLERS),
     Rule(("OTEL_TRACES_SAMPLER_ARG",), _is_ratio, "a number from 0 to 1"),
     Rule(
         ("OTEL_PROPAGATORS",),

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from opentelemetry._logs import LogRecord
 from opentelemetry.metrics import Meter, NoOpMeter
@@ -66,6 +66,21 @@ class NoExemplars(ExemplarReservoir):
     def collect(self, _: Attributes) -> list[Exemplar]:
         """Return nothing."""
         return []
+
+
+def forget_series(instrument: object) -> None:
+    """Let an observable instrument forget the attribute sets of former collections.
+
+    Workaround: the SDK keeps each set that it was ever told of, and counts it against the limit.
+    Beyond that it folds all further ones into one series without their attributes. Drop it when
+    asynchronous instruments release idle sets, too. 1.45 does so for synchronous ones only, see
+    https://github.com/open-telemetry/opentelemetry-python/blob/v1.45.0/opentelemetry-sdk/src/opentelemetry/sdk/metrics/_internal/metric_reader_storage.py.
+    """
+    consumer: Any = getattr(instrument, "_measurement_consumer", None)
+    storages = vars(consumer)["_reader_storages"].values() if consumer else ()
+    for storage in storages:
+        for match in vars(storage)["_instrument_view_instrument_matches"].get(instrument, ()):
+            vars(match)["_attributes_aggregation"].clear()
 
 
 def no_exemplars(_: object) -> Callable[..., ExemplarReservoir]:

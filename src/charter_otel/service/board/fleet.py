@@ -54,12 +54,7 @@ class FleetCounts(Struct, frozen=True):
 
 
 class Listing:
-    """All robots at one moment; each order is computed on first use.
-
-    Args:
-        robots: The presence of each.
-        conditions: The ids of the robots in each condition.
-    """
+    """All robots at one moment; each order is computed on first use."""
 
     def __init__(self, robots: Sequence[Presence], conditions: Conditions) -> None:
         self.trouble = {name: frozenset(conditions.get(name, ())) for name in TROUBLE}
@@ -100,13 +95,7 @@ class Listing:
 
 
 class FleetView:
-    """Lists the robots for all readers, and reuses a listing while it is fresh.
-
-    Args:
-        get_robots: Returns the source of the robots.
-        get_conditions: Returns the ids of the robots in each condition.
-        clock: Returns seconds of a monotonic clock.
-    """
+    """Lists the robots for all readers, and reuses a listing while it is fresh."""
 
     def __init__(
         self,

@@ -41,12 +41,7 @@ _MEDIA_TYPES = {
 
 
 class File:
-    """A file of the page.
-
-    Args:
-        name: Its name; the suffix gives the media type.
-        content: Its bytes.
-    """
+    """A file of the page; the suffix of its name gives the media type."""
 
     def __init__(self, name: str, content: bytes) -> None:
         self._content = content

@@ -4,14 +4,14 @@ import asyncio
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import Router, get
 from litestar.exceptions import NotFoundException
 from litestar.params import QueryParameter
-from msgspec import Struct, convert
+from msgspec import Struct
 
-from charter_otel.charter import EXPECTED_CLOSE_REASONS
+from charter_otel.charter import EXPECTED_CLOSE_REASONS, CloseReason
 from charter_otel.methods import with_methods
 from charter_otel.metrics.board import JobState, get_job_board
 from charter_otel.service.board.fleet import (
@@ -25,7 +25,7 @@ from charter_otel.service.board.fleet import (
     Wanted,
 )
 from charter_otel.service.http import UNTRACED
-from charter_otel.telemetry.answers import RobotId
+from charter_otel.telemetry.responses import RobotId
 from charter_otel.telemetry.router import METRICS
 from charter_otel.thresholds import Thresholds
 
@@ -48,7 +48,7 @@ class Marks(Struct, frozen=True):
     """Percent."""
     cpu_high: float
     """Percent."""
-    expected_reasons: list[str]
+    expected_reasons: list[CloseReason]
     """Close reasons that need no attention."""
 
 
@@ -81,12 +81,12 @@ class RobotState(Struct):
     """A robot's presence and its last reading."""
 
     robot_id: str
-    status: str
+    status: Literal["online", "offline"]
     connection_id: str | None = None
     connected_at: float | None = None
     last_seen_at: float | None = None
     disconnected_at: float | None = None
-    last_reason: str | None = None
+    last_reason: CloseReason | None = None
     metrics: dict[str, float] | None = None
     """The last reading, or None if there is none."""
     updated_at: float | None = None
@@ -172,15 +172,13 @@ class Source:
         if reading is not None:
             known["updated_at"] = reading["updated_at"]
             known["metrics"] = {name: reading[name] for name in METRICS}
-        return convert(known, RobotState)
+        # Not checked: another instance may be newer, and know more close reasons.
+        shown = {name: known[name] for name in RobotState.__struct_fields__ if name in known}
+        return RobotState(**shown)
 
 
 def board_router(source: Source) -> Router:
-    """Return the routes under ``/api/board``. None of them makes spans or emits events.
-
-    Args:
-        source: Where the answers come from.
-    """
+    """Return the routes under ``/api/board``. None of them makes spans or emits events."""
 
     @get("/", summary="How everything stands", operation_id="get_board")
     async def get_board() -> Overview:

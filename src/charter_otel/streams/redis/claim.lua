@@ -1,11 +1,11 @@
--- Takes over entries that a group's consumer has left unacknowledged for some time.
+-- Claims entries that a group's consumer has left unacknowledged for some time.
 --
 -- KEYS[1]  the stream
 -- ARGV[1]  the group
--- ARGV[2]  the consumer that takes over
+-- ARGV[2]  the consumer that claims
 -- ARGV[3]  milliseconds for which an entry must have been idle
--- ARGV[4]  maximum number of entries to take over
--- ARGV[5]  the consumer whose entries to take over, or "" for any consumer's
+-- ARGV[4]  maximum number of entries to claim
+-- ARGV[5]  the consumer whose entries to claim, or "" for any consumer's
 --
 -- Delivery counts stay as they are: an entry counts as delivered when its handler begins, not when
 -- it is moved in bulk. An entry that was trimmed from the stream can never be delivered; it is

@@ -19,7 +19,7 @@ from charter_otel.streams.delivery import Delivery
 from charter_otel.streams.redis.consumer import GroupConsumer
 from charter_otel.streams.redis.health import RedisHealth, run_forever
 from charter_otel.streams.redis.layout import StreamKeys, destination_of
-from charter_otel.streams.types import Observer, SubscriberStatistics, Subscription
+from charter_otel.streams.types import Backlog, Observer, SubscriberStatistics, Subscription
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class DeliveryRules(NamedTuple):
     redelivery_delay: float
     """Seconds before the second delivery."""
     min_idle: float
-    """Seconds after which a dead consumer's entries are taken over."""
+    """Seconds after which a dead consumer's entries are claimed."""
 
 
 class Groups:
@@ -113,13 +113,14 @@ class Groups:
         """Close the connections."""
         await asyncio.gather(*(consumer.close() for consumer in self.consumers))
 
-    def statistics(self, lags: Mapping[str, int]) -> tuple[SubscriberStatistics, ...]:
+    def statistics(self, backlogs: Mapping[str, Backlog]) -> tuple[SubscriberStatistics, ...]:
         """Return the consumers' statistics."""
-        return tuple(c.delivery.statistics(lags.get(c.group, 0)) for c in self.consumers)
+        nothing = Backlog()
+        return tuple(c.delivery.statistics(backlogs.get(c.group, nothing)) for c in self.consumers)
 
     async def _release(self, consumer: GroupConsumer, until: float) -> None:
         try:
             async with asyncio.timeout(max(0.05, until - time.monotonic())):
                 await consumer.release()
         except FAILURES as error:
-            log.warning("left for others to take over", group=consumer.group, error=describe(error))
+            log.warning("left for others to claim", group=consumer.group, error=describe(error))

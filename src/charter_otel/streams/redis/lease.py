@@ -3,7 +3,7 @@
 import asyncio
 import math
 import time
-from typing import Any, cast
+from typing import cast
 
 import structlog
 from redis.asyncio import Redis
@@ -30,15 +30,6 @@ class RedisLease(Lease):
     two processes hold it at once, whatever their clocks show. Only a Redis whose clock is set
     forward may give it to another process early; the fencing epoch then keeps the former holder
     from leaving a state.
-
-    Args:
-        client: A client of the lease's own.
-        layout: The keys.
-        group: The group whose events its holder handles.
-        holder: A name of this process that no other one has.
-        take_over: See `Lease`.
-        health: Is notified whether Redis could be reached.
-        seconds: For how long the lease is valid without a renewal.
     """
 
     def __init__(
@@ -59,10 +50,13 @@ class RedisLease(Lease):
         self._group = group
         self._keys = [layout.lease(group), layout.left_by(group)]
         self._holder = holder
+        """A name of this process that no other one has."""
         self._health = health
         self._seconds = seconds
+        """For how long the lease is valid without a renewal."""
         self._renew = Script(__package__, "lease")
         self._hand_on = Script(__package__, "hand_on")
+        self._left_by = Script(__package__, "left_by")
         self._until = -math.inf
         """Monotonic time until which no other process can have taken the lease."""
         self._ready = asyncio.Event()
@@ -85,7 +79,9 @@ class RedisLease(Lease):
         Raises:
             RedisError: Redis cannot be reached.
         """
-        return cast("bytes | None", await cast("Any", self._client).hget(self._keys[1], "state"))
+        state, age = await self._left_by(self._client, self._keys[1:]) or (None, 0)
+        self.age = max(0.0, float(age))
+        return cast("bytes | None", state)
 
     async def save(self, state: bytes) -> None:
         """Leave a state to the next holder.

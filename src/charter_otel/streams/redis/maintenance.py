@@ -12,11 +12,12 @@ from charter_otel.aio import Backoff, describe
 from charter_otel.redis import commands
 from charter_otel.redis.script import Script
 from charter_otel.redis.survey import survey
-from charter_otel.streams.history import History
 from charter_otel.streams.redis.consumer import GroupConsumer
 from charter_otel.streams.redis.groups import Groups
 from charter_otel.streams.redis.health import RedisHealth
 from charter_otel.streams.redis.layout import StreamKeys, mark_of
+from charter_otel.streams.redis.tail import Tail
+from charter_otel.streams.types import Backlog
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +29,7 @@ _GONE_AFTER = 24 * 3_600_000
 
 
 class GroupMaintenance:
-    """Knows each group's lag, and keeps what its consumer holds from being taken over."""
+    """Knows each group's lag, and keeps what its consumer holds from being claimed."""
 
     name = "maintenance"
 
@@ -37,22 +38,23 @@ class GroupMaintenance:
         client: Redis,
         layout: StreamKeys,
         groups: Groups,
-        history: History,
+        tail: Tail,
         health: RedisHealth,
     ) -> None:
-        self.lags: dict[str, int] = {}
+        self.backlogs: dict[str, Backlog] = {}
         """Group → events not acknowledged yet."""
         self.backoff = Backoff()
         self._client = client
         self._layout = layout
         self._groups = groups
-        self._history = history
+        self._tail = tail
         self._health = health
         self._tidied = time.monotonic()
         """Monotonic time when dead consumers were last removed."""
         self._tidy = Script(__package__, "tidy")
-        self._refused = False
-        """Whether the unknown lag was logged already."""
+        self._oldest = Script(__package__, "oldest")
+        self._refused: set[str] = set()
+        """Lines about what Redis does not tell that were written already."""
         self.replicas = 0
         """Replicas that must have a published event."""
         self.surveys = True
@@ -67,17 +69,20 @@ class GroupMaintenance:
             try:
                 await self._look()
             except ResponseError as error:
-                self._note(error)
+                self._note("lag of subscribers is not known", error)
             self.backoff.reset()
             self._health.succeeded(self.name)
             await asyncio.sleep(EVERY)
 
     async def _look(self) -> None:
         for consumer in self._groups.consumers:
-            if consumer.held:
+            if consumer.held.ids:
                 await self._keep(consumer)
+        own = {consumer.group for consumer in self._groups.consumers}
         for group in await commands.groups(self._client, self._layout.events):
-            self.lags[group["name"].decode("utf-8", "replace")] = self._lag(group)
+            name = group["name"].decode("utf-8", "replace")
+            if name in own:
+                self.backlogs[name] = await self._backlog(name, group)
         if time.monotonic() - self._tidied > _TIDY_EVERY:
             self._tidied = time.monotonic()
             for consumer in self._groups.consumers:
@@ -96,20 +101,34 @@ class GroupMaintenance:
 
     async def _keep(self, consumer: GroupConsumer) -> None:
         """Refresh the idle time of entries in work: a slow handler is not a dead one."""
-        held = list(consumer.held)
+        held = list(consumer.held.ids)
         member = (consumer.group, consumer.identity)
         await commands.keep(self._client, self._layout.events, member, held)
+
+    async def _backlog(self, name: str, group: dict[str, Any]) -> Backlog:
+        events = self._lag(group)
+        if not events:
+            return Backlog()
+        return Backlog(events, await self._age(name, group["last-delivered-id"]))
+
+    async def _age(self, group: str, last: bytes) -> float:
+        """Return for how many seconds the oldest entry has waited; 0 if Redis does not tell."""
+        try:
+            age: int = await self._oldest(self._client, [self._layout.events], group, last)
+        except ResponseError as error:
+            self._note("age of the oldest event is not known", error)
+            return 0.0
+        return age / 1000
 
     def _lag(self, group: dict[str, Any]) -> int:
         """Return the pending and the unread entries; Redis before 7 reports only the former."""
         unread = group.get("lag")
         if not isinstance(unread, int):
-            position = self._history.seek(mark_of(group["last-delivered-id"]))
-            unread = self._history.end - (self._history.start if position is None else position)
+            unread = self._tail.unread(mark_of(group["last-delivered-id"]))
         return int(group["pending"]) + unread
 
-    def _note(self, error: ResponseError) -> None:
-        # No stream yet, or a user without the right to look: only the lag is unknown.
-        if "no such key" not in str(error) and not self._refused:
-            self._refused = True
-            log.warning("lag of subscribers is not known", error=describe(error))
+    def _note(self, line: str, error: ResponseError) -> None:
+        # No stream yet, or a user without the right to look: all else is known.
+        if "no such key" not in str(error) and line not in self._refused:
+            self._refused.add(line)
+            log.warning(line, error=describe(error))

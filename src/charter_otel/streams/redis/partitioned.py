@@ -142,7 +142,6 @@ class PartitionedStream(EventStream):
     def statistics(self) -> Statistics:
         """Return the partitions' statistics added up; connected only if all partitions are."""
         each = [partition.statistics() for partition in self.partitions]
-        sums = {name: sum(getattr(one, name) for one in each) for name in _SUMS}
         return Statistics(
             system=self.system,
             connected=all(one.connected for one in each),
@@ -150,7 +149,7 @@ class PartitionedStream(EventStream):
             subscribers=_added([s for one in each for s in one.subscribers]),
             since=max(one.since or 0.0 for one in each),
             restarted_at=max((one.restarted_at for one in each if one.restarted_at), default=None),
-            **sums,
+            **_sums(Statistics, each),
         )
 
     def _lease(self, group: str, take_over: TakeOver) -> Lease:
@@ -228,8 +227,10 @@ async def _pass_on(source: AsyncIterator[Event], queue: asyncio.Queue[Any]) -> N
         await queue.put(None)
 
 
-_SUMS = tuple(name for name, kind in Statistics.__annotations__.items() if kind is int)
-"""The statistics that add up over the partitions."""
+def _sums(kind: type[Any], each: Sequence[Any]) -> dict[str, int]:
+    """Return the sums of the statistics that are numbers."""
+    names = (name for name, type_ in kind.__annotations__.items() if type_ is int)
+    return {name: sum(getattr(one, name) for one in each) for name in names}
 
 
 def _added(subscribers: Iterable[SubscriberStatistics]) -> tuple[SubscriberStatistics, ...]:
@@ -243,11 +244,8 @@ def _added(subscribers: Iterable[SubscriberStatistics]) -> tuple[SubscriberStati
 def _sum(group: str, scores: list[SubscriberStatistics]) -> SubscriberStatistics:
     return SubscriberStatistics(
         group,
-        delivered=sum(score.delivered for score in scores),
-        redelivered=sum(score.redelivered for score in scores),
-        dead_lettered=sum(score.dead_lettered for score in scores),
-        lag=sum(score.lag for score in scores),
         waiting=next((score.waiting for score in scores if score.waiting), None),
         holder=all(score.holder for score in scores),
-        trimmed=sum(score.trimmed for score in scores),
+        age=max(score.age for score in scores),
+        **_sums(SubscriberStatistics, scores),
     )

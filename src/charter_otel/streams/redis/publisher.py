@@ -14,7 +14,7 @@ from charter_otel.redis import commands
 from charter_otel.redis.errors import FAILURES
 from charter_otel.redis.replication import NotReplicated
 from charter_otel.redis.script import Script
-from charter_otel.streams.company import Company
+from charter_otel.streams.batch_wait import BatchWait
 from charter_otel.streams.outbox import Outbox
 from charter_otel.streams.pending import PendingEvent
 from charter_otel.streams.redis.health import RedisHealth
@@ -41,17 +41,7 @@ _STATE_ERRORS = (OutOfMemoryError, ReadOnlyError, NoPermissionError)
 class Publisher:
     """Publishes in batches, in order, each event once however often a batch is retried.
 
-    Args:
-        client: A client of the publisher's own.
-        layout: The keys.
-        destination: The stream, as the observer names it.
-        outbox: Where the events wait.
-        prepare: Awaited before each batch; makes sure that no reader misses it.
-        health: Is notified of successes and failures.
-        observer: Is notified of published batches.
-        drop: Called with events that are given up.
-        max_length: Maximum number of entries that the stream holds, approximately.
-        replicas: Replicas that must have a batch before it counts as published.
+    It awaits ``prepare`` before each batch, so that no reader misses it.
     """
 
     name = "publisher"
@@ -85,7 +75,7 @@ class Publisher:
         self._max_length = max_length
         self._replicas = replicas
         self._script = Script(__package__, "publish")
-        self._company = Company(LINGER)
+        self._batch_wait = BatchWait(LINGER)
 
     async def session(self) -> None:
         """Publish until something fails; the batch in hand goes back to the outbox."""
@@ -95,7 +85,7 @@ class Publisher:
             self._health.succeeded(self.name)
         while True:
             await self._outbox.filled()
-            await self._company.wait(len(self._outbox))
+            await self._batch_wait.wait(len(self._outbox))
             batch = await self._outbox.take()
             try:
                 await self._prepare(self._client)

@@ -3,7 +3,7 @@
 -- KEYS[1]  the stream
 -- ARGV[1]  the group
 -- ARGV[2]  the consumer that stops
--- ARGV[3]  milliseconds after which others take over an entry
+-- ARGV[3]  milliseconds after which others claim an entry
 -- ARGV[4..]  entries whose handler never began: their delivery does not count
 --
 -- Returns how many entries are left behind; a consumer that leaves none is deleted.

@@ -24,7 +24,8 @@ from charter_otel.streams.redis.layout import StreamKeys, destination_of
 from charter_otel.streams.redis.lease import LEASE, RedisLease
 from charter_otel.streams.redis.maintenance import GroupMaintenance
 from charter_otel.streams.redis.publisher import Publisher
-from charter_otel.streams.redis.tail import Reader, Tail, event_of
+from charter_otel.streams.redis.reader import Reader, event_of
+from charter_otel.streams.redis.tail import Tail
 from charter_otel.streams.register import OpenRegister
 from charter_otel.streams.spool import Spool
 from charter_otel.streams.spool.spool import LIMIT
@@ -41,7 +42,7 @@ MAX_BYTES = 262_144
 """Size of an envelope beyond which it is refused."""
 
 MIN_IDLE = 30.0
-"""Seconds after which a dead consumer's entries are taken over."""
+"""Seconds after which a dead consumer's entries are claimed."""
 
 MAX_LENGTH = 1_000_000
 """Maximum number of entries that the stream in Redis holds, approximately."""
@@ -69,7 +70,7 @@ class RedisStream(EventStream):
         history: Latest events that `read` and `follow` know without asking Redis.
         max_deliveries: Failed deliveries after which an event becomes a dead letter.
         redelivery_delay: Seconds before the second delivery.
-        min_idle: Seconds after which a dead consumer's entries are taken over.
+        min_idle: Seconds after which a dead consumer's entries are claimed.
         lease: Seconds after which another process takes over an exclusive group whose holder died.
         spool: Directory for events that Redis does not accept; without one they wait in memory
             only.
@@ -110,9 +111,7 @@ class RedisStream(EventStream):
         self._tail = Tail(tailing, layout, self._history, self._health)
         self.reader = Reader(reading, layout, self._history, self._tail)
         """Reads events with their places, for a stream that has several partitions."""
-        self._maintenance = GroupMaintenance(
-            caring, layout, self._groups, self._history, self._health
-        )
+        self._maintenance = GroupMaintenance(caring, layout, self._groups, self._tail, self._health)
         self._maintenance.replicas = address.replicas
         self._publisher = Publisher(
             publishing,
@@ -207,8 +206,7 @@ class RedisStream(EventStream):
         if after is not None:
             milliseconds(after)
             return self._follow_after(after, types)
-        now = self._history.end if self._tail.has_begun else None
-        return self.reader.follow(now, types)
+        return self.reader.follow(types)
 
     def statistics(self) -> Statistics:
         """Return how the stream is doing; a subscriber's lag is at most a few seconds old."""
@@ -218,7 +216,7 @@ class RedisStream(EventStream):
             published=self._publisher.published,
             capacity=self._outbox.capacity,
             dropped=self._dropped,
-            subscribers=self._groups.statistics(self._maintenance.lags),
+            subscribers=self._groups.statistics(self._maintenance.backlogs),
             error=self._health.error,
             since=self._health.since,
             restarted=self._health.restarted,

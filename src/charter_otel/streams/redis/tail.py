@@ -1,41 +1,33 @@
-"""Reading outside groups: one tail per process feeds the history, ranges go further back."""
+"""The tail: one reader in each process feeds the history of the stream in Redis."""
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Container
-from typing import TypeVar
+from collections.abc import AsyncGenerator
+from weakref import WeakSet
 
-import structlog
 from redis.asyncio import Redis
 
-from charter_otel.aio import Backoff, describe
-from charter_otel.charter import Event, InvalidEvent
-from charter_otel.charter.ids import MINUTE, milliseconds
+from charter_otel.aio import Backoff
+from charter_otel.charter import Event
 from charter_otel.redis import commands
-from charter_otel.redis.commands import RawEntry
-from charter_otel.redis.errors import FAILURES, explain
 from charter_otel.redis.script import Script
-from charter_otel.streams.company import Company
-from charter_otel.streams.history import History, Located, StreamPosition
+from charter_otel.streams.batch_wait import BatchWait
+from charter_otel.streams.history import History, StreamPosition
 from charter_otel.streams.redis.health import RedisHealth
-from charter_otel.streams.redis.layout import Fields, StreamKeys, mark_of, parse, range_after, since
-from charter_otel.streams.types import StreamUnavailable
-
-T = TypeVar("T")
-
-log = structlog.get_logger(__name__)
+from charter_otel.streams.redis.layout import StreamKeys, mark_of
 
 PRELOADED = 1000
 """Past events that the history begins with."""
-
-SCANNED = 20_000
-"""Entries that are searched for the latest events of the wanted types."""
 
 LOOK_EVERY = 1.0
 """Seconds of silence after which the tail makes sure that the stream is still the same."""
 
 LINGER = 0.025
 """Seconds for which the next read waits for events that probably come."""
+
+UNFOLLOWED = 10.0
+"""Seconds without a follower after which the tail pauses; clients often come back sooner."""
 
 _PAGE = 500
 _BLOCK = 250
@@ -46,6 +38,9 @@ class Tail:
 
     It reads on from the entry that it read last. A stream that neither has that entry any more nor
     begins after it began anew: it is read from its beginning, and the history starts over.
+
+    Where nobody follows, it pauses: it empties the history, and only makes sure that the stream is
+    still the same. For the next follower it begins as at the start.
     """
 
     name = "tail"
@@ -67,7 +62,13 @@ class Tail:
         """Set once the past is loaded or never will be: `began` returns."""
         self.live = False
         """Whether this connection's last read worked; if not, the history may lag behind."""
-        self._company = Company(LINGER)
+        self._batch_wait = BatchWait(LINGER)
+        self._followers: WeakSet[AsyncGenerator[Event, None]] = WeakSet()
+        self._followed_at = time.monotonic()
+        """Monotonic time at which somebody last followed."""
+        self._paused = False
+        self._called = asyncio.Event()
+        """Set to end the pause."""
         self._looked = 0.0
         """Monotonic time of the last proof that the stream did not begin anew."""
 
@@ -78,9 +79,8 @@ class Tail:
             RedisError: Redis cannot be reached, or refuses.
         """
         if self._last is None:
-            newest = await commands.newest(client, self._layout.events, 1)
-            if self._last is None:
-                self._last = newest[0][0] if newest else b"0-0"
+            last = await commands.last_id(client, self._layout.events)
+            self._last = self._last or last
 
     async def began(self) -> None:
         """Wait until the history holds the stream's past, or the stream stops."""
@@ -89,6 +89,7 @@ class Tail:
     def open(self) -> None:
         """Let followers wait for events."""
         self._history.open()
+        self._followed_at = time.monotonic()
         if not self.has_begun:
             self._woken.clear()
 
@@ -97,21 +98,70 @@ class Tail:
         self._history.close()
         self._woken.set()
 
+    def follow(self, events: AsyncGenerator[Event, None]) -> AsyncGenerator[Event, None]:
+        """Read for whoever holds these events, and return them."""
+        self._followers.add(events)
+        return events
+
+    def wake(self) -> None:
+        """End a pause: what this process publishes from now on is read."""
+        if self._paused:
+            self._paused = False
+            self._last = None
+            self._followed_at = time.monotonic()
+            self._called.set()
+
+    def unread(self, mark: StreamPosition) -> int:
+        """Return how many events after a mark are known; the tail does not pause meanwhile."""
+        self.wake()
+        self._followed_at = time.monotonic()
+        position = self._history.seek(mark)
+        return self._history.end - (self._history.start if position is None else position)
+
     async def session(self) -> None:
         """Read new entries until something fails; the next session goes on from there."""
         try:
-            await self.prepare(self._client)
-            if not self.has_begun:
-                await self._preload()
-            await self._look()
-            self._health.succeeded(self.name)
             while True:
-                await self._read()
-                self.live = True
-                self.backoff.reset()
+                await self.prepare(self._client)
+                if not self._paused:
+                    await self._read_on()
+                await self._look()
                 self._health.succeeded(self.name)
+                await self._rest()
         finally:
             self.live = False
+
+    async def _read_on(self) -> None:
+        """Read until nobody has followed for a while."""
+        if not self.has_begun:
+            await self._preload()
+        await self._look()
+        self._health.succeeded(self.name)
+        while not self._is_left_alone():
+            await self._read()
+            self.live = True
+            self.backoff.reset()
+            self._health.succeeded(self.name)
+        self._paused, self.live, self.has_begun = True, False, False
+        self._called.clear()
+        self._woken.clear()
+        self._history.restart()
+
+    async def _rest(self) -> None:
+        """Wait for a follower, until it is time to look at the stream again."""
+        newest = await commands.newest(self._client, self._layout.events, 1)
+        if newest and self._paused:
+            self._last = newest[0][0]
+        self.backoff.reset()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await self._called.wait()
+
+    def _is_left_alone(self) -> bool:
+        now = time.monotonic()
+        if len(self._followers):
+            self._followed_at = now
+        return now - self._followed_at > UNFOLLOWED
 
     async def _preload(self) -> None:
         last = self._last or b"0-0"
@@ -132,7 +182,7 @@ class Tail:
             self._history.append(fields, mark_of(entry_id))
         if entries:
             self._last = entries[-1][0]
-            await self._company.wait(len(entries))
+            await self._batch_wait.wait(len(entries))
         elif time.monotonic() - self._looked > LOOK_EVERY:
             await self._look()
 
@@ -145,147 +195,3 @@ class Tail:
         self._last = b"0-0"
         self._history.restart()
         self._health.began_anew(last)
-
-
-class Reader:
-    """Reads a stream's past: from the history as far as it reaches, beyond it from Redis."""
-
-    def __init__(self, client: Redis, layout: StreamKeys, history: History, tail: Tail) -> None:
-        self._client = client
-        self._layout = layout
-        self._history = history
-        self._tail = tail
-        # Many clients may come back at once after an outage; few connections serve them in turn.
-        self._turns = asyncio.Semaphore(4)
-
-    async def recent(self, types: Container[str], limit: int) -> list[Located]:
-        """Return the latest events.
-
-        Raises:
-            StreamUnavailable: Redis cannot be reached.
-        """
-        if self._tail.live:
-            events = self._history.recent_placed(types, limit)
-            if len(events) == limit or self._history.floor == (0, 0):
-                return events
-        newest: list[Located] = []
-        end, scanned = b"+", 0
-        while len(newest) < limit and scanned < SCANNED:
-            entries = await self._ask(
-                commands.newest(self._client, self._layout.events, _PAGE, end=end)
-            )
-            newest += _events(entries, types)
-            scanned += len(entries)
-            if len(entries) < _PAGE:
-                break
-            end = b"(" + entries[-1][0]
-        return newest[:limit][::-1]
-
-    async def after(self, mark: StreamPosition, types: Container[str], limit: int) -> list[Located]:
-        """Return the first events after a place.
-
-        Raises:
-            StreamUnavailable: Redis cannot be reached.
-        """
-        position = self._history.seek(mark) if self._tail.live else None
-        if position is not None:
-            return self._history.placed_after(position, types, limit)
-        found: list[Located] = []
-        while len(found) < limit:
-            # However rare the types are, no bound here: a resuming reader must make progress.
-            entries = await self._page_after(mark)
-            found += _events(entries, types)
-            if len(entries) < _PAGE:
-                break
-            mark = mark_of(entries[-1][0])
-        return found[:limit]
-
-    async def follow(
-        self, position: int | None, types: Container[str]
-    ) -> AsyncGenerator[Event, None]:
-        """Yield events from a position or the tail's beginning on, as they come."""
-        if position is None:
-            await self._tail.began()
-            position = self._tail.beginning
-        async for event in self._history.follow(position, types):
-            yield event
-
-    async def follow_after(
-        self, mark: StreamPosition, types: Container[str]
-    ) -> AsyncGenerator[Event, None]:
-        """Yield events from a place on, as they come.
-
-        Raises:
-            StreamUnavailable: Redis cannot be reached.
-        """
-        while (position := self._history.seek(mark) if self._tail.live else None) is None:
-            entries = await self._page_after(mark)
-            for _, event in _events(entries, types):
-                yield event
-            if self._history.closed:
-                return
-            if entries:
-                mark = mark_of(entries[-1][0])
-            else:
-                await asyncio.sleep(0.02)
-        async for event in self._history.follow(position, types):
-            yield event
-
-    async def place_or_time(self, event_id: str) -> StreamPosition:
-        """Return the place of an event, or the one after which no event is older than it.
-
-        A stream that ends before that time began anew, or its clock was set back. Then the result
-        is the stream's beginning: a reader can recognise repeated events, but not missing ones.
-
-        Raises:
-            ValueError: ``event_id`` is not an event id.
-            StreamUnavailable: Redis cannot be reached.
-        """
-        place = await self.place(event_id)
-        if place is not None:
-            return place
-        entries = await self._ask(commands.newest(self._client, self._layout.events, 1))
-        newest = mark_of(entries[0][0]) if entries else (0, 0)
-        begin = since(event_id)
-        return begin if begin <= newest else (0, 0)
-
-    async def place(self, event_id: str) -> StreamPosition | None:
-        """Return the place of an event, if Redis or the history still knows it.
-
-        Raises:
-            ValueError: ``event_id`` is not an event id.
-            StreamUnavailable: Redis cannot be reached.
-        """
-        key = self._layout.published(milliseconds(event_id) // MINUTE)
-        found = await self._ask(commands.place_of(self._client, key, event_id))
-        return mark_of(found) if found else self._history.find(event_id)
-
-    async def _page_after(self, mark: StreamPosition) -> list[RawEntry]:
-        start = range_after(mark)
-        return await self._ask(
-            commands.oldest(self._client, self._layout.events, _PAGE, start=start)
-        )
-
-    async def _ask(self, question: Awaitable[T]) -> T:
-        async with self._turns:
-            try:
-                return await question
-            except FAILURES as error:
-                raise StreamUnavailable(
-                    f"the event stream cannot be read ({explain(error)}); "
-                    "check that the Redis of CHARTER_EVENT_STREAM runs and takes the password"
-                ) from error
-
-
-def event_of(fields: Fields) -> Event | None:
-    """Return an entry's event, or None; the groups make a dead letter of an entry without one."""
-    try:
-        return parse(fields).event
-    except InvalidEvent as error:
-        log.debug("entry is not an event", error=describe(error))
-        return None
-
-
-def _events(entries: list[RawEntry], types: Container[str]) -> list[Located]:
-    events = ((mark_of(entry_id), event_of(fields)) for entry_id, fields in entries)
-    return [(mark, e) for mark, e in events if e is not None and (not types or e.type in types)]

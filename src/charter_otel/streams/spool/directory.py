@@ -1,10 +1,12 @@
 """The directory of spool files: one for each instance, and those that dead instances left."""
 
 import errno
+import fcntl
+import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +22,9 @@ MAX_FILES = 1000
 
 _PAGE = 1000
 _PAGE_BYTES = 4_194_304
+
+_PATIENCE = 2.0
+"""Maximum seconds that a look at the files waits for another one; a look takes milliseconds."""
 
 
 class Leftover(NamedTuple):
@@ -59,10 +64,11 @@ class SpoolDirectory:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         with suppress(OSError):
             (self.path / f"{self._name}.address").write_text(self._place, encoding="utf-8")
-        for path in self._paths():
-            file = self._try(path)
-            if file is not None:
-                return file
+        with _looking(self.path, time.monotonic() + _PATIENCE):
+            for path in self._paths():
+                file = self._try(path)
+                if file is not None:
+                    return file
         raise OSError(errno.EBUSY, f"{MAX_FILES} instances have a spool open", str(self.path))
 
     def adopt(self, own: SpoolFile) -> tuple[int, int]:
@@ -136,17 +142,40 @@ class SpoolDirectory:
 def leftovers(directory: Path, limit: int) -> list[Leftover]:
     """Return the events in files that no process has open, for each stream with events."""
     found: dict[str, int] = {}
+    deadline = time.monotonic() + _PATIENCE
     for path in sorted(directory.glob("*-*.sqlite3")):
         name = path.name.rpartition("-")[0]
-        try:
+        with suppress(sqlite3.Error, OSError), _looking(directory, deadline):
             file = SpoolFile(path, limit=limit)
-        except (sqlite3.Error, OSError):
-            continue
-        found[name] = found.get(name, 0) + file.count
-        file.close()
+            found[name] = found.get(name, 0) + file.count
+            file.close()
     return [
         Leftover(name, _place(directory, name), count) for name, count in found.items() if count
     ]
+
+
+@contextmanager
+def _looking(directory: Path, deadline: float) -> Iterator[None]:
+    """Look at the files alone: one that is only counted must not seem to be in use.
+
+    Go on without the lock after the deadline, and at once where the file system has no such locks:
+    a process that is stopped as it looks must not keep others from starting.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        while not _locked(descriptor) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno != errno.EWOULDBLOCK
+    return True
 
 
 def _place(directory: Path, name: str) -> str:

@@ -42,7 +42,7 @@ function talk(url, backlog, token, renew) {
     };
     const next = () => {
       if (socket.readyState !== WebSocket.OPEN) return;
-      batch = backlog.slice(0, 500);
+      batch = backlog.slice(0, 250); // a frame has 64 KiB
       if (batch.length) send(batch);
       else setTimeout(next, 500);
     };

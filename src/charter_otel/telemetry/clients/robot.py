@@ -64,7 +64,7 @@ async def _talk(
         if token and time.monotonic() - renewed > renew:
             await _ask(socket, {"type": "token", "token": token()})
             renewed = time.monotonic()
-        batch = list(islice(backlog, 500))
+        batch = list(islice(backlog, 250))  # a frame has 64 KiB
         answer = await _ask(socket, batch) if batch else {}
         while "n" in answer and backlog and backlog[0]["timestamp"] <= batch[-1]["timestamp"]:
             backlog.popleft()

@@ -25,11 +25,6 @@ class Changes:
 
     Robots that came or went are shared first. Those that sent frames are found by going round the
     open connections, so that a frame costs nothing here.
-
-    Args:
-        fleet: The robots.
-        connections: The open connections.
-        claims: The claims of these connections on their robots.
     """
 
     def __init__(self, fleet: Fleet, connections: Connections, claims: Claims) -> None:

@@ -4,11 +4,7 @@ from charter_otel.streams.register import RegisterKeys
 
 
 class ClusterKeys:
-    """The keys.
-
-    Args:
-        prefix: The beginning of all keys.
-    """
+    """The keys; the prefix holds the hash tag that keeps them in one slot."""
 
     def __init__(self, prefix: str = "{charter}") -> None:
         register = RegisterKeys(prefix)

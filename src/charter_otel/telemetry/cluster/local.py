@@ -8,11 +8,7 @@ from charter_otel.telemetry.fleet import Fleet
 
 
 class LocalPresence:
-    """A single instance: it has the whole state.
-
-    Args:
-        fleet: The robots that it knows.
-    """
+    """A single instance: it has the whole state."""
 
     register: ConnectionRegister | None = None
     """Lets the stream keep the register of open connections."""

@@ -31,10 +31,14 @@ class Membership:
     it lost. The instance itself takes its lease to be over after one. An observer that could not
     watch meanwhile, because it slept or Redis was away, starts to watch again.
 
-    The lease is *valid* for its length after a heartbeat that Redis accepted. Once that is over it
-    is *in doubt*, until an attempt that began afterwards has finished: *renewed* or *joined* makes
-    it valid again, *lost* gives the instance a new name, and the others close the connections of
-    its former name. After an attempt that failed, the lease is neither, until a later one succeeds.
+             a heartbeat that Redis accepted: renewed, or joined
+        ┌──────────────────────────────┬──────────────────────────┐
+        ▼   its length has passed      │    an attempt failed     │
+      VALID ─────────────────────▶ IN DOUBT ──────────────────▶ NEITHER
+                                        or "lost": a new name
+
+    Only attempts that began after the lease was over count. Where it is lost, the others close the
+    connections of the instance's former name.
 
     Args:
         client: A client that gives bytes.

@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 import msgspec
 
 from charter_otel.charter import CloseReason
+from charter_otel.otel.trace_context import remote
 from charter_otel.telemetry.cluster.register import Details, read_entry
 from charter_otel.telemetry.cluster.shared_state import SharedRobotState
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.labels import named, short
-from charter_otel.telemetry.spans import remote
 
 
 class Orphan(NamedTuple):

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from charter_otel.redis.slots import partition_of
 from charter_otel.telemetry.cluster.local import LocalPresence
@@ -12,17 +12,13 @@ from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet
 
 
-class Partition:
-    """A partition, and the connections of its robots here.
+class Partition(NamedTuple):
+    """A partition, and the connections of its robots here."""
 
-    Args:
-        connections: The open connections; only this partition changes them.
-        presence: Shares them with the other instances.
-    """
-
-    def __init__(self, connections: Connections, presence: SharedPresence) -> None:
-        self.connections = connections
-        self.presence = presence
+    connections: Connections
+    """The open connections; only this partition changes them."""
+    presence: SharedPresence
+    """Shares them with the other instances."""
 
 
 class PartitionedPresence(LocalPresence):
@@ -30,10 +26,6 @@ class PartitionedPresence(LocalPresence):
 
     Register, presence and takeover of a robot lie in the slot of its partition, because one script
     moves them together. An instance sends a heartbeat in each partition.
-
-    Args:
-        fleet: The robots of this instance.
-        partitions: The partitions, in order.
     """
 
     def __init__(self, fleet: Fleet, partitions: Sequence[Partition]) -> None:

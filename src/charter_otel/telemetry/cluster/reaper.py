@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from charter_otel.redis.bad_entries import BadEntries
 from charter_otel.redis.script import Script
+from charter_otel.telemetry.cluster.adoption import Adoption
 from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.cluster.orphans import (
@@ -42,13 +43,6 @@ class Reaper:
     An orphan is *waiting* while its instance may still be about to join; it is *ripe* once the
     instance was declared lost, or after a lease. Then it is *unfinished* from its takeover
     until its end is published, so that the next look makes up for a failure in between.
-
-    Args:
-        client: A client that gives bytes.
-        layout: The keys.
-        membership: This instance's.
-        state: Where the robots' presence is shared.
-        close: Emits the closing event.
     """
 
     def __init__(
@@ -58,11 +52,14 @@ class Reaper:
         membership: Membership,
         state: SharedState,
         close: CloseLost,
+        *,
+        adoption: Adoption,
     ) -> None:
         self._client: Any = client
         self._layout = layout
         self._membership = membership
         self._state = state
+        self._adoption = adoption
         self._close = close
         self._orphans = Script(__package__, "orphans")
         self._absent = Script(__package__, "absent")
@@ -92,6 +89,7 @@ class Reaper:
                 closed += await self._close_all(ripe[start : start + BATCH])
                 await asyncio.sleep(_PAUSE)
         self._waiting = seen
+        await self._adoption.look()
         return closed
 
     async def _is_my_turn(self) -> bool:
@@ -144,7 +142,10 @@ class Reaper:
             for orphan, (mine, epoch, last_heartbeat) in claimed
             if mine
         ]
-        await self._state.write([each.offline() for each in taken if each.epoch])
+        offline = [each.offline() for each in taken if each.epoch]
+        await self._state.write(offline)
+        for state in offline:
+            self._adoption.expect(state.presence, state.presence["connection_id"])
         for each in taken:
             # A connection that the stream does not know as open has no closing event either.
             if each.orphan.value:

@@ -14,6 +14,7 @@ from charter_otel.aio import Backoff, describe, end, spawn
 from charter_otel.charter import CloseReason
 from charter_otel.otel.trace_context import traceparent
 from charter_otel.redis.errors import FAILURES
+from charter_otel.telemetry.cluster.adoption import Adoption
 from charter_otel.telemetry.cluster.changes import Changes
 from charter_otel.telemetry.cluster.claims import Claims
 from charter_otel.telemetry.cluster.keys import ClusterKeys
@@ -73,7 +74,10 @@ class SharedPresence(LocalPresence):
         self._takeover = Takeover(client, layout, self._claims, fleet)
         self._changes = Changes(fleet, connections, self._claims)
         self._state = SharedState(client, layout)
-        self._reaper = Reaper(client, layout, self._membership, self._state, close)
+        self._adoption = Adoption(client, layout, self._membership, fleet)
+        self._reaper = Reaper(
+            client, layout, self._membership, self._state, close, adoption=self._adoption
+        )
         self._pause = min(_PAUSE, lease / 10)
         self._moved: set[str] = set()
         """Connections whose robots have newer ones on other instances."""
@@ -276,19 +280,21 @@ class SharedPresence(LocalPresence):
         return bool(changes)
 
     async def _forget_moved(self) -> None:
-        """Forget robots that left here and are at another instance: each is counted once."""
+        """Forget robots that left here and are another instance's: each is counted once."""
         gone = [robot for robot in self._fleet.gone() if not self._changes.pending(robot.robot_id)]
         self._after = self._after if self._after < len(gone) else 0
         asked = gone[self._after : self._after + _LOOKED_AFTER]
         self._after += _LOOKED_AFTER
-        newest = await self._state.connection_ids([robot.robot_id for robot in asked])
+        owners = await self._state.owners([robot.robot_id for robot in asked])
         for robot in asked:
-            if newest.get(robot.robot_id, robot.connection_id) != robot.connection_id:
+            owner = owners.get(robot.robot_id, self._membership.id)
+            if owner != self._membership.id and not self._membership.is_lost(owner):
                 self._fleet.forget_gone(robot)
 
     async def _reap(self) -> None:
-        """Close the orphans of dead instances, if this one itself is alive for sure."""
+        """Look after what dead instances left, if this one itself is alive for sure."""
         if self._membership.valid:
             await self._membership.declare_lost()
             await self._reaper.reap()
+            await self._adoption.adopt(self._changes.pending)
             await self._forget_moved()

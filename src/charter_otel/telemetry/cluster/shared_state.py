@@ -1,5 +1,6 @@
 """The state of robots as all instances see it: presence and last readings."""
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -34,13 +35,7 @@ class SharedRobotState(NamedTuple):
 
 
 class SharedState:
-    """Writes and reads the robots' state.
-
-    Args:
-        client: A client that gives bytes.
-        layout: The keys.
-        capacity: The greatest number of known robots.
-    """
+    """Writes and reads the robots' state."""
 
     def __init__(self, client: Redis, layout: ClusterKeys, capacity: int = KNOWN_ROBOTS) -> None:
         self._client: Any = client
@@ -82,17 +77,13 @@ class SharedState:
                 found[robot_id.decode()] = shown(presence)
         return found
 
-    async def connection_ids(self, robot_ids: Sequence[str]) -> dict[str, str]:
-        """Return the newest connection of each robot that is known, by the robot's id."""
+    async def owners(self, robot_ids: Sequence[str]) -> dict[str, str]:
+        """Return the instance that has each robot, or had it last, by the robot's id."""
         if not robot_ids:
             return {}
-        found: dict[str, str] = {}
-        known = await self._client.hmget(self._layout.presence, robot_ids)
-        for robot_id, presence in zip(robot_ids, known, strict=True):
-            if presence is not None:
-                with self._bad_presence.skipped(robot_id.encode()):
-                    found[robot_id] = shown(presence)["connection_id"]
-        return found
+        held = await self._client.hmget(self._layout.owners, robot_ids)
+        found = ((name, _OWNER(entry or b"")) for name, entry in zip(robot_ids, held, strict=True))
+        return {name: owner[1].decode() for name, owner in found if owner}
 
     async def reading(self, robot_id: str) -> dict[str, Any] | None:
         """Return a robot's newest reading."""
@@ -162,4 +153,5 @@ def _packed(state: SharedRobotState) -> tuple[str, ...]:
 
 _ENCODE = msgspec.json.Encoder().encode
 _PRESENCE = msgspec.json.Decoder(dict[str, Any]).decode
+_OWNER = re.compile(rb"\d+ \S+ (\w+) \S+").fullmatch
 _READING = msgspec.json.Decoder(dict[str, Any]).decode

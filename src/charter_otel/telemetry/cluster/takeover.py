@@ -23,14 +23,7 @@ _NOTICES_KEPT = 3_600
 
 
 class Takeover:
-    """Claims robots for this instance, and learns of those that it lost to another one.
-
-    Args:
-        client: A client that gives bytes.
-        layout: The keys.
-        claims: The claim of each connection on its robot.
-        fleet: The robots, which adopt readings that other instances took.
-    """
+    """Claims robots for this instance, and learns of those that it lost to another one."""
 
     def __init__(self, client: Redis, layout: ClusterKeys, claims: Claims, fleet: Fleet) -> None:
         self._client: Any = client

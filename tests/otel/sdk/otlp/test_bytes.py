@@ -240,6 +240,25 @@ def test_exports_of_the_service_are_ordinary() -> None:
     assert record(_record()) == logs.log_records[0].SerializeToString()
 
 
+def test_a_span_counts_what_the_sdk_dropped() -> None:
+    """Attributes, events and links beyond the limits, and attributes of events and links."""
+    few = BoundedAttributes(1, {"a": 1, "b": 2, "c": 3})
+    made = ReadableSpan(
+        "a",
+        CONTEXT,
+        attributes=few,
+        events=BoundedList.from_seq(1, [Event("a", few, 1)] * 4),
+        links=BoundedList.from_seq(1, [Link(CONTEXT, few)] * 5),
+        instrumentation_scope=SCOPE,
+    )
+    written = encode_spans([made]).resource_spans[0].scope_spans[0].spans[0]
+    assert span(made) == written.SerializeToString()
+    read = type(written).FromString(span(made))
+    assert (read.dropped_attributes_count, read.dropped_events_count) == (2, 3)
+    assert (read.dropped_links_count, read.links[0].dropped_attributes_count) == (4, 2)
+    assert read.events[0].dropped_attributes_count == 2
+
+
 def test_one_pass_takes_less_than_half_the_time() -> None:
     """The room can go when the SDK's encoder takes less than twice the CPU time."""
 

@@ -1,4 +1,4 @@
-"""The vital signs of the instance: its heartbeat, its start and its use of resources."""
+"""The metrics of the process: its heartbeat, its start and its use of resources."""
 
 import asyncio
 import errno
@@ -14,7 +14,7 @@ from charter_otel.otel import semconv
 from charter_otel.otel.instruments import Instruments, Observed
 from charter_otel.otel.semconv import Metric
 from charter_otel.redis.bad_entries import UNREADABLE
-from charter_otel.telemetry.lobby import REASONS, REFUSED
+from charter_otel.telemetry.pending_handshakes import REASONS, REFUSED
 
 STANDARD_INTERVAL = 60.0
 """Seconds between two exports of the metrics if `OTEL_METRIC_EXPORT_INTERVAL` is not set."""
@@ -31,7 +31,7 @@ _STATM = Path("/proc/self/statm")
 _FILES = Path("/proc/self/fd")
 
 
-class Vitals:
+class ProcessMetrics:
     """The instance's heartbeat and its use of resources, observed at each collection.
 
     Without a heartbeat, a dead instance looks alive for as long as some hop on the way repeats its
@@ -66,7 +66,7 @@ class Vitals:
     def start(self) -> None:
         """Start to watch the event loop."""
         self.stopped = False
-        self._watching = spawn(self._watch(), "charter vitals")
+        self._watching = spawn(self._watch(), "charter process metrics")
 
     async def stop(self) -> None:
         """Stop watching, and let the next collection report an orderly stop."""

@@ -12,7 +12,7 @@ CAPACITY = 10_000
 """Most incidents whose pages wait; beyond it, the oldest trigger is given up."""
 
 
-class BookState(Struct):
+class PagerState(Struct):
     """State that outlives the process: kept in a file, and handed on to the next holder."""
 
     open: list[str] = []
@@ -30,7 +30,7 @@ class BookState(Struct):
     """Grow with each state: the greater pair is the newer one."""
 
 
-class Book:
+class PageQueue:
     """Keeps the pages until PagerDuty has taken them.
 
     While it takes pages, all are sent in order. While it takes none, only the newest state of each
@@ -102,7 +102,7 @@ class Book:
         if pages := self._waiting.pop(page.key, []):
             self._waiting[page.key] = pages
 
-    def restore(self, state: BookState) -> None:
+    def restore(self, state: PagerState) -> None:
         """Begin with the state that an earlier process, or the last holder, left."""
         self._waiting.clear()
         for page in state.waiting:
@@ -111,11 +111,11 @@ class Book:
         untaken = {page.key for page in state.waiting if page.action == "trigger"}
         self._taken = self._attempted - untaken
 
-    def state(self, open_keys: Iterable[str], held: Iterable[Page]) -> BookState:
+    def state(self, open_keys: Iterable[str], held: Iterable[Page]) -> PagerState:
         """Return the state that has to outlive the process."""
         waiting = [page for pages in self._waiting.values() for page in self._newest(pages)]
         attempted = sorted(self._attempted | self._taken)
-        return BookState(sorted(open_keys), waiting, attempted, list(held))
+        return PagerState(sorted(open_keys), waiting, attempted, list(held))
 
     def _newest(self, pages: list[Page]) -> list[Page]:
         """Return the pages of one key that bring PagerDuty to the newest state."""
@@ -140,15 +140,15 @@ class Book:
             self._keep(page.key, pages[pages.index(page) + 1 :])
 
 
-def decode(data: bytes) -> BookState:
+def decode(data: bytes) -> PagerState:
     """Read a state, including that of earlier versions: a list of the open keys.
 
     Raises:
         msgspec.DecodeError, UnicodeError: The bytes are not a state.
     """
-    state = msgspec.json.decode(data, type=BookState | list[str])
+    state = msgspec.json.decode(data, type=PagerState | list[str])
     if isinstance(state, list):
-        return BookState(open=state, attempted=state)
+        return PagerState(open=state, attempted=state)
     return state
 
 

@@ -7,12 +7,12 @@ until the peer closes its half, within limits of time and bytes.
 
 import asyncio
 
-from charter_otel.server import patience
+from charter_otel.server import timeouts
 from charter_otel.server.floods import LATE_BYTES
-from charter_otel.server.patience import SlowReaderTimeout
+from charter_otel.server.timeouts import SlowReaderTimeout
 
 
-class LastWord(SlowReaderTimeout):
+class LingeringClose(SlowReaderTimeout):
     """A connection that can end so that the peer receives the reason."""
 
     _late_bytes = 0
@@ -24,7 +24,7 @@ class LastWord(SlowReaderTimeout):
         self.transport.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._lingering = self.loop.call_later(patience.LINGER, self.transport.abort)
+        self._lingering = self.loop.call_later(timeouts.LINGER, self.transport.abort)
 
     def throw_away(self, data: bytes) -> None:
         """Discard late bytes, and abort the connection if there are too many."""

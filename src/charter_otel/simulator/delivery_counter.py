@@ -4,7 +4,7 @@ from charter_otel.charter import Event
 from charter_otel.streams import EventStream
 
 
-class Witness:
+class DeliveryCounter:
     """Counts each event of a stream, and so shows which did not come.
 
     Args:
@@ -14,7 +14,7 @@ class Witness:
     def __init__(self, stream: EventStream) -> None:
         self._stream = stream
         self._seen: set[str] = set()
-        stream.subscribe("*", group="charter-demo-witness")(self._see)
+        stream.subscribe("*", group="charter-demo-deliveries")(self._see)
 
     @property
     def seen(self) -> int:

@@ -8,12 +8,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from litestar import Litestar, get
+from litestar import get
 
-from charter_otel.server import patience
+from charter_otel.server import timeouts
 from charter_otel.server.server import EmbeddedServer, configure
 from charter_otel.service.settings import Settings
 from charter_otel.telemetry import Gateway, Limits, Sweeper, router
+from support.apps import make_app
 from support.polling import eventually
 from support.robots import READING
 from support.strangers import Flood, frame, shake_hands
@@ -37,11 +38,11 @@ def gateway() -> Gateway:
 async def served(
     gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[EmbeddedServer, str]]:
-    """Yield a server with little patience, as `charter-otel serve` configures it."""
-    monkeypatch.setattr(patience, "HEADERS_WITHIN", 0.4)
-    monkeypatch.setattr(patience, "BODY_WITHIN", 0.6)
-    monkeypatch.setattr(patience, "READ_WITHIN", 0.4)
-    monkeypatch.setattr(patience, "LINGER", 0.4)
+    """Yield a server with little timeouts, as `charter-otel serve` configures it."""
+    monkeypatch.setattr(timeouts, "HEADERS_WITHIN", 0.4)
+    monkeypatch.setattr(timeouts, "BODY_WITHIN", 0.6)
+    monkeypatch.setattr(timeouts, "READ_WITHIN", 0.4)
+    monkeypatch.setattr(timeouts, "LINGER", 0.4)
     router.set_gateway(gateway)
     sweeper = Sweeper(gateway)
     sweeper.start()
@@ -55,7 +56,7 @@ async def served(
 
 @asynccontextmanager
 async def _serving() -> AsyncIterator[tuple[EmbeddedServer, str]]:
-    app = Litestar([router.telemetry_router(), _large], openapi_config=None, logging_config=None)
+    app = make_app([router.telemetry_router(), _large], openapi_config=None)
     server = EmbeddedServer(configure(app, Settings()))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         task = asyncio.create_task(server.serve([listening]), name="server")
@@ -111,7 +112,7 @@ async def test_a_request_that_comes_whole_in_time_is_answered(
     served: tuple[EmbeddedServer, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In two halves, with a pause that is shorter than the limit."""
-    monkeypatch.setattr(patience, "HEADERS_WITHIN", 30.0)
+    monkeypatch.setattr(timeouts, "HEADERS_WITHIN", 30.0)
     server, url = served
     with _client(url) as client:
         await _in_thread(
@@ -192,7 +193,7 @@ async def test_a_robot_that_does_not_read_the_close_is_let_go(
     served: tuple[EmbeddedServer, str], gateway: Gateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A heartbeat timeout ends it, too, when nothing that is sent arrives any more."""
-    monkeypatch.setattr(patience, "READ_WITHIN", 60.0)
+    monkeypatch.setattr(timeouts, "READ_WITHIN", 60.0)
     gateway.limits = Limits(max_frames_per_second=1_000_000, heartbeat_timeout=0.5)
     server, url = served
     with _client(url) as client:
@@ -218,7 +219,7 @@ async def test_a_slow_reader_that_reads_on_gets_everything(
     served: tuple[EmbeddedServer, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slowness alone is not a reason to be dropped."""
-    monkeypatch.setattr(patience, "READ_WITHIN", 0.8)
+    monkeypatch.setattr(timeouts, "READ_WITHIN", 0.8)
     _, url = served
     with _client(url, receive_buffer=65_536) as client:
         await _in_thread(client.sendall, b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")

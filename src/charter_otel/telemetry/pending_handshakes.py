@@ -26,7 +26,7 @@ REFUSED: Counter[str] = Counter()
 log = structlog.get_logger(__name__)
 
 
-class Room(NamedTuple):
+class HandshakeLimits(NamedTuple):
     """The numbers of connections that there may be."""
 
     files: int
@@ -37,14 +37,14 @@ class Room(NamedTuple):
     """Of these, from one address."""
 
 
-def room(files: int | None = None) -> Room:
+def handshake_limits(files: int | None = None) -> HandshakeLimits:
     """Return the limits that follow from the number of files that may be open."""
     files = files or open_file_limit()
     strangers = min(MOST, max(files // 4, 8))
-    return Room(files, strangers, strangers // 2)
+    return HandshakeLimits(files, strangers, strangers // 2)
 
 
-class Lobby:
+class PendingHandshakes:
     """The connections of one server that are not robots yet.
 
     The last places are kept: half of them for addresses from which a robot was accepted, and half
@@ -54,8 +54,8 @@ class Lobby:
         limits: How many connections there may be; by default what the open files allow.
     """
 
-    def __init__(self, limits: Room | None = None) -> None:
-        self.limits = limits or room()
+    def __init__(self, limits: HandshakeLimits | None = None) -> None:
+        self.limits = limits or handshake_limits()
         self._count = 0
         self._by_address: Counter[str] = Counter()
         self._known: OrderedDict[str, None] = OrderedDict()
@@ -67,7 +67,7 @@ class Lobby:
         """Return the number of connections that are not robots yet."""
         return self._count
 
-    def enter(self, address: str | None, connections: int) -> "Seat | None":
+    def enter(self, address: str | None, connections: int) -> "PendingHandshake | None":
         """Take a place; None if the connection is to be refused.
 
         Args:
@@ -80,7 +80,7 @@ class Lobby:
             return None
         self._count += 1
         self._by_address[key] += 1
-        return Seat(self, key)
+        return PendingHandshake(self, key)
 
     def _refusal(self, key: str, connections: int) -> str | None:
         of_address = self._by_address[key]
@@ -122,17 +122,17 @@ class Lobby:
             self._told, self._untold = now, 0
 
 
-class Seat:
-    """The place of one connection in the lobby, given back once."""
+class PendingHandshake:
+    """The place of one connection among the pending ones, given back once."""
 
-    __slots__ = ("_key", "_lobby")
+    __slots__ = ("_all", "_key")
 
-    def __init__(self, lobby: Lobby | None = None, key: str = "") -> None:
-        self._lobby = lobby
+    def __init__(self, pending_handshakes: PendingHandshakes | None = None, key: str = "") -> None:
+        self._all = pending_handshakes
         self._key = key
 
     def leave(self, *, accepted: bool = False) -> None:
         """Return the place, unless that is done."""
-        lobby, self._lobby = self._lobby, None
-        if lobby is not None:
-            lobby.leave(self._key, accepted=accepted)
+        pending_handshakes, self._all = self._all, None
+        if pending_handshakes is not None:
+            pending_handshakes.leave(self._key, accepted=accepted)

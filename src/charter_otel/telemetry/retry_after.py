@@ -17,11 +17,7 @@ _REMEMBERED = 30.0
 
 
 class Herd:
-    """Estimates the number of robots that were refused lately and will try again.
-
-    Args:
-        clock: Returns seconds of a monotonic clock.
-    """
+    """Estimates the number of robots that were refused lately and will try again."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

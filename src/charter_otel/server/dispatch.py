@@ -1,4 +1,4 @@
-"""The first protocol of every connection: a robot's plain handshake needs no HTTP parser.
+"""Dispatches new connections: a robot's plain handshake needs no HTTP parser.
 
 One regular expression finds out whether a read holds a whole, ordinary handshake. All other bytes,
 such as a handshake in pieces, go unchanged to the HTTP protocol, which accepts the same.
@@ -15,10 +15,10 @@ from typing import Any
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from charter_otel.server import patience
+from charter_otel.server import timeouts
 from charter_otel.server.handshake import read_plain
 from charter_otel.server.http import HTTPProtocol
-from charter_otel.telemetry.lobby import Lobby, Seat
+from charter_otel.telemetry.pending_handshakes import PendingHandshake, PendingHandshakes
 
 
 class _Phase(Enum):
@@ -29,7 +29,7 @@ class _Phase(Enum):
     OPEN = "bytes are the client's own"
 
 
-class Front(asyncio.Protocol):
+class DispatchingProtocol(asyncio.Protocol):
     """A connection on which nothing has arrived yet.
 
     Args:
@@ -39,8 +39,8 @@ class Front(asyncio.Protocol):
         _loop: Ignored: uvicorn passes the event loop, which is the running one.
     """
 
-    lobby: Lobby
-    """Set by `front_protocol`, one for all connections of a server."""
+    pending_handshakes: PendingHandshakes
+    """Set by `dispatching_protocol`, one for all connections of a server."""
     tls: ssl.SSLContext | None = None
     """Set by the server, if it has a certificate."""
 
@@ -49,8 +49,8 @@ class Front(asyncio.Protocol):
         "_config",
         "_early",
         "_late",
+        "_pending_handshake",
         "_phase",
-        "_seat",
         "_server",
         "transport",
     )
@@ -68,21 +68,21 @@ class Front(asyncio.Protocol):
         self._phase = _Phase.OPEN
         self._early = b""
         """Bytes that came before the encrypted transport was known."""
-        self._seat = Seat()
+        self._pending_handshake = PendingHandshake()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first bytes, if there is room for another stranger."""
         self.transport = transport
         peer = transport.get_extra_info("peername")
         address = peer[0] if isinstance(peer, tuple) else None
-        seat = self.lobby.enter(address, len(self._server.connections))
-        if seat is None:
+        pending_handshake = self.pending_handshakes.enter(address, len(self._server.connections))
+        if pending_handshake is None:
             transport.abort()
             return
-        self._seat = seat
+        self._pending_handshake = pending_handshake
         self._server.connections.add(self)  # type: ignore[arg-type]  # uvicorn lists its own
         loop = asyncio.get_running_loop()
-        self._late = loop.call_later(patience.HEADERS_WITHIN, transport.abort)
+        self._late = loop.call_later(timeouts.HEADERS_WITHIN, transport.abort)
         if self.tls is not None:
             self._phase = _Phase.SILENT
 
@@ -111,7 +111,7 @@ class Front(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """Stop waiting."""
         self._leave()
-        self._seat.leave()
+        self._pending_handshake.leave()
 
     def data_received(self, data: bytes) -> None:
         """Hand over to the protocol that the first bytes request."""
@@ -131,11 +131,11 @@ class Front(asyncio.Protocol):
         if handshake is not None:
             protocol: Any = self._config.ws_protocol_class
             robot = protocol(*given)
-            robot.seat = self._seat
+            robot.pending_handshake = self._pending_handshake
             robot.open(transport, handshake)
             return
         http = HTTPProtocol(*given)
-        http.seat = self._seat
+        http.pending_handshake = self._pending_handshake
         transport.set_protocol(http)
         http.connection_made(transport)
         http.data_received(data)
@@ -162,6 +162,10 @@ def _feed(transport: asyncio.Transport, data: bytes) -> None:
         data = data[count:]
 
 
-def front_protocol() -> type[Front]:
+def dispatching_protocol() -> type[DispatchingProtocol]:
     """Return the class of a server's new connections."""
-    return type("Front", (Front,), {"lobby": Lobby(), "__slots__": ()})
+    return type(
+        "DispatchingProtocol",
+        (DispatchingProtocol,),
+        {"pending_handshakes": PendingHandshakes(), "__slots__": ()},
+    )

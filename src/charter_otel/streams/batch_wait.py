@@ -8,7 +8,7 @@ FEW = 10
 """Events that are worth waiting for others; more are a batch already."""
 
 
-class Company:
+class BatchWait:
     """Waits for more events if the last ones came a moment ago; after a silence it does not.
 
     Args:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 import structlog
 from opentelemetry import metrics, trace
@@ -19,17 +20,21 @@ from charter_otel.telemetry import Fleet, Gateway, HandshakeRate, Limits
 from charter_otel.telemetry.labels import AllowedLabels
 from charter_otel.tokens import SHORT_SECRET, is_short
 
+_NOT_OWN = ("charter_otel.", "litestar.")
+"""Modules of handlers that the program did not choose."""
+
 log = structlog.get_logger(__name__)
 
 
 def make_gateway(settings: Settings) -> Gateway:
     """Return the robots' gateway."""
+    labels = AllowedLabels(settings.robot_labels)
     return Gateway(
         limits=_limits(settings),
         metrics_published=settings.metrics_published,
-        fleet=Fleet(thresholds=settings.thresholds),
+        fleet=Fleet(thresholds=settings.thresholds, labels=labels),
         handshakes=HandshakeRate(settings.max_handshakes_per_second),
-        labels=AllowedLabels(settings.robot_labels),
+        labels=labels,
         allowed_origins=frozenset(settings.allowed_origins),
         secrets=settings.secrets,
     )
@@ -117,3 +122,24 @@ def sdk_is_set_up() -> bool:
         or isinstance(metrics.get_meter_provider(), MeterProvider)
         or isinstance(get_logger_provider(), LoggerProvider)
     )
+
+
+def has_own_logging(config: Any) -> bool:
+    """Return whether the program has set up the standard library's logging.
+
+    Args:
+        config: The app's ``logging_config``; Litestar 2 makes one, Litestar 3 has none.
+    """
+    if config is not None and not _is_default(config):
+        return True
+    # From Python 3.12 on, Litestar's handler is the standard library's, with a listener of its own.
+    handlers = (getattr(each, "listener", None) or each for each in logging.getLogger().handlers)
+    return any(not type(each).__module__.startswith(_NOT_OWN) for each in handlers)
+
+
+def _is_default(config: Any) -> bool:
+    names = set(getattr(config, "__dataclass_fields__", ()))
+    # Each configuration makes a function of its own for exceptions.
+    names.discard("exception_logging_handler")
+    default = type(config)() if names else None
+    return bool(names) and all(getattr(config, n) == getattr(default, n) for n in names)
