@@ -80,7 +80,7 @@ class Fleet:
                 url = f"{address}/api/telemetry/ws/{name}?label.site={site}"
                 try:
                     async with turn:
-                        robot = await connect(url, open_timeout=60, ping_interval=None)
+                        robot = await connect(url, open_timeout=60, ping_interval=None, proxy=None)
                     async with robot:
                         self._open[site][name] = robot
                         await self._talk(robot, name)

@@ -105,7 +105,10 @@ async def test_connections_closed_in_the_spool_are_not_closed_a_second_time(
     server: RedisServer, tmp_path: Path, end: signal.Signals
 ) -> None:
     """A close that waited on disk, while Redis and the service were away, stays the only one."""
-    settings = variables(server.url) | {"CHARTER_STATE_DIR": str(tmp_path / "state")}
+    settings = variables(server.url) | {
+        "CHARTER_STATE_DIR": str(tmp_path / "state"),
+        "CHARTER_AGGREGATION_INTERVAL": "86400",  # Only the connections' events are counted below.
+    }
     with service(**settings) as first:
         url = f"{first.websocket}/api/telemetry/ws"
         before = await connect(f"{url}/robot_001")
