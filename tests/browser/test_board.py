@@ -155,11 +155,7 @@ async def test_a_token_is_asked_for_and_kept_in_memory_only(page: Tab) -> None:
             ("nonsense", "token"),
             (sign(SECRET, "sre", scopes=("read",), lifetime=60), "live"),
         ):
-            await page.until("document.getElementById('token').open")
-            await page.evaluate("document.querySelector('#token input').focus()")
-            await page.write(token)
-            await page.press("Enter")
-            await page.evaluate("document.querySelector('#token button').click()")
+            await _give(page, token)
             await page.sees(text)
         await page.until("!document.getElementById('token').open")
         kept = (
@@ -168,6 +164,40 @@ async def test_a_token_is_asked_for_and_kept_in_memory_only(page: Tab) -> None:
         assert token not in await page.evaluate(kept)
         await page.goto(f"{running.http}/")
         await page.sees("asks for a token")
+
+
+async def test_a_late_refusal_of_one_token_is_not_held_against_the_next(page: Tab) -> None:
+    """The events of a board that was given a better token meanwhile come all the same."""
+    with service(CHARTER_AUTH_SECRET=SECRET) as running:
+        await page.goto(running.http)
+        await page.sees("asks for a token")
+        await page.evaluate(LATE)
+        await _give(page, "nonsense")
+        await _give(page, sign(SECRET, "sre", scopes=("read",), lifetime=60))
+        await page.sees("no robot has connected yet")
+        await page.evaluate("held.forEach((release) => release())")
+        await page.sees("live")
+        assert not await page.evaluate("document.getElementById('token').open")
+
+
+LATE = """
+  const held = [], answered = window.fetch;
+  window.fetch = async (address, options) => {
+    const response = await answered(address, options);
+    const nonsense = options.headers.Authorization === "Bearer nonsense";
+    if (nonsense && String(address).endsWith("stream")) await new Promise((go) => held.push(go));
+    return response;
+  };
+"""
+"""Holds back the answers that the stream of events gives to the first token."""
+
+
+async def _give(page: Tab, token: str) -> None:
+    await page.until("document.getElementById('token').open")
+    await page.evaluate("document.querySelector('#token input').focus()")
+    await page.write(token)
+    await page.press("Enter")
+    await page.evaluate("document.querySelector('#token button').click()")
 
 
 async def test_twenty_thousand_robots_are_a_page_and_a_search(page: Tab) -> None:

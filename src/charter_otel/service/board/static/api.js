@@ -28,19 +28,22 @@ export function hasToken() {
 }
 
 /** Send a request; an answer other than 2xx raises Refused with the problem's own text. */
-export async function request(path, { query = {}, signal = null, headers = {}, also = [] } = {}) {
+export async function request(path, options = {}) {
+  const { query = {}, signal = null, headers = {}, also = [] } = options;
   const address = new URL(path, ROOT);
   for (const [name, value] of Object.entries(query)) address.searchParams.set(name, value);
+  const sent = token;
   const response = await fetch(address, {
     headers: { ...headers, ...(token && { Authorization: `Bearer ${token}` }) },
     signal,
     cache: "no-store",
     credentials: "same-origin",
   });
-  if (!response.ok && !also.includes(response.status)) {
-    throw new Refused(response.status, await detail(response));
-  }
-  return response;
+  if (response.ok || also.includes(response.status)) return response;
+  const refused = new Refused(response.status, await detail(response));
+  // A refusal of the token before says nothing about the one that was given meanwhile.
+  if (refused.wantsToken && token !== sent) return request(path, options);
+  throw refused;
 }
 
 /** Return the JSON of an answer. */
