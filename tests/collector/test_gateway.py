@@ -1,7 +1,6 @@
 """Many hosts: agents keep a trace together, gateways keep every failure, late spans included."""
 
 import contextlib
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from support.polling import wait_until
 GATEWAY = ("base.yaml", "gateway.yaml", "vendors/otlp.yaml")
 WAIT = 1.0
 REASON = "charter.connection.close_reason"
+LAST = "the last one"
 
 
 @pytest.fixture
@@ -48,13 +48,14 @@ def test_failures_are_kept(
             span("part of the same", trace_id=lost),
         )
         wait_until(lambda: len(vendor.spans()) >= 5, "five spans were kept")
-        time.sleep(WAIT)
+        _decided(gateway, vendor)
     assert sorted(got.name for got in vendor.spans()) == [
         "anything",
         "charter.job.run",
         "failed",
         "part of the same",
         "reading missions",
+        LAST,
     ]
 
 
@@ -90,13 +91,11 @@ def test_late_span_of_a_dropped_trace_is_dropped(
     env["CHARTER_SAMPLING_TRACES"] = "1"
     with Collector(binary, tmp_path, *GATEWAY, **env) as gateway:
         gateway.send(span("plain", trace_id=trace_id))
-        time.sleep(2.5 * WAIT)
+        _decided(gateway, vendor)
         gateway.send(span("plain"))
         gateway.send(span("late", trace_id=trace_id, error="boom"))
-        time.sleep(2.5 * WAIT)
-        gateway.send(span("failed", error="boom"))
-        wait_until(vendor.spans, "another trace was kept")
-    assert [got.name for got in vendor.spans()] == ["failed"]
+        _decided(gateway, vendor)
+    assert {got.name for got in vendor.spans()} == {LAST}
 
 
 def test_share_of_the_rest(
@@ -108,8 +107,19 @@ def test_share_of_the_rest(
         gateway.send(*(span("plain") for _ in range(400)), *(LogRecord() for _ in range(400)))
         wait_until(lambda: len(vendor.records()) == 400, "all log records")
         wait_until(vendor.spans, "some spans")
-        time.sleep(2 * WAIT)
+        _decided(gateway, vendor)
     assert 120 < len(vendor.spans()) < 280
+
+
+def _decided(gateway: Collector, vendor: StandIn) -> None:
+    """Wait for a trace that is kept: those that came before are decided, too."""
+
+    def kept() -> int:
+        return [got.name for got in vendor.spans()].count(LAST)
+
+    before = kept()
+    gateway.send(span(LAST, error="boom"))
+    wait_until(lambda: kept() > before, "a later trace was kept")
 
 
 def test_unexpected_is_what_the_service_calls_so() -> None:

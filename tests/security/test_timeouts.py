@@ -162,9 +162,11 @@ async def test_a_whole_handshake_has_all_the_time_it_wants(
 ) -> None:
     """The limit is one of the request, not of the connection that follows."""
     server, url = served
-    with _client(url) as client:
+    with _client(url) as client, _client(url) as slow:
         assert (await _in_thread(shake_hands, client, url, PATH)).status == 101
-        await asyncio.sleep(1.0)
+        trickle = asyncio.create_task(_trickle(slow), name="trickle")
+        await eventually(trickle.done, "a later one is dropped", 5)
+        assert isinstance(trickle.exception(), ConnectionError)
         assert len(gateway.connections) == 1
         await _in_thread(client.sendall, frame(b'{"type":"ping"}'))
         assert b"pong" in await _in_thread(client.recv, 100)

@@ -1,6 +1,5 @@
 """Robots' tokens at the handshake and on a living connection."""
 
-import asyncio
 import json
 import time
 from collections.abc import Sequence
@@ -124,8 +123,9 @@ async def test_a_robot_renews_its_token_on_the_living_connection(
     await client.send(json.dumps({"type": "token", "token": renewed}))
     answer = json.loads(await client.recv())
     assert answer == {"type": "token", "expires_at": pytest.approx(time.time() + 600, abs=2)}
-    await asyncio.sleep(2.5)
-    assert not guarded.closed
+    await guarded.connect("robot_2", additional_headers=_header("robot_2", lifetime=2))
+    (other,) = await guarded.closings()
+    assert other.payload["robot_id"] == "robot_2", "the one whose token as good as that ended"
 
 
 async def test_a_new_token_that_is_refused_changes_nothing(
