@@ -62,8 +62,10 @@ def _robots(running: ServiceProcess, count: int) -> Iterator[list[ClientConnecti
         yield robots
 
 
-def _gone(robots: list[ClientConnection]) -> int:
-    return sum(not robot.recv_events_thread.is_alive() for robot in robots)
+def _cut(robots: list[ClientConnection]) -> int:
+    """Count the robots whose connection ended without a close frame of either side."""
+    ended = [robot.protocol for robot in robots if not robot.recv_events_thread.is_alive()]
+    return sum(each.close_sent is None and each.close_rcvd is None for each in ended)
 
 
 def _close_code(robot: ClientConnection) -> int | None:
@@ -101,8 +103,8 @@ def test_a_worker_that_dies_gets_a_successor(mortal_redis: RedisServer, tmp_path
         (line,) = [line for line in running.lines() if line["event"] == "worker died"]
         assert line["exit_code"] == -signal.SIGKILL
         assert running.get("/healthz") == {"status": "ok"}
-        wait_until(lambda: 0 < _gone(robots) == _reasons(running).count("server_lost"), "told", 60)
-        lost = _gone(robots)
+        wait_until(lambda: 0 < _cut(robots) == _reasons(running).count("server_lost"), "told", 60)
+        lost = _cut(robots)
         assert running.stop() == 0
         reasons = _reasons(running)
     assert sorted(reasons) == ["server_lost"] * lost + ["server_shutdown"] * (12 - lost)
