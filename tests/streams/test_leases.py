@@ -252,6 +252,21 @@ async def test_a_former_holder_handles_nothing(redis_backend: RedisBackend) -> N
     assert keeper.leases[-1].epoch > before
 
 
+@pytest.mark.parametrize("written", ["1 nobody", "no lease"])
+async def test_a_lease_that_would_never_expire_gets_an_expiry(
+    redis_backend: RedisBackend, written: str
+) -> None:
+    """Written by hand, or restored without one: after a lease the group has a holder again."""
+    redis_backend.server.command("SET", "{charter}:leases:g", written)
+    stream = redis_backend.make(lease=LEASE)
+    keeper = Keeper(stream)
+    await stream.start()
+    event = started("a")
+    stream.publish_nowait(event)
+    await keeper.seen.has(1)
+    assert keeper.seen.events == [event]
+
+
 def _each(seen: Seen) -> BatchHandler:
     async def handle(events: Sequence[Event]) -> None:
         for event in events:

@@ -169,6 +169,20 @@ async def test_an_instance_that_just_starts_gets_its_lease_from_each_reaper(thre
     assert await one.reaper.reap() == 1
 
 
+async def test_a_turn_that_would_never_expire_gets_an_expiry(three: Three) -> None:
+    """Written by hand, or restored without one: orphans are closed all the same."""
+    one, two, dead = three
+    held = await dead.hold("robot_001")
+    await _declare_lost(one, two)
+    await one.client.set(ClusterKeys().reaper, "nobody")
+    async with asyncio.timeout(20):
+        while not one.closed:
+            await one.member.renew()
+            await one.reaper.reap()
+            await asyncio.sleep(LEASE / 5)
+    assert [connection.id for connection in one.closed] == [held.id]
+
+
 async def test_an_instance_that_only_slept_cannot_reopen_its_connections(three: Three) -> None:
     """Its robot is offline until it connects again, whatever state the sleeper still writes."""
     one, two, sleeper = three

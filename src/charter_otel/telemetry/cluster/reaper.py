@@ -98,9 +98,11 @@ class Reaper:
         turn = max(1, round(self._membership.interval * 2_000))
         if await self._client.set(key, me, nx=True, px=turn):
             return True
-        if await self._client.get(key) != me.encode():
-            return False
-        return bool(await self._client.pexpire(key, turn))
+        mine = await self._client.get(key) == me.encode()
+        # A turn without an expiry, written by hand or restored, would last for ever.
+        if mine or await self._client.pttl(key) < 0:
+            return bool(await self._client.pexpire(key, turn)) and mine
+        return False
 
     async def _pages(self) -> AsyncIterator[list[Orphan]]:
         layout = self._layout
