@@ -26,6 +26,11 @@ settings.register_profile("charter", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile("charter")
 
+# Servers of the tests are on this machine, also where a proxy is on the way to all others.
+for name in ("no_proxy", "NO_PROXY"):
+    others = filter(None, [os.environ.get(name), "127.0.0.1", "localhost", "::1"])
+    os.environ[name] = ",".join(others)
+
 # Clients that a fixture runs in threads beside the tests would write between a test's own lines.
 for name in ("httpx", "httpcore", "websockets.client"):
     logging.getLogger(name).setLevel(logging.WARNING)
