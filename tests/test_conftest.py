@@ -1,5 +1,7 @@
 """This suite's own guard: an error that any emitter swallows fails the test that caused it."""
 
+from urllib.request import proxy_bypass
+
 import pytest
 
 from charter_otel.emit import Emitter
@@ -31,3 +33,12 @@ def test_files_that_were_not_run_are_named() -> None:
 def test_redis_is_empty(redis_url: str) -> None:
     """The shared Redis is empty for each test."""
     assert redis_url.startswith("redis://127.0.0.1:")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
+def test_servers_of_the_tests_are_reached_without_a_proxy(
+    monkeypatch: pytest.MonkeyPatch, host: str
+) -> None:
+    """Whatever proxy the machine has for all others."""
+    monkeypatch.setenv("http_proxy", "http://192.0.2.1:3128")
+    assert proxy_bypass(host)
