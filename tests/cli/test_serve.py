@@ -156,5 +156,5 @@ def test_a_reader_of_the_event_stream_does_not_hold_up_the_end() -> None:
         reader.sendall(b"GET /api/events/stream HTTP/1.1\r\nHost: localhost\r\n\r\n")
         reader.settimeout(5)
         assert reader.recv(100).startswith(b"HTTP/1.1 200")
-        code, _, _ = service.command.ends(signal.SIGTERM, within=5)
+        code, _, _ = service.command.ends(signal.SIGTERM, within=10)
     assert code == 0

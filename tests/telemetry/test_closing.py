@@ -238,7 +238,7 @@ async def test_a_connection_that_is_ended_before_it_receives_is_closed_at_once(
 
     monkeypatch.setattr(robots.stream, "publish", end_it)
     client = await robots.connect()
-    assert await asyncio.wait_for(_close_code(client), 2) == 4409
+    assert await asyncio.wait_for(_close_code(client), 10) == 4409
     (closed,) = await robots.closings()
     assert closed.payload["reason"] == "superseded"
 
