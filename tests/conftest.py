@@ -21,10 +21,22 @@ if TYPE_CHECKING:
 
 __all__ = ["charter_capture"]
 
+OWN_VARIABLES = ("CHARTER_REQUIRE", "CHARTER_TEST_", "CHARTER_LONG", "CHARTER_COLLECTOR_BINARY")
+"""Variables with which `make test` itself is called."""
+
+TERMINAL = {"COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE"}
+"""Variables that change what programs print."""
+
 # A shared machine pauses a test for longer than hypothesis waits.
 settings.register_profile("charter", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=5_000)
 settings.load_profile("charter")
+
+# What somebody exported in the shell is not meant for the services and the SDKs that tests run.
+for name in tuple(os.environ):
+    ours = name.startswith(("CHARTER_", "OTEL_")) and not name.startswith(OWN_VARIABLES)
+    if ours or name in TERMINAL:
+        del os.environ[name]
 
 # Servers of the tests are on this machine, also where a proxy is on the way to all others.
 for name in ("no_proxy", "NO_PROXY"):

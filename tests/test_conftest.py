@@ -1,5 +1,9 @@
 """This suite's own guard: an error that any emitter swallows fails the test that caused it."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from urllib.request import proxy_bypass
 
 import pytest
@@ -35,10 +39,24 @@ def test_redis_is_empty(redis_url: str) -> None:
     assert redis_url.startswith("redis://127.0.0.1:")
 
 
+def test_variables_of_the_shell_change_no_test() -> None:
+    """Those of the service and of the SDK, whatever somebody exported for another program."""
+    shell = {"OTEL_SDK_DISABLED": "true", "CHARTER_LOG_FORMAT": "nonsense", "COLUMNS": "40"}
+    one = f"{Path(__file__).with_name('test_emit.py')}::TestCorrelation::test_sampled_span"
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", one],
+        env=os.environ | shell,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1"])
 def test_servers_of_the_tests_are_reached_without_a_proxy(
     monkeypatch: pytest.MonkeyPatch, host: str
 ) -> None:
-    """Whatever proxy the machine has for all others."""
+    """Also on a machine that has one for all others."""
     monkeypatch.setenv("http_proxy", "http://192.0.2.1:3128")
     assert proxy_bypass(host)
