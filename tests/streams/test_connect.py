@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from redis.asyncio import SSLConnection, UnixDomainSocketConnection
 
@@ -183,6 +183,8 @@ def test_tls_and_sockets_use_their_connections() -> None:
         "redis+sentinel://h,/fleet",
         "redis+sentinel://h/fleet/x",
         "redis+sentinel:///fleet",
+        "redis+sentinel://me/x:pw@h",
+        "unix:///me/x:pw@h",
         "redis+cluster://h/1",
         "redis+cluster://h/x",
         "redis+cluster://",
@@ -208,6 +210,7 @@ def attempt(url: str) -> tuple[EventStream | None, ValueError | None]:
     st.text(max_size=20),
     st.text(max_size=20),
 )
+@example("redis+sentinel://", "me/x", "h/0")
 def test_any_url_gives_a_stream_or_a_clear_error_without_its_secret(
     scheme: str, before: str, after: str
 ) -> None:

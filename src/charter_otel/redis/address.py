@@ -104,6 +104,11 @@ def parse_address(url: str) -> Address:
 def _read(parts: Parts) -> Address:
     if parts.scheme not in SCHEMES:
         raise ValueError(f"the scheme is none of {', '.join(SCHEMES)}")
+    if "@" in parts.path:
+        # Otherwise an intended password would be part of the name that logs show.
+        raise ValueError(
+            "user and password stand before host and path; '/' in them is %2F, '@' in a path is %40"
+        )
     return _socket(parts) if parts.scheme == "unix" else _servers(parts)
 
 
@@ -129,9 +134,6 @@ def _servers(parts: Parts) -> Address:
 def _socket(parts: Parts) -> Address:
     if parts.hosts or len(parts.path) <= 1:
         raise ValueError("a unix:// URL names a socket's absolute path and no host")
-    if "@" in parts.path:
-        # Otherwise an intended password would be part of the name that logs show.
-        raise ValueError("user and password stand before the path; '@' in the path is %40")
     database = _database(_options(parts, {"db"}), "", "")
     path = unquote(parts.path)
     return Address(f"unix://{path}", "unix", {"path": path, **database, **parts.credentials})
