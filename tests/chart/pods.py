@@ -154,10 +154,11 @@ class Pod:
         bounded = ["setpriv", "--no-new-privs", *command]
         root = self.disk / "root"
         root.mkdir(exist_ok=True)
+        new = shlex.quote(str(root))
         lines = [
-            f"mount -t tmpfs root {root}",
-            f"mkdir {root}/etc",
-            f"for name in {_ETC}; do [ ! -e /etc/$name ] || cp /etc/$name {root}/etc; done",
+            f"mount -t tmpfs root {new}",
+            f"mkdir {new}/etc",
+            f"for name in {_ETC}; do [ ! -e /etc/$name ] || cp /etc/$name {new}/etc; done",
         ]
         for volume in self.container["volumeMounts"]:
             source = self._volume(volume["name"], group)
@@ -165,10 +166,10 @@ class Pod:
         for path in filter(os.path.exists, dict.fromkeys((*_IMAGE, *map(str, self.image)))):
             lines += _bound(path, f"{root}{path}", True)
         for path in ("/proc", "/dev"):
-            lines += [f"mkdir -p {root}{path}", f"mount --rbind {path} {root}{path}"]
+            lines += [f"mkdir -p {new}{path}", f"mount --rbind {path} {new}{path}"]
         lines += [
-            f"mount -o remount,ro {root}",
-            f"exec chroot --userspec={user}:{user} --groups={group} {root} {shlex.join(bounded)}",
+            f"mount -o remount,ro {new}",
+            f"exec chroot --userspec={user}:{user} --groups={group} {new} {shlex.join(bounded)}",
         ]
         return "\n".join(lines)
 
@@ -220,6 +221,7 @@ def _config_map(objects: list[dict[str, Any]], name: str) -> dict[str, str]:
 
 
 def _bound(source: Path | str, target: str, read_only: bool) -> list[str]:
+    source, target = shlex.quote(str(source)), shlex.quote(target)
     made = [f"mkdir -p {target}", f"mount --bind {source} {target}"]
     return [*made, f"mount -o remount,bind,ro {target}"] if read_only else made
 

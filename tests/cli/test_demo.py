@@ -3,6 +3,7 @@
 import json
 import signal
 import socket
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -161,11 +162,24 @@ def test_the_advice_can_be_typed_as_it_stands(
     """The venv that make builds is not on PATH: the command is named with its path then."""
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     monkeypatch.chdir(tmp_path)
-    told = next_steps()["the service"].split()
+    told = shlex.split(next_steps()["the service"])
     assert told[0] != "charter-otel"
     assert subprocess.check_output([told[0], "--version"], text=True).startswith("charter-otel")
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent))
     assert next_steps()["the service"] == "charter-otel serve"
+
+
+def test_a_directory_with_a_space_is_quoted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In it the advice can be typed, too."""
+    directory = tmp_path / "our fleet"
+    directory.mkdir()
+    (directory / "charter-otel").symlink_to(sys.executable)
+    monkeypatch.setattr(sys, "executable", str(directory / "python"))
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.chdir(tmp_path)
+    assert next_steps()["the service"] == "'our fleet/charter-otel' serve"
 
 
 def test_the_board_is_named_first_and_last(story: Demo) -> None:

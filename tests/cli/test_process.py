@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,7 +70,7 @@ def test_a_command_within_a_test_leaves_the_process_as_it_was() -> None:
 @pytest.mark.parametrize("closed", ["1>&-", "2>&-", "1>&- 2>&-", "0<&- 1>&- 2>&-"])
 def test_commands_work_with_closed_streams(closed: str) -> None:
     """And nothing else gets the number of a stream."""
-    command = f"exec {sys.executable} -m charter_otel schema {closed}"
+    command = f"exec {shlex.quote(sys.executable)} -m charter_otel schema {closed}"
     ended = subprocess.run(["/bin/sh", "-c", command], check=False)
     assert ended.returncode == 0
 

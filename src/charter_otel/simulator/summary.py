@@ -1,6 +1,7 @@
 """The summary of a demonstration: one JSON line for a machine, tables for a person."""
 
 import os
+import shlex
 import shutil
 import sys
 from pathlib import Path
@@ -19,11 +20,12 @@ from charter_otel.simulator.delivery_counter import DeliveryCounter
 
 
 def command() -> str:
-    """Return the command that starts the command line: its path, if PATH does not lead to it."""
+    """Return what to type for the command line: its path, if PATH does not lead to it."""
     if shutil.which("charter-otel"):
         return "charter-otel"
     path = os.path.relpath(Path(sys.executable).with_name("charter-otel"))
-    return path if os.access(path, os.X_OK) else f"{sys.executable} -m charter_otel"
+    words = [path] if os.access(path, os.X_OK) else [sys.executable, "-m", "charter_otel"]
+    return shlex.join(words)
 
 
 def next_steps() -> dict[str, str]:
