@@ -1,9 +1,9 @@
 """`charter-otel demo`, what `make demo` runs."""
 
 import json
+import shlex
 import signal
 import socket
-import shlex
 import subprocess
 import sys
 from pathlib import Path
