@@ -20,7 +20,7 @@ from charter_otel.simulator.delivery_counter import DeliveryCounter
 
 
 def command() -> str:
-    """Return what to type for the command line: its path, if PATH does not lead to it."""
+    """Return the words that start the command line: its path, if PATH does not lead to it."""
     if shutil.which("charter-otel"):
         return "charter-otel"
     path = os.path.relpath(Path(sys.executable).with_name("charter-otel"))

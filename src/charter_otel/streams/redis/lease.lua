@@ -14,7 +14,7 @@ local held = redis.call('GET', KEYS[1])
 if held then
   local epoch, holder = string.match(held, '^(%d+) (.*)$')
   if holder ~= ARGV[1] then
-    -- Whoever wrote or restored it without an expiry would keep the group without a holder.
+    -- A lease without an expiry, written by hand or restored, would keep it for ever.
     if redis.call('PTTL', KEYS[1]) < 0 then
       redis.call('PEXPIRE', KEYS[1], ARGV[2])
     end
