@@ -177,22 +177,23 @@ def test_rates_of_the_last_seconds(run: Run) -> None:
     windows = [_recent(run, ago) for ago in range(6)]
     rates = [len(recent) / RECENT for recent in windows]
     assert 0.7 * min(rates) <= run.rates["Events"] <= 1.3 * max(rates)
-    slowest = [
-        max(
-            event["payload"]["duration_ms"] / 1000
-            for event in recent
-            if event["type"] == "metrics.aggregation_completed"
-        )
-        for recent in windows
-    ]
+    # One slow run at an end of the window may be what is lacking.
+    seen = [_recent(run, ago, RECENT / 2) for ago in range(6 + RECENT // 2)]
+    least, most = min(map(_slowest, seen)), max(map(_slowest, windows))
     bounds = (0, *semconv.CHARTER_JOB_RUN_DURATION.boundaries)
-    lower, upper = (bisect_left(bounds, seconds) for seconds in (min(slowest), max(slowest)))
+    lower, upper = (bisect_left(bounds, seconds) for seconds in (least, most))
     assert bounds[lower - 1] <= run.rates["Slowest runs"] <= bounds[upper]
 
 
-def _recent(run: Run, ago: int) -> list[dict[str, Any]]:
+def _recent(run: Run, ago: int, length: float = RECENT) -> list[dict[str, Any]]:
     """Return the events of the window that ended so many seconds before."""
-    return [e for e in run.events if 0 <= run.looked - e["timestamp"] - ago <= RECENT]
+    return [e for e in run.events if 0 <= run.looked - e["timestamp"] - ago <= length]
+
+
+def _slowest(events: list[dict[str, Any]]) -> float:
+    """Return the seconds that the longest good run took."""
+    runs = (e["payload"] for e in events if e["type"] == "metrics.aggregation_completed")
+    return max(float(run["duration_ms"]) / 1000 for run in runs)
 
 
 def test_robots_that_come_and_go(run: Run) -> None:
