@@ -93,6 +93,15 @@ def test_one_line_when_it_goes_and_one_when_it_is_back(
     provider.shutdown()
 
 
+def test_an_attempt_that_has_no_time_left_says_why_it_failed() -> None:
+    """The Collector is away: nobody is told of a timeout of 0 s."""
+    with (
+        BoundedSession() as session,
+        pytest.raises(requests.ConnectionError, match="refused"),
+    ):
+        session.post("http://127.0.0.1:9/", timeout=0.0)
+
+
 def test_a_signal_with_nothing_to_send_says_nothing_for_long(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

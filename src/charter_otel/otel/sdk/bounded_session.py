@@ -21,6 +21,9 @@ LARGEST_ANSWER = 65_536
 _SECONDS = 10.0
 """Seconds of a request that names no timeout."""
 
+_LEAST = 0.001
+"""Seconds that a request has at least: a connection that is refused is refused within them."""
+
 _LATE = "the Collector's answer did not come in time"
 
 
@@ -112,6 +115,9 @@ class BoundedSession(CertifiedSession):
             requests.RequestException: It failed, or the response was a redirect.
         """
         seconds = options.get("timeout")
+        if isinstance(seconds, int | float):
+            # The SDK's last attempt may have no time left, which would hide why the others failed.
+            seconds = options["timeout"] = max(seconds, _LEAST)
         options["stream"] = True
         until = time.monotonic() + (seconds if isinstance(seconds, int | float) else _SECONDS)
         response = super().request(*arguments, **options)
