@@ -118,8 +118,10 @@ class BoundedSession(CertifiedSession):
         if isinstance(seconds, int | float):
             # The SDK's last attempt may have no time left, which would hide why the others failed.
             seconds = options["timeout"] = max(seconds, _LEAST)
+        else:
+            seconds = _SECONDS
         options["stream"] = True
-        until = time.monotonic() + (seconds if isinstance(seconds, int | float) else _SECONDS)
+        until = time.monotonic() + seconds
         response = super().request(*arguments, **options)
         if response.is_redirect:
             to = urlsplit(response.headers.get("location", ""))
