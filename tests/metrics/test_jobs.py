@@ -15,7 +15,7 @@ from charter_otel.metrics.jobs import JOB_ID, aggregate_mission_metrics, run_job
 from charter_otel.metrics.missions import Batch, MemoryMissions, MissionStore
 from charter_otel.metrics.missions.aggregates import Aggregates
 from charter_otel.testing import Capture, RecordingStream
-from support.missions import OpenStore, entries, entry, processed
+from support.missions import OpenStore, append, entries, entry, processed
 from support.polling import eventually
 from support.redis import RedisServer
 
@@ -235,7 +235,7 @@ async def test_runs_at_the_same_time_emit_what_each_counted(
 ) -> None:
     """Two runs on one store share its entries, and their events add up."""
     jobs.set_mission_store(store)
-    await store.append(entries(40_000))
+    await append(store, 40_000)
     counts = await asyncio.gather(aggregate_mission_metrics(), aggregate_mission_metrics())
     told = [
         event.payload["entries_processed"]
@@ -274,7 +274,7 @@ async def test_a_redis_killed_during_a_run_counts_nothing_twice(
     store = open_store(mortal_redis.url)
     jobs.set_mission_store(store)
     for _ in range(30):
-        await store.append(entries(10_000))
+        await append(store, 10_000)
     run = asyncio.create_task(aggregate_mission_metrics())
     points = "charter.mission.entries"
     await eventually(lambda: points in charter_capture.metrics(), "a batch is committed")

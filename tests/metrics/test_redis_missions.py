@@ -15,7 +15,7 @@ from charter_otel.metrics.missions import (
 )
 from charter_otel.metrics.missions.aggregates import Aggregates, Totals
 from charter_otel.redis.address import parse_address
-from support.missions import LossyLink, OpenStore, entries, entry, processed, run_once
+from support.missions import LossyLink, OpenStore, append, entries, entry, processed, run_once
 from support.redis import RedisServer
 
 MISSIONS = "{charter}:missions"
@@ -98,7 +98,7 @@ async def test_a_failure_in_the_middle_counts_nothing_twice(
     """A run that loses a commit's reply for good fails; the next one goes on behind the commit."""
     async with LossyLink(redis_server.port).listening() as link:
         store = open_store(f"redis://127.0.0.1:{link.port}/0")
-        await store.append(entries(35_000))
+        await append(store, 35_000)
         monkeypatch.setattr(RedisMissions, "_commit_surely", _commit_without_retry)
         link.lose_reply_to = b"totals"
         with pytest.raises(RedisConnectionError):

@@ -7,7 +7,7 @@ import pytest
 from charter_otel.metrics.missions import MissionStore
 from charter_otel.metrics.missions.aggregates import Aggregates, Totals
 from charter_otel.service.backend import parse
-from support.missions import entries, entry, processed, run_once
+from support.missions import append, entries, entry, processed, run_once
 
 
 async def test_entries_come_in_the_order_of_their_arrival(store: MissionStore) -> None:
@@ -78,7 +78,7 @@ async def test_aggregates_keep_statuses_and_robots(store: MissionStore) -> None:
 
 async def test_runs_at_the_same_time_count_each_entry_once(store: MissionStore) -> None:
     """Several runs on one store share the entries between them."""
-    await store.append(entries(50_000))
+    await append(store, 50_000)
     counts = await asyncio.gather(*(run_once(store) for _ in range(4)))
     assert sum(counts) == 50_000
     assert await processed(store) == 50_000
@@ -86,7 +86,7 @@ async def test_runs_at_the_same_time_count_each_entry_once(store: MissionStore) 
 
 async def test_entries_that_come_during_a_run_are_counted_once(store: MissionStore) -> None:
     """Entries that are appended while a run is going belong to this run or to the next."""
-    await store.append(entries(30_000))
+    await append(store, 30_000)
 
     async def append_more() -> None:
         for _ in range(10):

@@ -10,6 +10,7 @@ import msgspec
 from charter_otel.metrics.aggregation import aggregate
 from charter_otel.metrics.locks import SlotLock
 from charter_otel.metrics.missions import MissionStore
+from charter_otel.metrics.router import MAX_ENTRIES
 from charter_otel.otel import Instrumentation
 from support.redis import RedisServer
 
@@ -30,6 +31,16 @@ def entry(number: int = 1, **fields: Any) -> bytes:
 def entries(count: int) -> list[bytes]:
     """Return entries of one mission each."""
     return [entry(number) for number in range(count)]
+
+
+async def append(store: MissionStore, count: int) -> None:
+    """Append so many entries, no more at once than the largest request brings.
+
+    A starved Redis takes longer for more of them than a reply may take.
+    """
+    data = entries(count)
+    for begin in range(0, count, MAX_ENTRIES):
+        await store.append(data[begin : begin + MAX_ENTRIES])
 
 
 async def run_once(store: MissionStore) -> int:
