@@ -267,7 +267,7 @@ class TestShutdown:
     async def ended(self, endpoint: str, budget: float, monkeypatch: pytest.MonkeyPatch) -> bool:
         """Shut providers with waiting telemetry down, with the loop running all the while."""
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
-        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "3")
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "1")
         providers = build()
         emit_all(providers)
         turns = 0
