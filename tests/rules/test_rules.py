@@ -57,8 +57,7 @@ def test_drift_is_found_and_repaired(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_prometheus_accepts_the_rules() -> None:
     """`promtool check rules` finds nothing."""
-    done = _promtool("check", "rules", str(build.RULES / "charter.rules.yaml"))
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool("check", "rules", str(build.RULES / "charter.rules.yaml"))
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda path: path.name.partition(".")[0])
@@ -79,8 +78,7 @@ def test_alerts_fire_stay_silent_and_resolve(case: Path, tmp_path: Path) -> None
     (tmp_path / "charter.rules.yaml").write_text(json.dumps({"groups": groups}))
     copy = tmp_path / case.name
     copy.write_text(text.replace("../charter.rules.yaml", "charter.rules.yaml"))
-    done = _promtool("test", "rules", str(copy))
-    assert done.returncode == 0, done.stdout + done.stderr
+    promtool("test", "rules", str(copy))
 
 
 @pytest.mark.parametrize("rule", PROMETHEUS, ids=lambda rule: str(rule["alert"]))
@@ -277,7 +275,3 @@ def _series(metrics: list[Metric]) -> set[str]:
         for metric in metrics
         for part in (parts if metric.instrument == "histogram" else ("",))
     }
-
-
-def _promtool(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([promtool(), *arguments], capture_output=True, text=True, check=False)
