@@ -1,8 +1,8 @@
-"""Metrics that others declare: the OpenTelemetry SDK on itself, the Collector on itself.
+"""Metrics that others declare: the OpenTelemetry SDK, the Collector and Redis's exporter.
 
-Names and attributes: https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/ and
-https://opentelemetry.io/docs/collector/internal-telemetry/. `test_live.py`
-sees them.
+Names and attributes: https://opentelemetry.io/docs/specs/semconv/otel/sdk-metrics/,
+https://opentelemetry.io/docs/collector/internal-telemetry/ and
+https://github.com/oliver006/redis_exporter. `test_live.py` sees them.
 """
 
 from charter_otel.otel import semconv
@@ -93,6 +93,41 @@ COLLECTOR = (
     COLLECTOR_QUEUE_CAPACITY,
     COLLECTOR_MEMORY,
     COLLECTOR_UPTIME,
+)
+
+REDIS_UP = Metric("redis_up", "gauge", "", "")
+"""1 while Redis answers its exporter, 0 while it does not."""
+REDIS_UPTIME = Metric("redis_uptime_in", "gauge", "s", "")
+REDIS_MEMORY = Metric("redis_memory_used", "gauge", "By", "")
+REDIS_RESIDENT = Metric("redis_memory_used_rss", "gauge", "By", "")
+REDIS_MEMORY_LIMIT = Metric("redis_memory_max", "gauge", "By", "")
+"""0 where it has none."""
+REDIS_EVICTED = Metric("redis_evicted_keys", "counter", "{key}", "")
+REDIS_REJECTED = Metric("redis_rejected_connections", "counter", "{connection}", "")
+REDIS_AOF = Metric("redis_aof_enabled", "gauge", "", "")
+REDIS_AOF_WRITTEN = Metric("redis_aof_last_write_status", "gauge", "", "")
+REDIS_SNAPSHOT = Metric("redis_rdb_last_bgsave_status", "gauge", "", "")
+REDIS_COMMANDS = Metric("redis_commands_processed", "counter", "{command}", "")
+REDIS_CPU = tuple(Metric(f"redis_cpu_{mode}", "counter", "s", "") for mode in ("sys", "user"))
+REDIS_CLIENTS = Metric("redis_connected_clients", "gauge", "{client}", "")
+REDIS_BLOCKED = Metric("redis_blocked_clients", "gauge", "{client}", "")
+REDIS_REPLICAS = Metric("redis_connected_slaves", "gauge", "{replica}", "")
+REDIS = (
+    REDIS_UP,
+    REDIS_UPTIME,
+    REDIS_MEMORY,
+    REDIS_RESIDENT,
+    REDIS_MEMORY_LIMIT,
+    REDIS_EVICTED,
+    REDIS_REJECTED,
+    REDIS_AOF,
+    REDIS_AOF_WRITTEN,
+    REDIS_SNAPSHOT,
+    REDIS_COMMANDS,
+    *REDIS_CPU,
+    REDIS_CLIENTS,
+    REDIS_BLOCKED,
+    REDIS_REPLICAS,
 )
 
 TARGET_INFO = Metric(

@@ -1,12 +1,8 @@
-"""Pipeline health: can the other dashboards be believed?
-
-There is no row for Redis: nothing here scrapes it, and its own exporter has a dashboard. What the
-service sees of it is in *Events*: whether it answers, how fast, and what waits for it.
-"""
+"""Pipeline health: can the other dashboards be believed?"""
 
 from charter_otel.otel import semconv as otel
 from dashboards import external, kit, limits
-from dashboards.definitions import exporting, instances
+from dashboards.definitions import exporting, instances, redis
 from dashboards.kit import Dashboard
 from dashboards.panels import Steps, lines, number, question
 from dashboards.promql import aggregate, metric_name, select
@@ -26,7 +22,7 @@ QUESTION = "Does every event arrive, and in time: can the other dashboards be be
 READING = (
     "Along an event's way: the service emits it, the stream takes it, subscribers handle it; the"
     " SDK exports it, the Collector passes it on. The first row is red where something is lost or"
-    " late. The Collector is a job of its own: keep it chosen above."
+    " late. The Collector and Redis's exporter are jobs of their own: keep them chosen above."
 )
 GROUP, TYPE, SYSTEM = (
     otel.MESSAGING_CONSUMER_GROUP_NAME,
@@ -43,12 +39,13 @@ STUCK: Steps = ((Thresholds().lag_s, "red"),)
 def dashboard() -> Dashboard:
     """Build the dashboard."""
     made = kit.start("charter-pipeline", "Charter / Pipeline health", QUESTION, "10s", "now-1h")
-    names = (otel.CHARTER_EVENT_EMITTED, external.COLLECTOR_UPTIME)
+    names = (otel.CHARTER_EVENT_EMITTED, external.COLLECTOR_UPTIME, external.REDIS_UP)
     kit.scope(made, f'{{__name__=~"{"|".join(map(metric_name, names))}"}}')
     made.with_panel(question(QUESTION, READING))
     kit.row(made, "Overview", _overview())
     kit.row(made, "Instances", instances.panels())
     kit.row(made, "Events", _events())
+    kit.row(made, "Redis", redis.panels())
     kit.row(made, "Subscribers", _subscribers())
     kit.row(made, "The service's exporters", exporting.service())
     kit.row(made, "The Collector", exporting.collector())

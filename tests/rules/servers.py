@@ -5,7 +5,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from shutil import which
 from typing import Any
@@ -24,6 +24,8 @@ ALERTMANAGER = ROOT / "dashboards" / "alertmanager.yaml"
 NOWHERE = "127.0.0.1:9"
 """An Alertmanager that is not there."""
 ROUTING_KEY = "0123456789abcdef0123456789abcdef"
+_PACKAGES = {"alertmanager": "prometheus-alertmanager", "exporter": "prometheus-redis-exporter"}
+"""Debian's names of what is not in its package of Prometheus."""
 
 
 def tool(name: str, needed: str, *names: str) -> str:
@@ -36,7 +38,7 @@ def tool(name: str, needed: str, *names: str) -> str:
     found = next(
         (at for path in paths for n in (name, *names) if (at := which(n, path=path))), None
     )
-    package = "prometheus-alertmanager" if needed == "alertmanager" else "prometheus"
+    package = _PACKAGES.get(needed, "prometheus")
     require(
         needed,
         available=found is not None,
@@ -141,10 +143,14 @@ def scraping(
     rules: str,
     interval: str,
     alertmanager: str = NOWHERE,
+    **others: str,
 ) -> contextlib.AbstractContextManager[str]:
-    """Run Prometheus on what a Collector exports, and on its own metrics: see `prometheus`."""
+    """Run Prometheus on what a Collector exports, and on its own metrics: see `prometheus`.
+
+    ``others`` are addresses of more targets, by job.
+    """
     targets = {"charter-otel": collector.prometheus, "otelcol-charter": collector.telemetry}
-    addresses = {job: url.split("/")[2] for job, url in targets.items()}
+    addresses = {job: url.split("/")[2] for job, url in targets.items()} | others
     return prometheus(directory, rules, addresses, alertmanager, interval)
 
 
@@ -189,10 +195,12 @@ def _scraping(targets: dict[str, str], alertmanager: str, interval: str) -> dict
 
 
 @contextlib.contextmanager
-def running(command: Sequence[str], log: Path, ready: str) -> Iterator[None]:
+def running(
+    command: Sequence[str], log: Path, ready: str, *, env: Mapping[str, str] | None = None
+) -> Iterator[None]:
     """Run a server until the end of the block; it is ready when the address answers."""
     with log.open("wb") as output:
-        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent)
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent, env=env)
 
     def answers() -> bool:
         assert process.poll() is None, f"{command[0]} ended:\n{log.read_text()[-2000:]}"

@@ -13,8 +13,8 @@ def require(name: str, *, available: bool, reason: str) -> None:
 
     Args:
         name: What is needed: ``redis``, ``collector``, ``prometheus``, ``alertmanager``,
-            ``node``, ``openssl``, ``loki``, ``tempo``, ``helm``, ``root``, ``chromium``,
-            or a Python package.
+            ``exporter``, ``node``, ``openssl``, ``loki``, ``tempo``, ``helm``, ``root``,
+            ``chromium``, or a Python package.
         available: Whether it is there.
         reason: Why it is not, and how to get it.
     """

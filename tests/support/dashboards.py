@@ -94,7 +94,8 @@ def label_values(variable: dict[str, Any]) -> tuple[str, str]:
 def declared() -> dict[str, Metric]:
     """Return all known metrics by their names in Prometheus."""
     names: dict[str, Metric] = {}
-    for metric in (*semconv.METRICS, *external.SDK, *external.COLLECTOR, *external.PROMETHEUS):
+    theirs = (*external.SDK, *external.COLLECTOR, *external.REDIS, *external.PROMETHEUS)
+    for metric in (*semconv.METRICS, *theirs):
         parts: tuple[promql.Part, ...] = ("",)
         if metric.instrument == "histogram":
             parts = ("bucket", "sum", "count")

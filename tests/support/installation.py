@@ -29,6 +29,7 @@ from support.http import LOCAL
 from support.missions import MISSIONS, unreadable_missions
 from support.polling import wait_until
 from support.redis import RedisServer, redis_binary
+from support.redis_exporter import exporting
 from support.service import ServiceProcess, service
 
 PRESENCE = "{charter}:presence"
@@ -119,12 +120,13 @@ def installed(
     redis_binary()
     directory = tmp_path_factory.mktemp("installation")
     with contextlib.ExitStack() as stack:
-        redis = RedisServer(tmp_path_factory.mktemp("redis"))
+        redis = RedisServer(tmp_path_factory.mktemp("redis"), options=("--maxmemory", "1gb"))
         redis.start()
         stack.callback(redis.stop)
+        exporter = stack.enter_context(exporting(redis, directory))
         collector = stack.enter_context(collecting(binary, directory))
         address = stack.enter_context(
-            scraping(collector, directory, build.prometheus(), f"{SCRAPE_S}s")
+            scraping(collector, directory, build.prometheus(), f"{SCRAPE_S}s", redis=exporter)
         )
         variables = _variables(redis.url, collector.http)
         with service(**variables) as killed:
