@@ -28,9 +28,9 @@ PORTS = {"redis": {6379}}
 
 
 def test_the_whole_stack_is_there() -> None:
-    """Service, Redis, Collector, Prometheus, Alertmanager, Loki, Tempo, Grafana, and a fleet."""
+    """Service, Redis, Collector, what stores, alerts and shows, Redis's exporter, and a fleet."""
     assert set(SERVICES) == {
-        *("service", "fleet", "redis", "collector", "prometheus"),
+        *("service", "fleet", "redis", "redis-exporter", "collector", "prometheus"),
         *("alertmanager", "loki", "tempo", "grafana"),
     }
 
@@ -38,7 +38,9 @@ def test_the_whole_stack_is_there() -> None:
 @each
 def test_images_are_pinned(name: str) -> None:
     """Each image has a full version, and none comes from an address."""
-    assert re.fullmatch(r"[a-z-]+(/[a-z-]+)?:v?\d+\.\d+\.\d+(-[a-z]+)?", SERVICES[name]["image"])
+    assert re.fullmatch(
+        r"[a-z0-9-]+(/[a-z_-]+)?:v?\d+\.\d+\.\d+(-[a-z]+)?", SERVICES[name]["image"]
+    )
 
 
 @pytest.mark.parametrize("name", SERVERS)
@@ -81,8 +83,8 @@ def test_every_address_is_one_that_listens() -> None:
             *(config["content"] for config in COMPOSE["configs"].values()),
         ]
     )
-    named = set(re.findall(r"\b([a-z]+):(\d{4,5})\b", text))
-    assert {("collector", "8889"), ("loki", "3100"), ("redis", "6379")} <= named
+    named = set(re.findall(r"\b([a-z-]+):(\d{4,5})\b", text))
+    assert {("collector", "8889"), ("redis-exporter", "9121"), ("redis", "6379")} <= named
     for host, port in named:
         assert int(port) in _listening(host), f"{host}:{port}"
 
