@@ -19,6 +19,7 @@ DEFAULTS: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
 CHART_FILE: dict[str, Any] = yaml.safe_load((CHART / "Chart.yaml").read_text())
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+SCRAPED = "serviceMonitor.enabled=true"
 PRODUCTION = CHART / "ci" / "production-values.yaml"
 
 
@@ -57,8 +58,9 @@ def test_versions_are_those_of_the_package_and_of_compose() -> None:
     """A version stands in one more place only, and is the same there."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert (CHART_FILE["version"], CHART_FILE["appVersion"]) == (version, version)
-    images = {found["name"]: found["image"] for found in _containers(chart())}
-    assert images == {name: COMPOSE[name]["image"] for name in ("service", "redis", "collector")}
+    images = {found["name"]: found["image"] for found in _containers(chart(SCRAPED))}
+    names = ("service", "redis", "redis-exporter", "collector")
+    assert images == {name: COMPOSE[name]["image"] for name in names}
 
 
 def test_files_of_other_rooms_are_linked_not_copied() -> None:
@@ -126,6 +128,25 @@ def test_agents_know_each_gateway() -> None:
     name, service = gateway["metadata"]["name"], gateway["spec"]["serviceName"]
     hosts = ",".join(f"{name}-{number}.{service}:4317" for number in range(3))
     assert agent.environment["CHARTER_GATEWAYS"] == f"[{hosts}]"
+
+
+def test_prometheus_reaches_what_it_scrapes() -> None:
+    """Each port is one of a Service, of a container, and open to Prometheus."""
+    objects = chart(SCRAPED)
+    monitors = [o for o in objects if o["kind"] == "ServiceMonitor"]
+    assert len(monitors) == 3
+    for monitor in monitors:
+        selected = monitor["spec"]["selector"]["matchLabels"]
+        ports = {endpoint["port"] for endpoint in monitor["spec"]["endpoints"]}
+        found = [o for o in objects if selected.items() <= o["metadata"]["labels"].items()]
+        services = [o["spec"]["ports"] for o in found if o["kind"] == "Service"]
+        assert ports <= {port["name"] for each in services for port in each}
+        listening = [port for one in _containers(found) for port in one.get("ports", [])]
+        assert ports <= {port["name"] for port in listening}
+        (policy,) = (o["spec"] for o in found if o["kind"] == "NetworkPolicy")
+        scrapers = DEFAULTS["networkPolicy"]["scrapersFrom"]
+        let_in = [rule["ports"] for rule in policy["ingress"] if rule["from"] == scrapers]
+        assert ports == {port["port"] for each in let_in for port in each}
 
 
 def test_secrets_of_a_vendor_reach_the_gateways_only() -> None:
