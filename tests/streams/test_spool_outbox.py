@@ -320,14 +320,17 @@ async def test_a_full_spool_drops_the_oldest_and_counts(tmp_path: Path) -> None:
         assert account.published == list(range(20, 30))
 
 
-async def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path) -> None:
+async def test_a_directory_that_cannot_be_written_is_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a disk events wait in memory, bounded; one line says so, and one that it is over."""
+    monkeypatch.setattr("charter_otel.streams.spool.spool.RETRY_AFTER", 0.02)
     path = tmp_path / "spool"
     path.write_text("in the way")
     with structlog.testing.capture_logs() as lines:
         async with opened(path, capacity=10) as account:
             account.put(15)
-            await asyncio.sleep(0.2)
+            await _fails(account.spool, 3)
             assert account.drops == [(1, "queue_full")] * 5
             assert account.outbox.queued == 10
             path.unlink()
@@ -340,8 +343,9 @@ async def test_a_directory_that_cannot_be_written_is_said_once(tmp_path: Path) -
     assert [line["event"] for line in lines][-1] == "spool on disk works again"
 
 
-async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
+async def test_a_full_disk_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Events wait in memory until there is room, although the line that says so fails too."""
+    monkeypatch.setattr("charter_otel.streams.spool.spool.RETRY_AFTER", 0.02)
     async with opened(tmp_path, capacity=50) as account:
         account.put(5)
         await account.outbox.spill()
@@ -349,7 +353,7 @@ async def test_a_full_disk_is_survived(tmp_path: Path) -> None:
             account.put(60)
             await eventually(lambda: not account.spool.works, "the full disk is noticed")
             account.put(60)
-            await asyncio.sleep(0.1)
+            await _fails(account.spool, 3)
             account.check()
             assert account.outbox.spooled == 5
             assert account.outbox.queued == 50
@@ -372,6 +376,17 @@ async def test_a_full_disk_behind_a_full_queue_does_not_hold_up_the_loop(tmp_pat
                 await asyncio.sleep(0.01)
             # One that is held up gets a turn in each second, with each try of the disk.
             assert time.monotonic() - begun < 8
+
+
+async def _fails(spool: Spool, times: int) -> None:
+    """Wait until the disk was tried so often again, and has failed each time."""
+    tried = {spool._retry_at}
+
+    def failed() -> bool:
+        tried.add(spool._retry_at)
+        return len(tried) > times
+
+    await eventually(failed, f"the disk fails {times} times")
 
 
 @contextlib.contextmanager
