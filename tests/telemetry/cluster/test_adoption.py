@@ -1,6 +1,5 @@
 """Offline robots whose instance is gone: one that lives counts them, until they come back."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -19,7 +18,9 @@ from charter_otel.telemetry.cluster.membership import Membership
 from charter_otel.telemetry.conditions import Conditions
 from charter_otel.telemetry.connections import Connection, Connections
 from charter_otel.telemetry.fleet import Fleet
+from support.instances import reaped
 from support.polling import eventually
+from support.redis import RedisServer
 
 LEASE = 0.3
 
@@ -58,6 +59,10 @@ class Instance:
         """Return whether all know the robot's status."""
         return status in (self.redis.hget(ClusterKeys().presence, robot_id) or b"")
 
+    def take_turn(self) -> None:
+        """Look for orphans from now on, instead of whoever does."""
+        self.redis.set(ClusterKeys().reaper, self.shared._membership.id, px=round(LEASE * 1_000))
+
     async def kill(self) -> None:
         """End without a word."""
         for task in self.shared._tasks:
@@ -84,13 +89,17 @@ async def make(redis_url: str) -> AsyncIterator[Make]:
         yield make
 
 
-async def test_a_robot_that_was_lost_at_an_instance_that_stops_stays_lost(make: Make) -> None:
+async def test_a_robot_that_was_lost_at_an_instance_that_stops_stays_lost(
+    make: Make, redis_server: RedisServer
+) -> None:
     """A survivor counts it at once, and only one does."""
     one, two, three = await make(), await make(), await make()
     one.lose(await _online(one, "robot_001"), CloseReason.CONNECTION_LOST)
     await one.shared.stop()
     await eventually(lambda: _counted(two, three) == ["robot_001"], "a survivor counts it")
-    await _looks()
+    for survivor in (two, three):
+        survivor.take_turn()
+        await reaped(redis_server, 3)
     assert _counted(two, three) == ["robot_001"]
 
 
@@ -135,7 +144,7 @@ async def test_a_robot_that_was_back_at_a_killed_instance_has_time_too(
 
 @pytest.mark.parametrize("killed", [False, True])
 async def test_robots_of_an_instance_that_ends_have_time_to_come_back(
-    make: Make, *, killed: bool
+    make: Make, redis_server: RedisServer, *, killed: bool
 ) -> None:
     """Those that do are never offline, and those that do not are lost after four leases."""
     one, two = await make(), await make()
@@ -144,7 +153,7 @@ async def test_robots_of_an_instance_that_ends_have_time_to_come_back(
         one.lose(connection, CloseReason.SERVER_SHUTDOWN)
     await (one.kill() if killed else one.shared.stop())
     ended = time.monotonic()
-    await eventually(lambda: two.shares("comes", b"offline"), "all know")
+    await eventually(lambda: len(two.shared._adoption._expected) == 2, "both are waited for")
     two.connect("comes")
     seen = set[str]()
 
@@ -154,7 +163,7 @@ async def test_robots_of_an_instance_that_ends_have_time_to_come_back(
 
     await eventually(look, "one is missed")
     assert time.monotonic() - ended >= 4 * LEASE
-    await _looks()
+    await reaped(redis_server, 3)
     look()
     assert seen == two.count("lost") == {"stays_away"}
 
@@ -204,15 +213,16 @@ async def test_a_robot_whose_instance_died_before_a_word_of_it_is_missed(make: M
 
 
 async def test_a_robot_that_left_long_ago_is_not_missed(make: Make) -> None:
-    """After a day nobody adopts it."""
+    """After a day nobody adopts it, when one that has just left is adopted."""
     one = await make()
-    one.lose(await _online(one, "robot_001"), CloseReason.CONNECTION_LOST)
-    await eventually(lambda: one.shares("robot_001", b"offline"), "all know")
-    one.redis.zincrby(ClusterKeys().offline, -86_401, "robot_001")
+    for name in ("long_ago", "just_now"):
+        one.lose(await _online(one, name), CloseReason.CONNECTION_LOST)
+    await eventually(lambda: one.shares("just_now", b"offline"), "all know")
+    one.redis.zincrby(ClusterKeys().offline, -86_401, "long_ago")
     await one.kill()
     two = await make()
-    await _looks(3)
-    assert two.count("offline") == set()
+    await eventually(lambda: two.count("lost"), "the other one is counted")
+    assert two.count("offline") == {"just_now"}
 
 
 async def _online(instance: Instance, robot_id: str) -> Connection:
@@ -225,8 +235,3 @@ async def _online(instance: Instance, robot_id: str) -> Connection:
 def _counted(*instances: Instance) -> list[str]:
     """Return the robots that the instances count as lost, each as often as it is counted."""
     return [robot for instance in instances for robot in instance.count("lost")]
-
-
-async def _looks(leases: int = 1) -> None:
-    """Wait until the instances have looked again, which nothing shows."""
-    await asyncio.sleep(leases * LEASE)
