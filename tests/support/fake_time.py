@@ -39,3 +39,14 @@ class FakeTime:
                 woken.set()
         self._sleepers = [s for s in self._sleepers if not s[1].is_set()]
         await settle()
+
+
+class StoppedClock:
+    """A monotonic clock that stands still until the test sets it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        return self.now

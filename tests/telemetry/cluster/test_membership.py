@@ -4,14 +4,13 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from types import SimpleNamespace
 
 import pytest
 
 from charter_otel.redis.address import parse_address
-from charter_otel.telemetry.cluster import membership
 from charter_otel.telemetry.cluster.keys import ClusterKeys
 from charter_otel.telemetry.cluster.membership import Membership
+from support.fake_time import StoppedClock, settle
 from support.redis import RedisServer
 
 LEASE = 0.3
@@ -67,15 +66,13 @@ async def test_after_a_failover_or_a_restart_an_instance_joins_again(
 
 
 async def test_an_instance_that_is_silent_for_long_is_declared_lost_and_gets_a_new_name(
-    members: Members,
+    members: Members, clock: StoppedClock
 ) -> None:
     """An observer of the silence declares it lost; the sleeper learns of it when it wakes up."""
     one, two = members
     await one.renew()
-    async with asyncio.timeout(20):
-        while not await two.declare_lost():
-            await two.renew()
-            await asyncio.sleep(LEASE / 4)
+    await _watch(two, clock)
+    assert await two.declare_lost() == 1
     name = one.id
     assert one.in_doubt
     assert await one.renew() == "lost"
@@ -84,76 +81,79 @@ async def test_an_instance_that_is_silent_for_long_is_declared_lost_and_gets_a_n
     assert await one.renew() == "joined"
 
 
-async def test_an_instance_with_heartbeats_is_not_declared_lost(members: Members) -> None:
+async def test_an_instance_with_heartbeats_is_not_declared_lost(
+    members: Members, clock: StoppedClock
+) -> None:
     """However often the others look."""
     one, two = members
     for _ in range(8):
         assert await one.renew() in {"joined", "renewed"}
         await two.renew()
         assert await two.declare_lost() == 0
-        await asyncio.sleep(LEASE / 4)
+        clock.now += LEASE / 3
 
 
 async def test_an_instance_is_declared_lost_after_one_and_a_half_leases(
-    members: Members, monkeypatch: pytest.MonkeyPatch
+    members: Members, clock: StoppedClock
 ) -> None:
     """By the observer's own clock, from the last change that it saw."""
-    now = [1_000.0]
-    clocks = SimpleNamespace(**vars(time) | {"monotonic": lambda: now[0]})
-    monkeypatch.setattr(membership, "time", clocks)
     one, two = members
     await one.renew()
     await two.renew()
-    now[0] += 1.49 * LEASE
+    clock.now += 1.49 * LEASE
     assert await two.declare_lost() == 0
-    now[0] += 0.02 * LEASE
+    clock.now += 0.02 * LEASE
     assert await two.declare_lost() == 1
 
 
-async def test_an_observer_that_could_not_watch_begins_anew(members: Members) -> None:
+async def test_an_observer_that_could_not_watch_begins_anew(
+    members: Members, clock: StoppedClock
+) -> None:
     """After an outage of Redis, or its own sleep, an instance takes nobody for dead at once."""
     one, two = members
     await one.renew()
     await two.renew()
-    await asyncio.sleep(2 * LEASE)
+    clock.now += 2 * LEASE
     await two.renew()
     assert await two.declare_lost() == 0
     assert await one.renew() == "renewed"
 
 
-async def test_a_sign_of_life_in_the_last_moment_counts(members: Members) -> None:
+async def test_a_sign_of_life_in_the_last_moment_counts(
+    members: Members, clock: StoppedClock
+) -> None:
     """Between the look and the declaration the instance may have woken up."""
     one, two = members
     await one.renew()
-    for _ in range(8):
-        await two.renew()
-        await asyncio.sleep(LEASE / 4)
+    await _watch(two, clock)
     await one.renew()
-    await two.declare_lost()
+    assert await two.declare_lost() == 1
     assert await one.renew() == "renewed"
 
 
-async def test_doubt_ends_with_the_next_answer(members: Members) -> None:
+async def test_doubt_ends_with_the_next_answer(members: Members, clock: StoppedClock) -> None:
     """A caller that asks whether the lease still holds waits for the answer, and no longer."""
     one, _ = members
     await one.renew()
-    await asyncio.sleep(LEASE * 1.1)
+    clock.now += LEASE
     assert one.in_doubt
     waiting = asyncio.create_task(one.settled(5))
-    await asyncio.sleep(0)
+    await settle()
+    assert not waiting.done()
     await one.renew()
     await asyncio.wait_for(waiting, 5)
     assert not one.in_doubt
 
 
 async def test_an_answer_from_before_the_end_of_the_lease_ends_no_doubt(
-    server: RedisServer, alone: Membership
+    server: RedisServer, alone: Membership, clock: StoppedClock
 ) -> None:
     """It may have lain there while the instance slept, and was declared lost after it was given."""
     await alone.renew()
     server.pause()
     late = asyncio.create_task(alone.renew())
-    await asyncio.sleep(LEASE * 1.1)
+    await settle()
+    clock.now += LEASE
     server.resume()
     await late
     assert alone.in_doubt
@@ -166,3 +166,10 @@ async def test_an_instance_without_a_heartbeat_yet_is_not_in_doubt(members: Memb
     one, _ = members
     assert not one.in_doubt
     assert not one.valid
+
+
+async def _watch(observer: Membership, clock: StoppedClock) -> None:
+    """Send an observer's heartbeats for two leases."""
+    for _ in range(6):
+        await observer.renew()
+        clock.now += LEASE / 3

@@ -26,6 +26,7 @@ from charter_otel.telemetry.cluster.takeover import Takeover
 from charter_otel.telemetry.connections import Connection
 from charter_otel.telemetry.fleet import Fleet
 from streams.proxy import Proxy
+from support.fake_time import StoppedClock
 
 LEASE = 0.3
 
@@ -103,8 +104,8 @@ async def test_each_connection_is_closed_by_one_survivor(three: Three) -> None:
     await _declare_lost(one, two)
     await one.client.delete(ClusterKeys().reaper)
     first = asyncio.create_task(one.reaper.reap())
-    await asyncio.sleep(0.02)
-    await one.client.delete(ClusterKeys().reaper)
+    while not await one.client.delete(ClusterKeys().reaper):  # noqa: ASYNC110 - Redis cannot tell
+        await asyncio.sleep(0)
     await asyncio.gather(first, two.reaper.reap())
     closed = [connection.id for connection in one.closed + two.closed]
     assert sorted(closed) == sorted(connection.id for connection in held)
@@ -140,21 +141,25 @@ async def test_the_clock_of_a_dead_instance_decides_no_duration(three: Three) ->
     assert lasted == {connection.id: pytest.approx(5.0, abs=1.0) for connection in held}
 
 
-async def test_a_robot_that_left_before_its_instance_did_stays_as_it_left(three: Three) -> None:
-    """Its presence tells the reason that it had: nothing was lost."""
+async def test_a_robot_that_left_before_its_instance_did_stays_as_it_left(
+    three: Three, clock: StoppedClock
+) -> None:
+    """Its presence tells the reason that it had: nothing was lost, except what did not leave."""
     one, _, leaving = three
-    connection = await leaving.hold("robot_001")
+    connection, stays = await leaving.hold("robot_001"), await leaving.hold("robot_002")
     await leaving.let_go(connection)
     await leaving.member.leave()
-    for _ in range(2):
-        await one.reaper.reap()
-        await asyncio.sleep(LEASE * 1.1)
-    assert one.closed == []
+    assert await one.reaper.reap() == 0
+    clock.now += LEASE
+    assert await one.reaper.reap() == 1
+    assert [connection.id for connection in one.closed] == [stays.id]
     presence = (await one.state.presence())["robot_001"]
     assert (presence["status"], presence["last_reason"]) == ("offline", "client_disconnect")
 
 
-async def test_an_instance_that_just_starts_gets_its_lease_from_each_reaper(three: Three) -> None:
+async def test_an_instance_that_just_starts_gets_its_lease_from_each_reaper(
+    three: Three, clock: StoppedClock
+) -> None:
     """A reaper that regains its turn waits anew for owners that it does not know."""
     one, _, _ = three
     details = Details("robot_001", time.time())
@@ -162,10 +167,12 @@ async def test_an_instance_that_just_starts_gets_its_lease_from_each_reaper(thre
     await one.reaper.reap()
     await one.client.set(ClusterKeys().reaper, "another")
     await one.reaper.reap()
-    await asyncio.sleep(LEASE * 1.1)
+    clock.now += LEASE
     await one.client.delete(ClusterKeys().reaper)
     assert await one.reaper.reap() == 0
-    await asyncio.sleep(LEASE * 1.1)
+    clock.now += LEASE * 0.99
+    assert await one.reaper.reap() == 0
+    clock.now += LEASE * 0.02
     assert await one.reaper.reap() == 1
 
 
@@ -263,13 +270,15 @@ async def test_a_robot_whose_connection_the_stream_does_not_know_goes_offline(
     assert told["robot_002"]["status"] == "online"
 
 
-async def test_an_owner_that_is_not_known_yet_gets_time_to_join(three: Three) -> None:
+async def test_an_owner_that_is_not_known_yet_gets_time_to_join(
+    three: Three, clock: StoppedClock
+) -> None:
     """An instance that starts while Redis is away may publish before it joins."""
     one, _, _ = three
     value = entry(NOBODY, Details("robot_001", time.time()))
     await _hset(one.client, ClusterKeys().open, "ws_robot_001_1", value)
     assert await one.reaper.reap() == 0
-    await asyncio.sleep(LEASE * 1.1)
+    clock.now += LEASE
     assert await one.reaper.reap() == 1
 
 
