@@ -1,7 +1,6 @@
 """The names, labels and life of the series that dashboards and rules build on."""
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,17 +70,23 @@ def test_series_of_a_dead_instance_expire(binary: Path, tmp_path: Path) -> None:
     """A series stays as long as its process exports it, then goes."""
     env = {"CHARTER_COLLECTOR_METRIC_EXPIRATION": "2s"}
     with Collector(binary, tmp_path, "base.yaml", **env) as collector:
+        seen = list[set[str]]()
 
-        def there() -> bool:
-            return "charter_rare_total" in LOCAL.get(collector.prometheus).text
+        def only_the_living() -> bool:
+            text = LOCAL.get(collector.prometheus).text
+            seen.append({name for name in ("living", "dead") if f"charter_{name}_total" in text})
+            return "dead" not in seen[-1]
 
         with _meter(collector, interval_ms=500) as (meter, flush):
             # One increment, then silence: the exports repeat the value.
-            meter.create_counter("charter.rare").add(1)
+            meter.create_counter("charter.living").add(1)
             flush()
-            with_exports = [there() for _ in _every_second(4)]
-        assert all(with_exports)
-        wait_until(lambda: not there(), "the dead instance's series is gone")
+            with _meter(collector, instance="two") as (dying, flush_once):
+                dying.create_counter("charter.dead").add(1)
+                flush_once()
+            wait_until(only_the_living, "the dead instance's series is gone", every=0.2)
+        assert seen[0] == {"living", "dead"}
+        assert all("living" in each for each in seen)
 
 
 def test_collector_reports_on_itself(binary: Path, tmp_path: Path) -> None:
@@ -97,7 +102,9 @@ def test_collector_reports_on_itself(binary: Path, tmp_path: Path) -> None:
 
 
 @contextmanager
-def _meter(collector: Collector, interval_ms: float = 60_000) -> Iterator[tuple[Meter, "_Flush"]]:
+def _meter(
+    collector: Collector, interval_ms: float = 60_000, instance: str = "one"
+) -> Iterator[tuple[Meter, "_Flush"]]:
     provider = MeterProvider(
         [
             PeriodicExportingMetricReader(
@@ -107,7 +114,7 @@ def _meter(collector: Collector, interval_ms: float = 60_000) -> Iterator[tuple[
         resource=Resource(
             {
                 "service.name": "charter-otel",
-                "service.instance.id": "one",
+                "service.instance.id": instance,
                 "service.version": "1.2.3",
             }
         ),
@@ -127,9 +134,3 @@ class _Flush:
 
     def __call__(self) -> None:
         assert self._provider.force_flush()
-
-
-def _every_second(times: int) -> Iterator[int]:
-    for number in range(times):
-        time.sleep(1)
-        yield number
