@@ -1,14 +1,17 @@
 """Waiting for batch_wait: only where it is likely, and never for long."""
 
-import asyncio
 import time
 
+import pytest
+
+from charter_otel.streams import batch_wait
 from charter_otel.streams.batch_wait import BatchWait
+from support.fake_time import StoppedClock
 
 
-async def _waited(batch_wait: BatchWait, count: int) -> bool:
+async def _waited(made: BatchWait, count: int) -> bool:
     """Return whether it waits at all."""
-    waiting = batch_wait.wait(count)
+    waiting = made.wait(count)
     try:
         waiting.send(None)
     except StopIteration:
@@ -17,20 +20,25 @@ async def _waited(batch_wait: BatchWait, count: int) -> bool:
     return True
 
 
-async def test_it_waits_only_for_few_that_come_soon_after_others() -> None:
+async def test_it_waits_only_for_few_that_come_soon_after_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """The first event goes at once, the next one waits; a batch and a late one do not."""
-    batch_wait = BatchWait(0.05)
-    assert not await _waited(batch_wait, 1)
-    assert await _waited(batch_wait, 1)
-    assert not await _waited(batch_wait, 10)
-    await asyncio.sleep(0.2)
-    assert not await _waited(batch_wait, 1)
+    clock = StoppedClock()
+    monkeypatch.setattr(batch_wait, "time", clock)
+    made = BatchWait(0.05)
+    assert not await _waited(made, 1)
+    clock.now += 0.099
+    assert await _waited(made, 1)
+    assert not await _waited(made, 10)
+    clock.now += 0.1
+    assert not await _waited(made, 1)
 
 
 async def test_a_wait_takes_as_long_as_said() -> None:
     """Nothing is held up beyond the wait that was asked for."""
-    batch_wait = BatchWait(0.05)
-    await batch_wait.wait(1)
+    made = BatchWait(0.05)
+    await made.wait(1)
     begun = time.monotonic()
-    await batch_wait.wait(1)
+    await made.wait(1)
     assert time.monotonic() - begun >= 0.05
