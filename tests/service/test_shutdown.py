@@ -12,6 +12,7 @@ from types import FrameType
 import httpx
 
 from charter_otel.service.shutdown import ShutdownSignal, on_signals
+from support.fake_time import settle
 from support.http import LOCAL
 from support.polling import eventually, wait_until
 from support.ports import free_port
@@ -84,7 +85,7 @@ async def test_the_server_stops_once_everything_is_finished() -> None:
             with on_signals(lambda: heard.append(True), finish):  # noqa: B023 - called inside
                 signal.raise_signal(signal.SIGTERM)
                 await eventually(lambda: heard, "the signal is heard")  # noqa: B023
-                await asyncio.sleep(0.01)
+                await settle()
                 assert handled == []
                 if signals == 1:
                     finished.set()
