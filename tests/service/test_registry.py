@@ -21,7 +21,7 @@ from charter_otel.service.settings import Settings
 from charter_otel.telemetry import admission
 from support.apps import make_app
 from support.http import answer
-from support.otlp import receiving
+from support.otlp import Received, receiving
 from support.polling import eventually
 from support.redis import RedisServer
 from support.registry.check import Report, check
@@ -35,10 +35,13 @@ INTERVAL = 0.5
 class Scenario:
     """Everything that can happen to a service, one after the other."""
 
-    def __init__(self, plugin: CharterPlugin, server: RedisServer, address: str) -> None:
+    def __init__(
+        self, plugin: CharterPlugin, server: RedisServer, address: str, received: Received
+    ) -> None:
         self.plugin = plugin
         self.server = server
         self.address = address
+        self.received = received
         self.emitted: list[str] = []
 
     async def play(self) -> None:
@@ -75,12 +78,14 @@ class Scenario:
         async with connect(f"{url}/robot_001?label.site=berlin") as client:
             for frame in (READING, '{"type":"ping"}', "{", "{}"):
                 await client.send(frame)
-            await asyncio.sleep(1.2)
+            (connection,) = self.plugin.runtime.gateway.connections
+            await eventually(lambda: connection.checkpoint_at > connection.opened, "a checkpoint")
+            await self._exported()
             await self._get("/api/telemetry/robots/robot_001/metrics")
             await self._get("/api/telemetry/robots")
         async with connect(f"{url}/robot_004?simulated=1") as simulated:
             await simulated.send(READING)
-            await asyncio.sleep(1)
+            await self._exported()
         lost = await connect(f"{url}/robot_002")
         lost.transport.abort()
         with pytest.raises(InvalidStatus):
@@ -106,17 +111,32 @@ class Scenario:
         client.xadd("{charter}:missions", {"other": ""})
         next_slot = math.floor(time.time() / INTERVAL) + 2
         client.set(f"{{charter}}:jobs:{JOB_ID}:{next_slot}", "taken")
-        client.close()
         await eventually(
             lambda: "metrics.aggregation_completed" in self.emitted, "a run, as subscribers see it"
         )
-        await asyncio.sleep(3 * INTERVAL)
+        later = f"{{charter}}:jobs:{JOB_ID}:{next_slot + 1}"
+        await eventually(lambda: client.exists(later), "the slot after the one that is taken")
+        client.close()
 
     async def _redis_dies(self) -> None:
         self.server.kill()
-        await asyncio.sleep(2.5)
+        stream = self.plugin.runtime.stream
+        assert stream is not None
+        await eventually(lambda: not stream.statistics().connected, "the outage is noticed")
+        await eventually(lambda: stream.statistics().spooled, "a failed run waits on disk")
+        await self._exported()
         self.server.start()
         await eventually(lambda: "metrics.aggregation_failed" in self.emitted, "a failed run", 20)
+
+    async def _exported(self) -> None:
+        """Wait until all that is measured now has been exported."""
+
+        def exports() -> int:
+            return sum(path == "/v1/metrics" for path, _ in list(self.received.requests))
+
+        # The first one may have been under way.
+        enough = exports() + 2
+        await eventually(lambda: exports() >= enough, "two exports")
 
     async def _get(self, path: str, method: str = "GET") -> bytes:
         request = Request(f"http://{self.address}{path}", method=method)
@@ -153,7 +173,7 @@ async def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         app = make_app([fails], plugins=[plugin])
         try:
             async with serving(app) as address:
-                await Scenario(plugin, server, address).play()
+                await Scenario(plugin, server, address, received).play()
         finally:
             server.stop()
         yield check(
