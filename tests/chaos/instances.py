@@ -16,7 +16,7 @@ import redis
 
 from chaos.account import KILL_BOUND, LAST_100_MS, Row
 from chaos.wandering import Fleet
-from support.instances import LEASE, closed, established, stored_events, variables
+from support.instances import LEASE, closed, established, reaped, stored_events, variables
 from support.polling import eventually
 from support.redis import RedisServer
 from support.service import ServiceProcess, service
@@ -118,7 +118,7 @@ class Run:
         await self._comes("presence of robots that left", lambda: self._online() == nobody)
         await self._comes("pairs are not exact", lambda: self._open() == 0)
         await self._comes("missions do not count once", lambda: self._counted() == self._posted)
-        await asyncio.sleep(3 * LEASE)
+        await reaped(self._server, 6 * self._partitions)
 
     async def finish(self, note: str) -> Row:
         """Return the account of it."""

@@ -151,7 +151,8 @@ async def _emit(instances: Sequence[Instance], last: dict[str, bool], seconds: f
         instances[number % len(instances)].stream.publish_nowait(_run(job, failing=failing))
         count += 1
         await asyncio.sleep(0.02)
-    await asyncio.sleep(0.5)
+    streams = [instance.stream for instance in instances]
+    await eventually(lambda: not any(s.statistics().queued for s in streams), "all is in Redis")
     return count
 
 

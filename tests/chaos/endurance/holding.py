@@ -33,7 +33,7 @@ async def main(websocket: str, first: int, count: int, source: str | None) -> No
     _say(f"left {sum(not robot.ended.is_set() for robot in held)}")
     for robot in held:
         robot.transport.close()
-    await asyncio.sleep(0.5)
+    await asyncio.gather(*(robot.ended.wait() for robot in held))
 
 
 def _say(text: str) -> None:
