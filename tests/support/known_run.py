@@ -26,9 +26,6 @@ from support.polling import wait_until
 from support.redis import RedisServer, redis_binary
 from support.service import ServiceProcess, service
 
-SECOND = 1.0
-SETTLED = 12.0
-"""Seconds until the last export has been scraped."""
 SITES = ("berlin", "kyoto")
 """Every other robot that does not vanish is of the one, every third has one firmware of three."""
 VANISHING = 'charter_robot_online{charter_robot_id=~"robot_lost_.*"}'
@@ -111,6 +108,22 @@ class Run:
         lost = partial(self.shown, "fleet.json", "Robots lost")
         wait_until(lambda: lost() == robots, f"{robots} robots are lost", 40, every=0.5)
 
+    def connects(self, robots: int) -> None:
+        """Wait until exactly so many connections are shown."""
+        shown = partial(self.shown, "fleet.json", "Connections")
+        wait_until(lambda: shown() == robots, f"{robots} connections", 40, every=0.5)
+
+    def is_scraped(self, times: int) -> None:
+        """Wait until Prometheus has asked the Collector so often again."""
+        seen = set[str]()
+
+        def asked() -> bool:
+            for up in query(self.prometheus, 'timestamp(up{job="charter-otel"} == 1)'):
+                seen.add(up["value"][1])
+            return len(seen) > times
+
+        wait_until(asked, f"{times} scrapes", 60, every=0.5)
+
     def sees(self, robots: int) -> None:
         """Wait until exactly so many of the robots that vanish are online in Prometheus."""
         self._gets(f"{VANISHING} == 1", robots, f"{robots} of the robots that vanish are online")
@@ -177,9 +190,12 @@ def played(directory: Path) -> Iterator[Run]:
             scraping(collector, directory, build.prometheus(), "2s") as server,
         ):
             run = Run(server)
-            time.sleep(SETTLED)
+            run.is_scraped(3)
             _play(run, redis, collector.http)
-            time.sleep(SETTLED)
+            run.is_scraped(5)
+            firing = partial(run.shown, "incidents.json", "Alerts firing")
+            # They are recorded at most every 15 s.
+            wait_until(firing, "the alerts are recorded", 40, every=0.5)
             run.ended = time.time()
             run.records = stored(sent.requests)
             yield run
@@ -202,7 +218,7 @@ def _play(run: Run, redis: RedisServer, collector: str) -> None:
         with service(**variables) as restarted:
             _lose(run, restarted, LOST)
             with _fleet(restarted, RELEASED):
-                time.sleep(6 * SECOND)
+                run.connects(RELEASED)
                 # A mass close: all of it is in the process's last export.
                 restarted.stop()
             run.events += restarted.events()
@@ -215,7 +231,7 @@ def _play(run: Run, redis: RedisServer, collector: str) -> None:
                     "/api/metrics/missions",
                     [{"mission_id": f"m{n}", "status": "completed"} for n in range(ENTRIES)],
                 )
-                time.sleep(8 * SECOND)
+                time.sleep(RECENT)
                 run.loses(RELEASED + LOST)
                 run.look()
                 killed.process.kill()
@@ -224,7 +240,7 @@ def _play(run: Run, redis: RedisServer, collector: str) -> None:
             with unreadable_missions(redis):
                 failed = partial(stays.events, "metrics.aggregation_failed")
                 wait_until(lambda: len(failed()) >= FAILED, "runs failed", 20)
-            time.sleep(6 * SECOND)
+            run.is_scraped(3)
             run.events += killed.events()
         run.events += stays.events()
 
