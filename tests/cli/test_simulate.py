@@ -148,6 +148,7 @@ def test_errors_are_counted_by_kind() -> None:
         all_connected(service, 2)
         service.command.ends(signal.SIGTERM)
         wait_until(lambda: service.command.ended, "the service ends")
+        # Only the result tells of refused attempts; the first one follows within half a second.
         time.sleep(1)
         _, stdout, stderr = fleet.ends(signal.SIGINT)
     kinds = json.loads(stdout)["errors_by_kind"]

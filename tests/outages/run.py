@@ -68,6 +68,7 @@ def run(cause: Cause, seconds: float) -> Row:
         cause.returns(stack)
         ended = time.monotonic()
         _say(f"{cause.name} is back")
+        # Nothing comes after the last page that must not come: each alert waits as long as it does.
         _pause(AFTER)
         pages = _pages(stack, began, ended)
         for page in pages:
