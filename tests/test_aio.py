@@ -6,8 +6,17 @@ import signal
 from random import Random
 
 import pytest
+import structlog
 
-from charter_otel.aio import Allowance, Backoff, stop_on_signal, until_first, wait_for
+from charter_otel.aio import (
+    Allowance,
+    Backoff,
+    cancel,
+    spawn,
+    stop_on_signal,
+    until_first,
+    wait_for,
+)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -53,6 +62,30 @@ async def test_the_error_of_the_first_is_raised() -> None:
 
     with pytest.raises(ConnectionError, match="gone"):
         await until_first(fail(), asyncio.Event().wait())
+
+
+@pytest.mark.parametrize(("swallowed", "ends"), [(0, True), (4, True), (5, False)])
+async def test_a_task_that_swallows_cancellations_ends(swallowed: int, *, ends: bool) -> None:
+    """It is cancelled five times, as `asyncio.wait_for` may swallow some; then a line names it."""
+    left = swallowed
+
+    async def resist() -> None:
+        nonlocal left
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                if not left:
+                    raise
+                left -= 1
+
+    task = spawn(resist(), "stubborn")
+    await asyncio.sleep(0)
+    with structlog.testing.capture_logs() as lines:
+        await cancel(task)
+    assert task.done() == ends
+    assert [line["task"] for line in lines] == ([] if ends else ["stubborn"])
+    task.cancel()
 
 
 def test_pauses_grow_to_a_limit_and_start_over() -> None:

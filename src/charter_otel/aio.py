@@ -18,6 +18,9 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 10.0
 """Shortest and longest delay between a client's connection attempts, in seconds."""
 
+_CANCELLATIONS, _GRACE = 5, 0.1
+"""Cancellations of a task, and seconds that it has for its end after each."""
+
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 """The signals that ask a command to end."""
 
@@ -83,20 +86,29 @@ def spawn(coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]
     return task
 
 
-async def end(task: asyncio.Task[None], until: float, *, grace: float = 0.1) -> None:
-    """Let a task run until ``until`` (monotonic seconds), then cancel it.
-
-    A task that ignores its cancellation for twice ``grace`` seconds is left behind and logged.
-    """
+async def end(task: asyncio.Task[None], until: float) -> None:
+    """Let a task run until ``until`` (monotonic seconds), then cancel it."""
     await asyncio.wait({task}, timeout=max(0.0, until - time.monotonic()))
-    # Twice: asyncio.wait_for, which redis-py sends with, may swallow one in Python 3.11, see
-    # https://github.com/python/cpython/issues/86296
-    for _ in range(2):
+    await cancel(task)
+
+
+async def cancel(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel tasks, and wait for their end, whatever it is.
+
+    One that ignores that for half a second is left behind and logged.
+    """
+    # Again and again: asyncio.wait_for, which redis-py sends with, may swallow a cancellation in
+    # Python 3.11. See https://github.com/python/cpython/issues/86296
+    for _ in range(_CANCELLATIONS):
+        if running := [task for task in tasks if not task.done()]:
+            for task in running:
+                task.cancel()
+            await asyncio.wait(running, timeout=_GRACE)
+    for task in tasks:
         if not task.done():
-            task.cancel()
-            await asyncio.wait({task}, timeout=grace)
-    if not task.done():
-        log.error("task ignores its cancellation", task=task.get_name())
+            log.error("task ignores its cancellation", task=task.get_name())
+        elif not task.cancelled():
+            task.exception()  # Otherwise asyncio reports it as never retrieved.
 
 
 def _report(task: asyncio.Task[None]) -> None:
@@ -147,9 +159,7 @@ async def until_first(*work: Coroutine[Any, Any, Any], seconds: float | None = N
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*tasks)
 
 
 def describe(error: BaseException) -> str:

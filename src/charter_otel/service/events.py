@@ -16,6 +16,7 @@ from litestar.status_codes import (
     HTTP_503_SERVICE_UNAVAILABLE,
 )
 
+from charter_otel.aio import cancel
 from charter_otel.charter import Event
 from charter_otel.charter.ids import EVENT_ID_PATTERN, milliseconds
 from charter_otel.methods import with_methods
@@ -169,9 +170,7 @@ async def _bounded(
             "Ask for more types, or begin after a later event."
         )
     finally:
-        for each in (task, gone):
-            each.cancel()
-        await asyncio.gather(task, gone, return_exceptions=True)
+        await cancel(task, gone)
 
 
 async def _hung_up(request: AnyRequest) -> None:

@@ -9,6 +9,7 @@ import structlog
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
+from charter_otel.aio import cancel
 from charter_otel.charter import Event, encode
 from charter_otel.service.shutdown import ShutdownSignal
 from charter_otel.streams import EventStream, StreamUnavailable
@@ -88,12 +89,10 @@ class FollowResponse(ASGIResponse):
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self.on_end(self)
-            for task in tasks:
-                task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-        for result in results:
-            if isinstance(result, Exception):
-                raise result
+            await cancel(*tasks)
+        for task in tasks:
+            if task.done() and not task.cancelled():
+                task.result()
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _deliver(self, send: Send) -> None:

@@ -66,7 +66,7 @@ class Instance:
     async def kill(self) -> None:
         """End without a word."""
         for task in self.shared._tasks:
-            await end(task, time.monotonic(), grace=10)
+            await end(task, time.monotonic())
         self.shared._tasks.clear()
 
 

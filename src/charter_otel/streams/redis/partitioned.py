@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from charter_otel.aio import spawn
+from charter_otel.aio import cancel, spawn
 from charter_otel.charter import Event
 from charter_otel.charter.ids import milliseconds
 from charter_otel.redis.slots import partition_of, prefixes
@@ -212,9 +212,7 @@ async def _merged(begin: Callable[[], Awaitable[Sources]]) -> AsyncGenerator[Eve
                     raise item
                 yield item
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await cancel(*tasks)
 
 
 async def _pass_on(source: AsyncIterator[Event], queue: asyncio.Queue[Any]) -> None:
