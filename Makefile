@@ -1,13 +1,13 @@
 # `make demo` and `make test` need Python 3.11 or newer, make and a network; they make .venv themselves.
 # The demo gets what the package needs at run time, and everything else adds what the tests need.
 # Another Python: make PYTHON=/opt/python/bin/python3 test. For pytest: make test ARGS="-k redis -x".
-# Four processes run the tests, which wait for servers half of the time; JOBS=0 is one, for a debugger.
+# Five processes run the tests, which wait for servers half of the time; JOBS=0 is one, for a debugger.
 
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(or $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$python -c '$(RECENT)' 2>/dev/null && echo $$python && break; done),python3)
 ARGS ?=
-JOBS ?= 4
+JOBS ?= 5
 DIST := --dist loadfile --no-loadscope-reorder
 SECONDS ?= 60
 CONSTRAINTS ?= constraints.txt

@@ -31,6 +31,8 @@ class Case(NamedTuple):
     name: str
     one: dict[str, str]
     two: dict[str, str] = ANOTHER
+    until: int = 36
+    """Minutes that are played."""
 
 
 def _after(minutes: int) -> Iterator[Case]:
@@ -38,7 +40,7 @@ def _after(minutes: int) -> Iterator[Case]:
     seen = f"4000+15x60 {gap} {4000 + 15 * (60 + 4 * minutes)}+15x60"
     lost = {"closes": f"0x60 {gap} 0x20 9x40", "lost": f"0x60 {gap} 0x20 9x40"}
     lost |= {"online": f"10x60 {gap} 10x20 1x40", "uptime": seen}
-    yield Case(f"a loss after a gap of {minutes} minutes", lost)
+    yield Case(f"a loss after a gap of {minutes} minutes", lost, until=48)
 
 
 def _within(minutes: int) -> Iterator[Case]:
@@ -46,8 +48,8 @@ def _within(minutes: int) -> Iterator[Case]:
     gap = f"stale _x{4 * minutes - 1}"
     seen = f"4000+15x60 {gap} {4000 + 15 * (60 + 4 * minutes)}+15x60"
     same = {"closes": f"8x60 {gap} 8x60", "lost": f"8x60 {gap} 8x60", "online": f"2x60 {gap} 2x60"}
-    yield Case(f"a gap of {minutes} minutes", {**same, "uptime": seen})
-    yield Case(f"{minutes} minutes, no uptime", {**same, "uptime": "_"})
+    yield Case(f"a gap of {minutes} minutes", {**same, "uptime": seen}, until=48)
+    yield Case(f"{minutes} minutes, no uptime", {**same, "uptime": "_"}, until=48)
 
 
 LOSS = {"closes": "0x99 9x60", "lost": "0x99 9x60", "online": "10x99 1x60"}
@@ -102,7 +104,7 @@ NAMELESS: dict[str, Any] = {"labels": "{}", "value": 1}
 
 def _test(alert: str, case: Case, expected: list[dict[str, Any]]) -> dict[str, Any]:
     instances = {"one": QUIET | case.one, "two": ANOTHER | case.two}
-    fired = f'max_over_time(ALERTS{{alertname="{alert}", alertstate="firing"}}[28m])'
+    fired = f'max_over_time(ALERTS{{alertname="{alert}", alertstate="firing"}}[{case.until - 20}m])'
     labelled = LABELLED.get(alert, MODEL)
     return {
         "name": case.name,
@@ -119,7 +121,7 @@ def _test(alert: str, case: Case, expected: list[dict[str, Any]]) -> dict[str, A
             # From the twentieth minute on: before it, what is there from the start may be new.
             {
                 "expr": f"max by (charter_robot_label_site, charter_robot_label_model) ({fired})",
-                "eval_time": "48m",
+                "eval_time": f"{case.until}m",
                 "exp_samples": expected,
             }
         ],
