@@ -53,6 +53,16 @@ async def test_keys_share_one_hash_tag(redis_server: RedisServer, open_store: Op
     assert keys == [b"{fleet-7}:missions", b"{fleet-7}:missions:aggregates"]
 
 
+async def test_entries_that_no_replica_has_are_stored_and_not_acknowledged(
+    redis_server: RedisServer, open_store: OpenStore
+) -> None:
+    """The error says so: who sends them again counts them twice."""
+    store = open_store(f"{redis_server.url}?replicas=1")
+    with pytest.raises(MissionsUnavailable, match=r"stored, but only 0 of 1 .* count again"):
+        await store.append(entries(2))
+    assert await run_once(store) == 2
+
+
 async def test_aggregates_survive_a_restart(
     mortal_redis: RedisServer, open_store: OpenStore
 ) -> None:

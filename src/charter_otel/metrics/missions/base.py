@@ -49,7 +49,7 @@ class MissionStore(ABC):
 
         Raises:
             MissionBacklogFull: The store is full of entries that wait already.
-            MissionsUnavailable: The store cannot be reached.
+            MissionsUnavailable: The store cannot be reached, or too few replicas have the entries.
         """
 
     @abstractmethod

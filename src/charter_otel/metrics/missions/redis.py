@@ -25,6 +25,7 @@ from charter_otel.metrics.missions.base import (
 )
 from charter_otel.redis.bad_entries import BadEntries
 from charter_otel.redis.commands import REPLY_LOST
+from charter_otel.redis.replication import NotReplicated
 from charter_otel.redis.script import Script
 
 KEPT_MS = 3_600_000
@@ -148,6 +149,11 @@ class RedisMissions(MissionStore):
 def _reached() -> Iterator[None]:
     try:
         yield
+    except NotReplicated as error:
+        raise MissionsUnavailable(
+            f"the entries are stored, but only {error}; check the replicas. "
+            "Entries that are sent again count again"
+        ) from error
     except (RedisError, OSError) as error:
         raise MissionsUnavailable(
             f"the mission store in Redis is not usable ({type(error).__name__}); "
