@@ -55,19 +55,32 @@ LONGEST = tuple(
     f"{Path(__file__).parent}/{place}"
     for place in (
         "chaos/",
-        "rules/test_outage",
+        "rules/test_rules",
         "dashboards/test_truth",
+        "rules/test_gaps",
+        "rules/test_outage",
+        "rules/test_site_gaps",
         "telemetry/cluster/test_failover",
+        "outside/test_shop",
         "streams/test_redis_failover",
         "dashboards/test_live",
     )
 )
-"""The longest tests' places: of several processes, none may begin them at the end."""
+"""The longest tests' places, in turn such that wait and such that compute.
+
+Of several processes, none may begin them at the end, and some should compute while others wait.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests that take longest first, and keep the order otherwise."""
-    items.sort(key=lambda item: not str(item.path).startswith(LONGEST))
+    items.sort(key=lambda item: _place(str(item.path)))
+
+
+def _place(path: str) -> int:
+    """Return a file's place among the longest, or the one behind them."""
+    found = (number for number, place in enumerate(LONGEST) if path.startswith(place))
+    return next(found, len(LONGEST))
 
 
 @pytest.hookimpl(wrapper=True)
